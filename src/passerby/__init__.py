@@ -1,0 +1,50 @@
+"""Person re-identification with ConvNeXt-AP: train it, trust its numbers, search with it.
+
+The names below are loaded when first used, so that `import passerby` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Embeddings": "passerby.types",
+    "Ranking": "passerby.types",
+    "Sample": "passerby.types",
+    "Scores": "passerby.types",
+    "load_data": "passerby.data.datasets",
+    "convnext_ap": "passerby.model.convnext_ap",
+    "load": "passerby.model.embed",
+    "score": "passerby.evaluation.score",
+    "rank": "passerby.ranking.rank",
+    "train": "passerby.training.run",
+    "evaluate": "passerby.evaluation.run",
+    "Recipe": "passerby.recipe",
+    "load_recipe": "passerby.recipe",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from passerby.data.datasets import load_data as load_data
+    from passerby.evaluation.score import score as score
+    from passerby.model.convnext_ap import convnext_ap as convnext_ap
+    from passerby.model.embed import load as load
+    from passerby.ranking.rank import rank as rank
+    from passerby.recipe import Recipe as Recipe
+    from passerby.recipe import load_recipe as load_recipe
+    from passerby.training.run import train as train
+    from passerby.types import Embeddings as Embeddings
+    from passerby.types import Ranking as Ranking
+    from passerby.types import Sample as Sample
+    from passerby.types import Scores as Scores
+
+
+def __getattr__(name: str) -> Any:
+    """Import the room that `name` lives in, once."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'passerby' has no attribute {name!r}; it has {', '.join(sorted(_HOME))}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,333 @@
+"""What a run is, as data: validated once at the edge, saved with the run, never executed.
+
+A recipe is YAML. `load_recipe("lab-atto", overrides=["schedule.epochs=60"])` reads a shipped one, a file, or
+the `recipe.yaml` of a run. Inside the package, rooms take plain arguments and never see this file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from passerby.errors import RecipeError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    """A part of the recipe: unknown keys are errors, and nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Erasing(_Section):
+    """Random erasing (Zhong et al. 2020): a rectangle of random values.
+
+    `area` is the share of the image that is erased, `aspect` the rectangle's height over width.
+    """
+
+    p: Share = 0.5
+    area: tuple[Share, Share] = (0.02, 0.4)
+    aspect: tuple[Positive, Positive] = (0.3, 3.3)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Erasing:
+        for name in ("area", "aspect"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: [{low}, {high}] runs backwards; give the smaller number first")
+        return self
+
+
+class Jitter(_Section):
+    """Random brightness, contrast, saturation (each x 1 +- value) and hue (share of the colour circle)."""
+
+    p: Share = 1.0
+    brightness: Share = 0.2
+    contrast: Share = 0.2
+    saturation: Share = 0.2
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+
+
+class Images(_Section):
+    """From a file to normalised pixels. `null` switches a step off.
+
+    `size` is (height, width) in pixels; `pad` is the border in pixels that pad-and-crop adds before cropping back.
+    """
+
+    size: tuple[Annotated[int, Field(ge=32, le=2048)], Annotated[int, Field(ge=16, le=2048)]] = (256, 128)
+    flip: Share = 0.5
+    pad: Annotated[int, Field(ge=0, le=256)] = 10
+    erasing: Erasing | None = Erasing()
+    jitter: Jitter | None = None
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+
+
+class Batches(_Section):
+    """P x K batches: `persons` identities of `images` images each, on all processes together.
+
+    `cache` keeps resized images in memory: `auto` when they fit in a quarter of the free memory.
+    """
+
+    persons: Annotated[int, Field(ge=2)] = 16
+    images: Annotated[int, Field(ge=1)] = 4
+    workers: Annotated[int, Field(ge=0, le=256)] = 4
+    prefetch: Count = 4
+    cache: Literal["auto", "always", "never"] = "auto"
+
+
+class Model(_Section):
+    """The network; the words are those of `passerby.convnext_ap`."""
+
+    backbone: str = "convnext_base"
+    pretrained: bool = False
+    weights: Path | None = None
+    attention: bool = True
+    attention_position: Literal["depthwise", "block"] = "depthwise"
+    parts: Annotated[int, Field(ge=0, le=16)] = 6
+    part_dim: Annotated[int, Field(ge=8, le=4096)] = 256
+    refine: bool = True
+    global_branch: bool = False
+    embedding: Literal["reduced", "full"] = "reduced"
+    last_stride: Literal[1, 2] = 2
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    layer_scale: Positive | None = 1e-6
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Model:
+        if self.refine and self.parts < 2:
+            raise ValueError("refine: true needs parts of at least 2; set refine: false")
+        if self.pretrained and self.weights is not None:
+            raise ValueError("pretrained: true and weights: FILE are both given; keep one")
+        return self
+
+
+class IdentityLoss(_Section):
+    """Softmax cross-entropy over the training identities, averaged over the parts."""
+
+    weight: NotNegative = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class CircleLoss(_Section):
+    """Pairwise circle loss (Sun et al. 2020) on the unit embedding."""
+
+    weight: NotNegative = 1.0
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    gamma: Positive = 64.0
+
+
+class TripletLoss(_Section):
+    """Batch-hard triplet (Hermans et al. 2017) on Euclidean distances; `margin: null` is the soft margin."""
+
+    weight: NotNegative = 1.0
+    margin: Positive | None = 0.3
+
+
+class ContrastiveLoss(_Section):
+    """Contrastive (verification) loss on Euclidean distances of unit vectors."""
+
+    weight: NotNegative = 1.0
+    margin: Positive = 1.0
+
+
+class Losses(_Section):
+    """Which losses, each with its weight; `null` leaves one out."""
+
+    identity: IdentityLoss | None = IdentityLoss()
+    circle: CircleLoss | None = CircleLoss()
+    triplet: TripletLoss | None = None
+    contrastive: ContrastiveLoss | None = None
+
+    @model_validator(mode="after")
+    def _any(self) -> Losses:
+        chosen = (self.identity, self.circle, self.triplet, self.contrastive)
+        if not any(loss is not None and loss.weight > 0 for loss in chosen):
+            raise ValueError("every loss is off; give at least one of identity, circle, triplet, contrastive")
+        return self
+
+
+class Optimiser(_Section):
+    """How a gradient becomes a step. `backbone_scale` multiplies the learning rate of the backbone.
+
+    `clip` is the largest gradient norm (null: no clipping); `accumulate` adds that many batches to one step.
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    backbone_scale: Positive = 0.1
+    weight_decay: NotNegative = 5e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = True
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    clip: Positive | None = None
+    accumulate: Count = 1
+
+
+class Schedule(_Section):
+    """Linear warm-up from `lr_init` to `lr_max`, then cosine down to `lr_min` at the end of the last epoch."""
+
+    epochs: Count = 120
+    warmup_epochs: Annotated[int, Field(ge=0)] = 5
+    lr_init: NotNegative = 0.02
+    lr_max: Positive = 0.1
+    lr_min: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Schedule:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs; make it smaller"
+            )
+        if not self.lr_min <= self.lr_max or not self.lr_init <= self.lr_max:
+            raise ValueError("lr_max must be at least lr_init and lr_min")
+        return self
+
+
+class Training(_Section):
+    """The loop's own settings. `ema` is the decay of the averaged weights (null: none); `threads` null: torch's.
+
+    `checkpoint_minutes` is the longest time that a kill can cost, beside the end of every epoch.
+    """
+
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    channels_last: bool = True
+    compile: bool = False
+    threads: Count | None = None
+    checkpoint_minutes: Positive = 5.0
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+
+
+class Evaluation(_Section):
+    """How figures are made; `protocol: null` is the data set's own."""
+
+    protocol: Literal["market", "single-gallery-shot", "multi-query"] | None = None
+    ap: Literal["step", "trapezoid"] = "step"
+    flip: bool = True
+    batch: Count = 128
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
+
+
+class Recipe(_Section):
+    """A whole run. `model_dump_yaml` writes it back."""
+
+    name: str = "unnamed"
+    images: Images = Images()
+    batches: Batches = Batches()
+    model: Model = Model()
+    loss: Losses = Losses()
+    optimiser: Optimiser = Optimiser()
+    schedule: Schedule = Schedule()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _metric_losses_see_pairs(self) -> Recipe:
+        metric = (self.loss.circle, self.loss.triplet, self.loss.contrastive)
+        if self.batches.images < 2 and any(loss is not None and loss.weight > 0 for loss in metric):
+            raise ValueError("batches.images: 1 gives a metric loss no pair of one person; use 2 or more")
+        return self
+
+    def to_yaml(self) -> str:
+        """Every setting, defaults included, so that a later default cannot change an old run."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, sorted."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(name: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe by name, or a YAML file by path, and apply `a.b=value` overrides in order.
+
+    Raises:
+        RecipeError: For a name that is not known, YAML that does not parse, an unknown key (the known ones are
+            listed), or an impossible value.
+    """
+    path = RECIPES / f"{name}.yaml" if str(name) in recipe_names() else Path(name)
+    if not path.is_file():
+        raise RecipeError(
+            f"recipe {str(name)!r}: neither a shipped recipe ({', '.join(recipe_names())}) nor a file that exists"
+        )
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Numbers)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path}: not YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise RecipeError(f"recipe {path}: holds {type(tree).__name__}, expected keys such as model: and schedule:")
+    for override in overrides:
+        _apply(tree, override)
+    return parse_recipe(tree, source=str(name))
+
+
+def parse_recipe(tree: dict[str, Any], *, source: str = "recipe") -> Recipe:
+    """Validate a nested dict. Raises RecipeError as `load_recipe` does."""
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {source}: " + "; ".join(_explain(item) for item in error.errors())) from None
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    """Set one `a.b.c=value` in a nested dict; the value is read as YAML."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {override!r}: expected key.subkey=value, such as schedule.epochs=60")
+    try:
+        value = yaml.load(text, Loader=_Numbers)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override!r}: the value is not YAML: {error}") from None
+    *parents, last = key.split(".")
+    node = tree
+    for parent in parents:
+        child = node.get(parent)
+        if child is None:
+            child = node[parent] = {}
+        if not isinstance(child, dict):
+            raise RecipeError(f"--set {override!r}: {parent} is a value, not a section")
+        node = child
+    node[last] = value
+
+
+class _Numbers(yaml.SafeLoader):
+    """SafeLoader that reads `1e-3` as a number, as everybody who types it means (YAML 1.1 wants 1.0e-3)."""
+
+
+_Numbers.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _explain(item: Any) -> str:
+    """One pydantic finding as a sentence that names the key as the user writes it."""
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        *parents, _ = item["loc"]
+        known = ", ".join(_keys_at(parents))
+        return f"unknown key {place!r}; {'.'.join(map(str, parents)) or 'the recipe'} knows {known}"
+    message = item["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(item["input"], dict | BaseModel) else f", got {item['input']!r}"
+    return f"{place + ': ' if place else ''}{message}{got}"
+
+
+def _keys_at(parents: Sequence[Any]) -> list[str]:
+    """The keys that the section at this place knows."""
+    section: type[BaseModel] = Recipe
+    for parent in parents:
+        annotation: Any = section.model_fields[str(parent)].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        section = next(kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return list(section.model_fields)
