@@ -1,0 +1,1 @@
+"""RANKINGS -> SCORES: who counts, CMC, average precision, and how sure the figures are."""

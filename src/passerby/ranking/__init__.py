@@ -1,0 +1,1 @@
+"""EMBEDDINGS -> DISTANCES -> RANKINGS: pure functions over arrays, bounded memory."""

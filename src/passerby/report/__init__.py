@@ -1,0 +1,1 @@
+"""SCORES and RANKINGS -> PICTURES: curves, rank lists, tables."""

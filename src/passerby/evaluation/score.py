@@ -1,0 +1,154 @@
+"""Figures of a retrieval: CMC, mAP, mINP under a named protocol, with how sure they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.errors import DataError
+from passerby.evaluation.bootstrap import identity_intervals
+from passerby.evaluation.multi_query import average_queries
+from passerby.evaluation.precision import average_precision, inverse_negative_penalty
+from passerby.evaluation.single_shot import Shots
+from passerby.ranking.distance import Metric, distance_blocks
+from passerby.ranking.matches import Places, match_ranks
+from passerby.types import ApRule, Embeddings, IntArray, ProtocolName, Scores
+
+INTERVALS = ("rank1", "rank5", "rank10", "mAP", "mINP")
+"""The figures that get a bootstrap interval."""
+
+
+@dataclass(frozen=True)
+class _PerQuery:
+    """Figures of each query: AP and INP (Q,), NaN where not valid; hits (Q, K), share of draws found by rank k."""
+
+    precision: NDArray[np.float64]
+    penalty: NDArray[np.float64]
+    first_match: IntArray
+    hits: NDArray[np.float64]
+
+
+def score(
+    query: Embeddings,
+    gallery: Embeddings,
+    *,
+    protocol: ProtocolName = "market",
+    ap: ApRule = "step",
+    max_rank: int = 50,
+    metric: Metric = "cosine",
+    bootstrap: int = 0,
+    seed: int = 0,
+    repeats: int = 10,
+    multi_query: Embeddings | None = None,
+) -> Scores:
+    """Score how well queries find their person in a gallery.
+
+    Every protocol ignores gallery items of the query's person in the query's own camera; distractors (person 0)
+    stay and match nobody; a query without a match left is not valid and counts in no figure.
+
+    Args:
+        query: Q vectors to look for.
+        gallery: G vectors to look in.
+        protocol: `market`: one list per query. `single-gallery-shot`: CMC over galleries of one random image per
+            identity, drawn `repeats` times for each query; mAP and mINP from the full list. `multi-query`: the
+            Market rule with each query's vector replaced by the mean of its person in its camera.
+        ap: `step` or `trapezoid`; see `average_precision`. Means are over valid queries under both.
+        max_rank: CMC ranks kept; never more than the gallery (or, single-shot, its identities) can fill.
+        metric: `cosine` or `euclidean`.
+        bootstrap: Replicates of the 95 % interval over identities; 0 leaves the intervals out.
+        seed: Seed of the draws and of the bootstrap.
+        repeats: Galleries drawn for each query by `single-gallery-shot`.
+        multi_query: Images to average for `multi-query`; None averages over the query set itself.
+
+    Returns:
+        Scores, with each query's AP and first rank in the full list.
+
+    Raises:
+        DataError: (a ValueError) naming the argument that cannot be used and what it got; when no query is valid.
+    """
+    _check(protocol=protocol, ap=ap, max_rank=max_rank, bootstrap=bootstrap, repeats=repeats)
+    if protocol == "multi-query":
+        query = average_queries(query, multi_query, metric=metric)
+    elif multi_query is not None:
+        raise DataError(f"multi_query: given to protocol {protocol!r}, which does not use it; leave it out")
+    draws, replicates = np.random.default_rng(seed).spawn(2)
+    shots = Shots.of(gallery.person_ids) if protocol == "single-gallery-shot" else None
+    ranks = min(max_rank, len(gallery) if shots is None else len(shots.people))
+    each = _per_query(query, gallery, metric=metric, ap=ap, ranks=ranks, shots=shots, repeats=repeats, generator=draws)
+    valid = np.flatnonzero(each.first_match)
+    if not len(valid):
+        raise DataError(
+            f"query: none of {len(query)} queries has a match among {len(gallery)} gallery items once its own camera "
+            "is left out; check that query and gallery show the same people from different cameras"
+        )
+    hits = each.hits[valid]
+    intervals = {}
+    if bootstrap:
+        cmc = [hits[:, min(k, ranks) - 1] for k in (1, 5, 10)]
+        values = np.stack([*cmc, each.precision[valid], each.penalty[valid]], axis=1)  # (Q, 5)
+        ends = identity_intervals(values, query.person_ids[valid], replicates=bootstrap, generator=replicates)
+        intervals = {name: (float(low), float(high)) for name, (low, high) in zip(INTERVALS, ends, strict=True)}
+    return Scores(
+        cmc=hits.mean(axis=0).astype(np.float32),
+        mAP=float(each.precision[valid].mean()),
+        mINP=float(each.penalty[valid].mean()),
+        queries=len(query),
+        valid_queries=len(valid),
+        gallery=len(gallery),
+        protocol=protocol,
+        ap=ap,
+        intervals=intervals,
+        average_precision=each.precision,
+        first_match=each.first_match,
+    )
+
+
+def _check(*, protocol: str, ap: str, max_rank: int, bootstrap: int, repeats: int) -> None:
+    for name, value, known in (("protocol", protocol, get_args(ProtocolName)), ("ap", ap, get_args(ApRule))):
+        if value not in known:
+            raise DataError(f"{name}: got {value!r}, expected one of {', '.join(known)}")
+    for name, number, least in (("max_rank", max_rank, 1), ("bootstrap", bootstrap, 0), ("repeats", repeats, 1)):
+        if number < least:
+            raise DataError(f"{name}: got {number}, expected at least {least}")
+
+
+def _per_query(
+    query: Embeddings,
+    gallery: Embeddings,
+    *,
+    metric: Metric,
+    ap: ApRule,
+    ranks: int,
+    shots: Shots | None,
+    repeats: int,
+    generator: np.random.Generator,
+) -> _PerQuery:
+    """Walk the strips of distances and keep what each query contributes."""
+    blocks = distance_blocks(query.vectors, gallery.vectors, metric=metric)
+    places = Places.of(gallery.person_ids, gallery.camera_ids)
+    each = _PerQuery(
+        np.full(len(query), np.nan),
+        np.full(len(query), np.nan),
+        np.zeros(len(query), dtype=np.int64),
+        np.zeros((len(query), ranks)),
+    )
+    for first, block in blocks:
+        for q, row in enumerate(block, start=first):
+            person = int(query.person_ids[q])
+            dropped, matches = places.split(person, query.camera_ids[q])
+            if not len(matches):
+                continue
+            row[dropped] = np.inf
+            found = match_ranks(row, matches)
+            each.precision[q] = average_precision(found, rule=ap)
+            each.penalty[q] = inverse_negative_penalty(found)
+            each.first_match[q] = found[0]
+            firsts = found[:1]
+            if shots is not None:
+                firsts = shots.ranks(row, matches, person_id=person, repeats=repeats, generator=generator)
+            reached = np.bincount(np.minimum(firsts, ranks + 1), minlength=ranks + 2)  # by rank, 0 unused
+            each.hits[q] = np.cumsum(reached[1 : ranks + 1]) / len(firsts)
+    return each

@@ -1,0 +1,50 @@
+"""Rank lists, against sorting everything."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from passerby.ranking.rank import rank
+from passerby.types import Embeddings
+
+
+def people(vectors, person_ids, camera_ids):
+    return Embeddings(
+        np.asarray(vectors, dtype=np.float32).reshape(len(person_ids), -1),
+        np.asarray(person_ids),
+        np.asarray(camera_ids),
+    )
+
+
+@st.composite
+def embeddings(draw, largest):
+    count = draw(st.integers(1, largest))
+    numbers = draw(st.lists(st.integers(-2, 2), min_size=2 * count, max_size=2 * count))
+    ids = [draw(st.lists(st.integers(0, high), min_size=count, max_size=count)) for high in (3, 2)]
+    return people(np.array(numbers).reshape(count, 2), *ids)
+
+
+@settings(max_examples=200)
+@given(query=embeddings(4), gallery=embeddings(14), top=st.integers(1, 20), drop=st.booleans())
+def test_lists_are_those_of_a_full_stable_sort(query, gallery, top, drop):
+    """Oracle: a loop over queries that sorts all items by exact integer squared distance, stably."""
+    found = rank(query, gallery, top=top, metric="euclidean", drop_same_camera=drop)
+    assert found.indices.shape == (len(query), min(top, len(gallery)))
+    for q in range(len(query)):
+        person = query.person_ids[q]
+        same = (gallery.person_ids == person) & (person != 0)
+        kept = ~(same & (gallery.camera_ids == query.camera_ids[q])) if drop else np.ones(len(gallery), bool)
+        squared = ((gallery.vectors - query.vectors[q]) ** 2).sum(axis=1)
+        order = [g for g in np.argsort(squared, kind="stable") if kept[g]][:top]
+        padding = found.indices.shape[1] - len(order)
+        assert found.indices[q].tolist() == order + [-1] * padding
+        assert found.matches[q].tolist() == [bool(same[g]) for g in order] + [False] * padding
+        np.testing.assert_allclose(found.distances[q][: len(order)], np.sqrt(squared[order]), rtol=1e-6)
+        assert np.isnan(found.distances[q][len(order) :]).all()
+
+
+def test_top_must_be_positive():
+    one = people([[1.0]], [1], [0])
+    with pytest.raises(ValueError, match="top: got 0"):
+        rank(one, one, top=0)
