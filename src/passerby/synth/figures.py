@@ -1,6 +1,6 @@
 """Simple drawn people: who somebody is (`Person`), how somebody stands in one image (`Pose`), and the drawing.
 
-A figure is drawn with Pillow on a canvas several times too large, in units of the canvas height, and made smaller later.
+A figure is drawn with Pillow on a canvas several times too large, in shares of the canvas height, and then made small.
 """
 
 from __future__ import annotations

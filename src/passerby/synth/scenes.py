@@ -63,7 +63,6 @@ def photograph(person: Person, camera: Camera, rng: np.random.Generator) -> NDAr
 
     Pose, the detector's offset and an occluder (one image in eight) are drawn from `rng`.
     """
-    height, width = camera.light.shape[:2]
     canvas = _piece(camera, rng)
     pose = _pose(person, camera, rng)
     _shadow(canvas, pose)
@@ -75,8 +74,7 @@ def photograph(person: Person, camera: Camera, rng: np.random.Generator) -> NDAr
         small = small.filter(ImageFilter.GaussianBlur(camera.blur * rng.uniform(0.6, 1.4)))
     curve = (np.arange(256, dtype=np.float32) / 255) ** camera.gamma * 255
     pixels = curve[np.asarray(small)] * camera.light * (camera.gains * np.float32(rng.normal(1, 0.05)))
-    pixels += rng.standard_normal((height, width, 3), dtype=np.float32) * camera.noise
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    return _grain(pixels, camera, rng)
 
 
 def distract(camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -84,13 +82,18 @@ def distract(camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
     canvas = _piece(camera, rng)
     _occlude(canvas, rng)
     pixels = np.asarray(canvas.reduce(OVERSAMPLING), dtype=np.float32) * camera.light * camera.gains
-    pixels += rng.standard_normal(pixels.shape, dtype=np.float32) * camera.noise
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    return _grain(pixels, camera, rng)
+
+
+def _grain(pixels: NDArray[np.float32], camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
+    noisy = pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * camera.noise
+    rounded: NDArray[np.uint8] = np.clip(noisy, 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _pose(person: Person, camera: Camera, rng: np.random.Generator) -> Pose:
     height = camera.scale * person.height * rng.uniform(0.94, 1.06)
-    stride = rng.uniform(-0.55, 0.55)
+    stride = rng.uniform(-0.45, 0.45)
     return Pose(
         centre=float(rng.normal(0, 0.018)),
         feet=float(0.5 + height / 2 + rng.normal(0, 0.016)),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.errors import DataError
@@ -86,7 +87,7 @@ def people(identities: int, *, seed: int) -> list[Person]:
 
 def _draw(
     *, identities: int, cameras: int, images: int, seed: int, size: tuple[int, int]
-) -> Iterator[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Every image with its name inside the data set."""
     views: list[Camera] = [
         random_camera(np.random.default_rng([seed, _CAMERA, camera]), size) for camera in range(cameras)
