@@ -1,0 +1,139 @@
+"""Each step alone against NumPy or against what its definition says of every pixel."""
+
+import numpy as np
+import pytest
+import torch
+
+from passerby.data.transforms import evaluation_transform, training_transform
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+OFF = {"size": (32, 16), "flip": 0.0, "pad": 0, "erasing": None, "jitter": None, "mean": MEAN, "std": STD}
+
+
+@pytest.fixture
+def image():
+    torch.manual_seed(0)
+    return torch.randint(0, 256, (3, 32, 16), dtype=torch.uint8)
+
+
+def normalised(image):
+    """The oracle: NumPy in double precision."""
+    values = image.numpy().astype(np.float64) / 255
+    return (values - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
+
+
+def erased_boxes(*, size=(64, 32), area=(0.02, 0.4), aspect=(0.3, 3.3), count=300):
+    """(top, bottom, left, right) of what is not 0 after erasing an image whose normalised value is 0 everywhere."""
+    erase = training_transform(
+        **{**OFF, "size": size, "erasing": (1.0, area, aspect), "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    )
+    black = torch.zeros(3, *size, dtype=torch.uint8)
+    for _ in range(count):
+        changed = erase(black).ne(0).any(0)
+        rows, columns = changed.any(1).nonzero().flatten(), changed.any(0).nonzero().flatten()
+        assert changed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()  # one full rectangle
+        yield int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def test_with_every_step_off_only_normalisation_is_left(image):
+    made = training_transform(**OFF)(image)
+    assert made.dtype == torch.float32
+    np.testing.assert_allclose(made.numpy(), normalised(image), atol=1e-6)
+    assert torch.equal(made, evaluation_transform(mean=MEAN, std=STD)(image))
+
+
+def test_a_batch_is_normalised_like_its_images(image):
+    normalise = evaluation_transform(mean=MEAN, std=STD)
+    assert torch.equal(normalise(torch.stack([image, image.flip(0)]))[1], normalise(image.flip(0)))
+
+
+def test_the_input_is_left_as_it_was(image):
+    before = image.clone()
+    everything = {"flip": 1.0, "pad": 3, "erasing": (1.0, (0.1, 0.4), (0.5, 2.0)), "jitter": (1.0, 0.2, 0.2, 0.2, 0.1)}
+    training_transform(**{**OFF, **everything})(image)
+    assert torch.equal(image, before)
+
+
+def test_flip_mirrors_left_and_right(image):
+    made = training_transform(**{**OFF, "flip": 1.0})(image)
+    np.testing.assert_allclose(made.numpy(), normalised(image)[:, :, ::-1], atol=1e-6)
+
+
+def test_flip_happens_as_often_as_its_probability(image):
+    """Binomial(400, 0.25): six standard deviations around 100 are 48 to 152."""
+    flip = training_transform(**{**OFF, "flip": 0.25})
+    plain = training_transform(**OFF)(image)
+    flips = sum(not torch.equal(flip(image), plain) for _ in range(400))
+    assert 48 < flips < 152
+
+
+def test_pad_and_crop_is_a_window_of_the_image_with_a_black_border(image):
+    """The oracle: one of the (2 * 4 + 1) ** 2 windows of the padded image."""
+    crop = training_transform(**{**OFF, "pad": 4})
+    padded = np.pad(image.numpy(), ((0, 0), (4, 4), (4, 4)))
+    windows = {padded[:, i : i + 32, j : j + 16].tobytes(): (i, j) for i in range(9) for j in range(9)}
+    seen = set()
+    for _ in range(60):
+        back = crop(image).numpy() * np.reshape(STD, (3, 1, 1)) + np.reshape(MEAN, (3, 1, 1))
+        seen.add(windows[np.rint(back * 255).astype(np.uint8).tobytes()])
+    assert len(seen) > 20
+
+
+def test_erased_rectangles_keep_to_the_ranges_of_area_and_aspect():
+    """Area as a share of the image, aspect as height over width; rounding moves each side by half a pixel."""
+    boxes = list(erased_boxes())
+    for top, bottom, left, right in boxes:
+        height, width = bottom - top, right - left
+        assert (height - 0.5) * (width - 0.5) <= 0.4 * 64 * 32
+        assert (height + 0.5) * (width + 0.5) >= 0.02 * 64 * 32
+        assert (height + 0.5) / (width - 0.5) >= 0.3
+        assert (height - 0.5) / (width + 0.5) <= 3.3
+    assert len(boxes) == 300
+    assert len(set(boxes)) > 250
+
+
+def test_aspect_is_height_over_width():
+    tall = list(erased_boxes(aspect=(2.5, 3.0), area=(0.05, 0.1), count=30))
+    assert all(bottom - top > right - left for top, bottom, left, right in tall)
+
+
+def test_erased_pixels_are_standard_normal_after_normalisation(image):
+    """40 % of the image in one square: its mean is 0, its deviation 1, and its channels differ."""
+    erase = training_transform(**{**OFF, "size": (64, 64), "erasing": (1.0, (0.4, 0.4), (1.0, 1.0))})
+    big = image.repeat(1, 2, 4)
+    plain = training_transform(**{**OFF, "size": (64, 64)})(big)
+    made = erase(big)
+    changed = made.ne(plain).any(0)
+    values = made[:, changed]
+    assert 0.35 < changed.float().mean() < 0.45
+    assert abs(float(values.mean())) < 0.1
+    assert abs(float(values.std()) - 1) < 0.1
+    assert (values[0] != values[1]).all()
+
+
+def test_erasing_happens_as_often_as_its_probability(image):
+    """Binomial(400, 0.5): six standard deviations around 200 are 140 to 260."""
+    erase = training_transform(**{**OFF, "erasing": (0.5, (0.02, 0.4), (0.3, 3.3))})
+    plain = training_transform(**OFF)(image)
+    assert 140 < sum(not torch.equal(erase(image), plain) for _ in range(400)) < 260
+
+
+def test_jitter_changes_colours_but_not_places(image):
+    image[:, :, :8], image[:, :, 8:] = 60, 180
+    made = training_transform(**{**OFF, "jitter": (1.0, 0.4, 0.0, 0.0, 0.0)})(image)
+    back = made * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
+    left, right = back[:, :, :8], back[:, :, 8:]
+    assert float(left.std()) < 1e-6 > float(right.std())
+    assert float(right.mean() / left.mean()) == pytest.approx(3, rel=0.05)
+    assert float(left.mean()) != pytest.approx(60 / 255, abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_pixels(image):
+    everything = {"flip": 0.5, "pad": 4, "erasing": (0.5, (0.02, 0.4), (0.3, 3.3)), "jitter": (0.5, 0.2, 0.2, 0.2, 0.1)}
+    transform = training_transform(**{**OFF, **everything})
+    made = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        made.append(transform(image))
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
