@@ -1,0 +1,1 @@
+"""Images to batches: data sets, decoding, transforms, samplers, and what is wrong with a data set."""

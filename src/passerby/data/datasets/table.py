@@ -1,0 +1,115 @@
+"""Anybody's images in a table: CSV (UTF-8, comma) or Parquet, one row an image.
+
+path        of the image, relative to the table's folder (or to the option `root`)
+person_id   any text or number
+camera_id   optional, any text or number; without it, no match is left out for being of the query's camera
+split       optional: train, query or gallery; without it, half of the people train and the others are tested
+timestamp   optional: seconds, or ISO 8601 (UTC where no zone is written)
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from passerby.data.datasets.files import contents
+from passerby.data.datasets.labelled import OPTIONS, SPLITS, Row, assemble
+from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
+from passerby.errors import DataError
+
+REQUIRED = ("path", "person_id")
+OPTIONAL = ("camera_id", "split", "timestamp")
+
+
+def read_table(source: Source) -> Reading:
+    """Read the table.
+
+    Raises:
+        DataError: When the file is missing, is neither CSV nor Parquet, or lacks a column.
+    """
+    if not source.path.is_file():
+        above = source.path.parent
+        held = f"{above} holds {contents(above)}" if above.is_dir() else f"there is no folder {above}"
+        raise DataError(f"{source.name}: no file {source.path}; expected a .csv or .parquet; {held}")
+    columns, records = _read_parquet(source.path) if source.path.suffix == ".parquet" else _read_csv(source.path)
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise DataError(
+            f"{source.name}: {source.path} has no column {' or '.join(missing)}; expected {', '.join(REQUIRED)} and "
+            f"optionally {', '.join(OPTIONAL)}, found {', '.join(map(str, columns)) or 'none'}"
+        )
+    root = source.path.parent / Path(source.options.get("root", ".")).expanduser()
+    rows: list[Row] = []
+    unreadable: list[Unreadable] = []
+    for number, record in enumerate(records, start=1):
+        try:
+            rows.append(_row(record, columns, root))
+        except ValueError as error:
+            unreadable.append(Unreadable(f"{source.path}: row {number}", str(error)))
+    return assemble(source, rows, unreadable=unreadable)
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            return list(reader.fieldnames or []), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); for Parquet, name it .parquet") from None
+
+
+def _read_parquet(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
+    import pyarrow.lib
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.lib.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error})") from None
+    return table.column_names, table.to_pylist()
+
+
+def _row(record: Mapping[str, Any], columns: Iterable[str], root: Path) -> Row:
+    """One image; raises ValueError that says what is wrong with the row."""
+    text = {name: "" if record.get(name) is None else str(record[name]).strip() for name in columns}
+    for name in (*REQUIRED, *(name for name in ("camera_id", "split") if name in text)):
+        if not text[name]:
+            raise ValueError(f"no {name}")
+    if text.get("split", "train") not in SPLITS:
+        raise ValueError(f"split {text['split']!r}; expected {', '.join(SPLITS)}")
+    return Row(
+        path=root / text["path"],
+        person=text["person_id"],
+        camera=text.get("camera_id"),
+        split=text.get("split"),
+        timestamp=_seconds(record["timestamp"]) if text.get("timestamp") else None,
+    )
+
+
+def _seconds(value: Any) -> float:
+    """Seconds from a number, its text, a datetime (Parquet) or ISO 8601."""
+    if not isinstance(value, datetime):
+        try:
+            seconds = float(value)
+        except ValueError:
+            try:
+                value = datetime.fromisoformat(str(value).strip())
+            except ValueError:
+                raise ValueError(f"timestamp {value!r}; expected seconds or ISO 8601") from None
+        else:
+            if not math.isfinite(seconds):
+                raise ValueError(f"timestamp {value!r}; expected a finite number of seconds")
+            return seconds
+    moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return float(moment.timestamp())
+
+
+READER = Reader(
+    read_table,
+    "a CSV or Parquet table: path, person_id, optionally camera_id, split, timestamp",
+    {"root": "FOLDER that the paths start from, default the table's", **OPTIONS},
+)
