@@ -36,7 +36,7 @@ _TURN: dict[int, Callable[[Pixels], Pixels]] = {  # EXIF orientation -> what mak
     4: lambda image: image[::-1],
     5: lambda image: image.transpose(1, 0, 2),
     6: lambda image: np.rot90(image, -1),
-    7: lambda image: np.rot90(image, -1)[:, ::-1],
+    7: lambda image: image.transpose(1, 0, 2)[::-1, ::-1],
     8: np.rot90,
 }
 
@@ -128,7 +128,7 @@ def _decode_jpeg(data: bytes, name: str) -> Pixels:
         if colours in ("CMYK", "YCCK"):
             return _decode_other(data, name)
         image: Pixels = simplejpeg.decode_jpeg(data, "RGB")
-        orientation = Image.open(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if b"Exif\0\0" in data[:4096] else 1
+        orientation = Image.open(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if b"Exif\0\0" in data[:65536] else 1
     except DataError:
         raise
     except (ValueError, OSError, SyntaxError, struct.error) as error:
