@@ -1,0 +1,187 @@
+"""Oracles: Pillow's own decoding where it is right, hand-worked pixels where a rule of ours decides."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from data.layouts import noise, png, write_cuhk03, write_image
+from passerby.data.images import decode_image, read_image, resize_image, rgb_pixels
+from passerby.errors import DataError
+from passerby.types import Sample
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_jpeg_pixels_are_those_of_pillow(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.jpg")
+    assert np.array_equal(read_image(path), np.asarray(Image.open(path)))
+    assert read_image(Sample(path, 1, 0)).shape == (40, 20, 3)
+
+
+def test_png_pixels_come_back_as_written(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png")
+    assert np.array_equal(read_image(path), noise(str(path)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "TIFF"])
+def test_grey_becomes_three_equal_channels(kind: str) -> None:
+    image = Image.fromarray(np.full((40, 20), 77, dtype=np.uint8))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert np.array_equal(decode_image(encoded(image, kind, **options), "a"), np.full((40, 20, 3), 77))
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    image = Image.new("1", (2, 1))
+    image.putpixel((1, 0), 1)
+    assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[0, 0, 0], [255, 255, 255]]]
+
+
+def test_alpha_is_laid_over_white() -> None:
+    """Opaque stays, transparent is white; 102 of 255 red over white: 255 - 0.4 * 255 = 153 in green and blue."""
+    image = Image.new("RGBA", (3, 1))
+    for x, alpha in enumerate((255, 0, 102)):
+        image.putpixel((x, 0), (255, 0, 0, alpha))
+    assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[255, 0, 0], [255, 255, 255], [255, 153, 153]]]
+
+
+def test_grey_with_alpha_is_laid_over_white() -> None:
+    image = Image.new("LA", (2, 1))
+    image.putpixel((0, 0), (10, 255))
+    image.putpixel((1, 0), (10, 0))
+    assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[10] * 3, [255] * 3]]
+
+
+def test_palette_is_looked_up_and_its_transparent_colour_is_white() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([9, 8, 7, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[9, 8, 7], [200, 100, 50]]]
+    assert decode_image(encoded(image, "PNG", transparency=0), "a").tolist() == [[[255] * 3, [200, 100, 50]]]
+
+
+def test_sixteen_bits_keep_the_high_byte() -> None:
+    """Clipping, which is what a plain conversion does, would make both pixels white."""
+    grey = Image.fromarray(np.array([[0x1234, 0xFF00]], dtype=np.uint16))
+    assert decode_image(encoded(grey, "PNG"), "a").tolist() == [[[0x12] * 3, [0xFF] * 3]]
+    colour = png(1, 1, depth=16, colour=2, rows=b"\0" + struct.pack(">HHH", 0x1234, 0x5678, 0x9ABC))
+    assert decode_image(colour, "a").tolist() == [[[0x12, 0x56, 0x9A]]]
+
+
+def test_cmyk_jpeg_is_converted_and_not_inverted() -> None:
+    """No ink is white, full ink black; Pillow's conversion is the oracle for the rest."""
+    image = Image.new("CMYK", (32, 16), (0, 0, 0, 0))
+    image.paste((0, 255, 255, 0), (16, 0, 32, 16))
+    data = encoded(image, "JPEG", quality=95)
+    pixels = decode_image(data, "a")
+    assert np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+    assert pixels[8, 2].min() > 240
+    assert pixels[8, 29, 0] > 240 > 20 > pixels[8, 29, 1:].max()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_applied(kind: str, orientation: int) -> None:
+    """Oracle: Pillow's `exif_transpose`."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(noise("exif", (24, 40))), kind, exif=exif)
+    pixels = decode_image(data, "a")
+    assert np.array_equal(pixels, np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data)))))
+    assert pixels.shape == ((40, 24, 3) if orientation >= 5 else (24, 40, 3))
+    assert pixels.flags.c_contiguous
+
+
+JPEG = encoded(Image.fromarray(noise("jpeg", (64, 32))), "JPEG")
+PNG = encoded(Image.fromarray(noise("png", (64, 32))), "PNG")
+
+
+def bomb_jpeg() -> bytes:
+    """The JPEG above with 30,000 x 30,000 in its frame header (marker FFC0: length, precision, height, width)."""
+    at = JPEG.index(b"\xff\xc0") + 5
+    return JPEG[:at] + struct.pack(">HH", 30_000, 30_000) + JPEG[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("empty.jpg", b"", "empty"),
+        ("truncated.jpg", JPEG[: len(JPEG) // 2], "truncated"),
+        ("header_only.jpg", JPEG[:20], "truncated"),
+        ("truncated.png", PNG[: len(PNG) // 2], "truncated"),
+        ("text.jpg", b"<html>not found</html>", "not an image"),
+        ("bomb.png", png(30_000, 30_000), "100 megapixels"),
+        ("bomb.jpg", bomb_jpeg(), "100 megapixels"),
+        ("just_over.png", png(10_001, 10_000), "100 megapixels"),
+        ("float.tiff", encoded(Image.new("F", (2, 2)), "TIFF"), "floating-point"),
+        ("wide.tiff", encoded(Image.new("I", (2, 2), 70_000), "TIFF"), "8 or 16 bits"),
+    ],
+)
+def test_files_that_are_no_usable_image_are_named(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=message) as caught:
+        read_image(tmp_path / name, size=(8, 8))
+    assert name in str(caught.value)
+
+
+def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.jpg: cannot be read: No such file"):
+        read_image(tmp_path / "gone.jpg")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_image(tmp_path)
+
+
+def test_floating_point_images_in_memory_are_refused_by_name() -> None:
+    with pytest.raises(DataError, match="crop 7: floating-point"):
+        rgb_pixels(Image.new("F", (2, 2)), "crop 7")
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), original=st.sampled_from([JPEG, PNG]))
+def test_damage_of_any_kind_gives_pixels_or_a_data_error(data: st.DataObject, original: bytes) -> None:
+    """Cut anywhere, and change a few bytes: nothing but DataError may come out, and never another shape or type."""
+    damaged = bytearray(original[: data.draw(st.integers(0, len(original)))])
+    for place in data.draw(st.lists(st.integers(0, max(len(damaged) - 1, 0)), max_size=4)):
+        if damaged:
+            damaged[place] = data.draw(st.integers(0, 255))
+    try:
+        pixels = decode_image(bytes(damaged), "damaged")
+    except DataError:
+        return
+    assert pixels.dtype == np.uint8
+    assert pixels.ndim == 3
+    assert pixels.shape[2] == 3
+
+
+@given(height=st.integers(1, 60), width=st.integers(1, 60))
+@settings(max_examples=30, deadline=None)
+def test_resize_gives_the_size_asked_for_and_keeps_one_colour(height: int, width: int) -> None:
+    image = np.full((23, 17, 3), (10, 200, 99), dtype=np.uint8)
+    resized = resize_image(image, (height, width))
+    assert resized.shape == (height, width, 3)
+    assert np.array_equal(resized, np.broadcast_to(image[0, 0], resized.shape))
+
+
+def test_resize_averages_when_it_shrinks_and_leaves_the_same_size_alone() -> None:
+    """Stripes of 0 and 255 one pixel wide shrink to grey: without antialiasing they would stay black or white."""
+    stripes = np.zeros((64, 64, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    small = resize_image(stripes, (8, 8))
+    assert np.abs(small.astype(int) - 127).max() <= 8
+    assert resize_image(stripes, (64, 64)) is stripes
+
+
+def test_key_reads_from_inside_the_container(tmp_path: Path) -> None:
+    path = write_cuhk03(tmp_path)
+    assert read_image(Sample(path, 1, 0, key="labeled/1_001_1_01.png"), size=(12, 8)).shape == (12, 8, 3)
