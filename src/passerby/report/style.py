@@ -56,7 +56,10 @@ def save(figure: Figure, path: Path, *, vector: bool = False) -> list[Path]:
             figure.savefig(content, format=suffix[1:], metadata=metadata)
         target = path.with_suffix(suffix)
         partial = target.with_name(f".{target.name}.partial")
-        partial.write_bytes(content.getvalue())
-        partial.replace(target)
+        try:
+            partial.write_bytes(content.getvalue())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
         written.append(target)
     return written
