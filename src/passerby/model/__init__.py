@@ -1,0 +1,1 @@
+"""BATCHES -> EMBEDDINGS: the network, its weights, and how images become vectors."""

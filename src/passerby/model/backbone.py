@@ -1,0 +1,182 @@
+"""An image to a feature map: any convolutional network of timm, its head removed, ConvNeXt's with SimAM inside.
+
+B batch   C channels   H W map height and width
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.models.convnext import ConvNeXt
+from timm.models.resnet import ResNet
+from torch import Tensor, nn
+
+from passerby.errors import RecipeError, WeightsError
+from passerby.model.simam import AttendedBlock, AttentionPosition
+from passerby.model.weights import fill, read_tensors
+
+
+class Backbone(nn.Module):
+    """A timm network up to its last map, with the final norm that ConvNeXt keeps in its head.
+
+    Attributes:
+        net: The timm network, its tensors under timm's own names.
+        channels: C of the map.
+        stride: Image pixels per map position.
+    """
+
+    def __init__(self, net: Any, *, channels: int, stride: int, norm_in_head: bool) -> None:
+        super().__init__()
+        self.net = net
+        self.channels = channels
+        self.stride = stride
+        self.norm_in_head = norm_in_head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, C, H / stride, W / stride)."""
+        features: Tensor = self.net.forward_features(images)
+        return self.net.head["norm"](features) if self.norm_in_head else features
+
+
+def build_backbone(
+    name: str,
+    *,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    attention: bool = True,
+    attention_position: AttentionPosition = "depthwise",
+    last_stride: int = 2,
+    drop_path: float = 0.0,
+    layer_scale: float | None = 1e-6,
+) -> Backbone:
+    """Build a backbone by timm's name, such as `convnext_base` or `convnext_base.fb_in22k_ft_in1k`.
+
+    Args:
+        name: Any ConvNeXt v1 or v2, or another network of timm that makes a map, as a plain baseline.
+        pretrained: Download the weights that timm has under this name.
+        weights: A safetensors file instead: timm's own weights of this network, or `model.safetensors` of a run,
+            of which the backbone is taken.
+        attention: SimAM in every block; ConvNeXt only.
+        attention_position: Where in the block, see `AttendedBlock`.
+        last_stride: 1 keeps the map of the last stage at stride 16, with the same weights; ConvNeXt and ResNet only.
+        drop_path: Largest stochastic depth rate, 0 to below 1.
+        layer_scale: Its initial value, or None for none. V1 only: ConvNeXt V2 and other networks have none.
+
+    Raises:
+        RecipeError: For a name that timm does not know (close ones are listed), or an option that this network
+            does not have.
+        WeightsError: When the download fails, or the file is not one of this network.
+    """
+    net: Any = _create(name, pretrained=pretrained, drop_path=drop_path, layer_scale=layer_scale)
+    is_convnext = _is_convnext(net)
+    norm_in_head = is_convnext and hasattr(net.head, "norm")
+    if is_convnext:
+        channels, stride = net.num_features, 32
+        net.head = nn.ModuleDict({"norm": net.head.norm} if norm_in_head else {})
+    else:
+        channels, stride = _map_of(name)
+    if weights is not None:
+        classifier = net.pretrained_cfg["classifier"]
+        heads = ("head.",) if is_convnext else (classifier,) if isinstance(classifier, str) else tuple(classifier)
+        fill(net, _backbone_tensors(Path(weights)), source=str(weights), ignore=heads)
+    if last_stride == 1:
+        _keep_last_map(net, name)
+        stride //= 2
+    if attention:
+        _attend(net, name, attention_position)
+    return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head)
+
+
+def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float | None) -> Any:
+    """Make the network, without its classifier and pooling."""
+    _require_known(name, pretrained=pretrained)
+    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path > 0 else {}
+    if name.startswith("convnext_"):
+        options["ls_init_value"] = layer_scale
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **options)
+    except TypeError as error:
+        raise RecipeError(
+            f"backbone {name!r}: does not know drop_path {drop_path} ({error}); set drop_path: 0"
+        ) from None
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"pretrained weights of {name}: not loaded ({reason}). Without a network, download model.safetensors from "
+            f"https://huggingface.co/timm/{name} elsewhere, copy it here, "
+            "and set model.pretrained=false and model.weights=FILE; or train from nothing with model.pretrained=false"
+        ) from None
+
+
+def _is_convnext(net: Any) -> bool:
+    return isinstance(net, ConvNeXt)
+
+
+def _require_known(name: str, *, pretrained: bool) -> None:
+    """Raise RecipeError, with close names, unless timm knows `name` and, if asked, has weights of it."""
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models(), n=5, cutoff=0.5)
+        raise RecipeError(f"backbone {name!r}: timm has no such network; close names: {', '.join(close) or 'none'}")
+    known = timm.list_pretrained(f"{architecture}.*")
+    if (tag and name not in known) or (pretrained and not known):
+        found = ", ".join(known) or "none"
+        raise RecipeError(f"backbone {name!r}: timm has no such weights; of {architecture} it has: {found}")
+
+
+def _map_of(name: str) -> tuple[int, int]:
+    """Channels and stride of the map of a network that is not a ConvNeXt, found without computing it."""
+    with torch.device("meta"):
+        net: Any = timm.create_model(name, num_classes=0, global_pool="").eval()
+        side = net.pretrained_cfg["input_size"][-1]
+        features = net.forward_features(torch.empty(1, 3, side, side))
+    if features.ndim != 4 or features.shape[2] != features.shape[3]:
+        raise RecipeError(
+            f"backbone {name!r}: makes {tuple(features.shape)}, not a map (B, C, H, W) that stripes can be cut from; "
+            "use a convolutional network, such as convnext_tiny or resnet50"
+        )
+    return features.shape[1], side // features.shape[2]
+
+
+def _backbone_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a backbone under timm's names, be they alone in the file or part of a run's model."""
+    tensors = read_tensors(path)
+    prefix = "backbone.net."
+    inside = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return inside or tensors
+
+
+def _keep_last_map(net: Any, name: str) -> None:
+    """Let the last stage start with stride 1 instead of 2; no weight changes shape."""
+    if _is_convnext(net):
+        norm, conv = net.stages[-1].downsample
+        same = Conv2dSame(
+            conv.in_channels, conv.out_channels, conv.kernel_size, bias=conv.bias is not None, device="meta"
+        )
+        same.weight, same.bias = conv.weight, conv.bias  # 2 x 2; a row and a column of zeros on the far sides
+        net.stages[-1].downsample = nn.Sequential(norm, same)
+        return
+    first: Any = net.layer4[0] if isinstance(net, ResNet) else None
+    if first is None or not isinstance(first.aa, nn.Identity | None):
+        raise RecipeError(f"backbone {name!r}: last_stride 1 works on ConvNeXt and plain ResNet; set last_stride: 2")
+    for conv in (module for module in first.modules() if isinstance(module, nn.Conv2d)):
+        conv.stride = (1, 1)
+    if isinstance(first.downsample[0], nn.AvgPool2d):
+        first.downsample[0] = nn.Identity()
+
+
+def _attend(net: Any, name: str, position: AttentionPosition) -> None:
+    """Put SimAM into every block of a ConvNeXt."""
+    if not _is_convnext(net):
+        raise RecipeError(
+            f"backbone {name!r}: attention goes into ConvNeXt blocks, which it has none of; set attention: false"
+        )
+    for stage in net.stages:
+        stage.blocks = nn.Sequential(*(AttendedBlock(block, position=position) for block in stage.blocks))

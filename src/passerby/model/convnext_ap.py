@@ -1,0 +1,206 @@
+"""ConvNeXt-AP, read from top to bottom: image -> map -> parts -> embedding, and logits while it learns.
+
+Sun et al., "A Study of Person Re-Identification Approach Utilizing an Enhanced Convnext Architecture" (2024).
+Variants: Baseline = ConvNeXt; A = with SimAM; P = with parts and their refinement; AP = both.
+
+    B batch   C channels   H W map height and width   P parts   D embedding width   I identities
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from passerby.errors import RecipeError
+from passerby.model.backbone import Backbone, build_backbone
+from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
+from passerby.model.simam import HALVES, AttentionPosition
+
+EmbeddingKind = Literal["reduced", "full"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network makes of B images, in training and in evaluation alike.
+
+    Attributes:
+        embedding: (B, D) unit length, float32 (float64 of a float64 network).
+        logits: One (B, I) for each part and then for the global branch; empty without identities.
+        parts: (B, P, C) pooled parts; P is 0 without parts.
+        assignment: (B, P, H, W) share of each position that belongs to each part; None without refinement.
+        map: (B, C, H, W).
+    """
+
+    embedding: Tensor
+    logits: tuple[Tensor, ...]
+    parts: Tensor
+    assignment: Tensor | None
+    map: Tensor
+
+
+class ReID(nn.Module):
+    """A backbone, its parts and their necks. `convnext_ap` builds it.
+
+    Args:
+        backbone: (B, 3, H, W) -> (B, C, h, w).
+        identities: Training identities; 0 leaves the classifiers out.
+        parts: Number of stripes; 0 for the global branch alone.
+        part_dim: Width of a reduced part.
+        refine: Pool by the part classifier in place of stripes.
+        global_branch: One more vector, of the whole map, beside the parts.
+        embedding: `reduced`: what the batch norms put out; `full`: the pooled vectors.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        identities: int,
+        parts: int,
+        part_dim: int,
+        refine: bool,
+        global_branch: bool,
+        embedding: EmbeddingKind,
+    ) -> None:
+        super().__init__()
+        channels = backbone.channels
+        self.backbone = backbone
+        self.stripes = Stripes(parts) if parts else None
+        self.refinement = Refinement(channels, parts) if refine else None
+        self.part_necks = nn.ModuleList(Neck(channels, width=part_dim, identities=identities) for _ in range(parts))
+        has_global = global_branch or parts == 0
+        self.global_neck = Neck(channels, width=None, identities=identities) if has_global else None
+        self.embedding_kind = embedding
+        self.identities = identities
+        self.embedding_width = (part_dim if embedding == "reduced" else channels) * parts + channels * has_global
+
+    def forward(self, images: Tensor) -> Output:
+        """(B, 3, H, W) -> `Output`."""
+        features = self.backbone(images)  # (B, C, H, W)
+        assignment = None if self.refinement is None else self.refinement(features)  # (B, P, H, W)
+        parts = self._pool(features, assignment)  # (B, P, C)
+
+        pooled = list(parts.unbind(dim=1))  # P x (B, C)
+        necks = list(self.part_necks)
+        if self.global_neck is not None:
+            pooled.append(features.mean(dim=(2, 3)))
+            necks.append(self.global_neck)
+        passed = [neck(vector) for neck, vector in zip(necks, pooled, strict=True)]
+
+        reduced, logits = zip(*passed, strict=True)
+        return Output(
+            embedding=_embed(reduced if self.embedding_kind == "reduced" else pooled),
+            logits=tuple(each for each in logits if each is not None),
+            parts=parts,
+            assignment=assignment,
+            map=features,
+        )
+
+    def _pool(self, features: Tensor, assignment: Tensor | None) -> Tensor:
+        """(B, C, H, W) -> (B, P, C)."""
+        if assignment is not None:
+            return pool_by_assignment(features, assignment)
+        if self.stripes is not None:
+            return self.stripes(features)  # type: ignore[no-any-return]
+        return features.new_empty(len(features), 0, features.shape[1])
+
+
+def _embed(vectors: Any) -> Tensor:
+    """Each vector to unit length, side by side, and the whole to unit length: P x (B, D / P) -> (B, D)."""
+    units = [F.normalize(each.float() if each.dtype in HALVES else each) for each in vectors]
+    return F.normalize(torch.cat(units, dim=1))
+
+
+def convnext_ap(
+    backbone: str = "convnext_base",
+    *,
+    identities: int = 0,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    attention: bool = True,
+    attention_position: AttentionPosition = "depthwise",
+    parts: int = 6,
+    part_dim: int = 256,
+    refine: bool = True,
+    global_branch: bool = False,
+    embedding: EmbeddingKind = "reduced",
+    last_stride: int = 2,
+    drop_path: float = 0.0,
+    layer_scale: float | None = 1e-6,
+) -> ReID:
+    """Build ConvNeXt-AP, or any part of it.
+
+    Args:
+        backbone: timm's name of any ConvNeXt v1 or v2, or of another network that makes a map (plain baseline).
+        identities: Training identities; 0 leaves the classifiers out.
+        pretrained: Download the weights that timm has under this name.
+        weights: A safetensors file instead, of timm or of a run.
+        attention: SimAM in every ConvNeXt block; adds no parameter.
+        attention_position: `depthwise` (behind the depthwise convolution) or `block` (behind the block's MLP).
+        parts: Horizontal stripes; 0 pools the whole map.
+        part_dim: Width of each reduced part.
+        refine: Re-assign every column vector to a part (RPP) in place of fixed stripes. Needs two parts or more.
+        global_branch: One more vector, of the whole map, beside the parts.
+        embedding: `reduced` (P x part_dim, what the batch norms put out) or `full` (P x C, the pooled parts); the
+            global vector adds C. Each vector is brought to unit length, then the whole.
+        last_stride: 1 keeps the last stage's map at stride 16; ConvNeXt and ResNet.
+        drop_path: Largest stochastic depth rate, 0 to below 1.
+        layer_scale: Its initial value, or None for none; networks without it (ConvNeXt V2) stay without.
+
+    Raises:
+        RecipeError: For an impossible value, or one that the backbone does not have.
+        WeightsError: When weights cannot be had or do not fit.
+    """
+    _require(parts >= 0, "parts", parts, "0 or more")
+    _require(part_dim >= 1, "part_dim", part_dim, "1 or more")
+    _require(identities >= 0, "identities", identities, "0 or more")
+    _require(not refine or parts >= 2, "refine", refine, f"false, as parts is {parts}: refinement needs 2 or more")
+    _require(embedding in ("reduced", "full"), "embedding", embedding, "reduced or full")
+    _require(
+        attention_position in ("depthwise", "block"), "attention_position", attention_position, "depthwise or block"
+    )
+    _require(last_stride in (1, 2), "last_stride", last_stride, "1 or 2")
+    _require(0 <= drop_path < 1, "drop_path", drop_path, "0 to below 1")
+    _require(not (pretrained and weights), "weights", weights, "none beside pretrained: true; keep one of them")
+    net = build_backbone(
+        backbone,
+        pretrained=pretrained,
+        weights=weights,
+        attention=attention,
+        attention_position=attention_position,
+        last_stride=last_stride,
+        drop_path=drop_path,
+        layer_scale=layer_scale,
+    )
+    return ReID(
+        net,
+        identities=identities,
+        parts=parts,
+        part_dim=part_dim,
+        refine=refine,
+        global_branch=global_branch,
+        embedding=embedding,
+    )
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    """Raise RecipeError unless the condition holds."""
+    if not holds:
+        raise RecipeError(f"model.{name}: got {value!r}, expected {expected}")
+
+
+MODELS: dict[str, Callable[..., ReID]] = {"convnext_ap": convnext_ap}
+
+VARIANTS: dict[str, Mapping[str, Any]] = {
+    "Baseline": {"attention": False, "parts": 0, "refine": False, "global_branch": False},
+    "A": {"attention": True, "parts": 0, "refine": False, "global_branch": False},
+    "P": {"attention": False},
+    "AP": {"attention": True},
+}
+"""The paper's ablation: what each variant changes in the arguments of `convnext_ap`."""

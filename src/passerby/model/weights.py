@@ -1,0 +1,171 @@
+"""Save and load: safetensors beside a JSON manifest, whole or not at all. Loading never executes anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from passerby.errors import TrainingError, WeightsError
+
+MANIFEST_FORMAT = 1
+MODEL_FILE = "model.safetensors"
+MANIFEST_FILE = "manifest.json"
+MANIFEST_KEYS = ("format", "model", "preprocessing", "identities")
+"""What a manifest must say for its model to be loaded; a run's says more."""
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all: who reads it, now or after a power cut, finds the old or the new content.
+
+    Raises:
+        TrainingError: When the disk is full or the folder cannot be written; what was there is intact.
+    """
+    write_all_atomic({path: data})
+
+
+def write_all_atomic(contents: Mapping[Path, bytes]) -> None:
+    """`write_atomic` for files that belong together: none is replaced before all are safely on the disk."""
+    drafts: dict[Path, Path] = {}
+    path = next(iter(contents))
+    try:
+        for path, data in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drafts[path] = path.with_name(f".{path.name}.{os.getpid()}.part")
+            with drafts[path].open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, draft in drafts.items():
+            os.replace(draft, path)
+        for folder in {path.parent for path in contents}:
+            _sync_folder(folder)
+    except OSError as error:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise TrainingError(
+            f"{path}: not saved ({reason}); what was there is intact. Free space or rights there"
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; systems that cannot open a folder (Windows) do it by themselves."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def save_model(folder: Path, network: nn.Module, manifest: Mapping[str, Any]) -> None:
+    """Write `model.safetensors` and `manifest.json` into `folder`, both or neither.
+
+    Raises:
+        TrainingError: As `write_atomic`.
+    """
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    text = json.dumps(manifest, indent=2) + "\n"
+    write_all_atomic({folder / MODEL_FILE: safetensors.torch.save(tensors), folder / MANIFEST_FILE: text.encode()})
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a saved model.
+
+    Raises:
+        WeightsError: When there is none, or it is not one that this version reads.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise WeightsError(
+            f"{folder}: not a run or a saved model; expected a folder with {MANIFEST_FILE} and {MODEL_FILE}"
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise WeightsError(f"{path}: not a manifest of passerby; expected an object with {', '.join(MANIFEST_KEYS)}")
+    if manifest["format"] != MANIFEST_FORMAT:
+        raise WeightsError(
+            f"{path}: format {manifest['format']!r}, this version reads {MANIFEST_FORMAT}; install the version of "
+            f"passerby that wrote it ({manifest.get('passerby', 'not named')})"
+        )
+    missing = [key for key in MANIFEST_KEYS if key not in manifest]
+    if missing:
+        raise WeightsError(f"{path}: lacks {', '.join(missing)}; copy it again from the run that made the model")
+    return manifest
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        WeightsError: When it is missing, truncated, or of another kind (a pickle would run code when opened).
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights {path}: no such file; expected a .safetensors file")
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        with path.open("rb") as file:
+            head = file.read(2)
+        if head == b"PK" or head[:1] == b"\x80":
+            raise WeightsError(
+                f"weights {path}: a pickle, which can run code when it is opened. Convert it once, where you trust it: "
+                "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
+            ) from None
+        raise WeightsError(
+            f"weights {path}: not a whole safetensors file ({error}); copy or download it again"
+        ) from None
+
+
+def load_state(folder_or_file: Path, network: nn.Module) -> None:
+    """Put saved weights into a network of the same architecture.
+
+    Raises:
+        WeightsError: When there are none, or they are another architecture's: missing, unexpected and mis-shaped
+            tensors are named, and the network is as it was.
+    """
+    path = folder_or_file / MODEL_FILE if folder_or_file.is_dir() else folder_or_file
+    if folder_or_file.is_dir() and not path.is_file():
+        raise WeightsError(f"{folder_or_file}: {MODEL_FILE} is missing; if the training was stopped, resume it first")
+    fill(network, read_tensors(path), source=str(path))
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str, ignore: tuple[str, ...] = ()) -> None:
+    """Copy `tensors` into `network`, all or none. Tensors that it lacks are left out where `ignore` begins their name.
+
+    Raises:
+        WeightsError: Naming the tensors that do not fit, and `source`.
+    """
+    own = network.state_dict()
+    used = {key: value for key, value in tensors.items() if key in own or not key.startswith(ignore or ("\0",))}
+    shapes = [
+        f"{key} is {tuple(value.shape)}, expected {tuple(own[key].shape)}"
+        for key, value in used.items()
+        if key in own and value.shape != own[key].shape
+    ]
+    troubles = [
+        _some("missing", [key for key in own if key not in used]),
+        _some("unexpected", [key for key in used if key not in own]),
+        _some("mis-shaped", shapes),
+    ]
+    if any(troubles):
+        raise WeightsError(
+            f"weights {source}: of another architecture; {'; '.join(filter(None, troubles))}. "
+            "Build the network with the settings that the weights were trained with"
+        )
+    network.load_state_dict(used)
+
+
+def _some(kind: str, names: list[str], shown: int = 3) -> str:
+    """`2 missing: a, b`, with an ellipsis beyond `shown` names; empty for none."""
+    return f"{len(names)} {kind}: {', '.join(names[:shown])}{', ...' if len(names) > shown else ''}" if names else ""
