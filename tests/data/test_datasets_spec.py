@@ -1,0 +1,128 @@
+"""Specs, hand-worked; and what every reader says about a place that is not its data set."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.layouts import write_cuhk01, write_market
+from passerby.data.datasets import DATASETS, load_data
+from passerby.data.datasets.files import natural_key
+from passerby.data.datasets.source import parse_spec
+from passerby.errors import DataError
+
+
+def parts(spec: str) -> list[tuple[str, str, dict[str, str]]]:
+    return [(s.name, str(s.path), dict(s.options)) for s in parse_spec(spec, readers=DATASETS)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("market1501:/data/m", [("market1501", "/data/m", {})]),
+        (
+            "cuhk03:/d/cuhk-03.mat?images=detected&protocol=classic&split=3",
+            [("cuhk03", "/d/cuhk-03.mat", {"images": "detected", "protocol": "classic", "split": "3"})],
+        ),
+        (
+            "cuhk01:/a?order=sorted+dukemtmc:/b",
+            [("cuhk01", "/a", {"order": "sorted"}), ("dukemtmc", "/b", {})],
+        ),
+        ("folder:/a+b/c+d", [("folder", "/a+b/c+d", {})]),
+        ("folder:/a+b+market1501:/c+d", [("folder", "/a+b", {}), ("market1501", "/c+d", {})]),
+        ("folder:/what?/x?camera=none", [("folder", "/what?/x", {"camera": "none"})]),
+        ("simple:identities=8,seed=3", [("simple", ".", {"identities": "8", "seed": "3"})]),
+        ("simple:+cuhk01:/a", [("simple", ".", {}), ("cuhk01", "/a", {})]),
+    ],
+)
+def test_specs_are_taken_apart(spec: str, expected: list[tuple[str, str, dict[str, str]]]) -> None:
+    assert parts(spec) == expected
+
+
+def test_home_is_expanded() -> None:
+    assert parts("folder:~/x")[0][1] == str(Path.home() / "x")
+
+
+@given(st.lists(st.sampled_from(["/a", "/b+c", "/d e", "/x+y+z/1"]), min_size=1, max_size=4))
+def test_joining_and_taking_apart_are_inverse(paths: list[str]) -> None:
+    assert [path for _, path, _ in parts("+".join(f"folder:{path}" for path in paths))] == paths
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("", "nothing given; expected name:path, where name is one of market1501"),
+        ("/data/market", "expected name:path, where name is one of market1501, dukemtmc"),
+        ("market:/data", "'market:/data': expected name:path, where name is one of market1501"),
+        ("market1501:/a+duke:/b", "'duke:/b': expected name:path"),
+        ("market1501:", "no path after market1501:"),
+        ("cuhk01:/a?spilt=871", r"unknown option 'spilt'; known options: split=485\|871; order=permuted\|sorted"),
+        ("dukemtmc:/a?x=1", "unknown option 'x'; known options: none"),
+        ("cuhk01:/a?split", "option 'split' has no value"),
+        ("cuhk01:/a?split=", "option 'split' has no value"),
+        ("cuhk01:/a?split=871&split=485", "option 'split' is given twice"),
+        ("cuhk01:/a?split=500", "option split='500'; expected 485 or 871"),
+        ("cuhk01:/a?holdout=485", "option holdout='485'; expected a whole number from 0 to 484"),
+        ("cuhk01:/a?holdout=x", "option holdout='x'; expected a whole number"),
+        ("simple:identities=1", "option identities='1'; expected a whole number from 4"),
+        ("simple:people=8", "unknown option 'people'; known options: identities"),
+    ],
+)
+def test_wrong_specs_say_what_is_known(spec: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_data(spec)
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "simple"])
+def test_missing_places_say_what_is_there_instead(name: str, tmp_path: Path) -> None:
+    (tmp_path / "something").mkdir()
+    with pytest.raises(DataError, match=rf"^{name}: no f.*gone.*expected.*holds something/"):
+        load_data(f"{name}:{tmp_path / 'gone'}")
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("simple", "table")])
+def test_empty_folders_say_what_was_expected(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"^{name}: .*expected.*nothing"):
+        load_data(f"{name}:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["market1501", "dukemtmc", "cuhk03np", "cuhk01", "msmt17", "folder"])
+def test_a_file_where_a_folder_belongs_is_said(name: str, tmp_path: Path) -> None:
+    (tmp_path / "x.zip").touch()
+    with pytest.raises(DataError, match=r"x\.zip is a file; expected a folder"):
+        load_data(f"{name}:{tmp_path / 'x.zip'}")
+
+
+def test_another_layout_is_named_folder_by_folder(tmp_path: Path) -> None:
+    write_market(tmp_path / "m", {"bounding_box_train": [], "bounding_box_test": []})
+    with pytest.raises(
+        DataError, match=r"no folder .*m/query; expected.*holds bounding_box_test/, bounding_box_train/"
+    ):
+        load_data(f"market1501:{tmp_path / 'm'}")
+
+
+def test_several_sets_come_in_the_order_written(tmp_path: Path) -> None:
+    write_market(tmp_path / "m")
+    write_cuhk01(tmp_path / "c")
+    sets = load_data(f"cuhk01:{tmp_path / 'c'}+market1501:{tmp_path / 'm'}")
+    assert [data.name for data in sets] == ["cuhk01", "market1501"]
+    assert sets[1].spec == f"market1501:{tmp_path / 'm'}"
+
+
+def test_digits_sort_as_numbers() -> None:
+    assert sorted(["cam10", "cam2", "b", "cam02", "7", "a1b"], key=natural_key) == [
+        "7", "a1b", "b", "cam02", "cam2", "cam10"
+    ]  # fmt: skip
+
+
+def test_readers_do_not_wait_for_torch_or_hdf5() -> None:
+    code = (
+        "import sys; import passerby.data.datasets, passerby.data.doctor, passerby.cli.data; "
+        "print([name for name in ('torch', 'h5py', 'scipy', 'pyarrow') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
