@@ -1,0 +1,111 @@
+"""`passerby data` through typer's runner: exit codes, what is printed, what is left on the disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from data.layouts import write_image, write_market
+from passerby.cli import data as verbs
+from passerby.cli.data import app, slow_progress
+from passerby.errors import DataError
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    if isinstance(result.exception, DataError):
+        raise result.exception  # main prints it; here it is looked at
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Path:
+    return write_market(tmp_path / "mark[et]")
+
+
+def test_check_is_content_with_a_healthy_set(market: Path) -> None:
+    output = run("check", f"market1501:{market}")
+    assert "Fit for training." in output
+    assert "junk images" in output
+
+
+def test_check_exits_1_and_shows_the_file_with_its_brackets(market: Path) -> None:
+    write_image(market / "query" / "x.jpg").write_bytes(b"")
+    output = run("check", f"market1501:{market}", code=1)
+    assert "mark[et]/query/x.jpg: the name does not parse" in output
+    assert "Not fit for training." in output
+
+
+def test_check_speaks_json_and_can_leave_decoding_out(market: Path) -> None:
+    (market / "query" / "0001_c1s1_001051_00.jpg").write_bytes(b"")
+    findings = json.loads(run("check", f"market1501:{market}", "--json", code=1))
+    assert {key: findings[0][key] for key in ("severity", "what", "count")} == {
+        "severity": "error",
+        "what": "images that cannot be read",
+        "count": 1,
+    }
+    assert all(
+        f["severity"] == "note" for f in json.loads(run("check", f"market1501:{market}", "--json", "--no-decode"))
+    )
+
+
+def test_stats_print_a_table_or_json(market: Path) -> None:
+    output = run("stats", f"market1501:{market}")
+    assert "train identities" in output
+    assert "market1501" in output
+    (row,) = json.loads(run("stats", f"market1501:{market}", "--json"))
+    assert (row["data"], row["train_images"], row["distractors"]) == ("market1501", 5, 2)
+
+
+def test_show_writes_a_picture(market: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "sheet.png"
+    output = run(
+        "show", f"market1501:{market}", "--out", str(out), "--split", "query", "--people", "1", "--images", "1"
+    )
+    with Image.open(out) as sheet:
+        assert f"{sheet.width} x {sheet.height} pixels" in output
+    assert [path.name for path in out.parent.iterdir()] == ["sheet.png"]
+
+
+def test_show_keeps_the_old_picture_when_it_cannot_write(
+    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "sheet.png"
+    out.write_bytes(b"old")
+
+    def full(self: Image.Image, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(DataError, match=r"sheet.png: cannot be written: No space left on device"):
+        run("show", f"market1501:{market}", "--out", str(out))
+    assert out.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mark[et]", "sheet.png"]
+
+
+def test_show_refuses_what_it_cannot_draw(market: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected a name that ends in .png or .jpg"):
+        run("show", f"market1501:{market}", "--out", str(tmp_path / "sheet.svgz"))
+    with pytest.raises(DataError, match="2 data sets given; expected one"):
+        run("show", f"market1501:{market}+market1501:{market}", "--out", str(tmp_path / "sheet.png"))
+
+
+def test_a_wrong_spec_is_a_data_error_that_main_prints() -> None:
+    with pytest.raises(DataError, match="expected name:path"):
+        run("stats", "nothing")
+
+
+def test_the_bar_appears_only_when_it_takes_long(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
+    clock, started = iter([0.0, 0.5, 1.9, 2.1]), []
+    monkeypatch.setattr(verbs.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(verbs.Progress, "start", lambda bar: started.append(done))
+    with slow_progress("looking") as advance:
+        for done in (1, 2, 3):
+            advance(done, 3)
+    assert started == [3]

@@ -1,0 +1,86 @@
+"""What stands where on the sheet. Oracle: images of one colour, read back at their places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from passerby.data.contact_sheet import contact_sheet, spread
+from passerby.errors import DataError
+from passerby.types import DataSet, Sample
+
+RED, GREEN, BLUE = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+
+
+def sample(folder: Path, name: str, colour: tuple[int, int, int], person: int, camera: int) -> Sample:
+    path = folder / f"{name}.png"
+    Image.new("RGB", (20, 40), colour).save(path)
+    return Sample(path, person, camera)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataSet:
+    train = (
+        sample(tmp_path, "a", RED, 5, 0),
+        sample(tmp_path, "b", GREEN, 5, 2),
+        sample(tmp_path, "c", GREEN, 5, 2),
+        sample(tmp_path, "d", GREEN, 5, 2),
+        sample(tmp_path, "e", BLUE, 9, 2),
+    )
+    return DataSet("mini", tmp_path, f"mini:{tmp_path}", train, (), (Sample(train[0].path, 0, 0),))
+
+
+def tiles(sheet: Image.Image, colour: tuple[int, int, int]) -> set[tuple[int, int]]:
+    """Corners (x, y) of the whole 128 x 64 tiles of this colour (letters have single pixels of any grey)."""
+    is_colour = (np.asarray(sheet) == colour).all(axis=2)
+    return {
+        (int(x), int(y))
+        for y, x in np.argwhere(is_colour)
+        if not is_colour[y - 1, x] and not is_colour[y, x - 1] and is_colour[y : y + 128, x : x + 64].sum() == 128 * 64
+    }
+
+
+def test_people_are_rows_and_cameras_columns(data: DataSet) -> None:
+    sheet = contact_sheet(data, per_camera=2)
+    ((red_x, red_y),) = tiles(sheet, RED)
+    green = sorted(tiles(sheet, GREEN))
+    ((blue_x, blue_y),) = tiles(sheet, BLUE)
+    assert [y for _, y in green] == [red_y, red_y]
+    assert blue_x == green[0][0] > red_x
+    assert blue_y > red_y + 128
+    assert green[1][0] - green[0][0] == 64 + 4
+    assert (np.asarray(sheet)[red_y : red_y + 128, red_x : red_x + 64] == RED).all()
+
+
+def test_absent_images_are_grey_and_a_long_title_still_fits(data: DataSet) -> None:
+    grey = tiles(contact_sheet(data, people=1, per_camera=4), (0xEE, 0xEE, 0xEE))
+    assert len(grey) == 3 + 1  # three of four places of camera 1, one of camera 3
+    narrow = contact_sheet(data, people=1, per_camera=1)
+    assert narrow.width >= 150
+
+
+def test_a_split_without_people_is_refused(data: DataSet) -> None:
+    for split in ("query", "gallery"):  # nobody; only a distractor
+        with pytest.raises(DataError, match=f"the {split} split of .* holds no person to show"):
+            contact_sheet(data, split=split)
+
+
+def test_a_damaged_image_is_named(data: DataSet) -> None:
+    data.train[0].path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"a.png: the file is empty"):
+        contact_sheet(data)
+
+
+@given(st.sets(st.integers(1, 500), min_size=1), st.integers(1, 30))
+def test_spread_takes_distinct_values_in_order_with_the_first(values: set[int], count: int) -> None:
+    ordered = sorted(values)
+    chosen = spread(ordered, count)
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == min(count, len(ordered))
+    assert chosen[0] == ordered[0]
+    assert set(chosen) <= values
