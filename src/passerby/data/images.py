@@ -29,6 +29,9 @@ MAX_PIXELS = 100_000_000
 
 Pixels = NDArray[np.uint8]
 
+_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error)
+"""What the decoders raise for files with bytes changed at random."""
+
 _ORIENTATION = 0x0112
 _TURN: dict[int, Callable[[Pixels], Pixels]] = {  # EXIF orientation -> what makes it upright
     2: lambda image: image[:, ::-1],
@@ -131,7 +134,7 @@ def _decode_jpeg(data: bytes, name: str) -> Pixels:
         orientation = Image.open(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if b"Exif\0\0" in data[:65536] else 1
     except DataError:
         raise
-    except (ValueError, OSError, SyntaxError, struct.error) as error:
+    except _DAMAGED as error:
         raise DataError(f"{name}: a damaged or truncated JPEG ({error}); copy it again or delete it") from None
     turn = _TURN.get(orientation)
     return image if turn is None else np.ascontiguousarray(turn(image))
@@ -147,7 +150,7 @@ def _decode_other(data: bytes, name: str) -> Pixels:
         raise DataError(f"{name}: more than {MAX_PIXELS // 10**6} megapixels; crop it or leave it out") from None
     except UnidentifiedImageError:
         raise DataError(f"{name}: not an image that can be read (starts with {data[:8]!r})") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except _DAMAGED as error:
         raise DataError(f"{name}: a damaged or truncated image ({error}); copy it again or delete it") from None
 
 
