@@ -170,6 +170,7 @@ def test_resize_gives_the_size_asked_for_and_keeps_one_colour(height: int, width
     image = np.full((23, 17, 3), (10, 200, 99), dtype=np.uint8)
     resized = resize_image(image, (height, width))
     assert resized.shape == (height, width, 3)
+    assert resized.flags.writeable  # torch warns of arrays that are not
     assert np.array_equal(resized, np.broadcast_to(image[0, 0], resized.shape))
 
 

@@ -92,7 +92,7 @@ def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:
     height, width = size
     if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
@@ -100,7 +100,7 @@ def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
 
     Raises:
         DataError: For a mode whose range is not known (floating point, 32-bit integers above 65535), or too many
-            pixels, or data that is cut off.
+            pixels. A file that is cut off raises Pillow's own OSError; `decode_image` turns that into DataError.
     """
     _refuse_bomb(*image.size, name)
     upright = ImageOps.exif_transpose(image)
