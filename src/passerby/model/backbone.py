@@ -92,6 +92,11 @@ def build_backbone(
     return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head)
 
 
+def takes_attention(name: str) -> bool:
+    """Whether timm's network of this name is a ConvNeXt, v1 or v2."""
+    return name.startswith("convnext")
+
+
 def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float | None) -> Any:
     """Make the network, without its classifier and pooling."""
     _require_known(name, pretrained=pretrained)
@@ -101,6 +106,8 @@ def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **options)
     except TypeError as error:
+        if drop_path == 0:
+            raise
         raise RecipeError(
             f"backbone {name!r}: does not know drop_path {drop_path} ({error}); set drop_path: 0"
         ) from None
@@ -108,15 +115,20 @@ def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float
         if not pretrained:
             raise
         reason = str(error).splitlines()[0]
+        tagged = name if "." in name else f"{name}.{timm.get_pretrained_cfg_value(name, 'tag')}"
         raise WeightsError(
             f"pretrained weights of {name}: not loaded ({reason}). Without a network, download model.safetensors from "
-            f"https://huggingface.co/timm/{name} elsewhere, copy it here, "
+            f"https://huggingface.co/timm/{tagged} elsewhere, copy it here, "
             "and set model.pretrained=false and model.weights=FILE; or train from nothing with model.pretrained=false"
         ) from None
 
 
 def _is_convnext(net: Any) -> bool:
     return isinstance(net, ConvNeXt)
+
+
+def _is_resnet(net: Any) -> bool:
+    return isinstance(net, ResNet)
 
 
 def _require_known(name: str, *, pretrained: bool) -> None:
@@ -163,7 +175,7 @@ def _keep_last_map(net: Any, name: str) -> None:
         same.weight, same.bias = conv.weight, conv.bias  # 2 x 2; a row and a column of zeros on the far sides
         net.stages[-1].downsample = nn.Sequential(norm, same)
         return
-    first: Any = net.layer4[0] if isinstance(net, ResNet) else None
+    first: Any = net.layer4[0] if _is_resnet(net) else None
     if first is None or not isinstance(first.aa, nn.Identity | None):
         raise RecipeError(f"backbone {name!r}: last_stride 1 works on ConvNeXt and plain ResNet; set last_stride: 2")
     for conv in (module for module in first.modules() if isinstance(module, nn.Conv2d)):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import RecipeError
-from passerby.model.backbone import Backbone, build_backbone
+from passerby.model.backbone import Backbone, build_backbone, takes_attention
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
 from passerby.model.simam import HALVES, AttentionPosition
 
@@ -107,7 +107,8 @@ class ReID(nn.Module):
         if assignment is not None:
             return pool_by_assignment(features, assignment)
         if self.stripes is not None:
-            return self.stripes(features)  # type: ignore[no-any-return]
+            stripes: Tensor = self.stripes(features)
+            return stripes
         return features.new_empty(len(features), 0, features.shape[1])
 
 
@@ -197,10 +198,22 @@ def _require(holds: bool, name: str, value: object, expected: str) -> None:
 
 MODELS: dict[str, Callable[..., ReID]] = {"convnext_ap": convnext_ap}
 
-VARIANTS: dict[str, Mapping[str, Any]] = {
-    "Baseline": {"attention": False, "parts": 0, "refine": False, "global_branch": False},
-    "A": {"attention": True, "parts": 0, "refine": False, "global_branch": False},
-    "P": {"attention": False},
-    "AP": {"attention": True},
-}
-"""The paper's ablation: what each variant changes in the arguments of `convnext_ap`."""
+
+def variants(arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The paper's ablation around one network: arguments of `convnext_ap` for Baseline, A, P and AP.
+
+    P and AP have the parts that `arguments` asks for, or the paper's (6, refined) where it asks for none. A backbone
+    that is no ConvNeXt has Baseline and P only.
+    """
+    given = {**arguments}
+    whole = {**given, "parts": 0, "refine": False, "global_branch": False}
+    parted = given if given.get("parts", 6) else {**given, "parts": 6, "refine": True}
+    found = {
+        "Baseline": {**whole, "attention": False},
+        "A": {**whole, "attention": True},
+        "P": {**parted, "attention": False},
+        "AP": {**parted, "attention": True},
+    }
+    if not takes_attention(given.get("backbone", "convnext_base")):
+        del found["A"], found["AP"]
+    return found

@@ -42,7 +42,8 @@ class Refinement(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, P, H, W), adding up to 1 over P at every position."""
-        return self.classifier(features).softmax(dim=1)  # type: ignore[no-any-return]
+        scores: Tensor = self.classifier(features)
+        return scores.softmax(dim=1)
 
 
 def pool_by_assignment(features: Tensor, assignment: Tensor) -> Tensor:

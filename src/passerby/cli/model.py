@@ -1,0 +1,71 @@
+"""`passerby model`: what a network is and costs, before it is trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from passerby.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from passerby.model.info import ModelInfo
+
+app = typer.Typer(name="model", help="Look at networks.", no_args_is_help=True)
+
+
+@app.callback()
+def model() -> None:
+    """Look at networks."""
+
+
+@app.command("info")
+def info_command(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")],
+    identities: Annotated[int, typer.Option(min=0, help="Training identities.")] = 751,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Count parameters and multiply-adds of the recipe's network and its variants: Baseline, A, P and AP."""
+    from passerby.model.info import variants_info
+
+    settings = load_recipe(recipe, overrides=overrides or ())
+    found = variants_info(settings.model.model_dump(), identities=identities, size=settings.images.size)
+    if as_json:
+        typer.echo(json.dumps({name: asdict(info) for name, info in found.items()}, indent=2))
+        return
+    height, width = settings.images.size
+    title = f"{settings.model.backbone}, {height} x {width} pixels, {identities} training identities"
+    Console().print(_table(title, found))
+
+
+def _table(title: str, found: dict[str, ModelInfo]) -> Table:
+    """One column for each variant."""
+    table = Table(title=title)
+    table.add_column("")
+    for name in found:
+        table.add_column(name, justify="right")
+    infos = list(found.values())
+    for title, counts in (
+        ("parameters", [info.parameters for info in infos]),
+        ("multiply-adds of one image", [info.multiply_adds for info in infos]),
+    ):
+        table.add_row(f"[bold]{title}[/]")
+        for piece in counts[0]:
+            table.add_row(f"  {piece}", *(_human(each[piece]) for each in counts))
+        table.add_section()
+    table.add_row("blocks with attention", *(str(info.attended_blocks) for info in infos))
+    table.add_row("embedding width", *(str(info.embedding_width) for info in infos))
+    table.add_row("map C x H x W", *("x".join(map(str, info.map)) for info in infos))
+    return table
+
+
+def _human(count: int) -> str:
+    """10.03 G, 87.566 M, 0."""
+    if count >= 1e9:
+        return f"{count / 1e9:.2f} G"
+    return f"{count / 1e6:.3f} M" if count else "0"

@@ -1,0 +1,35 @@
+"""Identity loss: which of the training identities is this? One softmax for each part, as PCB has it.
+
+B batch   I identities
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from passerby.errors import RecipeError
+from passerby.losses.pairs import full_precision
+
+
+def identity_loss(logits: Sequence[Tensor], labels: Tensor, *, label_smoothing: float) -> Tensor:
+    """Cross-entropy with label smoothing (Szegedy et al. 2016), averaged over the batch and over the parts.
+
+    Args:
+        logits: One (B, I) for each part; half precision is computed in float32.
+        labels: (B,) class of each image, 0 to I - 1.
+        label_smoothing: Share of the target that is spread evenly over all I identities, 0 to below 1.
+
+    Returns:
+        A scalar, at least 0.
+
+    Raises:
+        RecipeError: When there are no logits.
+    """
+    if not logits:
+        raise RecipeError("loss.identity: the network has no classifier; build it with identities, or set it to null")
+    losses = [F.cross_entropy(full_precision(each), labels, label_smoothing=label_smoothing) for each in logits]
+    return torch.stack(losses).mean()

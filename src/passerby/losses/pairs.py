@@ -1,0 +1,24 @@
+"""What the losses on pairs share: unit vectors in full precision, and who is a pair."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """Half precision as float32; float32 and float64 as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def unit_vectors(embedding: Tensor) -> Tensor:
+    """(B, D) -> (B, D) of unit length, in float32 where it came in half precision."""
+    return F.normalize(full_precision(embedding))
+
+
+def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) -> two (B, B) masks: pairs of one person (nobody is a pair with themselves), and of two people."""
+    same = labels[:, None] == labels[None, :]
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    return same & ~itself, ~same
