@@ -18,8 +18,9 @@ _HOME = {
     "load": "passerby.model.embed",
     "score": "passerby.evaluation.score",
     "rank": "passerby.ranking.rank",
-    "train": "passerby.training.run",
-    "evaluate": "passerby.evaluation.run",
+    "train": "passerby.runs.train",
+    "resume": "passerby.runs.train",
+    "evaluate": "passerby.runs.evaluate",
     "Recipe": "passerby.recipe",
     "load_recipe": "passerby.recipe",
 }
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from passerby.ranking.rank import rank as rank
     from passerby.recipe import Recipe as Recipe
     from passerby.recipe import load_recipe as load_recipe
-    from passerby.training.run import train as train
+    from passerby.runs.evaluate import evaluate as evaluate
+    from passerby.runs.train import resume as resume
+    from passerby.runs.train import train as train
     from passerby.types import Embeddings as Embeddings
     from passerby.types import Ranking as Ranking
     from passerby.types import Sample as Sample

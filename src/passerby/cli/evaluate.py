@@ -1,0 +1,46 @@
+"""`passerby evaluate`: figures of a trained model, on its own data or on any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from passerby.cli.data import slow_progress
+from passerby.cli.train import Device, Json, report
+from passerby.errors import RecipeError
+
+PROTOCOLS = ("market", "single-gallery-shot", "multi-query")
+AP_RULES = ("step", "trapezoid")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    data: Annotated[str | None, typer.Option("--data", help="Data sets; without it, those of the training.")] = None,
+    protocol: Annotated[str | None, typer.Option(help=f"{', '.join(PROTOCOLS)}; default: the data set's own.")] = None,
+    ap: Annotated[str | None, typer.Option(help=f"{', '.join(AP_RULES)}; default: the recipe's.")] = None,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Average with the mirrored image.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Rank-1, mAP and the rest, with intervals and with the rules that they were made by.
+
+    [bold]passerby evaluate runs/m --data dukemtmc:/data/DukeMTMC-reID[/]
+    """
+    for name, value, known in (("--protocol", protocol, PROTOCOLS), ("--ap", ap, AP_RULES)):
+        if value is not None and value not in known:
+            raise RecipeError(f"{name} {value!r}: expected one of {', '.join(known)}")
+    from passerby.runs.evaluate import evaluate as evaluate_run
+
+    with slow_progress("embedding") as progress:
+        results = evaluate_run(
+            run,
+            data,
+            protocol=protocol,  # type: ignore[arg-type]  # checked above
+            ap=ap,  # type: ignore[arg-type]
+            flip=flip,
+            device=device,
+            on_images=progress,
+        )
+    report(results, as_json=as_json, root=run)

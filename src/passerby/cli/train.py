@@ -1,0 +1,139 @@
+"""`passerby train`: from a recipe and a data set to a model and its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from passerby.errors import RecipeError
+
+if TYPE_CHECKING:
+    from passerby.runs.evaluate import Evaluated
+    from passerby.training.loop import Step
+
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="A shipped recipe (such as lab-atto, convnext-ap) or a YAML file.")
+]
+DataSpec = Annotated[
+    str | None,
+    typer.Option("--data", help="name:path?option=value; several joined with +. See `passerby data --help`."),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change the recipe: schedule.epochs=60. Repeatable.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The new folder for the run.")]
+Resume = Annotated[Path | None, typer.Option("--resume", help="Continue the run in this folder from its checkpoint.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, mps; torchrun gives each process its own GPU.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the final figures as JSON, and nothing else on stdout.")]
+
+
+def train(
+    recipe: RecipeName = None,
+    data: DataSpec = None,
+    out: Out = None,
+    resume: Resume = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a model and evaluate it.
+
+    [bold]passerby train --recipe lab-atto --data cuhk01:/data/cuhk01 --out runs/c01[/]
+
+    [bold]passerby train --resume runs/c01[/]
+    """
+    if resume is not None:
+        given = [name for name, value in (("--recipe", recipe), ("--data", data), ("--out", out)) if value is not None]
+        if given or overrides:
+            raise RecipeError(
+                f"--resume {resume}: a run is resumed as it was started; leave out {', '.join(given or ['--set'])}"
+            )
+    elif recipe is None or data is None or out is None:
+        missing = [name for name, value in (("--recipe", recipe), ("--data", data), ("--out", out)) if value is None]
+        raise RecipeError(f"train: {', '.join(missing)} missing; a new run needs --recipe, --data and --out")
+
+    with _watch() as watch:
+        results = _start(watch, recipe, data, out, resume, overrides or [], device)
+    if os.environ.get("RANK", "0") == "0":
+        report(results, as_json=as_json, root=resume or out)
+
+
+def _start(
+    watch: _Watch,
+    recipe: str | None,
+    data: str | None,
+    out: Path | None,
+    resume: Path | None,
+    overrides: list[str],
+    device: str,
+) -> list[Evaluated]:
+    """Validate what is cheap before torch is loaded, then run."""
+    from passerby.recipe import load_recipe
+
+    if resume is not None:
+        from passerby.runs.train import resume as continue_run
+
+        return continue_run(resume, device=device, on_step=watch.step, say=watch.say)
+    assert recipe is not None
+    assert data is not None
+    assert out is not None
+    chosen = load_recipe(recipe, overrides=overrides)
+    from passerby.runs.train import train as start_run
+
+    return start_run(chosen, data, out, device=device, on_step=watch.step, say=watch.say)
+
+
+class _Watch:
+    """One live line on stderr: epoch, loss, learning rate, speed, time left."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            TextColumn("[bold]train[/]"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._task = self._bar.add_task("loading", total=None)
+
+    def __enter__(self) -> _Watch:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def step(self, step: Step, total: int) -> None:
+        text = (
+            f"epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  lr {step.learning_rate:.2e}  "
+            f"{step.images_per_second:.0f} images/s"
+        )
+        self._bar.update(self._task, completed=step.step, total=total, description=text)
+
+    def say(self, line: str) -> None:
+        self._bar.console.print(line, markup=False)
+
+
+def _watch() -> _Watch:
+    return _Watch()
+
+
+def report(results: list[Evaluated], *, as_json: bool, root: Path | None) -> None:
+    """Print figures as a table or as JSON, and where the pictures are."""
+    if as_json:
+        typer.echo(json.dumps({"run": str(root), "evaluations": [result.as_dict() for result in results]}, indent=2))
+        return
+    from passerby.report.tables import scores_table
+
+    console = Console()
+    if results:
+        console.print(scores_table({result.data.title: result.scores for result in results}))
+    console.print(f"run: {root}", markup=False, highlight=False)

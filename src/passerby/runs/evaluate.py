@@ -1,0 +1,199 @@
+"""Evaluate: a model and a data set in; figures that say how they were made, and the pictures behind them, out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from passerby.data.datasets import load_data
+from passerby.data.fingerprint import fingerprint
+from passerby.data.images import read_image
+from passerby.data.loading import evaluation_batches
+from passerby.errors import DataError
+from passerby.evaluation.score import score
+from passerby.evaluation.serialise import scores_to_dict
+from passerby.model.embed import Embedder, embed, load
+from passerby.ranking.rank import rank
+from passerby.recipe import load_recipe
+from passerby.report.curves import cmc_figure
+from passerby.report.ranklist import Order, choose_queries, rank_list_figure
+from passerby.runs.folder import RunFolder, write_json
+from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Sample, Scores
+
+OnImages = Callable[[int, int], None]
+ORDERS: tuple[Order, ...] = ("worst", "random", "best")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One model on one data set.
+
+    Attributes:
+        data: What was evaluated on.
+        scores: The figures.
+        query: Embeddings of `data.query`, as they were ranked (averaged under `multi-query`).
+        gallery: Embeddings of `data.gallery`.
+        flip: Whether each embedding is the mean with the mirrored image's.
+    """
+
+    data: DataSet
+    scores: Scores
+    query: Embeddings
+    gallery: Embeddings
+    flip: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `scores.json` holds: the figures with everything that they depend on."""
+        return {
+            "data": self.data.spec,
+            "title": self.data.title,
+            "fingerprint": fingerprint([self.data]),
+            "flip": self.flip,
+            **scores_to_dict(self.scores, per_query=False),
+        }
+
+
+def evaluate(
+    run: str | Path,
+    data: str | None = None,
+    *,
+    protocol: ProtocolName | None = None,
+    ap: ApRule | None = None,
+    flip: bool | None = None,
+    device: str = "auto",
+    on_images: OnImages | None = None,
+) -> list[Evaluated]:
+    """Evaluate a finished run on its own data or on any other, and record the figures and pictures in the run.
+
+    Args:
+        run: The folder that `train` made.
+        data: Data sets, as for `train`; None is what the run was trained on.
+        protocol: `market`, `single-gallery-shot` or `multi-query`; None is the recipe's, then the data set's own.
+        ap: `step` or `trapezoid`; None is the recipe's.
+        flip: Average with the mirrored image; None is the recipe's.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        on_images: Called with (images embedded, images in all).
+
+    Returns:
+        One evaluation for each data set.
+
+    Raises:
+        PasserbyError: When there is no finished run, or the data cannot be evaluated on.
+    """
+    folder = RunFolder(Path(run))
+    embedder = load(folder.root, device=device)
+    settings = load_recipe(folder.recipe).evaluation
+    sets = load_data(data or embedder.manifest["data"])
+    for each in sets:
+        require_valid_queries(each)
+        if not each.query:
+            raise DataError(f"{each.title}: {each.root} has no query split; name one, or evaluate on another data set")
+    results = [
+        evaluate_network(
+            embedder,
+            each,
+            protocol=protocol or settings.protocol,
+            ap=ap or settings.ap,
+            flip=settings.flip if flip is None else flip,
+            batch=settings.batch,
+            bootstrap=settings.bootstrap,
+            on_images=on_images,
+        )
+        for each in sets
+    ]
+    record_evaluations(folder, results)
+    return results
+
+
+def evaluate_network(
+    embedder: Embedder,
+    data: DataSet,
+    *,
+    protocol: ProtocolName | None,
+    ap: ApRule,
+    flip: bool,
+    batch: int,
+    bootstrap: int,
+    on_images: OnImages | None = None,
+) -> Evaluated:
+    """Embed query and gallery and score them; see `evaluate`."""
+    rule = protocol or data.protocol
+    wanted = [data.query, data.gallery, data.multi_query if rule == "multi-query" else ()]
+    total = sum(map(len, wanted))
+    done = 0
+
+    def embed_samples(samples: Sequence[Sample]) -> Embeddings:
+        nonlocal done
+        before = done
+        done += len(samples)
+        preprocessing = embedder.preprocessing
+        batches = evaluation_batches(
+            samples, size=preprocessing.size, mean=preprocessing.mean, std=preprocessing.std, batch=batch
+        )
+        progress = None if on_images is None else (lambda seen: on_images(before + seen, total))
+        vectors = embed(embedder.network, batches, flip=flip, device=embedder.device, progress=progress)
+        return Embeddings(vectors, [s.person_id for s in samples], [s.camera_id for s in samples])
+
+    query, gallery, more = (embed_samples(samples) if samples else None for samples in wanted)
+    assert query is not None
+    assert gallery is not None
+    scores = score(query, gallery, protocol=rule, ap=ap, bootstrap=bootstrap, multi_query=more)
+    return Evaluated(data, scores, query, gallery, flip)
+
+
+def require_valid_queries(data: DataSet) -> None:
+    """Find out before the work, not after it, that no query could ever be right.
+
+    Raises:
+        DataError: When queries are given and none has its person in the gallery in another camera.
+    """
+    seen = {(sample.person_id, sample.camera_id) for sample in data.gallery}
+    cameras: dict[int, set[int]] = {}
+    for person, camera in seen:
+        cameras.setdefault(person, set()).add(camera)
+    if data.query and not any(cameras.get(s.person_id, set()) - {s.camera_id} for s in data.query):
+        count = len({sample.camera_id for sample in (*data.query, *data.gallery)})
+        raise DataError(
+            f"{data.title}: no query has its person in the gallery in another camera ({len(data.query)} queries, "
+            f"{len(data.gallery)} gallery images, {count} camera{'' if count == 1 else 's'}); the market rule counts "
+            "matches between cameras only"
+        )
+
+
+def record_evaluations(folder: RunFolder, results: Sequence[Evaluated]) -> None:
+    """Add to the run's `scores.json`, in place of the same evaluation made before, and draw the pictures."""
+    known = json.loads(folder.scores.read_text(encoding="utf-8")) if folder.scores.is_file() else {"evaluations": []}
+    found = {_key(entry): entry for entry in known["evaluations"]}
+    found |= {_key(entry): entry for entry in (result.as_dict() for result in results)}
+    write_json(folder.scores, {"evaluations": list(found.values())})
+    for result in results:
+        draw_evaluation(result, folder.figures / _slug(result))
+
+
+def draw_evaluation(result: Evaluated, out: Path, *, queries: int = 8) -> None:
+    """The CMC curve, and the top 10 of the worst, random and best queries, as pictures in `out`."""
+    cmc_figure({result.data.title: result.scores}, out / "cmc.png")
+    ranking = rank(result.query, result.gallery, top=10)
+    for order in ORDERS:
+        rank_list_figure(
+            ranking,
+            result.data.query,
+            result.data.gallery,
+            choose_queries(result.scores, queries, order=order),
+            out / f"ranks-{order}.png",
+            read=read_image,
+            title=f"{result.data.title}: {order} queries",
+        )
+
+
+def _key(entry: dict[str, Any]) -> str:
+    return json.dumps([entry[name] for name in ("data", "protocol", "ap", "flip")])
+
+
+def _slug(result: Evaluated) -> str:
+    """A folder name for one evaluation's pictures."""
+    words = f"{result.data.title} {result.scores.protocol}"
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in words).split())

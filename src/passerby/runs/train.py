@@ -1,0 +1,273 @@
+"""Train: a recipe and a data set in; a model, its figures and everything needed to trust them out."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+
+from passerby.data.datasets import load_data
+from passerby.data.fingerprint import fingerprint
+from passerby.data.joined import TrainingSet, join_training
+from passerby.data.loading import TrainingLoader
+from passerby.distributed import Process, join_processes
+from passerby.errors import DataError, TrainingError
+from passerby.losses.combine import Losses
+from passerby.model.convnext_ap import ReID, convnext_ap
+from passerby.model.weights import MANIFEST_FORMAT, save_model, write_atomic
+from passerby.recipe import Recipe, load_recipe
+from passerby.runs.evaluate import Evaluated, evaluate_network, record_evaluations
+from passerby.runs.folder import RunFolder, write_json
+from passerby.training.checkpoint import load_checkpoint, save_checkpoint
+from passerby.training.log import RunLog
+from passerby.training.loop import Step, TrainingState, fit
+from passerby.training.optimiser import build_optimiser
+from passerby.types import DataSet
+
+OnStep = Callable[[Step, int], None]
+Say = Callable[[str], None]
+
+
+def train(
+    recipe: Recipe,
+    data: str,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    on_step: OnStep | None = None,
+    say: Say | None = None,
+) -> list[Evaluated]:
+    """Train `recipe` on `data` into the new folder `out`, then evaluate on every data set that has queries.
+
+    Args:
+        recipe: What to do; see `load_recipe`.
+        data: Data sets, such as `market1501:/data/Market-1501-v15.09.15+cuhk01:/data/cuhk01`.
+        out: A folder that holds no run yet.
+        device: `auto`, `cpu`, `cuda`, `mps`; under torchrun every process takes its own GPU.
+        on_step: Called after each step with it and the number of all steps.
+        say: Called with one line when something worth telling has happened.
+
+    Returns:
+        The evaluations of the finished model, empty in every process of torchrun but the first.
+
+    Raises:
+        PasserbyError: For data, settings or a folder that cannot be used; nothing that existed is touched.
+    """
+    folder = RunFolder(Path(out))
+    if folder.manifest.exists():
+        raise TrainingError(f"{folder.root}: already holds a run; continue it with --resume, or give another --out")
+    return _run(folder, recipe, data, device=device, on_step=on_step, say=say)
+
+
+def resume(
+    out: str | Path, *, device: str = "auto", on_step: OnStep | None = None, say: Say | None = None
+) -> list[Evaluated]:
+    """Continue the run in `out` from its last checkpoint; on the CPU it ends with the weights of an unbroken run.
+
+    Raises:
+        TrainingError: When there is no run, or the data set is not what it was.
+    """
+    folder = RunFolder(Path(out))
+    manifest = folder.read_manifest()
+    recipe = load_recipe(folder.recipe)
+    return _run(folder, recipe, manifest["data"], device=device, on_step=on_step, say=say, before=manifest)
+
+
+def _run(
+    folder: RunFolder,
+    recipe: Recipe,
+    data: str,
+    *,
+    device: str,
+    on_step: OnStep | None,
+    say: Say | None,
+    before: dict[str, Any] | None = None,
+) -> list[Evaluated]:
+    say = say or (lambda _line: None)
+    if recipe.training.threads is not None:
+        torch.set_num_threads(recipe.training.threads)
+    sets = load_data(data)
+    training_set = join_training(sets)
+    for each in sets:
+        require_valid_queries(each)
+    manifest = _manifest(recipe, data, sets, training_set)
+    if before is not None and before["fingerprint"] != manifest["fingerprint"]:
+        raise TrainingError(
+            f"{folder.root}: the data set at {data} is not the one that the run started with (fingerprint "
+            f"{manifest['fingerprint'][:12]}, was {before['fingerprint'][:12]}); restore it, or start a new run"
+        )
+    processes: AbstractContextManager[Process] = join_processes(device)
+    with processes as process:
+        if process.first and before is None:
+            folder.root.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder.recipe, recipe.to_yaml().encode())
+            write_json(folder.manifest, manifest)
+        network = _train(folder, recipe, training_set, sets, process, on_step=on_step, say=say)
+    if not process.first:
+        return []
+    save_model(folder.root, network, manifest)
+    results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
+    if not results:
+        say("no data set has a query split: the model is saved, and not evaluated")
+    record_evaluations(folder, results)
+    return results
+
+
+def _train(
+    folder: RunFolder,
+    recipe: Recipe,
+    training_set: TrainingSet,
+    sets: Sequence[DataSet],
+    process: Process,
+    *,
+    on_step: OnStep | None,
+    say: Say,
+) -> ReID:
+    """From the last checkpoint, or from nothing, to the end of the schedule. Returns the network to keep."""
+    network, state = _state(recipe, training_set.identities, process)
+    if folder.checkpoint.is_file():
+        load_checkpoint(folder.checkpoint, state)
+        say(f"resumed at step {state.step} from {folder.checkpoint}")
+    loader = _loader(recipe, training_set, process)
+    schedule = recipe.schedule
+    total = schedule.epochs * (len(loader) // recipe.optimiser.accumulate)
+    log = RunLog(folder.log, folder.tensorboard, step=state.step) if process.first else None
+    saved = time.monotonic()
+    steps = fit(
+        state,
+        loader,
+        _losses(recipe),
+        process=process,
+        samples=training_set.samples,
+        **schedule.model_dump(),
+        accumulate=recipe.optimiser.accumulate,
+        clip=recipe.optimiser.clip,
+        precision=recipe.training.precision,
+        channels_last=recipe.training.channels_last,
+        compiled=recipe.training.compile,
+        seed=recipe.training.seed,
+    )
+    kept: ReID = network if state.ema is None else state.ema.module
+    for step in steps:
+        if log is None:
+            continue
+        log.write(asdict(step))
+        if on_step is not None:
+            on_step(step, total)
+        if step.epoch_ends and _due(step.epoch + 1, recipe.training.evaluate_every, schedule.epochs):
+            for each in sets:
+                if each.query:
+                    scores = _evaluate(kept, each, recipe, process).scores
+                    say(f"epoch {step.epoch + 1}: {each.title} Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}")
+                    found = {f"{each.name}/rank1": scores.rank1, f"{each.name}/mAP": scores.mAP}
+                    log.write({"step": step.step, "epoch": step.epoch, "scores": found})
+            network.train()
+        if step.epoch_ends or time.monotonic() - saved > 60 * recipe.training.checkpoint_minutes:
+            log.sync()
+            save_checkpoint(folder.checkpoint, state, extra={})
+            saved = time.monotonic()
+    if log is not None:
+        log.close()
+    return kept
+
+
+def _due(epochs_done: int, every: int, epochs: int) -> bool:
+    """Whether to evaluate now; the end of the run has its own evaluation."""
+    return every > 0 and epochs_done % every == 0 and epochs_done < epochs
+
+
+def _state(recipe: Recipe, identities: int, process: Process) -> tuple[ReID, TrainingState]:
+    """Network, optimiser and the rest at step 0; the initial weights depend on the seed alone."""
+    torch.manual_seed(recipe.training.seed)
+    network = convnext_ap(**_model_arguments(recipe), identities=identities).to(process.device)
+    if recipe.training.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    settings = recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
+    state = TrainingState(
+        network=network,
+        optimiser=build_optimiser(network, **settings),
+        scaler=torch.amp.GradScaler(process.device.type, enabled=recipe.training.precision == "fp16"),
+        ema=ModelEmaV3(network, decay=recipe.training.ema, use_warmup=True) if recipe.training.ema else None,
+    )
+    return network, state
+
+
+def _loader(recipe: Recipe, training_set: TrainingSet, process: Process) -> TrainingLoader:
+    return TrainingLoader(
+        training_set,
+        **_transform_arguments(recipe),
+        persons=recipe.batches.persons,
+        images_per_person=recipe.batches.images,
+        workers=recipe.batches.workers,
+        prefetch=recipe.batches.prefetch,
+        cache=recipe.batches.cache,
+        seed=recipe.training.seed,
+        rank=process.rank,
+        world=process.world,
+    )
+
+
+def _transform_arguments(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's images as plain arguments of the loader."""
+    images = recipe.images.model_dump()
+    for name in ("erasing", "jitter"):
+        images[name] = tuple(images[name].values()) if images[name] else None
+    return images
+
+
+def _model_arguments(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's model as plain arguments of `convnext_ap`, paths as text."""
+    return recipe.model.model_dump(mode="json")
+
+
+def _losses(recipe: Recipe) -> Losses:
+    return Losses(**recipe.loss.model_dump())
+
+
+def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
+    images = recipe.images
+    preprocessing = Preprocessing(size=images.size, mean=images.mean, std=images.std)
+    return Embedder(network, preprocessing, {}, device=process.device)
+
+
+def _evaluate(
+    network: ReID, data: DataSet, recipe: Recipe, process: Process, *, on_images: OnImages | None = None
+) -> Evaluated:
+    settings = recipe.evaluation
+    return evaluate_network(_embedder(network, recipe, process), data, **settings.model_dump(), on_images=on_images)
+
+
+def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: TrainingSet) -> dict[str, Any]:
+    """What a reader, a gallery or a reviewer must know of the model: everything but the weights."""
+    return {
+        "format": MANIFEST_FORMAT,
+        "passerby": version("passerby"),
+        "model": _model_arguments(recipe) | {"pretrained": False, "weights": None},
+        "initial_weights": _initial_weights(recipe),
+        "preprocessing": recipe.images.model_dump(mode="json", include={"size", "mean", "std"}),
+        "identities": training_set.identities,
+        "images": len(training_set.samples),
+        "data": data,
+        "titles": [each.title for each in sets],
+        "fingerprint": fingerprint(sets),
+        "protocols": [each.protocol for each in sets],
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": recipe.training.seed,
+        "versions": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy")}
+        | {"python": platform.python_version()},
+    }
+
+
+def _initial_weights(recipe: Recipe) -> str:
+    """Where the weights came from before the first step."""
+    if recipe.model.weights is not None:
+        return str(recipe.model.weights)
+    return f"timm: {recipe.model.backbone}" if recipe.model.pretrained else "random"

@@ -1,0 +1,110 @@
+"""A run on disk, so that a kill costs minutes: one safetensors file, written whole or not at all.
+
+Tensors lie under `network.`, `ema.` and `optimiser.<parameter>.<key>`; everything that is not a tensor is JSON in the
+file's metadata. Loading executes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from passerby.errors import WeightsError
+from passerby.model.weights import write_atomic
+from passerby.training.loop import TrainingState
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, state: TrainingState, *, extra: dict[str, Any]) -> None:
+    """Write `state` and the JSON-able `extra` to `path`; an older checkpoint there is replaced only at the end.
+
+    Raises:
+        TrainingError: When the disk is full or the folder cannot be written; the older checkpoint is intact.
+    """
+    optimiser = state.optimiser.state_dict()
+    tensors = {f"network.{key}": value for key, value in state.network.state_dict().items()}
+    if state.ema is not None:
+        tensors |= {f"ema.{key}": value for key, value in state.ema.module.state_dict().items()}
+    scalars: dict[str, Any] = {}
+    for index, values in optimiser["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimiser.{index}.{key}"] = value
+            else:
+                scalars[f"{index}.{key}"] = value
+    metadata = {
+        "format": FORMAT,
+        "step": state.step,
+        "scaler": state.scaler.state_dict(),
+        "optimiser": scalars,
+        "extra": extra,
+    }
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    write_atomic(path, save(plain, metadata={"passerby": json.dumps(metadata)}))
+
+
+def load_checkpoint(path: Path, state: TrainingState) -> dict[str, Any]:
+    """Put what `save_checkpoint` wrote back into `state`, in place, and return its `extra`.
+
+    Raises:
+        WeightsError: When the file is not such a checkpoint, or is one of another architecture or optimiser.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})["passerby"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise WeightsError(f"checkpoint {path}: not a checkpoint of passerby ({error})") from None
+    if metadata["format"] != FORMAT:
+        raise WeightsError(f"checkpoint {path}: format {metadata['format']}, this version reads {FORMAT}")
+    _fill(state.network, _under(tensors, "network."), path)
+    if state.ema is not None:
+        _fill(state.ema.module, _under(tensors, "ema."), path)
+    _fill_optimiser(state.optimiser, _under(tensors, "optimiser."), metadata["optimiser"], path)
+    if metadata["scaler"]:
+        state.scaler.load_state_dict(metadata["scaler"])
+    state.step = metadata["step"]
+    extra: dict[str, Any] = metadata["extra"]
+    return extra
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy tensors into a network whose names and shapes must be the same."""
+    own = network.state_dict()
+    wrong = sorted(own.keys() ^ tensors.keys()) + [
+        key for key in own.keys() & tensors.keys() if own[key].shape != tensors[key].shape
+    ]
+    if wrong:
+        raise WeightsError(
+            f"checkpoint {path}: another architecture; {len(wrong)} tensors differ, such as {wrong[0]}. "
+            "Resume with the recipe that the run was started with"
+        )
+    network.load_state_dict(tensors)
+
+
+def _fill_optimiser(
+    optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any], path: Path
+) -> None:
+    """Rebuild the optimiser's per-parameter state; its groups (rates, decay) come from the recipe."""
+    shell = optimiser.state_dict()
+    count = sum(len(group["params"]) for group in shell["param_groups"])
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **scalars}.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    if state and max(state) >= count:
+        raise WeightsError(
+            f"checkpoint {path}: optimiser state of {max(state) + 1} parameters, this network has {count}"
+        )
+    optimiser.load_state_dict({"state": state, "param_groups": shell["param_groups"]})

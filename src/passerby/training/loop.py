@@ -1,0 +1,162 @@
+"""The training loop, visible: batch, forward, loss, backward, step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+
+from passerby.data.loading import TrainingLoader
+from passerby.distributed import Process
+from passerby.errors import TrainingError
+from passerby.losses.combine import Losses
+from passerby.training.optimiser import clip_gradients, set_learning_rate
+from passerby.training.schedule import learning_rate
+from passerby.types import Batch, Sample
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class TrainingState:
+    """All that a step changes. `step` counts optimiser steps since the start of the run.
+
+    There is no generator among it: the randomness of a batch is a pure function of (seed, epoch, batch), and that of
+    the network of (seed, step, rank), so the step says where every generator stands.
+    """
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    ema: ModelEmaV3 | None
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimiser step did. `losses` holds the weighted total and each loss before weighing."""
+
+    step: int
+    epoch: int
+    epoch_ends: bool
+    learning_rate: float
+    losses: dict[str, float]
+    images_per_second: float
+
+
+def fit(
+    state: TrainingState,
+    loader: TrainingLoader,
+    losses: Losses,
+    *,
+    process: Process,
+    samples: Sequence[Sample],
+    epochs: int,
+    warmup_epochs: int,
+    lr_init: float,
+    lr_max: float,
+    lr_min: float,
+    accumulate: int = 1,
+    clip: float | None = None,
+    precision: str = "fp32",
+    channels_last: bool = True,
+    compiled: bool = False,
+    seed: int = 0,
+) -> Iterator[Step]:
+    """Train from `state.step` to the end of the last epoch, yielding after every optimiser step.
+
+    `state` may be saved whenever the generator has yielded; a run continued from there takes the same steps. An epoch
+    whose number of batches is not a multiple of `accumulate` drops the rest.
+
+    Raises:
+        TrainingError: When a loss is NaN or infinite, naming the step and the batch's files.
+        DataError: When an image cannot be read, naming the file.
+    """
+    steps = len(loader) // accumulate
+    if steps == 0:
+        raise TrainingError(
+            f"accumulate: {accumulate} batches make a step, but an epoch has {len(loader)}; "
+            "lower optimiser.accumulate or batches.persons"
+        )
+    forward = _training_forward(state.network, process, compiled=compiled)
+    parameters = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
+    autocast = PRECISIONS[precision]
+    state.network.train()
+    for epoch in range(state.step // steps, epochs):
+        done = state.step - epoch * steps
+        batches = loader.epoch(epoch, start=done * accumulate)
+        for number in range(done, steps):
+            started = time.perf_counter()
+            rate = learning_rate(
+                epoch + number / steps,
+                epochs=epochs,
+                warmup_epochs=warmup_epochs,
+                lr_init=lr_init,
+                lr_max=lr_max,
+                lr_min=lr_min,
+            )
+            set_learning_rate(state.optimiser, rate)
+            seed_step(seed, state.step, process.rank)
+            state.optimiser.zero_grad(set_to_none=True)
+            sums: dict[str, float] = {}
+            images = 0
+            for _ in range(accumulate):
+                batch = next(batches)
+                pixels = batch.images.to(process.device, non_blocking=True)
+                if channels_last:
+                    pixels = pixels.contiguous(memory_format=torch.channels_last)
+                with torch.autocast(process.device.type, autocast, enabled=autocast is not None):
+                    output = forward(pixels)
+                total, named = losses(output, batch.labels.to(process.device, non_blocking=True))
+                for key, value in {"loss": total, **named}.items():
+                    sums[key] = sums.get(key, 0.0) + float(value.detach()) / accumulate
+                if not np.isfinite(sums["loss"]):
+                    raise TrainingError(_non_finite(state.step, epoch, sums, batch, samples))
+                state.scaler.scale(total / accumulate).backward()
+                images += len(pixels)
+            state.scaler.unscale_(state.optimiser)
+            clip_gradients(parameters, clip)
+            state.scaler.step(state.optimiser)
+            state.scaler.update()
+            state.step += 1
+            if state.ema is not None:
+                state.ema.update(state.network, step=state.step)
+            yield Step(
+                step=state.step,
+                epoch=epoch,
+                epoch_ends=number == steps - 1,
+                learning_rate=rate,
+                losses=sums,
+                images_per_second=images * process.world / (time.perf_counter() - started),
+            )
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Set torch's generators for one step: what the network draws (drop path) depends on these three alone."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]))
+
+
+def _training_forward(network: nn.Module, process: Process, *, compiled: bool) -> nn.Module:
+    """The same network, wrapped for many processes and for torch.compile as asked."""
+    forward = network
+    if process.world > 1:
+        devices = [process.device.index] if process.device.type == "cuda" else None
+        forward = nn.parallel.DistributedDataParallel(forward, device_ids=devices)
+    if compiled:
+        forward.compile()
+    return forward
+
+
+def _non_finite(step: int, epoch: int, losses: dict[str, float], batch: Batch, samples: Sequence[Sample]) -> str:
+    """The message for a loss that is not a number."""
+    values = ", ".join(f"{name} {value}" for name, value in losses.items())
+    files = ", ".join(samples[index].label for index in batch.indices.tolist())
+    return (
+        f"non-finite loss at step {step} (epoch {epoch}): {values}. Lower schedule.lr_max, set optimiser.clip or use "
+        f"training.precision=fp32; the last checkpoint is intact. The batch's files: {files}"
+    )
