@@ -18,16 +18,25 @@ from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.data.joined import TrainingSet, join_training
 from passerby.data.loading import TrainingLoader
-from passerby.distributed import Process, join_processes
-from passerby.errors import DataError, TrainingError
+from passerby.distributed import Process, join_processes, share_batch_norms
+from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
 from passerby.model.convnext_ap import ReID, convnext_ap
+from passerby.model.embed import Embedder, Preprocessing
 from passerby.model.weights import MANIFEST_FORMAT, save_model, write_atomic
 from passerby.recipe import Recipe, load_recipe
-from passerby.runs.evaluate import Evaluated, evaluate_network, record_evaluations
+from passerby.report.curves import loss_figure, lr_figure
+from passerby.runs.evaluate import (
+    Evaluated,
+    OnImages,
+    evaluate,
+    evaluate_network,
+    record_evaluations,
+    require_valid_queries,
+)
 from passerby.runs.folder import RunFolder, write_json
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
-from passerby.training.log import RunLog
+from passerby.training.log import RunLog, read_log
 from passerby.training.loop import Step, TrainingState, fit
 from passerby.training.optimiser import build_optimiser
 from passerby.types import DataSet
@@ -77,8 +86,15 @@ def resume(
     """
     folder = RunFolder(Path(out))
     manifest = folder.read_manifest()
+    if folder.model.is_file():
+        (say or _silent)(f"{folder.root}: already trained to the end; evaluating it")
+        return evaluate(folder.root, device=device)
     recipe = load_recipe(folder.recipe)
     return _run(folder, recipe, manifest["data"], device=device, on_step=on_step, say=say, before=manifest)
+
+
+def _silent(_line: str) -> None:
+    pass
 
 
 def _run(
@@ -91,7 +107,7 @@ def _run(
     say: Say | None,
     before: dict[str, Any] | None = None,
 ) -> list[Evaluated]:
-    say = say or (lambda _line: None)
+    say = say or _silent
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     sets = load_data(data)
@@ -114,6 +130,9 @@ def _run(
     if not process.first:
         return []
     save_model(folder.root, network, manifest)
+    records = read_log(folder.log)
+    lr_figure(records, folder.figures / "learning-rate.png")
+    loss_figure(records, folder.figures / "losses.png")
     results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
     if not results:
         say("no data set has a query split: the model is saved, and not evaluated")
@@ -187,9 +206,11 @@ def _due(epochs_done: int, every: int, epochs: int) -> bool:
 def _state(recipe: Recipe, identities: int, process: Process) -> tuple[ReID, TrainingState]:
     """Network, optimiser and the rest at step 0; the initial weights depend on the seed alone."""
     torch.manual_seed(recipe.training.seed)
-    network = convnext_ap(**_model_arguments(recipe), identities=identities).to(process.device)
-    if recipe.training.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = convnext_ap(**_model_arguments(recipe), identities=identities)
+    share_batch_norms(network, process)
+    network.to(
+        device=process.device, **({"memory_format": torch.channels_last} if recipe.training.channels_last else {})
+    )
     settings = recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
     state = TrainingState(
         network=network,
