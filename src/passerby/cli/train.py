@@ -58,7 +58,7 @@ def train(
         missing = [name for name, value in (("--recipe", recipe), ("--data", data), ("--out", out)) if value is None]
         raise RecipeError(f"train: {', '.join(missing)} missing; a new run needs --recipe, --data and --out")
 
-    with _watch() as watch:
+    with _Watch() as watch:
         results = _start(watch, recipe, data, out, resume, overrides or [], device)
     if os.environ.get("RANK", "0") == "0":
         report(results, as_json=as_json, root=resume or out)
@@ -73,9 +73,7 @@ def _start(
     overrides: list[str],
     device: str,
 ) -> list[Evaluated]:
-    """Validate what is cheap before torch is loaded, then run."""
-    from passerby.recipe import load_recipe
-
+    """Validate the recipe before torch is loaded, then run."""
     if resume is not None:
         from passerby.runs.train import resume as continue_run
 
@@ -83,6 +81,8 @@ def _start(
     assert recipe is not None
     assert data is not None
     assert out is not None
+    from passerby.recipe import load_recipe
+
     chosen = load_recipe(recipe, overrides=overrides)
     from passerby.runs.train import train as start_run
 
@@ -102,10 +102,9 @@ class _Watch:
             TimeRemainingColumn(),
             console=self._console,
         )
-        self._task = self._bar.add_task("loading", total=None)
+        self._task = self._bar.add_task("", total=None)
 
     def __enter__(self) -> _Watch:
-        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,14 +115,11 @@ class _Watch:
             f"epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  lr {step.learning_rate:.2e}  "
             f"{step.images_per_second:.0f} images/s"
         )
+        self._bar.start()
         self._bar.update(self._task, completed=step.step, total=total, description=text)
 
     def say(self, line: str) -> None:
         self._bar.console.print(line, markup=False)
-
-
-def _watch() -> _Watch:
-    return _Watch()
 
 
 def report(results: list[Evaluated], *, as_json: bool, root: Path | None) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.data.images import read_image
@@ -135,7 +137,9 @@ def evaluate_network(
         )
         progress = None if on_images is None else (lambda seen: on_images(before + seen, total))
         vectors = embed(embedder.network, batches, flip=flip, device=embedder.device, progress=progress)
-        return Embeddings(vectors, [s.person_id for s in samples], [s.camera_id for s in samples])
+        people = np.array([sample.person_id for sample in samples], dtype=np.int64)
+        cameras = np.array([sample.camera_id for sample in samples], dtype=np.int64)
+        return Embeddings(vectors, people, cameras)
 
     query, gallery, more = (embed_samples(samples) if samples else None for samples in wanted)
     assert query is not None

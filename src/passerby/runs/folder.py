@@ -65,7 +65,7 @@ class RunFolder:
         """
         if not self.manifest.is_file():
             raise TrainingError(
-                f"{self.root}: no run here (manifest.json is missing); start one with `passerby train --out {self.root}`"
+                f"{self.root}: no run here (no manifest.json); start one with `passerby train --out {self.root}`"
             )
         try:
             manifest: dict[str, Any] = json.loads(self.manifest.read_text(encoding="utf-8"))

@@ -208,9 +208,9 @@ def _state(recipe: Recipe, identities: int, process: Process) -> tuple[ReID, Tra
     torch.manual_seed(recipe.training.seed)
     network = convnext_ap(**_model_arguments(recipe), identities=identities)
     share_batch_norms(network, process)
-    network.to(
-        device=process.device, **({"memory_format": torch.channels_last} if recipe.training.channels_last else {})
-    )
+    network.to(process.device)
+    if recipe.training.channels_last:
+        network.to(memory_format=torch.channels_last)
     settings = recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
     state = TrainingState(
         network=network,
