@@ -50,11 +50,11 @@ def _table(title: str, found: dict[str, ModelInfo]) -> Table:
     for name in found:
         table.add_column(name, justify="right")
     infos = list(found.values())
-    for title, counts in (
+    for heading, counts in (
         ("parameters", [info.parameters for info in infos]),
         ("multiply-adds of one image", [info.multiply_adds for info in infos]),
     ):
-        table.add_row(f"[bold]{title}[/]")
+        table.add_row(f"[bold]{heading}[/]")
         for piece in counts[0]:
             table.add_row(f"  {piece}", *(_human(each[piece]) for each in counts))
         table.add_section()

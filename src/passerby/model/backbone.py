@@ -72,7 +72,7 @@ def build_backbone(
             does not have.
         WeightsError: When the download fails, or the file is not one of this network.
     """
-    net: Any = _create(name, pretrained=pretrained, drop_path=drop_path, layer_scale=layer_scale)
+    net = _create(name, pretrained=pretrained, drop_path=drop_path, layer_scale=layer_scale)
     is_convnext = _is_convnext(net)
     norm_in_head = is_convnext and hasattr(net.head, "norm")
     if is_convnext:
@@ -101,10 +101,15 @@ def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float
     """Make the network, without its classifier and pooling."""
     _require_known(name, pretrained=pretrained)
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path > 0 else {}
-    if name.startswith("convnext_"):
+    scaled = name.startswith("convnext_")  # V1
+    if scaled and layer_scale is not None:
         options["ls_init_value"] = layer_scale
+    if scaled and pretrained and layer_scale is None:
+        raise RecipeError(
+            f"layer_scale: null does not fit the pretrained weights of {name}, which have it; give a number"
+        )
     try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **options)
+        net: Any = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **options)
     except TypeError as error:
         if drop_path == 0:
             raise
@@ -121,6 +126,10 @@ def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float
             f"https://huggingface.co/timm/{tagged} elsewhere, copy it here, "
             "and set model.pretrained=false and model.weights=FILE; or train from nothing with model.pretrained=false"
         ) from None
+    if scaled and layer_scale is None:  # timm takes a None for a setting that was not given
+        for block in (block for stage in net.stages for block in stage.blocks):
+            block.gamma = None
+    return net
 
 
 def _is_convnext(net: Any) -> bool:

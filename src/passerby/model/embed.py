@@ -159,13 +159,10 @@ def load(path: str | Path, *, device: str = "cpu") -> Embedder:
     folder = Path(path)
     manifest = read_manifest(folder)
     network = _build(manifest, folder / MANIFEST_FILE)
+    preprocessing = _preprocessing(manifest["preprocessing"], folder / MANIFEST_FILE)
     load_state(folder, network)
-    return Embedder(
-        network.to(place := pick_device(device)).eval(),
-        _preprocessing(manifest["preprocessing"], folder / MANIFEST_FILE),
-        manifest,
-        device=place,
-    )
+    place = pick_device(device)
+    return Embedder(network.to(place).eval(), preprocessing, manifest, device=place)
 
 
 def _build(manifest: Mapping[str, Any], source: Path) -> ReID:

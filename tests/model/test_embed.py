@@ -1,0 +1,177 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from passerby.errors import DataError, WeightsError
+from passerby.model.convnext_ap import convnext_ap
+from passerby.model.embed import Embedder, Preprocessing, embed, load
+from passerby.model.weights import MANIFEST_FORMAT, save_model
+from passerby.types import Sample
+
+MODEL = {"backbone": "convnext_zepto_rms", "parts": 2, "part_dim": 8, "attention": True}
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.3)
+MANIFEST = {
+    "format": MANIFEST_FORMAT,
+    "passerby": "0.1.0",
+    "model": {**MODEL, "pretrained": False, "weights": None},
+    "preprocessing": {"size": [64, 32], "mean": MEAN, "std": STD},
+    "identities": 4,
+    "seed": 7,
+}
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    network = convnext_ap(**MODEL, identities=4)
+    for neck in network.part_necks:  # as after some training: no two settings give the same vectors
+        torch.nn.init.normal_(neck.norm.running_mean, std=0.1)
+    return network
+
+
+@pytest.fixture
+def run(tmp_path, network):
+    save_model(tmp_path, network, MANIFEST)
+    return tmp_path
+
+
+def noise(n, height=64, width=32):
+    return np.random.default_rng(0).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+
+
+def normalised(pixels):
+    """Oracle of the preprocessing, in float64."""
+    values = (pixels / 255 - np.array(MEAN)) / np.array(STD)
+    return torch.from_numpy(values).permute(0, 3, 1, 2).float()
+
+
+def test_flip_averages_with_the_mirror_image(network):
+    """Oracle: both embeddings by hand, their mean brought to unit length."""
+    images = normalised(noise(3))
+    with torch.no_grad():
+        sides = [network.eval()(each).embedding.double().numpy() for each in (images, images.flip(-1))]
+    mean = (sides[0] + sides[1]) / 2
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(embed(network, [images]), expected, atol=1e-6)
+    np.testing.assert_allclose(embed(network, [images], flip=False), sides[0], atol=1e-6)
+
+
+def test_batches_are_embedded_in_order_and_counted(network):
+    images = normalised(noise(5))
+    seen = []
+    vectors = embed(network, images.split(2), progress=seen.append)
+    assert seen == [2, 4, 5]
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, embed(network, [images]), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_no_image_gives_no_vector(network):
+    assert embed(network, []).shape == (0, 16)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_is_restored_even_after_an_error(network, training):
+    def broken():
+        yield normalised(noise(2))
+        raise DataError("truncated")
+
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    network.train(training)
+    with pytest.raises(DataError):
+        embed(network, broken())
+    assert network.training == network.backbone.training == training
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_every_kind_of_image_gives_the_same_vector(network, tmp_path):
+    pixels = noise(1, height=100, width=40)[0]
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    kinds = [path, str(path), Sample(path, 1, 0), Image.fromarray(pixels), pixels]
+    vectors = embedder.embed(kinds, batch=2)
+    assert vectors.shape == (5, 16)
+    np.testing.assert_allclose(vectors, np.repeat(vectors[:1], 5, axis=0), atol=1e-6)
+
+
+def test_pixels_are_normalised_as_the_manifest_says(network):
+    pixels = noise(2)  # already of the network's size
+    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    np.testing.assert_allclose(
+        embedder.embed([*pixels], flip=False), embed(network, [normalised(pixels)], flip=False), atol=1e-5
+    )
+
+
+def test_a_grey_array_is_three_equal_channels(network):
+    grey = noise(1)[0, :, :, 0]
+    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    vectors = embedder.embed([grey, np.stack([grey] * 3, axis=2)])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((64, 32, 3), np.float32), r"image 1: got an array of shape \(64, 32, 3\) of float32, expected uint8"),
+        (np.zeros((64, 32, 4), np.uint8), r"image 1: got an array of shape \(64, 32, 4\)"),
+        (np.zeros((3, 64, 0), np.uint8), "image 1"),
+        (np.zeros((64,), np.uint8), "image 1"),
+        (7, "image 1: got int, expected a path"),
+        (Path("nowhere.jpg"), "nowhere.jpg"),
+    ],
+)
+def test_what_is_no_image_is_named(network, image, message):
+    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    with pytest.raises(DataError, match=message):
+        embedder.embed([noise(1)[0], image])
+
+
+def test_a_saved_model_gives_the_same_vectors(network, run):
+    pixels = [*noise(2, height=90)]
+    embedder = load(run)
+    assert not embedder.network.training
+    assert embedder.manifest["seed"] == 7
+    assert embedder.preprocessing == Preprocessing((64, 32), MEAN, STD)
+    expected = Embedder(network, embedder.preprocessing, {}).embed(pixels)
+    np.testing.assert_allclose(load(str(run), device="auto").embed(pixels), expected, atol=1e-4)
+    np.testing.assert_array_equal(embedder.embed(pixels), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"model": {**MODEL, "layers": 3}},
+            "manifest.json: model: layers is not known; expected an object of backbone",
+        ),
+        ({"model": "convnext"}, "manifest.json: model: 'convnext' is not known"),
+        ({"model": {**MODEL, "backbone": "convnext_zero"}}, "cannot be built: backbone 'convnext_zero'"),
+        ({"model": {**MODEL, "parts": "two"}}, "cannot be built"),
+        ({"model": {**MODEL, "part_dim": 16}}, "of another architecture.*mis-shaped: part_necks"),
+        ({"identities": 9}, "of another architecture.*classifier"),
+        ({"preprocessing": {"size": [64, 32], "mean": MEAN}}, r"preprocessing: got .*\('std'\); expected size"),
+        ({"preprocessing": {"size": [64], "mean": MEAN, "std": STD}}, "preprocessing: got"),
+        ({"preprocessing": {"size": [64, 0], "mean": MEAN, "std": STD}}, "not above 0"),
+        ({"preprocessing": {"size": ["a", "b"], "mean": MEAN, "std": STD}}, "preprocessing: got"),
+    ],
+)
+def test_a_manifest_that_cannot_be_built_is_named(run, change, message):
+    (run / "manifest.json").write_text(json.dumps({**MANIFEST, **change}))
+    with pytest.raises(WeightsError, match=message):
+        load(run)
+
+
+def test_a_run_that_is_not_finished_says_so(run):
+    (run / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"model.safetensors is missing; if the training was stopped, resume it"):
+        load(run)
+
+
+def test_a_folder_without_a_model_says_so(tmp_path):
+    with pytest.raises(WeightsError, match="not a run or a saved model"):
+        load(tmp_path / "nowhere")

@@ -1,0 +1,155 @@
+import errno
+import json
+import os
+import stat
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from passerby.errors import TrainingError, WeightsError
+from passerby.model.weights import (
+    MANIFEST_FORMAT,
+    fill,
+    load_state,
+    read_manifest,
+    read_tensors,
+    save_model,
+    write_all_atomic,
+    write_atomic,
+)
+
+MANIFEST = {"format": MANIFEST_FORMAT, "model": {}, "preprocessing": {}, "identities": 3, "passerby": "9.9"}
+
+
+def network(out=2):
+    return nn.Sequential(nn.Linear(3, out), nn.BatchNorm1d(out))
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    saved, loaded = network(), network()
+    save_model(tmp_path / "new" / "run", saved, MANIFEST)
+    load_state(tmp_path / "new" / "run", loaded)
+    assert files(tmp_path) == ["manifest.json", "model.safetensors"]
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in saved.state_dict().items())
+    assert read_manifest(tmp_path / "new" / "run") == MANIFEST
+
+
+def test_channels_last_weights_are_saved(tmp_path):
+    conv = nn.Conv2d(3, 4, 2).to(memory_format=torch.channels_last)
+    save_model(tmp_path, conv, MANIFEST)
+    assert torch.equal(read_tensors(tmp_path / "model.safetensors")["weight"], conv.weight)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, call, after):
+    save_model(tmp_path, network(), MANIFEST)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    real, calls = getattr(os, call), []
+
+    def full(*arguments):
+        calls.append(arguments)
+        if len(calls) > after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(
+        TrainingError, match=r"(model.safetensors|manifest.json): not saved \(No space left on device\)"
+    ):
+        save_model(tmp_path, network(out=5), {**MANIFEST, "identities": 4})
+    assert sorted(before) == sorted(tmp_path.iterdir())
+    if call == "fsync":
+        assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match=r"file/model.json: not saved"):
+        write_atomic(tmp_path / "file" / "model.json", b"{}")
+
+
+def test_writing_replaces_and_leaves_no_draft(tmp_path):
+    write_atomic(tmp_path / "a" / "b.txt", b"one")
+    write_all_atomic({tmp_path / "a" / "b.txt": b"two", tmp_path / "c.txt": b"three"})
+    assert (tmp_path / "a" / "b.txt").read_bytes() == b"two"
+    assert (tmp_path / "c.txt").read_bytes() == b"three"
+    assert files(tmp_path) == ["b.txt", "c.txt"]
+    assert stat.S_IMODE((tmp_path / "c.txt").stat().st_mode) & stat.S_IRUSR
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "not a run or a saved model; expected a folder with manifest.json"),
+        ("{", "not readable as JSON"),
+        ("[1]", "not a manifest of passerby"),
+        ('{"a": 1}', "not a manifest of passerby"),
+        (json.dumps({**MANIFEST, "format": 99}), r"format 99, this version reads 1; install .* \(9.9\)"),
+        (json.dumps({"format": 1, "model": {}}), "lacks preprocessing, identities"),
+    ],
+)
+def test_a_manifest_that_is_none_is_named(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(WeightsError, match=message):
+        read_manifest(tmp_path)
+
+
+def test_a_manifest_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(WeightsError, match="not readable as JSON"):
+        read_manifest(tmp_path)
+
+
+def test_a_pickle_is_refused_unopened(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    for name, zipped in (("new.pth", True), ("old.pth", False)):
+        torch.save({"bomb": Bomb()}, tmp_path / name, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(WeightsError, match=rf"{name}: a pickle.*save_file\(torch.load\(FILE, weights_only=True\)"):
+            read_tensors(tmp_path / name)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_damaged_or_missing_file_is_named(tmp_path):
+    safetensors.torch.save_file({"a": torch.ones(100)}, tmp_path / "whole.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:-50])
+    (tmp_path / "empty.safetensors").touch()
+    for name in ("cut", "empty"):
+        with pytest.raises(WeightsError, match=f"{name}.safetensors: not a whole safetensors file"):
+            read_tensors(tmp_path / f"{name}.safetensors")
+    with pytest.raises(WeightsError, match=r"none.safetensors: no such file"):
+        read_tensors(tmp_path / "none.safetensors")
+    with pytest.raises(WeightsError, match=r"model.safetensors is missing; if the training was stopped, resume"):
+        load_state(tmp_path, network())
+
+
+def test_another_architecture_is_named_and_changes_nothing():
+    target = network()
+    before = {key: value.clone() for key, value in target.state_dict().items()}
+    tensors = {**network(out=4).state_dict(), "extra": torch.ones(1), "more": torch.ones(1)}
+    del tensors["1.bias"], tensors["1.running_var"]
+    with pytest.raises(WeightsError) as caught:
+        fill(target, tensors, source="x.safetensors")
+    message = str(caught.value)
+    assert "x.safetensors" in message
+    assert "2 missing: 1.bias, 1.running_var" in message
+    assert "2 unexpected: extra, more" in message
+    assert "4 mis-shaped: 0.weight is (4, 3), expected (2, 3)" in message
+    assert ", ..." in message
+    assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
+
+
+def test_tensors_under_an_ignored_name_are_left_out():
+    fill(network(), {**network().state_dict(), "head.fc.weight": torch.ones(1)}, source="x", ignore=("head.",))
+    with pytest.raises(WeightsError, match=r"1 unexpected: head.fc.weight"):
+        fill(network(), {**network().state_dict(), "head.fc.weight": torch.ones(1)}, source="x")
