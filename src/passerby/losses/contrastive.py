@@ -9,7 +9,7 @@ from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.losses import ContrastiveLoss
 from torch import Tensor
 
-from passerby.losses.pairs import unit_vectors
+from passerby.losses.units import unit_vectors
 
 
 def contrastive_loss(embedding: Tensor, labels: Tensor, *, margin: float) -> Tensor:
@@ -20,7 +20,7 @@ def contrastive_loss(embedding: Tensor, labels: Tensor, *, margin: float) -> Ten
     over all pairs, where P x K batches have many times more negatives than positives.)
 
     Args:
-        embedding: (B, D), brought to unit length here.
+        embedding: (B, D), brought to unit length here; half precision is computed in float32.
         labels: (B,) person of each row.
         margin: Distance from which a negative pair is right, above 0.
 

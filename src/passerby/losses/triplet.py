@@ -11,7 +11,7 @@ from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
-from passerby.losses.pairs import unit_vectors
+from passerby.losses.units import unit_vectors
 
 
 def triplet_loss(embedding: Tensor, labels: Tensor, *, margin: float | None) -> Tensor:
@@ -21,7 +21,7 @@ def triplet_loss(embedding: Tensor, labels: Tensor, *, margin: float | None) -> 
     pytorch-metric-learning computes it, with the plain mean of the paper in place of its mean over positive losses.
 
     Args:
-        embedding: (B, D), brought to unit length here.
+        embedding: (B, D), brought to unit length here; half precision is computed in float32.
         labels: (B,) person of each row.
         margin: Above 0, or None for the soft margin.
 

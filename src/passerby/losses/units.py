@@ -1,4 +1,4 @@
-"""What the losses on pairs share: unit vectors in full precision, and who is a pair."""
+"""What the losses share: full precision, and vectors of unit length."""
 
 from __future__ import annotations
 
@@ -15,10 +15,3 @@ def full_precision(values: Tensor) -> Tensor:
 def unit_vectors(embedding: Tensor) -> Tensor:
     """(B, D) -> (B, D) of unit length, in float32 where it came in half precision."""
     return F.normalize(full_precision(embedding))
-
-
-def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) -> two (B, B) masks: pairs of one person (nobody is a pair with themselves), and of two people."""
-    same = labels[:, None] == labels[None, :]
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    return same & ~itself, ~same
