@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from passerby.errors import TrainingError
 from passerby.model.weights import write_atomic
 
 
@@ -23,7 +26,11 @@ class RunLog:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; numbers under `losses` and `scores` and the learning rate also go to TensorBoard."""
-        self._file.write(json.dumps(record) + "\n")
+        with self._named():
+            self._file.write(json.dumps(record) + "\n")
+            self._draw(record)
+
+    def _draw(self, record: dict[str, Any]) -> None:
         for group in ("losses", "scores"):
             for key, value in record.get(group, {}).items():
                 self._board.add_scalar(f"{group}/{key}", value, record["step"])
@@ -33,9 +40,21 @@ class RunLog:
 
     def sync(self) -> None:
         """Put everything on the disk, before the checkpoint that counts on it."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._board.flush()
+        with self._named():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._board.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """An error of the disk says which file it met."""
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"{self._file.name}: not written ({error.strerror or error}); the last checkpoint is intact. "
+                "Free space there, then continue with --resume"
+            ) from None
 
     def close(self) -> None:
         """Finish both logs."""
