@@ -66,7 +66,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def save_model(folder: Path, network: nn.Module, manifest: Mapping[str, Any]) -> None:
-    """Write `model.safetensors` and `manifest.json` into `folder`, both or neither.
+    """Write `model.safetensors` and `manifest.json` into `folder`; neither is replaced before both are on the disk.
 
     Raises:
         TrainingError: As `write_atomic`.
