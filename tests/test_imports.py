@@ -18,17 +18,18 @@ MAY_IMPORT = {
     "distributed": BASE,
     "synth": BASE,
     "data": BASE | {"synth"},
-    "model": BASE | {"data"},
-    "losses": BASE | {"model"},
+    "model": BASE | {"data", "distributed"},
+    "losses": BASE | {"model", "distributed"},
     "training": BASE | {"data", "model", "losses", "distributed"},
     "ranking": BASE,
     "evaluation": BASE | {"ranking", "data", "model.embed"},
     "report": BASE | {"evaluation", "ranking", "data", "training.schedule"},
     "runs": BASE
     | {"recipe", "distributed", "synth", "data", "model", "losses", "training", "ranking", "evaluation", "report"},
+    "__main__": {"cli"},
     "cli": BASE | {"recipe", "distributed", "synth", "data", "model", "training", "evaluation", "report", "runs"},
 }
-"""What each room may import beside itself: rooms, or single modules of a room. Nothing may import `cli`."""
+"""What each room may import beside itself: rooms, or single modules of one. `cli` is for `__main__` alone."""
 
 LIGHT = ["passerby", "passerby.types", "passerby.errors", "passerby.recipe", "passerby.cli.main"]
 

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from passerby.errors import PasserbyError
+
 
 @dataclass(frozen=True)
 class Process:
@@ -35,7 +37,7 @@ def pick_device(name: str = "auto") -> torch.device:
     """`auto` is CUDA, then MPS, then the CPU; anything else is torch's own name for a device.
 
     Raises:
-        ValueError: For a device that torch does not know or that is not there.
+        PasserbyError: For a device that torch does not know or that is not there.
     """
     if name == "auto":
         cuda_or_mps = "mps" if torch.backends.mps.is_available() else "cpu"
@@ -45,7 +47,7 @@ def pick_device(name: str = "auto") -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r}: {reason}; use auto, cpu, cuda, cuda:0 or mps") from None
+        raise PasserbyError(f"device {name!r}: {reason}; use auto, cpu, cuda, cuda:0 or mps") from None
     return device
 
 
