@@ -22,11 +22,14 @@ def people(vectors, person_ids, camera_ids):
 
 
 @st.composite
-def embeddings(draw, largest):
+def embeddings(draw, largest, first_person=0):
     """Small integer vectors (exact distances, many ties), few people (0 is a distractor) and cameras."""
     count = draw(st.integers(1, largest))
     numbers = draw(st.lists(st.integers(-2, 2), min_size=2 * count, max_size=2 * count))
-    ids = [draw(st.lists(st.integers(0, high), min_size=count, max_size=count)) for high in (4, 2)]
+    ids = [
+        draw(st.lists(st.integers(low, high), min_size=count, max_size=count))
+        for low, high in ((first_person, 4), (0, 2))
+    ]
     return people(numbers, *ids)
 
 
@@ -35,7 +38,7 @@ def naive_ranks(query, gallery, q):
     person, camera = query.person_ids[q], query.camera_ids[q]
     listed = []
     for g in range(len(gallery)):
-        same = person != 0 and gallery.person_ids[g] == person
+        same = gallery.person_ids[g] == person
         if not (same and gallery.camera_ids[g] == camera):
             squared = sum((float(a) - float(b)) ** 2 for a, b in zip(query.vectors[q], gallery.vectors[g], strict=True))
             listed.append((squared, g, same))
@@ -44,7 +47,7 @@ def naive_ranks(query, gallery, q):
 
 @settings(max_examples=400)
 @given(
-    query=embeddings(5),
+    query=embeddings(5, first_person=1),
     gallery=embeddings(16),
     rule=st.sampled_from(["step", "trapezoid"]),
     max_rank=st.integers(1, 20),
@@ -170,7 +173,7 @@ def test_memory_does_not_grow_with_queries_times_gallery():
     query, gallery = (
         Embeddings(
             generator.standard_normal((count, 8)).astype(np.float32),
-            generator.integers(0, 400, count),
+            generator.integers(1, 400, count),
             generator.integers(0, 6, count),
         )
         for count in (3_000, 16_000)
@@ -212,3 +215,11 @@ other = people([[1.0, 0.0]], [1], [1])
 def test_what_cannot_be_scored_is_refused(query, gallery, options, message):
     with pytest.raises(ValueError, match=message):
         score(query, gallery, **options)
+
+
+def test_people_numbered_from_zero_are_refused_not_lost():
+    """Oracle: the rule that 0 marks a distractor; without the error person 0's queries would count as not valid."""
+    query = people([[1, 0], [0, 1]], [0, 1], [0, 0])
+    gallery = people([[1, 0], [0, 1]], [0, 1], [1, 1])
+    with pytest.raises(ValueError, match=r"query\.person_ids: 1 of 2 are 0, which marks distractors.*from 1"):
+        score(query, gallery)

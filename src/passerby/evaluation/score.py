@@ -15,7 +15,7 @@ from passerby.evaluation.precision import average_precision, inverse_negative_pe
 from passerby.evaluation.single_shot import Shots
 from passerby.ranking.distance import Metric, distance_blocks
 from passerby.ranking.matches import Places, match_ranks
-from passerby.types import ApRule, Embeddings, IntArray, ProtocolName, Scores
+from passerby.types import DISTRACTOR, ApRule, Embeddings, IntArray, ProtocolName, Scores
 
 INTERVALS = ("rank1", "rank5", "rank10", "mAP", "mINP")
 """The figures that get a bootstrap interval."""
@@ -70,6 +70,7 @@ def score(
         DataError: (a ValueError) naming the argument that cannot be used and what it got; when no query is valid.
     """
     _check(protocol=protocol, ap=ap, max_rank=max_rank, bootstrap=bootstrap, repeats=repeats)
+    _refuse_distractors(query)
     if protocol == "multi-query":
         query = average_queries(query, multi_query, metric=metric)
     elif multi_query is not None:
@@ -113,6 +114,16 @@ def _check(*, protocol: str, ap: str, max_rank: int, bootstrap: int, repeats: in
     for name, number, least in (("max_rank", max_rank, 1), ("bootstrap", bootstrap, 0), ("repeats", repeats, 1)):
         if number < least:
             raise DataError(f"{name}: got {number}, expected at least {least}")
+
+
+def _refuse_distractors(query: Embeddings) -> None:
+    """People numbered from 0 would lose one of them without a word: 0 is the gallery's distractors."""
+    count = int((query.person_ids == DISTRACTOR).sum())
+    if count:
+        raise DataError(
+            f"query.person_ids: {count} of {len(query)} are {DISTRACTOR}, which marks distractors, gallery images that "
+            "match nobody; number people from 1 in query and gallery alike"
+        )
 
 
 def _per_query(
