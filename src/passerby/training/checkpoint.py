@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from passerby.errors import WeightsError
-from passerby.model.weights import write_atomic
+from passerby.model.weights import fill, write_atomic
 from passerby.training.loop import TrainingState
 
 FORMAT = 1
@@ -64,9 +64,9 @@ def load_checkpoint(path: Path, state: TrainingState) -> dict[str, Any]:
         raise WeightsError(f"checkpoint {path}: not a checkpoint of passerby ({error})") from None
     if metadata["format"] != FORMAT:
         raise WeightsError(f"checkpoint {path}: format {metadata['format']}, this version reads {FORMAT}")
-    _fill(state.network, _under(tensors, "network."), path)
+    fill(state.network, _under(tensors, "network."), source=str(path))
     if state.ema is not None:
-        _fill(state.ema.module, _under(tensors, "ema."), path)
+        fill(state.ema.module, _under(tensors, "ema."), source=str(path))
     _fill_optimiser(state.optimiser, _under(tensors, "optimiser."), metadata["optimiser"], path)
     if metadata["scaler"]:
         state.scaler.load_state_dict(metadata["scaler"])
@@ -77,20 +77,6 @@ def load_checkpoint(path: Path, state: TrainingState) -> dict[str, Any]:
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copy tensors into a network whose names and shapes must be the same."""
-    own = network.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys()) + [
-        key for key in own.keys() & tensors.keys() if own[key].shape != tensors[key].shape
-    ]
-    if wrong:
-        raise WeightsError(
-            f"checkpoint {path}: another architecture; {len(wrong)} tensors differ, such as {wrong[0]}. "
-            "Resume with the recipe that the run was started with"
-        )
-    network.load_state_dict(tensors)
 
 
 def _fill_optimiser(

@@ -1,0 +1,141 @@
+"""Oracles: a step written out by hand, and an unbroken run of the same loop."""
+
+import pytest
+import torch
+
+from conftest import SIMPLE, tiny_recipe
+from passerby.data.datasets import load_data
+from passerby.data.joined import join_training
+from passerby.distributed import Process
+from passerby.errors import TrainingError
+from passerby.losses.combine import Losses
+from passerby.runs.train import _loader, _state
+from passerby.training.checkpoint import load_checkpoint, save_checkpoint
+from passerby.training.loop import fit, seed_step
+from passerby.training.optimiser import set_learning_rate
+
+ALONE = Process(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def people():
+    return join_training(load_data(SIMPLE))
+
+
+def begin(recipe, people, *, path=None, **changes):
+    """State and the generator of steps, from a checkpoint when there is one."""
+    _, state = _state(recipe, people.identities, ALONE)
+    if path is not None:
+        load_checkpoint(path, state)
+    settings = {
+        **recipe.schedule.model_dump(),
+        "accumulate": recipe.optimiser.accumulate,
+        "clip": recipe.optimiser.clip,
+        "precision": recipe.training.precision,
+        "seed": recipe.training.seed,
+        **changes,
+    }
+    losses = Losses(**recipe.loss.model_dump())
+    return state, fit(state, _loader(recipe, people, ALONE), losses, process=ALONE, samples=people.samples, **settings)
+
+
+def weights(network):
+    """All parameters as one vector."""
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def test_a_step_is_forward_loss_backward_clip_step(people):
+    recipe = tiny_recipe("optimiser.clip=0.5")
+    state, steps = begin(recipe, people)
+    step = next(steps)
+
+    _, plain = _state(recipe, people.identities, ALONE)
+    batch = next(_loader(recipe, people, ALONE).epoch(0))
+    set_learning_rate(plain.optimiser, recipe.schedule.lr_init)
+    seed_step(0, 0, 0)
+    plain.network.train()
+    loss, _ = Losses(**recipe.loss.model_dump())(
+        plain.network(batch.images.contiguous(memory_format=torch.channels_last)), batch.labels
+    )
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(plain.network.parameters(), 0.5)
+    plain.optimiser.step()
+
+    assert step.losses["loss"] == pytest.approx(float(loss.detach()), rel=1e-6)
+    assert (step.step, step.epoch, step.learning_rate) == (1, 0, recipe.schedule.lr_init)
+    torch.testing.assert_close(weights(state.network), weights(plain.network), rtol=1e-6, atol=1e-8)
+
+
+def test_accumulated_gradients_are_the_mean_of_the_batches(people):
+    """Oracle: backward of the mean of two batches' losses, written out (identity loss alone: no pairs between them)."""
+    recipe = tiny_recipe("optimiser.accumulate=2", "loss.circle=null", "optimiser.name=sgd", "model.drop_path=0")
+    state, steps = begin(recipe, people)
+    next(steps)
+
+    _, plain = _state(recipe, people.identities, ALONE)
+    set_learning_rate(plain.optimiser, recipe.schedule.lr_init)
+    plain.network.train()
+    batches = _loader(recipe, people, ALONE).epoch(0)
+    for _ in range(2):
+        batch = next(batches)
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        loss, _ = Losses(identity=recipe.loss.identity.model_dump())(plain.network(images), batch.labels)
+        (loss / 2).backward()
+    plain.optimiser.step()
+    torch.testing.assert_close(weights(state.network), weights(plain.network), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, optimiser):
+    """Oracle: the run that was never stopped. Dropped paths, erasing and EMA are on; cuts fall inside epochs too."""
+    recipe = tiny_recipe(f"optimiser.name={optimiser}", "training.ema=0.9")
+    unbroken, steps = begin(recipe, people)
+    paths, last = [], None
+    for step in steps:
+        last = step
+        if step.step in {1, 4, 7, 8}:
+            paths.append(tmp_path / f"{step.step}.safetensors")
+            save_checkpoint(paths[-1], unbroken, extra={})
+    assert last.epoch_ends
+    assert last.epoch == recipe.schedule.epochs - 1
+    assert len(paths) == 4
+    for path in paths:
+        resumed, rest = begin(recipe, people, path=path)
+        for _ in rest:
+            pass
+        assert resumed.step == unbroken.step
+        for kept, again in ((unbroken.network, resumed.network), (unbroken.ema.module, resumed.ema.module)):
+            for key, value in kept.state_dict().items():
+                assert torch.equal(value, again.state_dict()[key]), (path.name, key)
+
+
+def test_a_bf16_step_is_near_the_float32_step(people):
+    """Oracle: the float32 loss; bf16 keeps 8 bits, and the pairwise loss multiplies similarities by 64."""
+    found = [next(begin(tiny_recipe("model.drop_path=0"), people, precision=name)[1]) for name in ("fp32", "bf16")]
+    assert found[1].losses["loss"] != found[0].losses["loss"]
+    assert found[1].losses["identity"] == pytest.approx(found[0].losses["identity"], rel=0.01)
+    assert found[1].losses["circle"] == pytest.approx(found[0].losses["circle"], rel=0.05)
+
+
+def test_the_averaged_weights_follow_and_lag(people):
+    state, steps = begin(tiny_recipe("training.ema=0.9"), people)
+    start = weights(state.network)
+    for _ in steps:
+        pass
+    averaged = weights(state.ema.module)
+    assert 0 < (averaged - start).norm() < (weights(state.network) - start).norm()
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_names_the_files(people):
+    state, steps = begin(tiny_recipe(), people)
+    next(steps)
+    with torch.no_grad():
+        next(state.network.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"at step 1 \(epoch 0\): loss nan.*files: \d{4}_c\ds\d.*jpg"):
+        next(steps)
+
+
+def test_more_batches_to_a_step_than_an_epoch_has_is_refused(people):
+    _, steps = begin(tiny_recipe(), people, accumulate=1000)
+    with pytest.raises(TrainingError, match=r"accumulate: 1000 batches make a step, but an epoch has \d+"):
+        next(steps)

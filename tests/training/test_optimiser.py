@@ -1,0 +1,58 @@
+"""Oracle: a network of four parameters whose places are known."""
+
+import pytest
+import torch
+from torch import nn
+
+from passerby.training.optimiser import build_optimiser, clip_gradients, set_learning_rate
+
+SETTINGS = {"backbone_scale": 0.1, "weight_decay": 0.5, "momentum": 0.9, "nesterov": True, "betas": (0.8, 0.9)}
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Linear(2, 3)
+        self.head = nn.Linear(3, 4)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_backbone_is_slower_and_vectors_are_not_decayed(name, kind):
+    network = Network()
+    optimiser = build_optimiser(network, name=name, **SETTINGS)
+    assert isinstance(optimiser, kind)
+    set_learning_rate(optimiser, 2.0)
+    found = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for group in optimiser.param_groups
+        for parameter in group["params"]
+    }
+    assert found == {
+        id(network.backbone.weight): (pytest.approx(0.2), 0.5),
+        id(network.backbone.bias): (pytest.approx(0.2), 0.0),
+        id(network.head.weight): (2.0, 0.5),
+        id(network.head.bias): (2.0, 0.0),
+    }
+
+
+def test_settings_reach_the_optimiser():
+    sgd = build_optimiser(Network(), name="sgd", **SETTINGS)
+    assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["nesterov"]) == (0.9, True)
+    assert build_optimiser(Network(), name="adamw", **SETTINGS).param_groups[0]["betas"] == (0.8, 0.9)
+
+
+def test_frozen_parameters_are_left_out():
+    network = Network()
+    network.backbone.requires_grad_(False)
+    optimiser = build_optimiser(network, name="sgd", **SETTINGS)
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == 2
+
+
+def test_gradients_are_clipped_together():
+    """Oracle: norms 3 and 4 make 5; a limit of 1 leaves 0.6 and 0.8."""
+    first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    first.grad, second.grad = torch.tensor([3.0]), torch.tensor([4.0])
+    clip_gradients([first, second], None)
+    assert first.grad.item() == 3.0
+    clip_gradients([first, second], 1.0)
+    assert (first.grad.item(), second.grad.item()) == pytest.approx((0.6, 0.8), abs=1e-5)
