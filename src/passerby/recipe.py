@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from passerby.errors import RecipeError
 
@@ -22,6 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
@@ -70,7 +71,7 @@ class Images(_Section):
     pad: Annotated[int, Field(ge=0, le=256)] = 10
     erasing: Erasing | None = Erasing()
     jitter: Jitter | None = None
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 
 
@@ -167,9 +168,9 @@ class Optimiser(_Section):
     name: Literal["sgd", "adamw"] = "sgd"
     backbone_scale: Positive = 0.1
     weight_decay: NotNegative = 5e-4
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: Decay = 0.9
     nesterov: bool = True
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     clip: Positive | None = None
     accumulate: Count = 1
 
@@ -221,7 +222,7 @@ class Evaluation(_Section):
 
 
 class Recipe(_Section):
-    """A whole run. `model_dump_yaml` writes it back."""
+    """A whole run. `to_yaml` writes it back."""
 
     name: str = "unnamed"
     images: Images = Images()

@@ -1,0 +1,202 @@
+"""Oracle: the sentence that a user should read, and the values that were written."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from passerby.errors import RecipeError
+from passerby.recipe import RECIPES, Recipe, load_recipe, parse_recipe, recipe_names
+
+
+def write(folder, text):
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
+def test_every_shipped_recipe_is_valid_and_carries_its_name(name):
+    assert load_recipe(name).name == name
+
+
+def test_shipped_recipes_are_listed():
+    assert recipe_names() == sorted(recipe_names())
+    assert {"convnext-ap", "lab-atto"} <= set(recipe_names())
+
+
+def test_the_papers_recipe_says_what_the_paper_says():
+    """Oracle: the paper's section 4.2 and figure 2, as REFERENCE gives them."""
+    recipe = load_recipe("convnext-ap")
+    schedule, loss = recipe.schedule, recipe.loss
+    assert (schedule.epochs, schedule.warmup_epochs, schedule.lr_init, schedule.lr_max) == (120, 5, 0.02, 0.1)
+    assert (recipe.images.size, recipe.model.parts, recipe.model.part_dim) == ((256, 128), 6, 256)
+    assert (loss.circle.margin, loss.circle.gamma, loss.identity.label_smoothing) == (0.25, 64, 0.1)
+
+
+def test_what_is_written_comes_back(tmp_path):
+    recipe = load_recipe(
+        "lab-atto",
+        overrides=[
+            "loss.triplet.margin=null",
+            "images.jitter={hue: 0.1}",
+            "model.layer_scale=null",
+            "model.weights=/data/my weights.safetensors",
+            "training.ema=0.999",
+            "name='yes'",
+        ],
+    )
+    assert load_recipe(write(tmp_path, recipe.to_yaml())) == recipe
+
+
+@given(
+    lr_max=st.floats(1e-8, 1e8),
+    epochs=st.integers(6, 10_000),
+    size=st.tuples(st.integers(32, 2048), st.integers(16, 2048)),
+    name=st.text(st.characters(exclude_categories=["Cs"])),
+    erasing=st.none() | st.floats(0, 1),
+)
+def test_any_recipe_survives_its_file(tmp_path_factory, lr_max, epochs, size, name, erasing):
+    tree = {
+        "name": name,
+        "images": {"size": size, "erasing": None if erasing is None else {"p": erasing}},
+        "schedule": {"epochs": epochs, "lr_max": lr_max, "lr_init": lr_max / 2},
+    }
+    recipe = parse_recipe(tree)
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    assert load_recipe(write(path.parent, recipe.to_yaml())) == recipe
+
+
+def test_the_file_holds_the_defaults_too():
+    """A default that changes later must not change an old run."""
+    tree = yaml.safe_load(Recipe().to_yaml())
+    assert tree == Recipe().model_dump(mode="json")
+    assert tree["training"]["checkpoint_minutes"] == 5.0
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.e-3", "+1e-3", "0.001", "1.0e-3"])
+def test_a_number_with_an_exponent_is_a_number(text, tmp_path):
+    """YAML 1.1 reads 1e-3 as text."""
+    assert load_recipe("lab-atto", overrides=[f"optimiser.weight_decay={text}"]).optimiser.weight_decay == 1e-3
+    written = write(tmp_path, f"optimiser: {{weight_decay: {text}}}")
+    assert load_recipe(written).optimiser.weight_decay == 1e-3
+
+
+def test_overrides_apply_in_order_and_open_what_was_off():
+    recipe = load_recipe(
+        "lab-atto",
+        overrides=["schedule.epochs=60", "schedule.epochs=70", "loss.circle.gamma=32", "loss.triplet=null"],
+    )
+    assert recipe.schedule.epochs == 70
+    assert recipe.loss.circle.gamma == 32
+    assert recipe.loss.triplet is None
+
+
+def test_an_override_may_hold_an_equals_sign():
+    assert load_recipe("lab-atto", overrides=["name=a=b"]).name == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"epochs": 3}, "unknown key 'epochs'; the recipe knows name, images, batches, model, loss, optimiser, sched"),
+        ({"schedule": {"epoch": 3}}, "unknown key 'schedule.epoch'; schedule knows epochs, warmup_epochs, lr_init"),
+        ({"images": {"erasing": {"prob": 1}}}, "'images.erasing.prob'; images.erasing knows p, area, aspect"),
+        ({"loss": {"triplet": {"gamma": 1}}}, "'loss.triplet.gamma'; loss.triplet knows weight, margin"),
+        ({"schedule": {"epochs": 0}}, "schedule.epochs: .*greater than or equal to 1, got 0"),
+        ({"schedule": {"epochs": "many"}}, "schedule.epochs: .*integer.*, got 'many'"),
+        ({"schedule": {"epochs": 5}}, "schedule: warmup_epochs: 5 leaves nothing of 5 epochs; make it smaller"),
+        ({"schedule": {"lr_max": 0.01}}, "schedule: lr_max must be at least lr_init and lr_min"),
+        ({"schedule": {"lr_max": float("inf")}}, "schedule.lr_max: .*finite.*, got inf"),
+        ({"schedule": {"lr_init": float("nan")}}, "schedule.lr_init: .*, got nan"),
+        ({"images": {"size": [256]}}, "images.size.1: .*required"),
+        ({"images": {"size": [256, 8]}}, "images.size.1: .*greater than or equal to 16, got 8"),
+        ({"images": {"flip": 1.5}}, "images.flip: .*less than or equal to 1, got 1.5"),
+        ({"images": {"mean": [0.5, 0.5, float("nan")]}}, "images.mean.2: .*finite.*, got nan"),
+        ({"images": {"erasing": {"area": [0.4, 0.02]}}}, r"images.erasing: area: \[0.4, 0.02\] runs backwards"),
+        ({"images": {"erasing": True}}, "images.erasing: .*, got True"),
+        ({"images": {"jitter": {"hue": 0.6}}}, "images.jitter.hue: .*less than or equal to 0.5, got 0.6"),
+        ({"batches": {"persons": 1}}, "batches.persons: .*greater than or equal to 2, got 1"),
+        ({"batches": {"images": 1}}, "batches.images: 1 gives a metric loss no pair of one person; use 2 or more"),
+        ({"batches": {"cache": "maybe"}}, "batches.cache: .*'auto', 'always' or 'never', got 'maybe'"),
+        ({"model": {"parts": 1}}, "model: refine: true needs parts of at least 2; set refine: false"),
+        ({"model": {"pretrained": True, "weights": "a"}}, "model: pretrained: true and weights: FILE are both given"),
+        ({"model": {"last_stride": 3}}, "model.last_stride: .*1 or 2, got 3"),
+        ({"model": {"drop_path": 1}}, "model.drop_path: .*less than 1, got 1"),
+        ({"loss": {"identity": None, "circle": None}}, "loss: every loss is off; give at least one of identity, circ"),
+        ({"loss": {"identity": {"weight": 0}, "circle": None}}, "loss: every loss is off"),
+        ({"loss": {"circle": {"weight": -1}}}, "loss.circle.weight: .*greater than or equal to 0, got -1"),
+        ({"optimiser": {"name": "lion"}}, "optimiser.name: .*'sgd' or 'adamw', got 'lion'"),
+        ({"optimiser": {"clip": 0}}, "optimiser.clip: .*greater than 0, got 0"),
+        ({"optimiser": {"betas": [0.9, 1]}}, "optimiser.betas.1: .*less than 1, got 1"),
+        ({"training": {"precision": "int8"}}, "training.precision: .*'fp32', 'bf16' or 'fp16', got 'int8'"),
+        ({"training": {"seed": -1}}, "training.seed: .*greater than or equal to 0, got -1"),
+        ({"training": {"ema": 1.0}}, "training.ema: .*less than 1, got 1.0"),
+        (
+            {"evaluation": {"protocol": "duke"}},
+            "evaluation.protocol: .*'market', 'single-gallery-shot' or 'multi-query'",
+        ),
+        ({"schedule": 3}, "schedule: .*, got 3"),
+        ({1: 2}, "mine.yaml.*1: .*string"),
+    ],
+)
+def test_an_impossible_recipe_is_explained_by_its_key(tree, message, tmp_path):
+    path = write(tmp_path, yaml.safe_dump(tree))
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_fault_is_told_at_once(tmp_path):
+    with pytest.raises(RecipeError, match=r"model\.parts.*; schedule\.epochs"):
+        load_recipe(write(tmp_path, "schedule: {epochs: 0}\nmodel: {parts: -1}"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("schedule.epochs", "--set 'schedule.epochs': expected key.subkey=value, such as schedule.epochs=60"),
+        ("=3", "--set '=3': expected key.subkey=value"),
+        ("schedule.epochs=[", r"--set 'schedule.epochs=\[': the value is not YAML"),
+        ("name.first=x", "--set 'name.first=x': name is a value, not a section"),
+        ("schedule.epoch=3", "unknown key 'schedule.epoch'; schedule knows epochs"),
+        ("nothing.at.all=3", "unknown key 'nothing'; the recipe knows name"),
+    ],
+)
+def test_a_wrong_override_is_quoted(override, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("lab-atto", overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "mine.yaml: not YAML"),
+        ("- 1\n- 2", "mine.yaml: holds list, expected keys such as model: and schedule:"),
+        ("", "mine.yaml: holds NoneType, expected keys"),
+        ("name: !!python/object/apply:os.getcwd []", "mine.yaml: not YAML"),
+    ],
+)
+def test_what_is_no_recipe_is_named(text, message, tmp_path):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, text))
+
+
+def test_a_binary_file_is_no_recipe(tmp_path):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(RecipeError, match=r"picture\.jpg: not YAML"):
+        load_recipe(path)
+
+
+def test_an_unknown_name_lists_the_shipped_ones(tmp_path):
+    for name in ("lab-ato", tmp_path):
+        with pytest.raises(RecipeError, match="neither a shipped recipe .*convnext-ap, lab-atto.* nor a file"):
+            load_recipe(name)
+
+
+def test_a_recipe_cannot_be_changed_after_it_was_validated():
+    recipe = load_recipe("lab-atto")
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.schedule.epochs = 3
