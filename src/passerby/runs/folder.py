@@ -57,6 +57,21 @@ class RunFolder:
         """Curves and rank lists."""
         return self.root / "figures"
 
+    def require_unused(self) -> None:
+        """Raise TrainingError when the folder holds a run, or a file that a run would overwrite."""
+        if self.manifest.exists():
+            raise TrainingError(f"{self.root}: already holds a run; continue it with --resume, or give another --out")
+        for path in (self.recipe, self.model, self.checkpoint, self.log, self.scores):
+            if path.exists():
+                raise TrainingError(f"{path}: is in the way of a new run; move it, or give another --out")
+
+    def make(self) -> None:
+        """Create the folder if it is not there. Raises TrainingError when that is impossible."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"{self.root}: cannot be made ({error.strerror}); give another --out") from None
+
     def read_manifest(self) -> dict[str, Any]:
         """The manifest of a run, finished or not.
 
@@ -74,6 +89,11 @@ class RunFolder:
         return manifest
 
 
+def json_bytes(tree: Any) -> bytes:
+    """Indented JSON, as a run keeps it."""
+    return (json.dumps(tree, indent=2) + "\n").encode()
+
+
 def write_json(path: Path, tree: Any) -> None:
     """Write indented JSON, whole or not at all."""
-    write_atomic(path, (json.dumps(tree, indent=2) + "\n").encode())
+    write_atomic(path, json_bytes(tree))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,22 +22,21 @@ from passerby.distributed import Process, join_processes, share_batch_norms
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
 from passerby.model.convnext_ap import ReID, convnext_ap
-from passerby.model.embed import Embedder, Preprocessing
-from passerby.model.weights import MANIFEST_FORMAT, save_model, write_atomic
+from passerby.model.embed import Embedder, Preprocessing, load
+from passerby.model.weights import MANIFEST_FORMAT, save_model, write_all_atomic
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
 from passerby.runs.evaluate import (
     Evaluated,
     OnImages,
-    evaluate,
     evaluate_network,
     record_evaluations,
     require_valid_queries,
 )
-from passerby.runs.folder import RunFolder, write_json
+from passerby.runs.folder import RunFolder, json_bytes
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
 from passerby.training.log import RunLog, read_log
-from passerby.training.loop import Step, TrainingState, fit
+from passerby.training.loop import Step, TrainingState, fit, steps_per_epoch
 from passerby.training.optimiser import build_optimiser
 from passerby.types import DataSet
 
@@ -71,8 +70,7 @@ def train(
         PasserbyError: For data, settings or a folder that cannot be used; nothing that existed is touched.
     """
     folder = RunFolder(Path(out))
-    if folder.manifest.exists():
-        raise TrainingError(f"{folder.root}: already holds a run; continue it with --resume, or give another --out")
+    folder.require_unused()
     return _run(folder, recipe, data, device=device, on_step=on_step, say=say)
 
 
@@ -81,14 +79,13 @@ def resume(
 ) -> list[Evaluated]:
     """Continue the run in `out` from its last checkpoint; on the CPU it ends with the weights of an unbroken run.
 
+    A run whose training has ended is only evaluated again.
+
     Raises:
         TrainingError: When there is no run, or the data set is not what it was.
     """
     folder = RunFolder(Path(out))
     manifest = folder.read_manifest()
-    if folder.model.is_file():
-        (say or _silent)(f"{folder.root}: already trained to the end; evaluating it")
-        return evaluate(folder.root, device=device)
     recipe = load_recipe(folder.recipe)
     return _run(folder, recipe, manifest["data"], device=device, on_step=on_step, say=say, before=manifest)
 
@@ -122,17 +119,14 @@ def _run(
         )
     processes: AbstractContextManager[Process] = join_processes(device)
     with processes as process:
-        if process.first and before is None:
-            folder.root.mkdir(parents=True, exist_ok=True)
-            write_atomic(folder.recipe, recipe.to_yaml().encode())
-            write_json(folder.manifest, manifest)
-        network = _train(folder, recipe, training_set, sets, process, on_step=on_step, say=say)
+        say = say if process.first else _silent
+        if folder.model.is_file():
+            say(f"{folder.root}: already finished; evaluating it")
+            network = load(folder.root, device=str(process.device)).network
+        else:
+            network = _train(folder, recipe, training_set, sets, process, manifest=manifest, on_step=on_step, say=say)
     if not process.first:
         return []
-    save_model(folder.root, network, manifest)
-    records = read_log(folder.log)
-    lr_figure(records, folder.figures / "learning-rate.png")
-    loss_figure(records, folder.figures / "losses.png")
     results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
     if not results:
         say("no data set has a query split: the model is saved, and not evaluated")
@@ -147,26 +141,57 @@ def _train(
     sets: Sequence[DataSet],
     process: Process,
     *,
+    manifest: dict[str, Any],
     on_step: OnStep | None,
     say: Say,
 ) -> ReID:
-    """From the last checkpoint, or from nothing, to the end of the schedule. Returns the network to keep."""
+    """From the last checkpoint, or from nothing, to the model in the folder. Returns its network."""
+    if process.first:
+        folder.make()
     network, state = _state(recipe, training_set.identities, process)
+    loader = _loader(recipe, training_set, process)
+    total = recipe.schedule.epochs * steps_per_epoch(len(loader), recipe.optimiser.accumulate)
     if folder.checkpoint.is_file():
         load_checkpoint(folder.checkpoint, state)
         say(f"resumed at step {state.step} from {folder.checkpoint}")
-    loader = _loader(recipe, training_set, process)
-    schedule = recipe.schedule
-    total = schedule.epochs * (len(loader) // recipe.optimiser.accumulate)
-    log = RunLog(folder.log, folder.tensorboard, step=state.step) if process.first else None
+    kept: ReID = network if state.ema is None else state.ema.module
+    steps = _steps(state, loader, recipe, process, training_set)
+    if not process.first:
+        for _ in steps:
+            pass
+        return kept
+    if not folder.manifest.exists():  # only now, when all that could be refused has been built, is it a run
+        write_all_atomic({folder.recipe: recipe.to_yaml().encode(), folder.manifest: json_bytes(manifest)})
     saved = time.monotonic()
-    steps = fit(
+    with closing(RunLog(folder.log, folder.tensorboard, step=state.step)) as log:
+        for step in steps:
+            log.write(asdict(step))
+            if on_step is not None:
+                on_step(step, total)
+            if step.epoch_ends and _due(step.epoch + 1, recipe.training.evaluate_every, recipe.schedule.epochs):
+                log.write(_scores_on_the_way(kept, sets, recipe, process, step, say))
+            if step.epoch_ends or time.monotonic() - saved > 60 * recipe.training.checkpoint_minutes:
+                log.sync()
+                save_checkpoint(folder.checkpoint, state, extra={})
+                saved = time.monotonic()
+    records = read_log(folder.log)
+    lr_figure(records, folder.figures / "learning-rate.png")
+    loss_figure(records, folder.figures / "losses.png")
+    save_model(folder.root, kept, manifest)
+    return kept
+
+
+def _steps(
+    state: TrainingState, loader: TrainingLoader, recipe: Recipe, process: Process, training_set: TrainingSet
+) -> Iterator[Step]:
+    """The loop with the recipe's settings as plain arguments."""
+    return fit(
         state,
         loader,
         _losses(recipe),
         process=process,
         samples=training_set.samples,
-        **schedule.model_dump(),
+        **recipe.schedule.model_dump(),
         accumulate=recipe.optimiser.accumulate,
         clip=recipe.optimiser.clip,
         precision=recipe.training.precision,
@@ -174,28 +199,18 @@ def _train(
         compiled=recipe.training.compile,
         seed=recipe.training.seed,
     )
-    kept: ReID = network if state.ema is None else state.ema.module
-    for step in steps:
-        if log is None:
-            continue
-        log.write(asdict(step))
-        if on_step is not None:
-            on_step(step, total)
-        if step.epoch_ends and _due(step.epoch + 1, recipe.training.evaluate_every, schedule.epochs):
-            for each in sets:
-                if each.query:
-                    scores = _evaluate(kept, each, recipe, process).scores
-                    say(f"epoch {step.epoch + 1}: {each.title} Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}")
-                    found = {f"{each.name}/rank1": scores.rank1, f"{each.name}/mAP": scores.mAP}
-                    log.write({"step": step.step, "epoch": step.epoch, "scores": found})
-            network.train()
-        if step.epoch_ends or time.monotonic() - saved > 60 * recipe.training.checkpoint_minutes:
-            log.sync()
-            save_checkpoint(folder.checkpoint, state, extra={})
-            saved = time.monotonic()
-    if log is not None:
-        log.close()
-    return kept
+
+
+def _scores_on_the_way(
+    network: ReID, sets: Sequence[DataSet], recipe: Recipe, process: Process, step: Step, say: Say
+) -> dict[str, Any]:
+    """The log's record of an evaluation between two epochs."""
+    found: dict[str, float] = {}
+    for each in (each for each in sets if each.query):
+        scores = _evaluate(network, each, recipe, process).scores
+        say(f"epoch {step.epoch + 1}: {each.title} Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}")
+        found |= {f"{each.name}/rank1": scores.rank1, f"{each.name}/mAP": scores.mAP}
+    return {"step": step.step, "epoch": step.epoch, "scores": found}
 
 
 def _due(epochs_done: int, every: int, epochs: int) -> bool:

@@ -77,12 +77,7 @@ def fit(
         TrainingError: When a loss is NaN or infinite, naming the step and the batch's files.
         DataError: When an image cannot be read, naming the file.
     """
-    steps = len(loader) // accumulate
-    if steps == 0:
-        raise TrainingError(
-            f"accumulate: {accumulate} batches make a step, but an epoch has {len(loader)}; "
-            "lower optimiser.accumulate or batches.persons"
-        )
+    steps = steps_per_epoch(len(loader), accumulate)
     forward = _training_forward(state.network, process, compiled=compiled)
     parameters = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
     autocast = PRECISIONS[precision]
@@ -134,6 +129,20 @@ def fit(
                 losses=sums,
                 images_per_second=images * process.world / (time.perf_counter() - started),
             )
+
+
+def steps_per_epoch(batches: int, accumulate: int) -> int:
+    """Optimiser steps in an epoch of so many batches.
+
+    Raises:
+        TrainingError: When there would be none.
+    """
+    if batches < accumulate:
+        raise TrainingError(
+            f"accumulate: {accumulate} batches make a step, but an epoch has {batches}; "
+            "lower optimiser.accumulate or batches.persons"
+        )
+    return batches // accumulate
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
