@@ -81,7 +81,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous()
+        total = gradient.clone(memory_format=torch.contiguous_format)  # autograd may hand this gradient to others too
         dist.all_reduce(total)
         return total.chunk(dist.get_world_size())[dist.get_rank()]
 
@@ -95,6 +95,15 @@ def gather(mine: Tensor) -> Tensor:
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return mine
     return _Gather.apply(mine)  # type: ignore[no-any-return]
+
+
+def average(values: dict[str, float], process: Process) -> dict[str, float]:
+    """The mean of each value over all processes, which must call this with the same keys."""
+    if process.world == 1:
+        return values
+    total = torch.tensor(list(values.values()), dtype=torch.float32, device=process.device)
+    dist.all_reduce(total)
+    return dict(zip(values, (total / process.world).tolist(), strict=True))
 
 
 class GatheredBatchNorm1d(nn.BatchNorm1d):

@@ -12,7 +12,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
 from passerby.data.loading import TrainingLoader
-from passerby.distributed import Process
+from passerby.distributed import Process, average
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
 from passerby.training.optimiser import clip_gradients, set_learning_rate
@@ -39,7 +39,11 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimiser step did. `losses` holds the weighted total and each loss before weighing."""
+    """What one optimiser step did.
+
+    `losses` holds the weighted total and each loss before weighing: of the global batch, whatever the number of
+    processes.
+    """
 
     step: int
     epoch: int
@@ -126,7 +130,7 @@ def fit(
                 epoch=epoch,
                 epoch_ends=number == steps - 1,
                 learning_rate=rate,
-                losses=sums,
+                losses=average(sums, process),
                 images_per_second=images * process.world / (time.perf_counter() - started),
             )
 
