@@ -1,0 +1,115 @@
+"""Two processes under torch's own launcher (gloo, CPU). Oracle: one process on the whole batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import two_processes
+from passerby.distributed import Process, average, gather, join_processes, pick_device, share_batch_norms
+from passerby.errors import PasserbyError
+
+ALONE = Process(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each of two processes found."""
+    out = tmp_path_factory.mktemp("ranks")
+    here = Path(__file__).parent
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "PYTHONPATH": str(here), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *launcher, str(here / "two_processes.py"), str(out)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [load_file(out / f"{rank}.safetensors") for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def one():
+    """What a single process finds when it trains alone."""
+    return two_processes.trained(ALONE)
+
+
+def test_rows_are_gathered_in_the_order_of_the_ranks(ranks):
+    for found in ranks:
+        assert torch.equal(found["gathered"], two_processes.rows())
+
+
+def test_the_gradient_of_gathered_rows_is_world_times_that_of_one_process(ranks):
+    """Every process computes the same loss of all rows, so each row is wanted `world` times; DDP divides again."""
+    whole = two_processes.rows().requires_grad_()
+    two_processes.weigh(whole).backward()
+    found = torch.cat([each["gradient"] for each in ranks])
+    torch.testing.assert_close(found, 2 * whole.grad)
+
+
+def test_batch_norm_sees_the_global_batch(ranks):
+    """Oracle: torch's own batch norm of all six rows."""
+    norm = nn.BatchNorm1d(5, dtype=torch.float64)
+    whole = two_processes.rows().requires_grad_()
+    out = norm(whole)
+    out.pow(3).sum().backward()
+    torch.testing.assert_close(torch.cat([each["normalised"] for each in ranks]), out.detach())
+    torch.testing.assert_close(torch.cat([each["input_gradient"] for each in ranks]), whole.grad)
+    torch.testing.assert_close(sum(each["weight_gradient"] for each in ranks), norm.weight.grad)
+    for each in ranks:
+        torch.testing.assert_close(each["running_mean"], norm.running_mean)
+        torch.testing.assert_close(each["running_var"], norm.running_var)
+    norm.eval()
+    torch.testing.assert_close(torch.cat([each["evaluated"] for each in ranks]), norm(whole).detach())
+
+
+def test_the_processes_share_each_batch_and_no_identity(ranks, one):
+    """Oracle: the batches of one process, cut in two. Plain DDP would hand the same batch to both."""
+    first, second = (each["labels"] for each in ranks)  # (batches, B / 2)
+    assert torch.equal(torch.cat([first, second], dim=1), one["labels"])
+    for mine, yours in zip(first, second, strict=True):
+        assert not set(mine.tolist()) & set(yours.tolist())
+
+
+def test_two_processes_walk_the_curve_of_one(ranks, one):
+    """Sums run in another order, no more: 1e-4 relative in float32, all four losses and their total, eight steps."""
+    assert one["losses"].shape == (8, 5)
+    for each in ranks:
+        torch.testing.assert_close(each["losses"], one["losses"], rtol=1e-4, atol=1e-5)
+    assert one["losses"][0, 0] != one["losses"][-1, 0]
+
+
+def test_two_processes_end_with_the_same_bits_and_near_one(ranks, one):
+    first, second = ranks
+    keys = [key for key in one if key.startswith("weights.")]
+    assert len(keys) > 20
+    for key in keys:
+        assert torch.equal(first[key], second[key]), key
+        torch.testing.assert_close(first[key], one[key], rtol=1e-3, atol=1e-5, msg=key)
+
+
+def test_alone_nothing_is_shared(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with join_processes("cpu") as me:
+        assert (me, me.first) == (ALONE, True)
+        rows = two_processes.rows()
+        assert gather(rows) is rows
+        assert average({"loss": 0.1}, me) == {"loss": 0.1}
+        norm = share_batch_norms(nn.Sequential(nn.BatchNorm1d(5)), me)
+        assert type(norm[0]) is nn.BatchNorm1d
+    assert not Process(1, 2, torch.device("cpu")).first
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:x", ""])
+def test_a_device_that_is_not_there_is_named(name):
+    with pytest.raises(PasserbyError, match=rf"device '{name}': .*; use auto, cpu, cuda, cuda:0 or mps") as caught:
+        pick_device(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_auto_is_a_device_that_works():
+    assert torch.zeros(1, device=pick_device()).item() == 0
