@@ -108,7 +108,8 @@ class _Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:  # rich prints an empty line for a bar that was never shown
+            self._bar.stop()
 
     def step(self, step: Step, total: int) -> None:
         text = (
@@ -119,7 +120,7 @@ class _Watch:
         self._bar.update(self._task, completed=step.step, total=total, description=text)
 
     def say(self, line: str) -> None:
-        self._bar.console.print(line, markup=False)
+        self._bar.console.print(line, markup=False, soft_wrap=True)
 
 
 def report(results: list[Evaluated], *, as_json: bool, root: Path | None) -> None:
@@ -132,4 +133,4 @@ def report(results: list[Evaluated], *, as_json: bool, root: Path | None) -> Non
     console = Console()
     if results:
         console.print(scores_table({result.data.title: result.scores for result in results}))
-    console.print(f"run: {root}", markup=False, highlight=False)
+    console.print(f"run: {root}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,210 @@
+"""`passerby train`. Oracle: the one sentence that a user should read, what is left on the disk, and parseable JSON."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from conftest import SIMPLE, TINY
+from passerby.data.datasets import load_data
+
+SETTINGS = [word for override in TINY for word in ("--set", override)]
+
+
+@pytest.fixture
+def market(tmp_path):
+    """The drawn people as a folder of one's own, to be spoiled."""
+    root = tmp_path / "mark[et]"
+    shutil.copytree(load_data(SIMPLE)[0].root, root)
+    return root
+
+
+def new_run(data, out, *more):
+    return ["train", "--recipe", "convnext-ap", "--data", data, "--out", out, "--device", "cpu", *SETTINGS, *more]
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_json_and_nothing_else_on_stdout(passerby, tmp_path):
+    out = tmp_path / "run"
+    quick = ("--set", "schedule.epochs=2", "--set", "training.evaluate_every=1")
+    said = passerby(*new_run(SIMPLE, out, *quick, "--json"))
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["run"] == str(out)
+    assert found["evaluations"] == json.loads((out / "scores.json").read_text())["evaluations"]
+    assert found["evaluations"][0]["data"] == SIMPLE
+    assert "epoch 1: simple" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_finished_run_is_evaluated_again_and_not_trained(passerby, tiny_run, tmp_path):
+    """A resumed run that has ended: its weights and its log stay as they were; the table is printed."""
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    shutil.rmtree(run / "checkpoints")
+    kept = {name: (run / name).read_bytes() for name in ("model.safetensors", "log.jsonl", "scores.json")}
+    said = passerby("train", "--resume", run, "--device", "cpu")
+    assert said.code == 0, said.err
+    assert said.err == f"{run}: already finished; evaluating it\n"
+    assert "Rank-1" in said.out
+    assert said.out.endswith(f"run: {run}\n")
+    assert kept == {name: (run / name).read_bytes() for name in kept}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "train: --recipe, --data, --out missing; a new run needs --recipe, --data and --out"),
+        (["--recipe", "lab-atto", "--out", "x"], "train: --data missing"),
+        (["--resume", "x", "--out", "y"], "--resume x: a run is resumed as it was started; leave out --out"),
+        (["--resume", "x", "--set", "name=y"], "--resume x: a run is resumed as it was started; leave out --set"),
+        (["--resume", "nowhere"], "nowhere: no run here (no manifest.json); start one with"),
+    ],
+)
+def test_options_that_do_not_make_a_run(passerby, words, message):
+    assert passerby("train", *words).complaint.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("more", "messages"),
+    [
+        (["--recipe", "lab-ato"], ["recipe 'lab-ato': neither a shipped recipe", "lab-atto"]),
+        (["--set", "schedule.epoch=3"], ["unknown key 'schedule.epoch'; schedule knows epochs, warmup_epochs"]),
+        (["--set", "model.parts=99"], ["model.parts: ", "less than or equal to 16, got 99"]),
+        (["--set", "model.backbone=convnext_bse"], ["backbone 'convnext_bse'", "convnext_base"]),
+        (["--set", "model.weights=/no/where.safetensors"], ["/no/where.safetensors: no such file"]),
+        (["--set", "batches.persons=100"], ["batches.persons: a batch takes 100 persons", "12 identities"]),
+        (["--set", "optimiser.accumulate=100"], ["accumulate: 100 batches make a step, but an epoch has 6"]),
+        (["--data", "market:/x"], ["'market:/x'", "market1501"]),
+        (["--data", "market1501:/no/where"], ["/no/where"]),
+        (["--device", "gpu"], ["device 'gpu'", "use auto, cpu, cuda"]),
+    ],
+)
+def test_what_cannot_be_trained_is_named_and_leaves_no_run(passerby, tmp_path, more, messages):
+    complaint = passerby(*new_run(SIMPLE, tmp_path / "run"), *more).complaint
+    assert all(message in complaint for message in messages), complaint
+    assert snapshot(tmp_path) == {}
+
+
+def test_after_a_refusal_the_same_folder_can_be_used(passerby, tmp_path):
+    out = tmp_path / "run"
+    assert "batches.persons" in passerby(*new_run(SIMPLE, out, "--set", "batches.persons=100")).complaint
+    said = passerby(*new_run("simple:identities=8,cameras=2,images=2", out, "--set", "schedule.epochs=2"))
+    assert said.code == 0, said.err
+    assert "Rank-1" in said.out
+
+
+def test_a_wrong_layout_is_named(passerby, tmp_path, market):
+    shutil.rmtree(market / "query")
+    complaint = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).complaint
+    assert str(market) in complaint
+    assert "query" in complaint
+
+
+def test_one_camera_is_found_out_at_once(passerby, tmp_path, market):
+    for path in market.glob("*/*_c2s*.jpg"):
+        path.unlink()
+    complaint = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).complaint
+    assert "one camera" in complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_image_of_everybody_is_found_out_at_once(passerby, tmp_path, market):
+    """Two cameras, each person in one of them."""
+    for number, path in enumerate(sorted((market / "bounding_box_train").glob("*_01.jpg"))):
+        if number % 4 != (number // 4) % 4:
+            path.unlink()
+    complaint = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).complaint
+    assert "each of 12 training identities has one image" in complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_identity_with_one_image_is_trained_with_the_others(passerby, tmp_path, market):
+    """P x K repeats it, as the sampler says; it is no error."""
+    first = sorted((market / "bounding_box_train").glob("*.jpg"))[:3]
+    for path in first:
+        path.unlink()
+    said = passerby(*new_run(f"market1501:{market}", tmp_path / "run", "--set", "schedule.epochs=2", "--json"))
+    assert said.code == 0, said.err
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["images"] == 45
+
+
+@pytest.mark.parametrize("cache", ["always", "never"])
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("keep", [0, 200])
+def test_a_truncated_image_stops_the_training_and_is_named(passerby, tmp_path, market, cache, workers, keep):
+    spoilt = sorted((market / "bounding_box_train").glob("*.jpg"))[5]
+    spoilt.write_bytes(spoilt.read_bytes()[:keep])
+    more = ("--set", f"batches.cache={cache}", "--set", f"batches.workers={workers}")
+    said = passerby(*new_run(f"market1501:{market}", tmp_path / "run", *more))
+    complaint = said.err.splitlines()[-1]
+    assert (said.code, said.out) == (1, "")
+    assert complaint.startswith("error ")
+    assert str(spoilt) in complaint
+    assert "Traceback" not in said.err
+
+
+def test_an_image_that_is_far_too_large_is_named(passerby, tmp_path, market):
+    """A bomb: a few kilobytes that would become 2.7 gigabytes."""
+    spoilt = sorted((market / "bounding_box_train").glob("*.jpg"))[5]
+    Image.new("1", (30_000, 30_000)).save(spoilt, format="png")
+    assert str(spoilt) in passerby(*new_run(f"market1501:{market}", tmp_path / "run")).complaint
+
+
+def test_an_existing_run_is_not_touched(passerby, tiny_run):
+    before = snapshot(tiny_run)
+    assert "already holds a run; continue it with --resume" in passerby(*new_run(SIMPLE, tiny_run)).complaint
+    assert snapshot(tiny_run) == before
+
+
+def test_a_file_that_a_run_would_overwrite_is_not_touched(passerby, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("mine")
+    assert "recipe.yaml: is in the way of a new run" in passerby(*new_run(SIMPLE, tmp_path)).complaint
+    assert (tmp_path / "recipe.yaml").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_named(passerby, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    complaint = passerby(*new_run(SIMPLE, tmp_path / "file" / "run")).complaint
+    assert complaint == f"{tmp_path / 'file' / 'run'}: cannot be made (Not a directory); give another --out"
+
+
+def test_a_changed_data_set_is_not_resumed(passerby, tmp_path, market):
+    run = tmp_path / "run"
+    passerby(*new_run(f"market1501:{market}", run, "--set", "schedule.epochs=2"))
+    (run / "model.safetensors").unlink()
+    before = snapshot(run)
+    next((market / "bounding_box_train").glob("*.jpg")).unlink()
+    complaint = passerby("train", "--resume", run, "--device", "cpu").complaint
+    assert "is not the one that the run started with (fingerprint" in complaint
+    assert "restore it, or start a new run" in complaint
+    assert snapshot(run) == before
+
+
+def test_a_spoilt_checkpoint_is_named_and_kept(passerby, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "model.safetensors").unlink()
+    checkpoint = run / "checkpoints" / "last.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    before = snapshot(run)
+    complaint = passerby("train", "--resume", run, "--device", "cpu").complaint
+    assert complaint.startswith(f"checkpoint {checkpoint}: not a checkpoint of passerby")
+    assert snapshot(run) == before
+
+
+def test_a_run_that_stopped_before_its_model_was_saved_ends_with_the_same_model(passerby, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "model.safetensors").unlink()
+    said = passerby("train", "--resume", run, "--device", "cpu")
+    assert said.code == 0, said.err
+    assert "resumed at step 18" in said.err
+    kept, again = load_file(tiny_run / "model.safetensors"), load_file(run / "model.safetensors")
+    assert kept.keys() == again.keys()
+    assert all((kept[key] == again[key]).all() for key in kept)
