@@ -83,23 +83,28 @@ def image_of(sample):
 def test_every_item_says_right_or_wrong_person_camera_and_distance(tmp_path, figure):
     (file,) = rank_list_figure(RANKING, QUERY, GALLERY, [1], tmp_path / "ranks.png", read=image_of)
     assert file.stat().st_size > 0
-    query, wrong, right = figure[0].axes  # the third place is empty
-    assert to_rgb(wrong.spines["left"].get_edgecolor()) == to_rgb(WRONG)
-    assert to_rgb(right.spines["left"].get_edgecolor()) == to_rgb(RIGHT)
-    said = [text.get_text() for text in figure[0].texts]
-    assert said[1:10] == [
+    (page,) = figure[0].axes
+    _query, wrong, right = page.patches  # the third place is empty
+    assert to_rgb(wrong.get_edgecolor()) == to_rgb(WRONG)
+    assert to_rgb(right.get_edgecolor()) == to_rgb(RIGHT)
+    said = [text.get_text() for text in page.texts]
+    assert said == [
         *("query", "person 5", "camera 2"),
         *("✗ 1: 0.062", "distractor", "camera 1"),
         *("✓ 2: 0.750", "person 5", "camera 3"),
     ]
-    np.testing.assert_array_equal(query.images[0].get_array(), image_of(QUERY[1]))
+    np.testing.assert_array_equal(page.images[0].get_array(), image_of(QUERY[1]))
+    for image, box in zip(page.images, page.patches, strict=True):  # in inches: shapes are kept
+        rows, columns = image.get_array().shape[:2]
+        assert box.get_height() / box.get_width() == pytest.approx(rows / columns)
 
 
 def test_rows_follow_the_choice_and_top_cuts_the_list(tmp_path, figure):
     rank_list_figure(RANKING, QUERY, GALLERY, np.array([1, 0]), tmp_path / "ranks.png", read=image_of, top=1)
-    said = [text.get_text() for text in figure[0].texts]
+    (page,) = figure[0].axes
+    said = [text.get_text() for text in page.texts]
     assert [text for text in said if ":" in text][:2] == ["✗ 1: 0.062", "✓ 1: 0.125"]
-    assert len(figure[0].axes) == 4
+    assert len(page.images) == 4
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
@@ -18,7 +19,7 @@ Order = Literal["worst", "best", "random"]
 ReadImage = Callable[[Sample], NDArray[np.uint8]]
 
 _CELL, _IMAGE, _TEXT, _GAP = 0.92, 1.6, 0.56, 0.25  # inches: cell width; heights of image and text; query from list
-_TOP, _BOTTOM, _LEFT = 0.45, 0.3, 0.12
+_TOP, _BOTTOM, _LEFT, _PAD = 0.45, 0.3, 0.12, 0.1
 
 
 def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: int = 0) -> IntArray:
@@ -91,12 +92,15 @@ def rank_list_figure(
     width = 2 * _LEFT + (shown + 1) * _CELL + _GAP
     height = _TOP + len(chosen) * (_IMAGE + _TEXT) + _BOTTOM
     figure = new_figure(width, height)
+    page = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))  # inches from the left and from above
+    page.set_axis_off()
+    page.set_autoscale_on(False)
     figure.text(_LEFT / width, 1 - 0.12 / height, title, fontsize=11, fontweight="bold", color=INK, va="top")
     for row, q in enumerate(chosen):
         above = _TOP + row * (_IMAGE + _TEXT)
         asked = query[int(q)]
         lines = ("query", _person(asked), _camera(asked))
-        _cell(figure, read(asked), left=_LEFT, above=above, colour=INK, lines=lines)
+        _cell(page, read(asked), left=_LEFT, above=above, colour=INK, lines=lines)
         for place, found in enumerate(ranking.indices[q, :shown]):
             if found < 0:
                 break
@@ -107,37 +111,26 @@ def rank_list_figure(
                 _camera(item),
             )
             left = _LEFT + _GAP + (place + 1) * _CELL
-            _cell(figure, read(item), left=left, above=above, colour=RIGHT if match else WRONG, lines=lines)
+            _cell(page, read(item), left=left, above=above, colour=RIGHT if match else WRONG, lines=lines)
     legend = "✓ same person   ✗ someone else   rank: distance; the query's person in its own camera is left out"
     figure.text(_LEFT / width, 0.1 / height, legend, fontsize=8.5, color=MUTED, va="bottom")
     return save(figure, path)
 
 
 def _cell(
-    figure: Figure, image: NDArray[np.uint8], *, left: float, above: float, colour: str, lines: tuple[str, ...]
+    page: Axes, image: NDArray[np.uint8], *, left: float, above: float, colour: str, lines: tuple[str, ...]
 ) -> None:
-    """One boxed image with its lines of text below; places in inches from the left and from above."""
-    width, height = figure.get_size_inches()
-    pad = 0.05
-    axes = figure.add_axes(
-        (
-            (left + pad) / width,
-            1 - (above + _IMAGE - pad) / height,
-            (_CELL - 2 * pad) / width,
-            (_IMAGE - 2 * pad) / height,
-        )
-    )
-    axes.imshow(image, interpolation="antialiased")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_color(colour)
-        spine.set_linewidth(2.5)
-    middle, under = (left + _CELL / 2) / width, above + _IMAGE
+    """One boxed image with its lines of text below. One page of axes for all: axes of their own cost 20 ms each."""
+    rows, columns = image.shape[:2]
+    scale = min((_CELL - _PAD) / columns, (_IMAGE - _PAD) / rows)  # the image keeps its shape, in the cell's middle
+    width, height = columns * scale, rows * scale
+    x, y = left + (_CELL - width) / 2, above + (_IMAGE - height) / 2
+    page.imshow(image, interpolation="antialiased", aspect="auto", extent=(x, x + width, y + height, y))
+    page.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2.5))
     for number, line in enumerate(lines):
-        figure.text(
-            middle,
-            1 - (under + 0.15 * number) / height,
+        page.text(
+            left + _CELL / 2,
+            above + _IMAGE + 0.15 * number,
             line,
             fontsize=8.5,
             color=colour if number == 0 else MUTED,
