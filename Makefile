@@ -1,0 +1,45 @@
+# Two commands do all the set-up on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo/run
+DEMO_DATA := simple:identities=240,cameras=4,images=4,seed=0
+
+.PHONY: help demo test lint clean
+
+help:  ## Say what there is.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+
+demo: $(VENV)/.installed  ## Train ConvNeXt-AP on drawn people, evaluate it, draw the figures; about five minutes on 2 cores.
+	$(BIN)/passerby data stats "$(DEMO_DATA)"
+	rm -rf $(DEMO)
+	$(BIN)/passerby train --recipe demo --data "$(DEMO_DATA)" --out $(DEMO)
+	$(BIN)/passerby evaluate $(DEMO) --ap trapezoid
+	@echo
+	@echo "Figures: $(DEMO)/figures (rank lists, CMC, losses); every score with its rules: $(DEMO)/scores.json"
+	@echo "Now yours: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"
+
+test: $(VENV)/.installed-dev  ## Run the tests.
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev  ## Lint, formatting, types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## Remove what make made.
+	rm -rf $(VENV) demo
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv module; on Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
