@@ -99,9 +99,10 @@ def show_command(
 
 @contextmanager
 def slow_progress(label: str, *, after: float = 2.0) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr that appears only where the work takes longer than `after` seconds."""
+    """A progress bar that appears only where the work takes longer than `after` seconds and stderr is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(label, total=None)
     begin = time.monotonic()
 

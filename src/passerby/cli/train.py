@@ -90,7 +90,7 @@ def _start(
 
 
 class _Watch:
-    """One live line on stderr: epoch, loss, learning rate, speed, time left."""
+    """One live line on stderr: epoch, loss, learning rate, speed, time left. A line for each epoch in a file."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -101,6 +101,7 @@ class _Watch:
             TextColumn("{task.description}"),
             TimeRemainingColumn(),
             console=self._console,
+            disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("", total=None)
 
@@ -108,16 +109,18 @@ class _Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar.live.is_started:  # rich prints an empty line for a bar that was never shown
-            self._bar.stop()
+        self._bar.stop()
 
     def step(self, step: Step, total: int) -> None:
         text = (
             f"epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  lr {step.learning_rate:.2e}  "
             f"{step.images_per_second:.0f} images/s"
         )
-        self._bar.start()
-        self._bar.update(self._task, completed=step.step, total=total, description=text)
+        if self._console.is_terminal:
+            self._bar.start()
+            self._bar.update(self._task, completed=step.step, total=total, description=text)
+        elif step.epoch_ends:
+            self.say(text)
 
     def say(self, line: str) -> None:
         self._bar.console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,105 @@
+"""`passerby evaluate`. Oracle: `scores.json`, and the one sentence that a user should read."""
+
+import json
+import shutil
+
+import pytest
+
+from passerby.data.datasets import load_data
+
+OTHER = "simple:identities=8,cameras=2,images=2,seed=9"
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    """A finished run that may be written to."""
+    shutil.copytree(tiny_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def market(tmp_path):
+    """Drawn people as a folder of one's own, to be spoiled."""
+    root = tmp_path / "market"
+    shutil.copytree(load_data(OTHER)[0].root, root)
+    return root
+
+
+def evaluations(run):
+    return json.loads((run / "scores.json").read_text())["evaluations"]
+
+
+def test_json_and_nothing_else_on_stdout(passerby, run):
+    words = ("--data", OTHER, "--protocol", "single-gallery-shot", "--ap", "trapezoid", "--no-flip", "--device", "cpu")
+    said = passerby("evaluate", run, *words, "--json")
+    assert (said.code, said.err) == (0, "")
+    found = json.loads(said.out)
+    assert found["run"] == str(run)
+    (made,) = found["evaluations"]
+    rules = ("data", "protocol", "ap", "flip")
+    assert [made[key] for key in rules] == [OTHER, "single-gallery-shot", "trapezoid", False]
+    assert evaluations(run)[1:] == [made]
+
+
+def test_the_table_says_how_its_figures_were_made(passerby, run):
+    said = passerby("evaluate", run, "--device", "cpu")
+    assert said.code == 0, said.err
+    assert all(word in said.out for word in ("Rank-1", "mAP", "mINP", "market", "step"))
+    assert len(evaluations(run)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--protocol", "duke"], "--protocol 'duke': expected one of market, single-gallery-shot, multi-query"),
+        (["--ap", "area"], "--ap 'area': expected one of step, trapezoid"),
+        (["--data", "market1501:/no/where"], "/no/where"),
+        (["--device", "gpu"], "device 'gpu'"),
+    ],
+)
+def test_a_wrong_option_is_named_and_nothing_is_recorded(passerby, tiny_run, words, message):
+    before = evaluations(tiny_run)
+    assert message in passerby("evaluate", tiny_run, "--device", "cpu", *words).complaint
+    assert evaluations(tiny_run) == before
+
+
+def test_what_is_no_run_is_named(passerby, tmp_path):
+    assert f"{tmp_path}: not a run or a saved model" in passerby("evaluate", tmp_path).complaint
+    assert "not a run" in passerby("evaluate", tmp_path / "nowhere").complaint
+
+
+def test_a_run_that_has_not_finished_is_told_to_resume(passerby, run):
+    (run / "model.safetensors").unlink()
+    assert "model.safetensors is missing; if the training was stopped, resume" in passerby("evaluate", run).complaint
+
+
+def test_weights_of_another_network_are_named(passerby, run):
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["model"]["part_dim"] = 32
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    complaint = passerby("evaluate", run).complaint
+    assert "of another architecture" in complaint
+    assert "expected (32," in complaint
+
+
+def test_data_without_a_query_is_refused(passerby, tiny_run, market, tmp_path):
+    for number in range(2):
+        shutil.copytree(market / "bounding_box_train", tmp_path / "people" / "train" / f"copy{number}")
+    complaint = passerby("evaluate", tiny_run, "--data", f"folder:{tmp_path / 'people'}?camera=market").complaint
+    assert f"{tmp_path / 'people'} has no query split" in complaint
+
+
+def test_one_camera_is_refused(passerby, tiny_run, market):
+    for path in market.glob("*/*_c2s*.jpg"):
+        path.unlink()
+    complaint = passerby("evaluate", tiny_run, "--data", f"market1501:{market}").complaint
+    assert "no query has its person in the gallery in another camera" in complaint
+    assert "1 camera)" in complaint
+
+
+def test_a_truncated_image_is_named_and_nothing_is_recorded(passerby, tiny_run, market):
+    before = evaluations(tiny_run)
+    spoilt = next((market / "query").glob("*.jpg"))
+    spoilt.write_bytes(spoilt.read_bytes()[:200])
+    assert str(spoilt) in passerby("evaluate", tiny_run, "--data", f"market1501:{market}", "--device", "cpu").complaint
+    assert evaluations(tiny_run) == before
