@@ -85,10 +85,17 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(people):
     torch.testing.assert_close(weights(state.network), weights(plain.network), rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, optimiser):
-    """Oracle: the run that was never stopped. Dropped paths, erasing and EMA are on; cuts fall inside epochs too."""
-    recipe = tiny_recipe(f"optimiser.name={optimiser}", "training.ema=0.9")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["optimiser.name=adamw", "training.ema=0.9"],
+        ["optimiser.name=sgd", "batches.workers=1", "images.jitter={}"],
+        ["optimiser.accumulate=2", "optimiser.clip=1", "training.precision=bf16", "model.refine=true"],
+    ],
+)
+def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, settings):
+    """Oracle: the run that was never stopped. Dropped paths and erasing are on; cuts fall inside epochs too."""
+    recipe = tiny_recipe(*settings)
     unbroken, steps = begin(recipe, people)
     paths, last = [], None
     for step in steps:
@@ -104,7 +111,8 @@ def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, optimiser):
         for _ in rest:
             pass
         assert resumed.step == unbroken.step
-        for kept, again in ((unbroken.network, resumed.network), (unbroken.ema.module, resumed.ema.module)):
+        averaged = [] if unbroken.ema is None else [(unbroken.ema.module, resumed.ema.module)]
+        for kept, again in [(unbroken.network, resumed.network), *averaged]:
             for key, value in kept.state_dict().items():
                 assert torch.equal(value, again.state_dict()[key]), (path.name, key)
 
@@ -133,6 +141,34 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_names_the_files(people):
         next(state.network.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match=r"at step 1 \(epoch 0\): loss nan.*files: \d{4}_c\ds\d.*jpg"):
         next(steps)
+
+
+def test_a_gradient_that_is_not_a_number_stops_the_run_before_it_is_taken(people):
+    """A finite loss with such a gradient would leave a checkpoint that nothing can continue from."""
+    state, steps = begin(tiny_recipe("optimiser.clip=1"), people)
+    next(steps)
+    before = weights(state.network)
+    next(state.network.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(
+        TrainingError, match=r"gradient at step 1 \(epoch 0\): loss \d.*, gradient norm (inf|nan)\..*jpg"
+    ):
+        next(steps)
+    assert state.step == 1
+    assert torch.equal(before, weights(state.network))
+
+
+def test_fp16_leaves_out_a_step_whose_gradient_overflows_and_goes_on(people):
+    """Oracle: the scaler's own rule: weights as they were, the scale halved, then a step that moves them."""
+    state, steps = begin(tiny_recipe(), people)
+    state.scaler = torch.amp.GradScaler("cpu", enabled=True, init_scale=2.0**10)
+    before = weights(state.network)
+    overflow = next(state.network.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    next(steps)
+    assert torch.equal(before, weights(state.network))
+    assert state.scaler.get_scale() == 2.0**9
+    overflow.remove()
+    next(steps)
+    assert not torch.equal(before, weights(state.network))
 
 
 def test_more_batches_to_a_step_than_an_epoch_has_is_refused(people):

@@ -52,7 +52,8 @@ def test_gradients_are_clipped_together():
     """Oracle: norms 3 and 4 make 5; a limit of 1 leaves 0.6 and 0.8."""
     first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     first.grad, second.grad = torch.tensor([3.0]), torch.tensor([4.0])
-    clip_gradients([first, second], None)
+    unused = nn.Parameter(torch.zeros(1))
+    assert clip_gradients([first, second, unused], None) == 5.0
     assert first.grad.item() == 3.0
-    clip_gradients([first, second], 1.0)
+    assert clip_gradients(iter([first, second, unused]), 1.0) == 5.0
     assert (first.grad.item(), second.grad.item()) == pytest.approx((0.6, 0.8), abs=1e-5)

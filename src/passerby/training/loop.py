@@ -78,7 +78,8 @@ def fit(
     whose number of batches is not a multiple of `accumulate` drops the rest.
 
     Raises:
-        TrainingError: When a loss is NaN or infinite, naming the step and the batch's files.
+        TrainingError: When a loss or the gradient is NaN or infinite, naming the step and the batch's files; the
+            weights are those of the step before.
         DataError: When an image cannot be read, naming the file.
     """
     steps = steps_per_epoch(len(loader), accumulate)
@@ -119,7 +120,9 @@ def fit(
                 state.scaler.scale(total / accumulate).backward()
                 images += len(pixels)
             state.scaler.unscale_(state.optimiser)
-            clip_gradients(parameters, clip)
+            norm = clip_gradients(parameters, clip)
+            if not np.isfinite(norm) and not state.scaler.is_enabled():  # fp16's scaler leaves such a step out
+                raise TrainingError(_non_finite(state.step, epoch, {**sums, "gradient norm": norm}, batch, samples))
             state.scaler.step(state.optimiser)
             state.scaler.update()
             state.step += 1
@@ -166,10 +169,11 @@ def _training_forward(network: nn.Module, process: Process, *, compiled: bool) -
 
 
 def _non_finite(step: int, epoch: int, losses: dict[str, float], batch: Batch, samples: Sequence[Sample]) -> str:
-    """The message for a loss that is not a number."""
+    """The message for a loss or a gradient that is not a number."""
     values = ", ".join(f"{name} {value}" for name, value in losses.items())
     files = ", ".join(samples[index].label for index in batch.indices.tolist())
     return (
-        f"non-finite loss at step {step} (epoch {epoch}): {values}. Lower schedule.lr_max, set optimiser.clip or use "
-        f"training.precision=fp32; the last checkpoint is intact. The batch's files: {files}"
+        f"non-finite loss or gradient at step {step} (epoch {epoch}): {values}. Lower "
+        f"schedule.lr_max, set optimiser.clip or use training.precision=fp32; "
+        f"the last checkpoint is intact. The batch's files: {files}"
     )

@@ -45,7 +45,14 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["scale"]
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], limit: float | None) -> None:
-    """Scale all gradients together so that their norm is at most `limit`; None leaves them alone."""
+def clip_gradients(parameters: Iterable[nn.Parameter], limit: float | None) -> float:
+    """Scale all gradients together so that their norm is at most `limit`; None leaves them alone.
+
+    Returns:
+        The norm of all gradients before that.
+    """
+    members = list(parameters)
+    norm = nn.utils.get_total_norm([each.grad for each in members if each.grad is not None])
     if limit is not None:
-        nn.utils.clip_grad_norm_(parameters, limit)
+        nn.utils.clip_grads_with_norm_(members, limit, norm)
+    return float(norm)
