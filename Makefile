@@ -7,6 +7,8 @@ DEMO := demo/run
 DEMO_DATA := simple:identities=240,cameras=4,images=4,seed=0
 
 .PHONY: help demo test lint clean
+.NOTPARALLEL:
+unexport PYTHONHOME PYTHONPATH
 
 help:  ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -31,15 +33,23 @@ lint: $(VENV)/.installed-dev  ## Lint, formatting, types.
 clean:  ## Remove what make made.
 	rm -rf $(VENV) demo
 
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+# A stamp and not .venv/bin/python, which is there before pip is: an interrupted set-up is taken up again.
+$(VENV)/.made:
+	@command -v "$(PYTHON)" > /dev/null || \
+		{ echo "$(PYTHON) is not there; install Python 3.11 or newer, or say where it is: make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv module; on Debian: apt install python3-venv"; exit 1; }
-
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null || \
+		{ echo "$(PYTHON) has no venv module; on Debian: apt install python3-venv"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+$(VENV)/.installed: pyproject.toml | $(VENV)/.made
+	@echo "Setting up $(VENV), once; PyTorch is a large download"
+	$(BIN)/python -m pip install --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.made
+	@echo "Setting up $(VENV), once; PyTorch is a large download"
+	$(BIN)/python -m pip install --editable ".[dev]"
 	@touch $@ $(VENV)/.installed
