@@ -23,7 +23,7 @@ demo: $(VENV)/.installed  ## Train ConvNeXt-AP on drawn people, evaluate it, dra
 	@echo "Now yours: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"
 
 test: $(VENV)/.installed-dev  ## Run the tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed-dev  ## Lint, formatting, types.
 	$(BIN)/ruff check .
