@@ -1,8 +1,5 @@
 """Two processes under torch's own launcher (gloo, CPU). Oracle: one process on the whole batch."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import two_processes
+from launch import launch
 from passerby.distributed import Process, average, gather, join_processes, pick_device, share_batch_norms
 from passerby.errors import PasserbyError
 
@@ -21,14 +19,7 @@ ALONE = Process(0, 1, torch.device("cpu"))
 def ranks(tmp_path_factory):
     """What each of two processes found."""
     out = tmp_path_factory.mktemp("ranks")
-    here = Path(__file__).parent
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "PYTHONPATH": str(here), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *launcher, str(here / "two_processes.py"), str(out)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    launch(Path(__file__).parent / "two_processes.py", out, processes=2)
     return [load_file(out / f"{rank}.safetensors") for rank in range(2)]
 
 

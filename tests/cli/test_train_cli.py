@@ -124,16 +124,6 @@ def test_one_image_of_everybody_is_found_out_at_once(passerby, tmp_path, market)
     assert not (tmp_path / "run").exists()
 
 
-def test_an_identity_with_one_image_is_trained_with_the_others(passerby, tmp_path, market):
-    """P x K repeats it, as the sampler says; it is no error."""
-    first = sorted((market / "bounding_box_train").glob("*.jpg"))[:3]
-    for path in first:
-        path.unlink()
-    said = passerby(*new_run(f"market1501:{market}", tmp_path / "run", "--set", "schedule.epochs=2", "--json"))
-    assert said.code == 0, said.err
-    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["images"] == 45
-
-
 @pytest.mark.parametrize("cache", ["always", "never"])
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("keep", [0, 200])
@@ -172,18 +162,6 @@ def test_a_folder_that_cannot_be_made_is_named(passerby, tmp_path):
     (tmp_path / "file").write_text("in the way")
     complaint = passerby(*new_run(SIMPLE, tmp_path / "file" / "run")).complaint
     assert complaint == f"{tmp_path / 'file' / 'run'}: cannot be made (Not a directory); give another --out"
-
-
-def test_a_changed_data_set_is_not_resumed(passerby, tmp_path, market):
-    run = tmp_path / "run"
-    passerby(*new_run(f"market1501:{market}", run, "--set", "schedule.epochs=2"))
-    (run / "model.safetensors").unlink()
-    before = snapshot(run)
-    next((market / "bounding_box_train").glob("*.jpg")).unlink()
-    complaint = passerby("train", "--resume", run, "--device", "cpu").complaint
-    assert "is not the one that the run started with (fingerprint" in complaint
-    assert "restore it, or start a new run" in complaint
-    assert snapshot(run) == before
 
 
 def test_a_spoilt_checkpoint_is_named_and_kept(passerby, tiny_run, tmp_path):

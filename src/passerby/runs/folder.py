@@ -61,16 +61,27 @@ class RunFolder:
         """Raise TrainingError when the folder holds a run, or a file that a run would overwrite."""
         if self.manifest.exists():
             raise TrainingError(f"{self.root}: already holds a run; continue it with --resume, or give another --out")
-        for path in (self.recipe, self.model, self.checkpoint, self.log, self.scores):
+        for path in self._written:
             if path.exists():
                 raise TrainingError(f"{path}: is in the way of a new run; move it, or give another --out")
 
     def make(self) -> None:
-        """Create the folder if it is not there. Raises TrainingError when that is impossible."""
+        """Create the folder if it is not there; sweep out what a kill in the middle of saving has left.
+
+        Raises:
+            TrainingError: When the folder cannot be made.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"{self.root}: cannot be made ({error.strerror}); give another --out") from None
+        for path in self._written:
+            for draft in path.parent.glob(f".{path.name}.*.part"):  # as `write_atomic` names them
+                draft.unlink()
+
+    @property
+    def _written(self) -> tuple[Path, ...]:
+        return (self.manifest, self.recipe, self.model, self.checkpoint, self.log, self.scores)
 
     def read_manifest(self) -> dict[str, Any]:
         """The manifest of a run, finished or not.

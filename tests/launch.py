@@ -1,0 +1,36 @@
+"""Python as a subprocess, or several under torch's own launcher, and nothing left behind whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def started(*arguments, processes=1):
+    """A running `python ARGUMENTS`; at the end it and whatever it started are killed, if they still run."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    process = subprocess.Popen(
+        [sys.executable, *launcher, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def launch(*arguments, processes=1):
+    """Run `python ARGUMENTS` to its end and return what it printed on stdout; it must not fail."""
+    with started(*arguments, processes=processes) as process:
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        return out
