@@ -51,6 +51,12 @@ def tiny_run(tmp_path_factory):
     return out
 
 
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Leave out rank lists and CMC curves, most of a tiny run's time, where a test looks at something else."""
+    monkeypatch.setattr("passerby.runs.evaluate.draw_evaluation", lambda _result, _out: None)
+
+
 def tiny_recipe(*more):
     """The tiny recipe, with further overrides."""
     from passerby.recipe import load_recipe

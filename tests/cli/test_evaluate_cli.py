@@ -7,6 +7,8 @@ import pytest
 
 from passerby.data.datasets import load_data
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 OTHER = "simple:identities=8,cameras=2,images=2,seed=9"
 
 

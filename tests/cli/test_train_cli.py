@@ -10,6 +10,8 @@ from safetensors.numpy import load_file
 from conftest import SIMPLE, TINY
 from passerby.data.datasets import load_data
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 SETTINGS = [word for override in TINY for word in ("--set", override)]
 
 

@@ -16,6 +16,7 @@ SAME = ("model.drop_path=0", "optimiser.name=sgd", "schedule.epochs=2", "schedul
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("without_pictures")
 def test_two_processes_learn_what_one_learns_and_one_of_them_writes(tmp_path):
     """Sums run in another order, no more: losses within 1e-3 of each other after twelve steps, weights near."""
     one, two = tmp_path / "one", tmp_path / "two"

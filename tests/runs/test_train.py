@@ -37,6 +37,7 @@ def test_a_run_leaves_what_it_promises(tiny_run):
     assert [record["step"] for record in read_log(tiny_run / "log.jsonl")] == list(range(1, 19))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_loaded_model_embeds_what_was_evaluated(tiny_run):
     result = evaluate(tiny_run, device="cpu")[0]
     vectors = passerby.load(tiny_run).embed(result.data.query[:5])
@@ -45,6 +46,7 @@ def test_the_loaded_model_embeds_what_was_evaluated(tiny_run):
     assert (scores.rank1, scores.mAP) == (result.scores.rank1, result.scores.mAP)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
@@ -61,6 +63,7 @@ def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
     assert after[0] == before[0]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_scores_on_the_way_are_logged(tmp_path):
     said = []
     train(tiny_recipe("training.evaluate_every=2"), SIMPLE, tmp_path / "run", device="cpu", say=said.append)
@@ -101,6 +104,7 @@ def test_one_camera_is_found_out_before_the_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_data_without_a_query_is_trained_on_said_and_not_evaluated(tmp_path):
     """One of the people has a single image, which P x K repeats."""
     source = sorted((load_data(SIMPLE)[0].root / "bounding_box_train").glob("*.jpg"))
@@ -141,6 +145,7 @@ def test_another_data_set_than_at_the_start_is_not_resumed(tmp_path):
     assert snapshot(run) == before
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_full_disk_costs_what_came_after_the_last_checkpoint_and_no_more(tiny_run, tmp_path, monkeypatch):
     """Oracle: the checkpoint of the first epoch, byte for byte; and `tiny_run`, once there is room again."""
     run = tmp_path / "run"
