@@ -32,7 +32,7 @@ def read_simple(source: Source) -> Reading:
         DataError: When an option is impossible, or the cache cannot be written.
     """
     settings = {
-        "identities": source.integer("identities", default=24, low=4, high=100_000),
+        "identities": source.integer("identities", default=24, low=4, high=9_999),
         "cameras": source.integer("cameras", default=3, low=2, high=64),
         "images": source.integer("images", default=4, low=2, high=1000),
         "seed": source.integer("seed", default=0, low=0, high=2**31 - 1),
@@ -46,8 +46,9 @@ def _rendered(settings: dict[str, int]) -> Path:
     """The folder with these people. It appears whole or not at all, however many processes ask at once."""
     from passerby.synth import simple
 
-    # A renderer that has changed draws other people: its own text is part of the name.
-    drawn_by = hashlib.sha256(Path(simple.__file__).read_bytes()).hexdigest()[:8]
+    # A renderer that has changed draws other people: the text of its whole room is part of the name.
+    room = sorted(Path(simple.__file__).parent.glob("*.py"))
+    drawn_by = hashlib.sha256(b"".join(file.read_bytes() for file in room)).hexdigest()[:8]
     final = cache_folder() / ("simple-" + "-".join(map(str, settings.values())) + f"-{drawn_by}")
     if final.is_dir():
         return final
