@@ -178,13 +178,15 @@ def test_a_spoilt_checkpoint_is_named_and_kept(passerby, tiny_run, tmp_path):
     assert snapshot(run) == before
 
 
-def test_a_run_that_stopped_before_its_model_was_saved_ends_with_the_same_model(passerby, tiny_run, tmp_path):
+def test_a_run_that_stopped_while_its_model_was_saved_ends_with_the_same_model(passerby, tiny_run, tmp_path):
+    """What a kill in the middle of saving leaves is swept out."""
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
-    (run / "model.safetensors").unlink()
+    (run / "model.safetensors").rename(run / ".model.safetensors.4711.part")
     said = passerby("train", "--resume", run, "--device", "cpu")
     assert said.code == 0, said.err
     assert "resumed at step 18" in said.err
+    assert list(run.rglob(".*")) == []
     kept, again = load_file(tiny_run / "model.safetensors"), load_file(run / "model.safetensors")
     assert kept.keys() == again.keys()
     assert all((kept[key] == again[key]).all() for key in kept)

@@ -70,18 +70,21 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(people):
     """Oracle: backward of the mean of two batches' losses, written out (identity loss alone: no pairs between them)."""
     recipe = tiny_recipe("optimiser.accumulate=2", "loss.circle=null", "optimiser.name=sgd", "model.drop_path=0")
     state, steps = begin(recipe, people)
-    next(steps)
+    step = next(steps)
 
     _, plain = _state(recipe, people.identities, ALONE)
     set_learning_rate(plain.optimiser, recipe.schedule.lr_init)
     plain.network.train()
     batches = _loader(recipe, people, ALONE).epoch(0)
+    found = []
     for _ in range(2):
         batch = next(batches)
         images = batch.images.contiguous(memory_format=torch.channels_last)
         loss, _ = Losses(identity=recipe.loss.identity.model_dump())(plain.network(images), batch.labels)
         (loss / 2).backward()
+        found.append(loss.item())
     plain.optimiser.step()
+    assert step.losses["loss"] == pytest.approx(sum(found) / 2, rel=1e-6)
     torch.testing.assert_close(weights(state.network), weights(plain.network), rtol=1e-6, atol=1e-8)
 
 
