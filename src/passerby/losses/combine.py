@@ -6,8 +6,8 @@ gradients. The identity loss I_r is the mean over the rows of process r. DDP the
 
     mean_r d(I_r)/d(theta) = d(I)/d(theta),   mean_r world * d(M)/d(rows of r) * d(rows of r)/d(theta) = d(M)/d(theta)
 
-which are the gradients of one process on the whole batch. (Batch norm statistics are another matter: torch's
-SyncBatchNorm shares them between processes, on CUDA only.)
+which are the gradients of one process on the whole batch. (Batch norm statistics are shared by
+`passerby.distributed.share_batch_norms`.)
 """
 
 from __future__ import annotations
