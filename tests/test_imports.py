@@ -10,10 +10,11 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "passerby"
 
-BASE = {"types", "errors"}
+BASE = {"types", "errors", "files"}
 MAY_IMPORT = {
-    "types": set(),
     "errors": set(),
+    "types": {"errors"},
+    "files": {"errors"},
     "recipe": {"errors"},
     "distributed": BASE,
     "synth": BASE,

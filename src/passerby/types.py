@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.errors import DataError
+
 if TYPE_CHECKING:
     import torch
 
@@ -116,7 +118,7 @@ class Embeddings:
         camera_ids: (N,) integers, at least 0.
 
     Raises:
-        ValueError: Naming the argument, for wrong shapes or lengths, NaN or infinity, negative ids.
+        DataError: (a ValueError) naming the argument, for wrong shapes or lengths, NaN or infinity, negative ids.
     """
 
     vectors: FloatArray
@@ -126,20 +128,20 @@ class Embeddings:
     def __post_init__(self) -> None:
         vectors = np.asarray(self.vectors)
         if vectors.ndim != 2 or vectors.dtype.kind != "f":
-            raise ValueError(f"vectors: got shape {vectors.shape} of {vectors.dtype}, expected (N, D) floating point")
+            raise DataError(f"vectors: got shape {vectors.shape} of {vectors.dtype}, expected (N, D) floating point")
         if not np.isfinite(vectors).all():
             bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-            raise ValueError(f"vectors: {len(bad)} rows hold NaN or infinity, the first is row {bad[0]}")
+            raise DataError(f"vectors: {len(bad)} rows hold NaN or infinity, the first is row {bad[0]}")
         object.__setattr__(self, "vectors", vectors)
         for name in ("person_ids", "camera_ids"):
             ids = np.asarray(getattr(self, name))
             if ids.shape != (len(vectors),) or (ids.size and ids.dtype.kind not in "iu"):
-                raise ValueError(
+                raise DataError(
                     f"{name}: got shape {ids.shape} of {ids.dtype}, expected ({len(vectors)},) integers, "
                     "one for each vector"
                 )
             if ids.size and ids.min() < 0:
-                raise ValueError(f"{name}: got {ids.min()}, expected 0 or more; drop junk images before scoring")
+                raise DataError(f"{name}: got {ids.min()}, expected 0 or more; drop junk images before scoring")
             object.__setattr__(self, name, ids.astype(np.int64))
 
     def __len__(self) -> int:

@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import stat
 
 import pytest
 import safetensors.torch
@@ -16,8 +15,6 @@ from passerby.model.weights import (
     read_manifest,
     read_tensors,
     save_model,
-    write_all_atomic,
-    write_atomic,
 )
 
 MANIFEST = {"format": MANIFEST_FORMAT, "model": {}, "preprocessing": {}, "identities": 3, "passerby": "9.9"}
@@ -67,21 +64,6 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, call, after):
     assert sorted(before) == sorted(tmp_path.iterdir())
     if call == "fsync":
         assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TrainingError, match=r"file/model.json: not saved"):
-        write_atomic(tmp_path / "file" / "model.json", b"{}")
-
-
-def test_writing_replaces_and_leaves_no_draft(tmp_path):
-    write_atomic(tmp_path / "a" / "b.txt", b"one")
-    write_all_atomic({tmp_path / "a" / "b.txt": b"two", tmp_path / "c.txt": b"three"})
-    assert (tmp_path / "a" / "b.txt").read_bytes() == b"two"
-    assert (tmp_path / "c.txt").read_bytes() == b"three"
-    assert files(tmp_path) == ["b.txt", "c.txt"]
-    assert stat.S_IMODE((tmp_path / "c.txt").stat().st_mode) & stat.S_IRUSR
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """Saving a picture."""
 
+import os
+
 import pytest
 
+from passerby.errors import TrainingError
 from passerby.report.style import new_figure, save
 
 
@@ -12,8 +15,8 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
     def full(*_arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TrainingError, match=r"curve\.png: not saved \(No space"):
         save(new_figure(1, 1), target)
     assert target.read_bytes() == b"old"
 

@@ -9,6 +9,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from passerby.files import write_atomic
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6B5FB5", "#4D4D4D")
 """Lines, told apart by people with any colour vision (Okabe and Ito 2008)."""
 RIGHT, WRONG = "#00916A", "#D0381B"
@@ -45,9 +47,8 @@ def save(figure: Figure, path: Path, *, vector: bool = False) -> list[Path]:
         The files written.
 
     Raises:
-        OSError: When a file cannot be written; what was there stays.
+        TrainingError: When a file cannot be written; what was there stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     written = []
     for suffix in (".png", ".svg") if vector else (".png",):
         content = BytesIO()
@@ -55,11 +56,6 @@ def save(figure: Figure, path: Path, *, vector: bool = False) -> list[Path]:
         with mpl.rc_context({"svg.hashsalt": "passerby"}):
             figure.savefig(content, format=suffix[1:], metadata=metadata)
         target = path.with_suffix(suffix)
-        partial = target.with_name(f".{target.name}.partial")
-        try:
-            partial.write_bytes(content.getvalue())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_atomic(target, content.getvalue())
         written.append(target)
     return written

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from passerby.errors import TrainingError
-from passerby.model.weights import write_atomic
+from passerby.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RunFolder:
 
     @property
     def manifest(self) -> Path:
-        """Which data, code and settings made the model; written at the start, completed at the end."""
+        """Which data, code and settings made the model; written at the start."""
         return self.root / "manifest.json"
 
     @property

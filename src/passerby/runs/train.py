@@ -20,10 +20,11 @@ from passerby.data.joined import TrainingSet, join_training
 from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, join_processes, share_batch_norms
 from passerby.errors import TrainingError
+from passerby.files import write_all_atomic
 from passerby.losses.combine import Losses
 from passerby.model.convnext_ap import ReID, convnext_ap
 from passerby.model.embed import Embedder, Preprocessing, load
-from passerby.model.weights import MANIFEST_FORMAT, save_model, write_all_atomic
+from passerby.model.weights import MANIFEST_FORMAT, save_model
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
 from passerby.runs.evaluate import (

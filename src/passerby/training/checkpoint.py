@@ -16,7 +16,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from passerby.errors import WeightsError
-from passerby.model.weights import fill, write_atomic
+from passerby.files import write_atomic
+from passerby.model.weights import fill
 from passerby.training.loop import TrainingState
 
 FORMAT = 1

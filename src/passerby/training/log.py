@@ -12,7 +12,7 @@ from typing import Any
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from passerby.errors import TrainingError
-from passerby.model.weights import write_atomic
+from passerby.files import write_atomic
 
 
 class RunLog:

@@ -1,0 +1,23 @@
+"""Oracle: the bytes that were given."""
+
+import stat
+
+import pytest
+
+from passerby.errors import TrainingError
+from passerby.files import write_all_atomic, write_atomic
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingError, match=r"file/model.json: not saved"):
+        write_atomic(tmp_path / "file" / "model.json", b"{}")
+
+
+def test_writing_replaces_and_leaves_no_draft(tmp_path):
+    write_atomic(tmp_path / "a" / "b.txt", b"one")
+    write_all_atomic({tmp_path / "a" / "b.txt": b"two", tmp_path / "c.txt": b"three"})
+    assert (tmp_path / "a" / "b.txt").read_bytes() == b"two"
+    assert (tmp_path / "c.txt").read_bytes() == b"three"
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["b.txt", "c.txt"]
+    assert stat.S_IMODE((tmp_path / "c.txt").stat().st_mode) & stat.S_IRUSR
