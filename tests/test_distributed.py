@@ -90,7 +90,8 @@ def test_alone_nothing_is_shared(monkeypatch):
         rows = two_processes.rows()
         assert gather(rows) is rows
         assert average({"loss": 0.1}, me) == {"loss": 0.1}
-        norm = share_batch_norms(nn.Sequential(nn.BatchNorm1d(5)), me)
+        norm = nn.Sequential(nn.BatchNorm1d(5))
+        share_batch_norms(norm, me)
         assert type(norm[0]) is nn.BatchNorm1d
     assert not Process(1, 2, torch.device("cpu")).first
 

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "errors": set(),
     "types": {"errors"},
     "files": {"errors"},
-    "recipe": {"errors"},
+    "recipe": BASE,
     "distributed": BASE,
     "synth": BASE,
     "data": BASE | {"synth"},

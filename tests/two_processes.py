@@ -36,7 +36,8 @@ def gathered(process):
 
 
 def normalised(process):
-    norm = share_batch_norms(nn.Sequential(nn.BatchNorm1d(5, dtype=torch.float64)), process)
+    norm = nn.Sequential(nn.BatchNorm1d(5, dtype=torch.float64))
+    share_batch_norms(norm, process)
     mine = rows().chunk(process.world)[process.rank].clone().requires_grad_()
     out = norm(mine)
     out.pow(3).sum().backward()

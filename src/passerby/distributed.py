@@ -65,6 +65,7 @@ def join_processes(device: str = "auto") -> Iterator[Process]:
         torch.cuda.set_device(mine)
     dist.init_process_group("nccl" if mine.type == "cuda" else "gloo")
     try:
+        dist.barrier()  # NCCL joins lazily: nobody may write to the run's folder while another still looks at it
         yield Process(dist.get_rank(), world, mine)
     finally:
         dist.destroy_process_group()
@@ -117,18 +118,17 @@ class GatheredBatchNorm1d(nn.BatchNorm1d):
         return super().forward(gather(mine))[rank * len(mine) : (rank + 1) * len(mine)]
 
 
-def share_batch_norms(network: nn.Module, process: Process) -> nn.Module:
-    """Let batch norms see the global batch, so that many processes learn what one would.
+def share_batch_norms(network: nn.Module, process: Process) -> None:
+    """Let the batch norms inside `network` see the global batch, so that many processes learn what one would.
 
     On CUDA this is torch's SyncBatchNorm. Elsewhere the necks' BatchNorm1d are gathered, and a BatchNorm2d inside a
     backbone (a ResNet; ConvNeXt has none) keeps the statistics of its own process.
     """
     if process.world == 1:
-        return network
+        return
     if process.device.type == "cuda":
-        shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return shared
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # replaces them where they are
+        return
     for module in network.modules():
         if type(module) is nn.BatchNorm1d:
             module.__class__ = GatheredBatchNorm1d
-    return network

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from passerby.errors import RecipeError
+from passerby.types import ApRule, ProtocolName
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -214,8 +215,8 @@ class Training(_Section):
 class Evaluation(_Section):
     """How figures are made; `protocol: null` is the data set's own."""
 
-    protocol: Literal["market", "single-gallery-shot", "multi-query"] | None = None
-    ap: Literal["step", "trapezoid"] = "step"
+    protocol: ProtocolName | None = None
+    ap: ApRule = "step"
     flip: bool = True
     batch: Count = 128
     bootstrap: Annotated[int, Field(ge=0)] = 1000

@@ -147,6 +147,10 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def take(self, places: IntArray) -> Embeddings:
+        """The rows at `places`, in that order."""
+        return Embeddings(self.vectors[places], self.person_ids[places], self.camera_ids[places])
+
 
 @dataclass(frozen=True)
 class Ranking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from data.layouts import write_image, write_market
 from passerby.cli import data as verbs
 from passerby.cli.data import app, slow_progress
-from passerby.errors import DataError
+from passerby.errors import DataError, TrainingError
 
 
 def run(*arguments: str, code: int = 0) -> str:
@@ -78,12 +79,11 @@ def test_show_keeps_the_old_picture_when_it_cannot_write(
     out = tmp_path / "sheet.png"
     out.write_bytes(b"old")
 
-    def full(self: Image.Image, path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(DataError, match=r"sheet.png: cannot be written: No space left on device"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TrainingError, match=r"sheet.png: not saved \(No space left on device\)"):
         run("show", f"market1501:{market}", "--out", str(out))
     assert out.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mark[et]", "sheet.png"]

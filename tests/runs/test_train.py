@@ -61,6 +61,19 @@ def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
         ("step", "single-gallery-shot", False),
     ]
     assert after[0] == before[0]
+    words = sorted(path.name.rsplit("-seed-", 1)[1] for path in (run / "figures").glob("simple*"))
+    assert words == ["0-market-step", "0-single-gallery-shot-step-no-flip", "5-market-trapezoid"]
+
+
+def test_multi_query_shows_the_vectors_that_were_ranked(tiny_run, monkeypatch):
+    """Oracle: the mean of each query's own person and camera, by a loop."""
+    drawn = []
+    monkeypatch.setattr("passerby.runs.evaluate.record_evaluations", lambda _folder, results: drawn.extend(results))
+    single, multi = (evaluate(tiny_run, protocol=rule, device="cpu")[0].query for rule in ("market", "multi-query"))
+    assert len(drawn) == 2
+    for q, vector in enumerate(multi.vectors):
+        same = (single.person_ids == single.person_ids[q]) & (single.camera_ids == single.camera_ids[q])
+        np.testing.assert_allclose(vector, single.vectors[same].mean(axis=0), atol=1e-6)
 
 
 @pytest.mark.usefixtures("without_pictures")

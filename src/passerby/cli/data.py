@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from passerby.errors import DataError
+from passerby.files import write_atomic
 
 app = typer.Typer(name="data", help="Check, count and look at data sets.", no_args_is_help=True)
 
@@ -86,14 +88,9 @@ def show_command(
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise DataError(f"--out {out}: expected a name that ends in .png or .jpg")
     sheet = contact_sheet(sets[0], split=split, people=people, per_camera=images)
-    draft = out.with_name(f".{out.stem}.part{out.suffix}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(draft)
-        draft.replace(out)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise DataError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+    content = BytesIO()
+    sheet.save(content, format="PNG" if out.suffix.lower() == ".png" else "JPEG")
+    write_atomic(out, content.getvalue())
     typer.echo(f"{out}: {sheet.width} x {sheet.height} pixels")
 
 

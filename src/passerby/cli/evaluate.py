@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from passerby.cli.data import slow_progress
 from passerby.cli.train import Device, Json, report
 from passerby.errors import RecipeError
+from passerby.types import ApRule, ProtocolName
 
-PROTOCOLS = ("market", "single-gallery-shot", "multi-query")
-AP_RULES = ("step", "trapezoid")
+PROTOCOLS = get_args(ProtocolName)
+AP_RULES = get_args(ApRule)
 
 
 def evaluate(
@@ -37,8 +38,8 @@ def evaluate(
         results = evaluate_run(
             run,
             data,
-            protocol=protocol,  # type: ignore[arg-type]  # checked above
-            ap=ap,  # type: ignore[arg-type]
+            protocol=cast("ProtocolName | None", protocol),
+            ap=cast("ApRule | None", ap),
             flip=flip,
             device=device,
             on_images=progress,

@@ -22,7 +22,7 @@ RecipeName = Annotated[
 ]
 DataSpec = Annotated[
     str | None,
-    typer.Option("--data", help="name:path?option=value; several joined with +. See `passerby data --help`."),
+    typer.Option("--data", help="name:path?option=value; several joined with +. An unknown name lists all."),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change the recipe: schedule.epochs=60. Repeatable.")

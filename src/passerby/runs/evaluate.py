@@ -15,6 +15,7 @@ from passerby.data.fingerprint import fingerprint
 from passerby.data.images import read_image
 from passerby.data.loading import evaluation_batches
 from passerby.errors import DataError
+from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.score import score
 from passerby.evaluation.serialise import scores_to_dict
 from passerby.model.embed import Embedder, embed, load
@@ -87,7 +88,8 @@ def evaluate(
     """
     folder = RunFolder(Path(run))
     embedder = load(folder.root, device=device)
-    settings = load_recipe(folder.recipe).evaluation
+    recipe = load_recipe(folder.recipe)
+    settings = recipe.evaluation
     sets = load_data(data or embedder.manifest["data"])
     for each in sets:
         require_valid_queries(each)
@@ -102,6 +104,7 @@ def evaluate(
             flip=settings.flip if flip is None else flip,
             batch=settings.batch,
             bootstrap=settings.bootstrap,
+            workers=recipe.batches.workers,
             on_images=on_images,
         )
         for each in sets
@@ -119,6 +122,7 @@ def evaluate_network(
     flip: bool,
     batch: int,
     bootstrap: int,
+    workers: int = 0,
     on_images: OnImages | None = None,
 ) -> Evaluated:
     """Embed query and gallery and score them; see `evaluate`."""
@@ -133,7 +137,12 @@ def evaluate_network(
         done += len(samples)
         preprocessing = embedder.preprocessing
         batches = evaluation_batches(
-            samples, size=preprocessing.size, mean=preprocessing.mean, std=preprocessing.std, batch=batch
+            samples,
+            size=preprocessing.size,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            batch=batch,
+            workers=workers,
         )
         progress = None if on_images is None else (lambda seen: on_images(before + seen, total))
         vectors = embed(embedder.network, batches, flip=flip, device=embedder.device, progress=progress)
@@ -145,7 +154,8 @@ def evaluate_network(
     assert query is not None
     assert gallery is not None
     scores = score(query, gallery, protocol=rule, ap=ap, bootstrap=bootstrap, multi_query=more)
-    return Evaluated(data, scores, query, gallery, flip)
+    ranked = average_queries(query, more) if rule == "multi-query" else query
+    return Evaluated(data, scores, ranked, gallery, flip)
 
 
 def require_valid_queries(data: DataSet) -> None:
@@ -180,13 +190,14 @@ def record_evaluations(folder: RunFolder, results: Sequence[Evaluated]) -> None:
 def draw_evaluation(result: Evaluated, out: Path, *, queries: int = 8) -> None:
     """The CMC curve, and the top 10 of the worst, random and best queries, as pictures in `out`."""
     cmc_figure({result.data.title: result.scores}, out / "cmc.png")
-    ranking = rank(result.query, result.gallery, top=10)
     for order in ORDERS:
+        chosen = choose_queries(result.scores, queries, order=order)
+        shown = result.query.take(chosen)  # the lists of the others would take as long as the scores, for nothing
         rank_list_figure(
-            ranking,
-            result.data.query,
+            rank(shown, result.gallery, top=10),
+            [result.data.query[q] for q in chosen],
             result.data.gallery,
-            choose_queries(result.scores, queries, order=order),
+            range(len(chosen)),
             out / f"ranks-{order}.png",
             read=read_image,
             title=f"{result.data.title}: {order} queries",
@@ -199,5 +210,5 @@ def _key(entry: dict[str, Any]) -> str:
 
 def _slug(result: Evaluated) -> str:
     """A folder name for one evaluation's pictures."""
-    words = f"{result.data.title} {result.scores.protocol}"
+    words = f"{result.data.title} {result.scores.protocol} {result.scores.ap}{'' if result.flip else ' no flip'}"
     return "-".join("".join(letter if letter.isalnum() else " " for letter in words).split())

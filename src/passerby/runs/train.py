@@ -29,7 +29,6 @@ from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
 from passerby.runs.evaluate import (
     Evaluated,
-    OnImages,
     evaluate_network,
     record_evaluations,
     require_valid_queries,
@@ -275,11 +274,9 @@ def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
     return Embedder(network, preprocessing, {}, device=process.device)
 
 
-def _evaluate(
-    network: ReID, data: DataSet, recipe: Recipe, process: Process, *, on_images: OnImages | None = None
-) -> Evaluated:
-    settings = recipe.evaluation
-    return evaluate_network(_embedder(network, recipe, process), data, **settings.model_dump(), on_images=on_images)
+def _evaluate(network: ReID, data: DataSet, recipe: Recipe, process: Process) -> Evaluated:
+    settings, workers = recipe.evaluation.model_dump(), recipe.batches.workers
+    return evaluate_network(_embedder(network, recipe, process), data, **settings, workers=workers)
 
 
 def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: TrainingSet) -> dict[str, Any]:
