@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from data.layouts import write_image, write_market
 from passerby.cli import data as verbs
 from passerby.cli.data import app, slow_progress
-from passerby.errors import DataError, TrainingError
+from passerby.errors import DataError, PasserbyError, TrainingError
 
 
 def run(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, list(arguments))
-    if isinstance(result.exception, DataError):
+    if isinstance(result.exception, PasserbyError):
         raise result.exception  # main prints it; here it is looked at
     assert result.exit_code == code, result.output
     return result.output

@@ -61,8 +61,16 @@ def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
         ("step", "single-gallery-shot", False),
     ]
     assert after[0] == before[0]
-    words = sorted(path.name.rsplit("-seed-", 1)[1] for path in (run / "figures").glob("simple*"))
-    assert words == ["0-market-step", "0-single-gallery-shot-step-no-flip", "5-market-trapezoid"]
+
+
+def test_each_evaluation_has_its_own_pictures(tiny_run, tmp_path, monkeypatch):
+    folders = []
+    monkeypatch.setattr("passerby.runs.evaluate.draw_evaluation", lambda _result, out: folders.append(out.name))
+    shutil.copytree(tiny_run, tmp_path / "copy")
+    for change in ({}, {"ap": "trapezoid"}, {"protocol": "single-gallery-shot", "flip": False}):
+        evaluate(tmp_path / "copy", device="cpu", **change)
+    words = [name.rsplit("-seed-0-", 1)[1] for name in folders]
+    assert words == ["market-step", "market-trapezoid", "single-gallery-shot-step-no-flip"]
 
 
 def test_multi_query_shows_the_vectors_that_were_ranked(tiny_run, monkeypatch):
