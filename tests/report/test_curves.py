@@ -132,3 +132,11 @@ def test_nothing_to_draw_is_said(tmp_path):
     with pytest.raises(ValueError, match="records: none of 1 holds 'losses'"):
         loss_figure([{"step": 1}], tmp_path / "loss.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_long_title_stays_on_the_page(tmp_path, drawn):
+    """Oracle: the legend's own extent, in pixels, inside the figure's."""
+    cmc_figure({f"{'a long title, ' * 12}end": scores(0.5, 1.0)}, tmp_path / "cmc.png")
+    page, legend = drawn[0].bbox, drawn[0].legends[0].get_window_extent()
+    assert page.x0 <= legend.x0 < legend.x1 <= page.x1
+    assert page.y0 <= legend.y0 < legend.y1 <= page.y1

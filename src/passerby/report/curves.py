@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -45,20 +46,21 @@ def cmc_figure(
     if any("rank1" in scores.intervals for scores in runs.values()):
         notes.append("bar and brackets: 95 % interval, bootstrap over identities")
     # The legend stands under the plot, where no curve can run behind it: inches for its lines and the notes'.
-    below = 0.3 + 0.17 * len(notes) + (0.19 if common else 0.37) * len(runs)
+    labels = {name: _label(name, scores) + ("" if common else f"\n{facts[name]}") for name, scores in runs.items()}
+    lines = sum(label.count("\n") + 1 for label in labels.values())
+    below = 0.35 + 0.17 * len(notes) + 0.19 * lines
     height = 4.2 + below
     figure = new_figure(7.2, height)
     axes = figure.add_axes((0.095, (below + 0.55) / height, 0.875, 3.2 / height))
     for number, (name, scores) in enumerate(runs.items()):
         colour = COLOURS[number % len(COLOURS)]
         shares = 100 * np.asarray(scores.cmc[:max_rank], dtype=np.float64)
-        label = f"{name}: Rank-1 {percent(scores, 'rank1')}, mAP {percent(scores, 'mAP')}"
         axes.plot(
             np.arange(1, len(shares) + 1),
             shares,
             **_line(colour),
             linestyle=("-", "--")[number // len(COLOURS) % 2],
-            label=label if common else f"{label}\n{facts[name]}",
+            label=labels[name],
             clip_on=False,
         )
         if "rank1" in scores.intervals:
@@ -190,6 +192,11 @@ def _epoch_means(
         [float(place[group].mean()) for group in groups if len(group)],
         [float(values[group].mean()) for group in groups if len(group)],
     )
+
+
+def _label(name: str, scores: Scores) -> str:
+    """A run's name and figures, over as many lines as keep them on the page."""
+    return textwrap.fill(f"{name}: Rank-1 {percent(scores, 'rank1')}, mAP {percent(scores, 'mAP')}", 90)
 
 
 def _rank_axis(axes: Axes, last: int) -> None:
