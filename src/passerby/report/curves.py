@@ -20,6 +20,7 @@ from passerby.types import Scores
 Record = Mapping[str, Any]
 
 _POINTS = 2000  # of a curve
+_LINE = 90  # letters of a legend that fit on the page
 
 
 def cmc_figure(
@@ -195,8 +196,10 @@ def _epoch_means(
 
 
 def _label(name: str, scores: Scores) -> str:
-    """A run's name and figures, over as many lines as keep them on the page."""
-    return textwrap.fill(f"{name}: Rank-1 {percent(scores, 'rank1')}, mAP {percent(scores, 'mAP')}", 90)
+    """A run's name and figures, on one line if the page has room, else the figures below the name."""
+    figures = f"Rank-1 {percent(scores, 'rank1')}, mAP {percent(scores, 'mAP')}"
+    line = f"{name}: {figures}"
+    return line if len(line) <= _LINE else f"{textwrap.fill(name, _LINE)}\n{figures}"
 
 
 def _rank_axis(axes: Axes, last: int) -> None:
