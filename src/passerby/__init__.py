@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Embeddings": "passerby.types",
+    "Labels": "passerby.types",
     "Ranking": "passerby.types",
     "Sample": "passerby.types",
     "Scores": "passerby.types",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from passerby.runs.train import resume as resume
     from passerby.runs.train import train as train
     from passerby.types import Embeddings as Embeddings
+    from passerby.types import Labels as Labels
     from passerby.types import Ranking as Ranking
     from passerby.types import Sample as Sample
     from passerby.types import Scores as Scores

@@ -109,11 +109,35 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Whose N images they are and which camera saw them, for figures of distances that somebody else made.
+
+    Attributes:
+        person_ids: (N,) integers, at least 0.
+        camera_ids: (N,) integers, at least 0.
+
+    Raises:
+        DataError: (a ValueError) naming the argument, for wrong shapes or lengths, or negative ids.
+    """
+
+    person_ids: IntArray
+    camera_ids: IntArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "person_ids", _ids(self.person_ids, "person_ids", count=np.size(self.person_ids)))
+        object.__setattr__(self, "camera_ids", _ids(self.camera_ids, "camera_ids", count=len(self.person_ids)))
+
+    def __len__(self) -> int:
+        return len(self.person_ids)
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """Vectors of N images with whose they are and which camera saw them.
 
     Attributes:
-        vectors: (N, D) floating point, finite. Any length; `score` normalises when it compares by cosine.
+        vectors: (N, D) floating point, finite. Any length; `score` normalises when it compares by cosine. float16 and
+            memory-mapped vectors stay what they are.
         person_ids: (N,) integers, at least 0.
         camera_ids: (N,) integers, at least 0.
 
@@ -129,20 +153,14 @@ class Embeddings:
         vectors = np.asarray(self.vectors)
         if vectors.ndim != 2 or vectors.dtype.kind != "f":
             raise DataError(f"vectors: got shape {vectors.shape} of {vectors.dtype}, expected (N, D) floating point")
-        if not np.isfinite(vectors).all():
-            bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-            raise DataError(f"vectors: {len(bad)} rows hold NaN or infinity, the first is row {bad[0]}")
+        rows = max(1, 2**20 // max(1, vectors.shape[1]))  # a million vectors are checked in a few megabytes
+        for start in range(0, len(vectors), rows):
+            bad = np.flatnonzero(~np.isfinite(vectors[start : start + rows]).all(axis=1))
+            if len(bad):
+                raise DataError(f"vectors: NaN or infinity, first in row {start + bad[0]}; find out what made it")
         object.__setattr__(self, "vectors", vectors)
         for name in ("person_ids", "camera_ids"):
-            ids = np.asarray(getattr(self, name))
-            if ids.shape != (len(vectors),) or (ids.size and ids.dtype.kind not in "iu"):
-                raise DataError(
-                    f"{name}: got shape {ids.shape} of {ids.dtype}, expected ({len(vectors)},) integers, "
-                    "one for each vector"
-                )
-            if ids.size and ids.min() < 0:
-                raise DataError(f"{name}: got {ids.min()}, expected 0 or more; drop junk images before scoring")
-            object.__setattr__(self, name, ids.astype(np.int64))
+            object.__setattr__(self, name, _ids(getattr(self, name), name, count=len(vectors)))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -150,6 +168,18 @@ class Embeddings:
     def take(self, places: IntArray) -> Embeddings:
         """The rows at `places`, in that order."""
         return Embeddings(self.vectors[places], self.person_ids[places], self.camera_ids[places])
+
+
+def _ids(values: object, name: str, *, count: int) -> IntArray:
+    """(count,) ids as int64, or an error that names the argument."""
+    ids = np.asarray(values)
+    if ids.shape != (count,) or (ids.size and ids.dtype.kind not in "iu"):
+        raise DataError(
+            f"{name}: got shape {ids.shape} of {ids.dtype}, expected ({count},) integers, one for each image"
+        )
+    if ids.size and ids.min() < 0:
+        raise DataError(f"{name}: got {ids.min()}, expected 0 or more; drop junk images before scoring")
+    return ids.astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passerby.evaluation.score import score
-from passerby.types import Embeddings
+from passerby.types import Embeddings, Labels
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "ranking_small.npz"
 
@@ -223,3 +223,33 @@ def test_people_numbered_from_zero_are_refused_not_lost():
     gallery = people([[1, 0], [0, 1]], [0, 1], [1, 1])
     with pytest.raises(ValueError, match=r"query\.person_ids: 1 of 2 are 0, which marks distractors.*from 1"):
         score(query, gallery)
+
+
+@settings(max_examples=100)
+@given(query=embeddings(5, first_person=1), gallery=embeddings(16))
+def test_given_distances_score_like_the_vectors_they_come_from(query, gallery):
+    """Oracle: the same figures from the vectors; the matrix is not changed by it."""
+    matrix = np.linalg.norm(query.vectors[:, None].astype(float) - gallery.vectors[None].astype(float), axis=2)
+    labels = [Labels(each.person_ids, each.camera_ids) for each in (query, gallery)]
+    for protocol in ("market", "single-gallery-shot"):
+        try:
+            expected = score(query, gallery, metric="euclidean", protocol=protocol)
+        except ValueError:
+            continue
+        for given_ in (matrix, iter([(0, matrix.copy())])):
+            found = score(*labels, distances=given_, protocol=protocol)
+            np.testing.assert_array_equal(found.cmc, expected.cmc)
+            np.testing.assert_array_equal(found.average_precision, expected.average_precision)
+    assert np.isfinite(matrix).all()
+
+
+def test_an_item_at_infinity_is_out_even_when_it_is_the_match():
+    query, gallery = Labels([1, 2], [0, 0]), Labels([1, 1, 2, 3], [1, 2, 1, 1])
+    matrix = np.array([[np.inf, 2, 3, 1], [1, 1, np.inf, 1]], dtype=np.float32)
+    found = score(query, gallery, distances=matrix)
+    assert (found.valid_queries, found.first_match.tolist(), found.mAP) == (1, [2, 0], 0.5)
+
+
+def test_distances_cannot_be_averaged_over_queries():
+    with pytest.raises(ValueError, match="distances: protocol 'multi-query' averages vectors"):
+        score(one, other, distances=np.zeros((1, 1)), protocol="multi-query")

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from passerby.ranking.distance import distance_blocks
+from passerby.ranking.distance import _lengths, _strips, distance_blocks
 
 
 def whole(query, gallery, **options):
@@ -88,3 +89,23 @@ def test_what_cannot_be_compared_is_refused_at_the_call(query, gallery, options,
 
 def test_an_all_zero_vector_is_a_place_under_euclidean():
     assert whole(ones, 0 * ones, metric="euclidean") == pytest.approx(np.full((2, 2), np.sqrt(3)))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_torch_device_computes_the_same_strips(vectors, metric, dtype):
+    """What runs on a GPU, run on torch's CPU device: equal to NumPy's within one rounding to float32."""
+    query, gallery = (each.astype(dtype) for each in vectors)
+    gallery[:5] = gallery[0]
+    lengths = [_lengths(each, name="", metric=metric) for each in (query, gallery)]
+    strips = _strips(query, gallery, *lengths, metric=metric, rows=5, place=torch.device("cpu"))
+    found = torch.cat([strip.clone() for _, strip in strips])
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), whole(query, gallery, metric=metric), rtol=1e-6, atol=1e-7)
+    assert (found[:, :5] == found[:, :1]).all()
+
+
+@pytest.mark.parametrize("device", ["mps", "gpu", "cuda:x", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(device):
+    with pytest.raises(ValueError, match=f"device: got '{device}', expected cpu or one of . CUDA devices"):
+        distance_blocks(ones, ones, device=device)

@@ -1,6 +1,7 @@
 """Ranks of matches without a sort, against a stable sort."""
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,13 +18,25 @@ def test_ranks_are_those_of_a_stable_sort(items):
     distances = np.array([np.inf if out else near for near, _, out in items], dtype=np.float32)
     matches = np.array([match and not out for _, match, out in items])
     expected = np.flatnonzero(matches[np.argsort(distances, kind="stable")]) + 1
-    np.testing.assert_array_equal(match_ranks(distances, np.flatnonzero(matches)), expected)
+    places = np.flatnonzero(matches)
+    np.testing.assert_array_equal(np.sort(match_ranks(distances, places)), expected)
+    on_device = match_ranks(torch.from_numpy(distances), places)  # what a GPU computes, here on the CPU
+    np.testing.assert_array_equal(np.sort(on_device.numpy()), expected)
 
 
 def test_an_earlier_item_at_the_same_distance_stands_before():
     distances = np.array([2, 1, 1, 1, 3], dtype=np.float32)
     assert match_ranks(distances, np.array([2])).tolist() == [2]
-    assert match_ranks(distances, np.array([0, 3])).tolist() == [3, 4]
+    assert match_ranks(distances, np.array([0, 3])).tolist() == [4, 3]
+
+
+def test_a_query_with_very_many_matches_has_the_same_ranks():
+    """Oracle: a stable sort; 600 matches take the other way through the function than 400 do."""
+    distances = np.random.default_rng(0).integers(0, 50, 2000).astype(np.float32)
+    order = np.argsort(distances, kind="stable")
+    for count in (400, 600):
+        ranks = match_ranks(distances, np.arange(0, 3 * count, 3))
+        assert (order[ranks - 1] == np.arange(0, 3 * count, 3)).all()
 
 
 def test_own_camera_is_ignored_and_distractors_match_nobody():

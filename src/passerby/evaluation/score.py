@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,10 @@ from passerby.evaluation.bootstrap import identity_intervals
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.precision import average_precision, inverse_negative_penalty
 from passerby.evaluation.single_shot import Shots
-from passerby.ranking.distance import Metric, distance_blocks
+from passerby.ranking.distance import Metric
 from passerby.ranking.matches import Places, match_ranks
-from passerby.types import DISTRACTOR, ApRule, Embeddings, IntArray, ProtocolName, Scores
+from passerby.ranking.strips import Strips, strips_of
+from passerby.types import DISTRACTOR, ApRule, Embeddings, FloatArray, IntArray, Labels, ProtocolName, Scores
 
 INTERVALS = ("rank1", "rank5", "rank10", "mAP", "mINP")
 """The figures that get a bootstrap interval."""
@@ -32,9 +33,10 @@ class _PerQuery:
 
 
 def score(
-    query: Embeddings,
-    gallery: Embeddings,
+    query: Embeddings | Labels,
+    gallery: Embeddings | Labels,
     *,
+    distances: FloatArray | Strips | None = None,
     protocol: ProtocolName = "market",
     ap: ApRule = "step",
     max_rank: int = 50,
@@ -43,25 +45,30 @@ def score(
     seed: int = 0,
     repeats: int = 10,
     multi_query: Embeddings | None = None,
+    device: str = "cpu",
 ) -> Scores:
     """Score how well queries find their person in a gallery.
 
     Every protocol ignores gallery items of the query's person in the query's own camera; distractors (person 0)
-    stay and match nobody; a query without a match left is not valid and counts in no figure.
+    stay and match nobody; a query without a match left is not valid and counts in no figure. Figures only need to know
+    where the matches stand: no list is sorted, and from vectors the Q x G matrix never exists.
 
     Args:
-        query: Q vectors to look for.
-        gallery: G vectors to look in.
+        query: Q vectors to look for; `Labels` when `distances` are given.
+        gallery: G vectors to look in, or `Labels`.
+        distances: (Q, G) distances in place of the vectors', smaller is nearer, infinity takes an item out; or strips
+            of them in order, as re-ranking and fusion make. They are not changed.
         protocol: `market`: one list per query. `single-gallery-shot`: CMC over galleries of one random image per
             identity, drawn `repeats` times for each query; mAP and mINP from the full list. `multi-query`: the
             Market rule with each query's vector replaced by the mean of its person in its camera.
         ap: `step` or `trapezoid`; see `average_precision`. Means are over valid queries under both.
         max_rank: CMC ranks kept; never more than the gallery (or, single-shot, its identities) can fill.
-        metric: `cosine` or `euclidean`.
+        metric: `cosine` or `euclidean`; not used with `distances`.
         bootstrap: Replicates of the 95 % interval over identities; 0 leaves the intervals out.
         seed: Seed of the draws and of the bootstrap.
         repeats: Galleries drawn for each query by `single-gallery-shot`.
         multi_query: Images to average for `multi-query`; None averages over the query set itself.
+        device: `cpu`, or a CUDA device: distances and counting run there.
 
     Returns:
         Scores, with each query's AP and first rank in the full list.
@@ -72,13 +79,16 @@ def score(
     _check(protocol=protocol, ap=ap, max_rank=max_rank, bootstrap=bootstrap, repeats=repeats)
     _refuse_distractors(query)
     if protocol == "multi-query":
+        if distances is not None or isinstance(query, Labels):
+            raise DataError("distances: protocol 'multi-query' averages vectors; give Embeddings and no distances")
         query = average_queries(query, multi_query, metric=metric)
     elif multi_query is not None:
         raise DataError(f"multi_query: given to protocol {protocol!r}, which does not use it; leave it out")
+    strips = strips_of(query, gallery, distances, metric=metric, device=device)
     draws, replicates = np.random.default_rng(seed).spawn(2)
     shots = Shots.of(gallery.person_ids) if protocol == "single-gallery-shot" else None
     ranks = min(max_rank, len(gallery) if shots is None else len(shots.people))
-    each = _per_query(query, gallery, metric=metric, ap=ap, ranks=ranks, shots=shots, repeats=repeats, generator=draws)
+    each = _per_query(query, gallery, strips, ap=ap, ranks=ranks, shots=shots, repeats=repeats, generator=draws)
     valid = np.flatnonzero(each.first_match)
     if not len(valid):
         raise DataError(
@@ -116,7 +126,7 @@ def _check(*, protocol: str, ap: str, max_rank: int, bootstrap: int, repeats: in
             raise DataError(f"{name}: got {number}, expected at least {least}")
 
 
-def _refuse_distractors(query: Embeddings) -> None:
+def _refuse_distractors(query: Embeddings | Labels) -> None:
     """People numbered from 0 would lose one of them without a word: 0 is the gallery's distractors."""
     count = int((query.person_ids == DISTRACTOR).sum())
     if count:
@@ -127,10 +137,10 @@ def _refuse_distractors(query: Embeddings) -> None:
 
 
 def _per_query(
-    query: Embeddings,
-    gallery: Embeddings,
+    query: Embeddings | Labels,
+    gallery: Embeddings | Labels,
+    strips: Strips,
     *,
-    metric: Metric,
     ap: ApRule,
     ranks: int,
     shots: Shots | None,
@@ -138,7 +148,6 @@ def _per_query(
     generator: np.random.Generator,
 ) -> _PerQuery:
     """Walk the strips of distances and keep what each query contributes."""
-    blocks = distance_blocks(query.vectors, gallery.vectors, metric=metric)
     places = Places.of(gallery.person_ids, gallery.camera_ids)
     each = _PerQuery(
         np.full(len(query), np.nan),
@@ -146,20 +155,44 @@ def _per_query(
         np.zeros(len(query), dtype=np.int64),
         np.zeros((len(query), ranks)),
     )
-    for first, block in blocks:
-        for q, row in enumerate(block, start=first):
+    for first, strip in strips:
+        valid, found = [], []
+        for q, row in enumerate(strip, start=first):
             person = int(query.person_ids[q])
             dropped, matches = places.split(person, query.camera_ids[q])
+            if isinstance(row, np.ndarray):
+                matches = matches[row[matches] < np.inf]
             if not len(matches):
                 continue
             row[dropped] = np.inf
-            found = match_ranks(row, matches)
-            each.precision[q] = average_precision(found, rule=ap)
-            each.penalty[q] = inverse_negative_penalty(found)
-            each.first_match[q] = found[0]
-            firsts = found[:1]
+            valid.append(q)
+            found.append(match_ranks(row, matches))
             if shots is not None:
-                firsts = shots.ranks(row, matches, person_id=person, repeats=repeats, generator=generator)
-            reached = np.bincount(np.minimum(firsts, ranks + 1), minlength=ranks + 2)  # by rank, 0 unused
-            each.hits[q] = np.cumsum(reached[1 : ranks + 1]) / len(firsts)
+                near = row if isinstance(row, np.ndarray) else row.cpu().numpy()
+                firsts = shots.ranks(near, matches, person_id=person, repeats=repeats, generator=generator)
+                each.hits[q] = np.mean(firsts[:, None] <= np.arange(1, ranks + 1), axis=0)
+        if not valid:
+            continue
+        counts = np.array([len(one) for one in found], dtype=np.int64)
+        flat = _ascending(_together(found), counts)
+        each.precision[valid] = average_precision(flat, counts, rule=ap)
+        each.penalty[valid] = inverse_negative_penalty(flat, counts)
+        each.first_match[valid] = flat[np.cumsum(counts) - counts]
+        if shots is None:
+            each.hits[valid] = each.first_match[valid, None] <= np.arange(1, ranks + 1)
     return each
+
+
+def _together(ranks: list[Any]) -> IntArray:
+    """One array of the ranks of many queries; from a GPU they come here in one piece."""
+    if isinstance(ranks[0], np.ndarray):
+        return np.concatenate(ranks)
+    import torch
+
+    return np.asarray(torch.cat(ranks).cpu().numpy(), dtype=np.int64)
+
+
+def _ascending(ranks: IntArray, counts: IntArray) -> IntArray:
+    """Ranks sorted within each query."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return ranks[np.lexsort((ranks, owner))]

@@ -2,13 +2,13 @@
 
 Products are summed in float64 and rounded to float32 once. That costs twice the time of a float32 product, and buys
 what figures need: equal images are at equal distances wherever they stand in the gallery, so that ties are ties, and
-two machines rank alike.
+two machines rank alike. The arithmetic is the same lines for NumPy on the CPU and torch on a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,26 @@ from numpy.typing import NDArray
 from passerby.errors import DataError
 from passerby.types import FloatArray
 
+if TYPE_CHECKING:
+    import torch
+
 Metric = Literal["cosine", "euclidean"]
 Vectors = NDArray[np.floating[Any]]
 
 _STRIP = 2**22  # distances in a strip (16 MB) while that is at least _ROWS queries
+_DEVICE_STRIP = 2**27  # the same on a GPU (512 MB), where a gallery has to travel for every strip
 _ROWS = 128  # fewer would read a large gallery too often
 _TILE = 2**20  # float64 numbers in each array of one product (8 MB)
 _NOTHING = 1e-14  # what is left of 1 - 1 after rounding, relative to 1
 
 
 def distance_blocks(
-    query_vectors: Vectors, gallery_vectors: Vectors, *, metric: Metric = "cosine", block: int | None = None
+    query_vectors: Vectors,
+    gallery_vectors: Vectors,
+    *,
+    metric: Metric = "cosine",
+    block: int | None = None,
+    device: str = "cpu",
 ) -> Iterator[tuple[int, FloatArray]]:
     """Distances of consecutive queries to the whole gallery.
 
@@ -34,15 +43,17 @@ def distance_blocks(
         query_vectors: (Q, D) floating point of any width, finite.
         gallery_vectors: (G, D) floating point, finite; may be float16 or memory-mapped, it is read in slices.
         metric: `cosine` is 1 - cos, 0 to 2; `euclidean` is the length of the difference.
-        block: Queries at a time; None keeps a strip at 16 MB, or at 512 bytes per gallery item if that is more.
+        block: Queries at a time; None keeps a strip at 16 MB (512 MB on a GPU), or at 512 bytes per gallery item if
+            that is more.
+        device: `cpu`, or a CUDA device of torch, such as `cuda` or `cuda:1`.
 
     Returns:
-        Iterator of (first, distances): the place of the first query, and (q, G) float32 distances, at least 0. The
-        array is scratch: the caller may change it, and the next step overwrites it.
+        Iterator of (first, distances): the place of the first query, and (q, G) float32 distances, at least 0: a NumPy
+        array, on a GPU a tensor there. It is scratch: the caller may change it, and the next step overwrites it.
 
     Raises:
         DataError: At the call, naming the argument: wrong shape, empty, widths that differ, NaN or infinity,
-            all-zero vectors under cosine, vectors too long for float32 distances.
+            all-zero vectors under cosine, vectors too long for float32 distances, a device that is not there.
     """
     if metric not in get_args(Metric):
         raise DataError(f"metric: got {metric!r}, expected one of {', '.join(get_args(Metric))}")
@@ -61,25 +72,39 @@ def distance_blocks(
         )
     query_lengths = _lengths(query_vectors, name="query", metric=metric)
     gallery_lengths = _lengths(gallery_vectors, name="gallery", metric=metric)
-    rows = min(block or max(_ROWS, _STRIP // len(gallery_vectors)), len(query_vectors))
-    return _strips(query_vectors, gallery_vectors, query_lengths, gallery_lengths, metric=metric, rows=rows)
+    place = _torch_device(device)
+    cells = _STRIP if place is None else _DEVICE_STRIP
+    rows = min(block or max(_ROWS, cells // len(gallery_vectors)), len(query_vectors))
+    lengths = query_lengths, gallery_lengths
+    return _strips(query_vectors, gallery_vectors, *lengths, metric=metric, rows=rows, place=place)
 
 
 def _strips(
-    query: Vectors, gallery: Vectors, query_lengths: Vectors, gallery_lengths: Vectors, *, metric: Metric, rows: int
+    query: Vectors,
+    gallery: Vectors,
+    query_lengths: Vectors,
+    gallery_lengths: Vectors,
+    *,
+    metric: Metric,
+    rows: int,
+    place: torch.device | None,
 ) -> Iterator[tuple[int, FloatArray]]:
-    """The strips themselves; what was checked above is not checked again."""
+    """The strips themselves; what was checked above is not checked again. `place` None is NumPy."""
     tile = _tile_rows(max(gallery.shape[1], rows))
-    strip = np.empty((rows, len(gallery)), dtype=np.float32)
+    strip: Any = np.empty((rows, len(gallery)), dtype=np.float32)
+    if place is not None:
+        import torch
+
+        strip = torch.empty(strip.shape, dtype=torch.float32, device=place)
     for first in range(0, len(query), rows):
-        lengths = query_lengths[first : first + rows, None]  # (q, 1)
-        some = query[first : first + rows].astype(np.float64)  # (q, D)
+        lengths = _float64(query_lengths[first : first + rows, None], place)  # (q, 1)
+        some = _float64(query[first : first + rows], place)  # (q, D)
         if metric == "cosine":
             some /= lengths
         filled = strip[: len(some)]
         for start in range(0, len(gallery), tile):
-            others = gallery[start : start + tile].astype(np.float64)  # (g, D)
-            other_lengths = gallery_lengths[start : start + tile]  # (g,)
+            others = _float64(gallery[start : start + tile], place)  # (g, D)
+            other_lengths = _float64(gallery_lengths[start : start + tile], place)  # (g,)
             if metric == "cosine":
                 others /= other_lengths[:, None]
                 apart = 1.0 - some @ others.T  # (q, g)
@@ -88,9 +113,33 @@ def _strips(
                 longest = lengths**2 + other_lengths**2  # (q, g)
                 apart = longest - 2.0 * (some @ others.T)
                 apart[apart < _NOTHING * longest] = 0.0
-                np.sqrt(apart, out=apart)
+                apart **= 0.5
             filled[:, start : start + tile] = apart
         yield first, filled
+
+
+def _torch_device(device: str) -> torch.device | None:
+    """Where to compute: None is NumPy on the CPU."""
+    if device == "cpu":
+        return None
+    import torch
+
+    kind, _, index = device.partition(":")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind != "cuda" or (index and not index.isdecimal()) or int(index or 0) >= there:
+        raise DataError(
+            f"device: got {device!r}, expected cpu or one of {there} CUDA devices (others have no float64); use 'cpu'"
+        )
+    return torch.device(device)
+
+
+def _float64(part: Vectors, place: torch.device | None) -> Any:
+    """A float64 copy of a slice, where it is needed; it travels in the width that it is stored in."""
+    if place is None:
+        return part.astype(np.float64)
+    import torch
+
+    return torch.from_numpy(np.array(part)).to(place, torch.float64)
 
 
 def _lengths(vectors: Vectors, *, name: str, metric: Metric) -> NDArray[np.float64]:

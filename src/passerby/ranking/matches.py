@@ -9,6 +9,7 @@ import numpy as np
 from passerby.types import DISTRACTOR, FloatArray, IntArray
 
 _NOBODY = np.empty(0, dtype=np.int64)
+_MANY = 500  # matches of one query, above which a sort is cheaper than a sweep for each
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,30 @@ def match_ranks(distances: FloatArray, matches: IntArray) -> IntArray:
     """Ranks at which the matches of one query stand, without sorting the gallery.
 
     An item stands before another when its distance is smaller, or equal and its place in the gallery earlier; that
-    is the order of a stable sort.
+    is the order of a stable sort. Counting what stands before each match is one sweep over numbers that lie in the
+    processor's cache; that beats a sort until a query has hundreds of matches.
 
     Args:
-        distances: (G,) distance to each gallery item; infinity takes an item out.
-        matches: (M,) places of the matches, ascending, M at least 1, each at a finite distance.
+        distances: (G,) distance to each gallery item; infinity takes an item out. On a GPU, a tensor there.
+        matches: (M,) places of the matches, each at a finite distance.
 
     Returns:
-        (M,) ranks from 1, ascending.
+        (M,) ranks from 1, in the order of `matches`; a tensor if `distances` is one, so that nothing waits for it.
     """
-    nearest_first = np.argsort(distances[matches], kind="stable")
-    matches = matches[nearest_first]
-    thresholds = distances[matches]  # (M,) ascending
-    rivals = np.flatnonzero(distances <= thresholds[-1])  # the matches are among them
-    beaten = np.searchsorted(thresholds, distances[rivals])  # the first match that a rival does not stand behind
-    tied = np.flatnonzero(thresholds[beaten] == distances[rivals])
-    # At a tie the place decides: (start of the tied matches, place) as one number is sorted over the matches.
-    key = np.searchsorted(thresholds, thresholds) * len(distances) + matches
-    beaten[tied] = np.searchsorted(key, beaten[tied] * len(distances) + rivals[tied])
-    counts = np.bincount(beaten, minlength=len(matches))[: len(matches)]
-    return np.cumsum(counts).astype(np.int64)
+    thresholds = distances[matches]  # (M,)
+    if isinstance(distances, np.ndarray) and len(matches) > _MANY:
+        ranks = np.empty(len(distances), dtype=np.int64)  # (G,)
+        ranks[np.argsort(distances, kind="stable")] = np.arange(1, len(distances) + 1)
+        return ranks[matches]
+    if isinstance(distances, np.ndarray):
+        ranks = np.empty(len(matches), dtype=np.int64)
+        for m, (place, threshold) in enumerate(zip(matches, thresholds, strict=True)):
+            earlier = np.count_nonzero(distances[:place] <= threshold)
+            ranks[m] = 1 + earlier + np.count_nonzero(distances[place:] < threshold)
+        return ranks
+    import torch
+
+    places = torch.arange(len(distances), device=distances.device)
+    own = torch.from_numpy(matches).to(distances.device)[:, None]
+    before = (distances < thresholds[:, None]) | ((distances == thresholds[:, None]) & (places < own))  # (M, G)
+    return 1 + before.sum(dim=1)

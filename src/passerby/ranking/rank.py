@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from passerby.errors import DataError
-from passerby.ranking.distance import Metric, distance_blocks
+from passerby.ranking.distance import Metric
 from passerby.ranking.matches import Places
-from passerby.types import Embeddings, FloatArray, IntArray, Ranking
+from passerby.ranking.strips import Strips, strips_of
+from passerby.types import Embeddings, FloatArray, IntArray, Labels, Ranking
 
 
 def rank(
-    query: Embeddings,
-    gallery: Embeddings,
+    query: Embeddings | Labels,
+    gallery: Embeddings | Labels,
     *,
+    distances: FloatArray | Strips | None = None,
     top: int = 10,
     metric: Metric = "cosine",
     drop_same_camera: bool = True,
@@ -21,8 +23,9 @@ def rank(
     """The first `top` gallery items of each query, nearest first; equal distances keep the gallery's order.
 
     Args:
-        query: Q vectors to look for.
-        gallery: G vectors to look in.
+        query: Q vectors to look for; `Labels` when `distances` are given.
+        gallery: G vectors to look in, or `Labels`.
+        distances: (Q, G) distances in place of the vectors', or strips of them; see `passerby.score`.
         top: Items kept per query; at most G are.
         metric: `cosine` or `euclidean`.
         drop_same_camera: Leave out the query's own person in the query's own camera, as the Market rule does.
@@ -35,7 +38,7 @@ def rank(
     """
     if top < 1:
         raise DataError(f"top: got {top}, expected at least 1")
-    blocks = distance_blocks(query.vectors, gallery.vectors, metric=metric)
+    blocks = strips_of(query, gallery, distances, metric=metric)
     kept = min(top, len(gallery))
     indices = np.full((len(query), kept), -1, dtype=np.int64)
     distances = np.full((len(query), kept), np.nan, dtype=np.float32)
