@@ -147,7 +147,7 @@ def test_floating_point_images_in_memory_are_refused_by_name() -> None:
         rgb_pixels(Image.new("F", (2, 2)), "crop 7")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), original=st.sampled_from([JPEG, PNG]))
 def test_damage_of_any_kind_gives_pixels_or_a_data_error(data: st.DataObject, original: bytes) -> None:
     """Cut anywhere, and change a few bytes: nothing but DataError may come out, and never another shape or type."""
@@ -165,7 +165,7 @@ def test_damage_of_any_kind_gives_pixels_or_a_data_error(data: st.DataObject, or
 
 
 @given(height=st.integers(1, 60), width=st.integers(1, 60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_resize_gives_the_size_asked_for_and_keeps_one_colour(height: int, width: int) -> None:
     image = np.full((23, 17, 3), (10, 200, 99), dtype=np.uint8)
     resized = resize_image(image, (height, width))

@@ -28,7 +28,7 @@ def batches(labels, *, epoch=0, **settings):
     return list(sampler)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 def test_every_batch_is_p_different_persons_with_k_images_each(case):
     labels, persons, images, seed = case
@@ -38,7 +38,7 @@ def test_every_batch_is_p_different_persons_with_k_images_each(case):
         assert len(set(blocks[:, 0])) == persons
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases(), st.integers(0, 5))
 def test_everybody_is_visited_and_the_length_is_kept(case, epoch):
     labels, persons, images, seed = case
@@ -49,7 +49,7 @@ def test_everybody_is_visited_and_the_length_is_kept(case, epoch):
     assert set(labels[np.concatenate(drawn)]) == set(labels)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 def test_images_repeat_within_a_batch_only_where_a_person_has_fewer_than_k(case):
     """And then as evenly as possible: no image twice more often than another."""
@@ -62,7 +62,7 @@ def test_images_repeat_within_a_batch_only_where_a_person_has_fewer_than_k(case)
             assert max(times.values()) - min(times.values()) <= 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 def test_there_are_as_many_batches_as_different_persons_can_fill(case):
     """The oracle: count up while b batches can be filled, sum(min(chunks, b)) >= b * P, then until all are seen."""
@@ -76,7 +76,7 @@ def test_there_are_as_many_batches_as_different_persons_can_fill(case):
     assert len(PKSampler(labels, persons=persons, images=images, seed=seed)) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.sampled_from([2, 3, 4]))
 def test_ranks_one_after_the_other_are_the_batch_of_one_process(case, world):
     labels, _, images, seed = case

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(parts=st.integers(1, 8), height=st.integers(1, 24), width=st.integers(1, 5))
 def test_stripes_are_adaptive_average_pooling(parts, height, width):
     """Oracle: torch's adaptive average pooling."""

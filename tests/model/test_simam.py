@@ -24,7 +24,7 @@ def naive(x, lambda_=1e-4):
     return out
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     shape=st.tuples(*(st.integers(1, 6) for _ in range(4))),
     scale=st.sampled_from([1e-4, 0.1, 1.0]),

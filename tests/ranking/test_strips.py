@@ -14,12 +14,15 @@ def labels(count):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_a_matrix_comes_back_in_strips_of_its_own_dtype_and_is_not_changed(dtype):
-    given = np.random.default_rng(0).random((700, 900)).astype(dtype)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_matrix_comes_back_in_contiguous_strips_and_is_not_changed(dtype, order):
+    given = np.array(np.random.default_rng(0).random((700, 900)), dtype=dtype, order=order)
     before = given.copy()
     strips = []
     for first, strip in given_distances(given, shape=given.shape):
         assert first == sum(map(len, strips))
+        assert strip.flags.c_contiguous
+        assert strip.dtype == (np.float64 if dtype == np.float64 else np.float32)
         strips.append(strip.copy())
         strip[:] = -1  # scratch
     assert len(strips) > 1

@@ -166,33 +166,26 @@ def _per_query(
                 continue
             row[dropped] = np.inf
             valid.append(q)
-            found.append(match_ranks(row, matches))
+            found.append(matches)
             if shots is not None:
                 near = row if isinstance(row, np.ndarray) else row.cpu().numpy()
                 firsts = shots.ranks(near, matches, person_id=person, repeats=repeats, generator=generator)
                 each.hits[q] = np.mean(firsts[:, None] <= np.arange(1, ranks + 1), axis=0)
         if not valid:
             continue
-        counts = np.array([len(one) for one in found], dtype=np.int64)
-        flat = _ascending(_together(found), counts)
-        each.precision[valid] = average_precision(flat, counts, rule=ap)
-        each.penalty[valid] = inverse_negative_penalty(flat, counts)
-        each.first_match[valid] = flat[np.cumsum(counts) - counts]
+        counts = np.array([len(matches) for matches in found], dtype=np.int64)
+        stand = _ranks(strip, np.repeat(np.array(valid) - first, counts), np.concatenate(found))
+        each.precision[valid] = average_precision(stand, counts, rule=ap)
+        each.penalty[valid] = inverse_negative_penalty(stand, counts)
+        each.first_match[valid] = stand[np.cumsum(counts) - counts]
         if shots is None:
             each.hits[valid] = each.first_match[valid, None] <= np.arange(1, ranks + 1)
     return each
 
 
-def _together(ranks: list[Any]) -> IntArray:
-    """One array of the ranks of many queries; from a GPU they come here in one piece."""
-    if isinstance(ranks[0], np.ndarray):
-        return np.concatenate(ranks)
-    import torch
-
-    return np.asarray(torch.cat(ranks).cpu().numpy(), dtype=np.int64)
-
-
-def _ascending(ranks: IntArray, counts: IntArray) -> IntArray:
-    """Ranks sorted within each query."""
-    owner = np.repeat(np.arange(len(counts)), counts)
-    return ranks[np.lexsort((ranks, owner))]
+def _ranks(strip: Any, rows: IntArray, matches: IntArray) -> IntArray:
+    """Ranks of the matches of each query (row) of the strip, ascending within each; from a GPU in one piece."""
+    ranks = match_ranks(strip, rows, matches)
+    if not isinstance(ranks, np.ndarray):
+        ranks = ranks.cpu().numpy()
+    return np.asarray(ranks[np.lexsort((ranks, rows))], dtype=np.int64)

@@ -65,8 +65,9 @@ def given_distances(distances: NDArray[np.floating[Any]] | Strips, *, shape: tup
 def _rows(distances: Vectors) -> Iterator[tuple[int, Vectors]]:
     """A matrix a few rows at a time, copied: what reads strips writes into them."""
     rows = max(1, _GIVEN // max(1, distances.shape[1]))
+    dtype = np.promote_types(distances.dtype, np.float32)  # arithmetic on float16 is slow, and none is exact
     for first in range(0, len(distances), rows):
-        yield first, np.array(distances[first : first + rows])
+        yield first, np.array(distances[first : first + rows], dtype=dtype, order="C")
 
 
 def _checked(strips: Strips, *, shape: tuple[int, int]) -> Iterator[tuple[int, FloatArray]]:
@@ -77,13 +78,13 @@ def _checked(strips: Strips, *, shape: tuple[int, int]) -> Iterator[tuple[int, F
                 f"distances: got a strip of shape {tuple(strip.shape)} for query {first}, expected query {done} of "
                 f"{shape[0]} next and {shape[1]} columns; give consecutive queries, each once"
             )
-        if isinstance(strip, np.ndarray) and np.isnan(strip).any():
+        if isinstance(strip, np.ndarray) and strip.size and np.isnan(strip.max()):
             row, column = np.argwhere(np.isnan(strip))[0]
             raise DataError(
                 f"distances: NaN, first at query {first + row}, gallery item {column}; find out what made it "
                 "(infinity takes an item out)"
             )
-        yield first, strip
+        yield first, np.ascontiguousarray(strip) if isinstance(strip, np.ndarray) else strip
         done += len(strip)
     if done != shape[0]:
         raise DataError(f"distances: the strips end after {done} of {shape[0]} queries; give every query")
