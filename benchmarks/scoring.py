@@ -98,7 +98,7 @@ out.flush()
 ids = labels(516000, 750, 6, distractors=0.975)
 gallery = Embeddings(np.load({str(path)!r}, mmap_mode="r"), ids.person_ids, ids.camera_ids)
 ids = labels(3368, 750, 6)
-query = Embeddings(vectors(3368), ids.person_ids, ids.camera_ids)
+query = Embeddings(vectors(3368, np.float16), ids.person_ids, ids.camera_ids)
 """
         rows = measure({"passerby.score": (LABELS + read, "score(query, gallery)")}, repeats=repeats)
         return table("Market-1501 + 500k size, float16 vectors in a mapped file", rows, ours="passerby.score")

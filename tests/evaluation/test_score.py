@@ -45,7 +45,7 @@ def naive_ranks(query, gallery, q):
     return [1 + sum(other < item for other in listed) for item in listed if item[2]]
 
 
-@settings(max_examples=400)
+@settings(max_examples=1000)
 @given(
     query=embeddings(5, first_person=1),
     gallery=embeddings(16),
@@ -225,7 +225,7 @@ def test_people_numbered_from_zero_are_refused_not_lost():
         score(query, gallery)
 
 
-@settings(max_examples=100)
+@settings(max_examples=1000)
 @given(query=embeddings(5, first_person=1), gallery=embeddings(16))
 def test_given_distances_score_like_the_vectors_they_come_from(query, gallery):
     """Oracle: the same figures from the vectors; the matrix is not changed by it."""

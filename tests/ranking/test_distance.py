@@ -58,6 +58,7 @@ def test_a_memory_mapped_float16_gallery_is_read_as_it_is(tmp_path, vectors):
     query, gallery = vectors
     np.save(tmp_path / "gallery.npy", gallery.astype(np.float16))
     mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
+    query = query.astype(np.float16)
     np.testing.assert_array_equal(whole(query, mapped), whole(query, gallery.astype(np.float16)))
 
 
@@ -68,6 +69,7 @@ ones = np.ones((2, 3), dtype=np.float32)
     ("query", "gallery", "options", "message"),
     [
         (ones, np.ones((2, 4), np.float32), {}, "query: vectors are 3 wide, gallery's are 4"),
+        (ones, ones.astype(np.float16), {}, "query: vectors are float32, gallery's are float16; .*astype"),
         (np.empty((0, 3), np.float32), ones, {}, r"query: got vectors of shape \(0, 3\)"),
         (ones, np.empty((0, 3), np.float32), {}, r"gallery: got vectors of shape \(0, 3\)"),
         (ones, np.empty((2, 0), np.float32), {}, r"gallery: got vectors of shape \(2, 0\)"),
@@ -75,8 +77,8 @@ ones = np.ones((2, 3), dtype=np.float32)
         (ones, ones.astype(int), {}, "gallery: got vectors of shape .* and int64"),
         (ones, ones * np.array([[1], [np.nan]], np.float32), {}, "gallery: 1 vectors hold NaN.* row 1"),
         (ones * np.float32(np.inf), ones, {"metric": "euclidean"}, "query: 2 vectors hold NaN or infinity.* row 0"),
-        (ones.astype(float) * 1e300, ones, {"metric": "cosine"}, "query: 2 vectors .* too long"),
-        (ones.astype(float) * 1e40, ones, {"metric": "euclidean"}, "query: 2 vectors .* too long"),
+        (ones.astype(float) * 1e300, ones.astype(float), {"metric": "cosine"}, "query: 2 vectors .* too long"),
+        (ones.astype(float) * 1e40, ones.astype(float), {"metric": "euclidean"}, "query: 2 vectors .* too long"),
         (ones, ones * np.array([[1], [0]], np.float32), {}, "gallery: 1 vectors are all zero, the first is row 1"),
         (ones, ones, {"metric": "manhattan"}, "metric: got 'manhattan', expected one of cosine, euclidean"),
         (ones, ones, {"block": 0}, "block: got 0"),

@@ -52,7 +52,7 @@ def average_queries(query: Embeddings, images: Embeddings | None = None, *, metr
     sums = np.zeros((groups, vectors.shape[1]))
     np.add.at(sums, of_source, vectors)
     means = sums[of_query] / counts[of_query, None]
-    return Embeddings(means.astype(np.float32), query.person_ids, query.camera_ids)
+    return Embeddings(means.astype(query.vectors.dtype), query.person_ids, query.camera_ids)
 
 
 def _groups(query: Embeddings, source: Embeddings) -> tuple[int, IntArray]:

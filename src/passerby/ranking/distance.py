@@ -40,8 +40,8 @@ def distance_blocks(
     """Distances of consecutive queries to the whole gallery.
 
     Args:
-        query_vectors: (Q, D) floating point of any width, finite.
-        gallery_vectors: (G, D) floating point, finite; may be float16 or memory-mapped, it is read in slices.
+        query_vectors: (Q, D) floating point, finite.
+        gallery_vectors: (G, D) of the same dtype, finite; may be float16 or memory-mapped, it is read in slices.
         metric: `cosine` is 1 - cos, 0 to 2; `euclidean` is the length of the difference.
         block: Queries at a time; None keeps a strip at 16 MB (512 MB on a GPU), or at 512 bytes per gallery item if
             that is more.
@@ -52,7 +52,7 @@ def distance_blocks(
         array, on a GPU a tensor there. It is scratch: the caller may change it, and the next step overwrites it.
 
     Raises:
-        DataError: At the call, naming the argument: wrong shape, empty, widths that differ, NaN or infinity,
+        DataError: At the call, naming the argument: wrong shape, empty, widths or dtypes that differ, NaN or infinity,
             all-zero vectors under cosine, vectors too long for float32 distances, a device that is not there.
     """
     if metric not in get_args(Metric):
@@ -69,6 +69,11 @@ def distance_blocks(
         raise DataError(
             f"query: vectors are {query_vectors.shape[1]} wide, gallery's are {gallery_vectors.shape[1]}; "
             "embed both with the same model"
+        )
+    if query_vectors.dtype != gallery_vectors.dtype:
+        raise DataError(
+            f"query: vectors are {query_vectors.dtype}, gallery's are {gallery_vectors.dtype}; they may come from "
+            f"different programs: if not, give query.astype({gallery_vectors.dtype.name!r})"
         )
     query_lengths = _lengths(query_vectors, name="query", metric=metric)
     gallery_lengths = _lengths(gallery_vectors, name="gallery", metric=metric)

@@ -74,7 +74,7 @@ def pool(
     if how == "attention":
         weights = _attention(vectors, sets, len(labels), quality=quality, temperature=temperature)
     pooled = _sums(vectors * weights[:, None], sets, len(labels))  # (S, D)
-    return Embeddings(_unit(pooled, name="sets").astype(np.float32), labels.person_ids, labels.camera_ids)
+    return Embeddings(_unit(pooled, name="sets").astype(images.vectors.dtype), labels.person_ids, labels.camera_ids)
 
 
 def set_distance_blocks(
