@@ -250,6 +250,11 @@ def test_an_item_at_infinity_is_out_even_when_it_is_the_match():
     assert (found.valid_queries, found.first_match.tolist(), found.mAP) == (1, [2, 0], 0.5)
 
 
-def test_distances_cannot_be_averaged_over_queries():
-    with pytest.raises(ValueError, match="distances: protocol 'multi-query' averages vectors"):
-        score(one, other, distances=np.zeros((1, 1)), protocol="multi-query")
+def test_distances_of_multi_query_are_those_of_the_averaged_queries():
+    query = people([[1, 2], [1, -2]], [1, 1], [0, 0])
+    gallery = people([[1, 0], [1, 2], [1, -2]], [1, 2, 2], [1, 1, 1])
+    matrix = np.array([[0, 1, 1], [0, 1, 1]], dtype=np.float32)
+    found = score(query, gallery, distances=matrix, protocol="multi-query")
+    assert (found.rank1, found.protocol) == (1, "multi-query")
+    with pytest.raises(ValueError, match="multi_query: given to distances, which does not use it"):
+        score(query, gallery, distances=matrix, protocol="multi-query", multi_query=query)

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby.ranking.rank import rank
-from passerby.types import Embeddings
+from passerby.evaluation.score import score
+from passerby.ranking.rank import rank, recording
+from passerby.ranking.strips import strips_of
+from passerby.types import Embeddings, Labels
 
 
 def people(vectors, person_ids, camera_ids):
@@ -48,3 +50,23 @@ def test_top_must_be_positive():
     one = people([[1.0]], [1], [0])
     with pytest.raises(ValueError, match="top: got 0"):
         rank(one, one, top=0)
+
+
+def test_strips_that_are_recorded_score_as_they_did():
+    """Oracle: the lists of `rank` and the figures of `score`, each from its own pass."""
+    generator = np.random.default_rng(0)
+    query, gallery = (
+        people(generator.standard_normal((n, 3)), generator.integers(1, 6, n), generator.integers(0, 3, n))
+        for n in (20, 90)
+    )
+    ranking, strips = recording(query, gallery, strips_of(query, gallery), top=7)
+    found, expected = score(query, gallery, distances=strips), score(query, gallery)
+    np.testing.assert_array_equal(found.average_precision, expected.average_precision)
+    np.testing.assert_array_equal(ranking.indices, rank(query, gallery, top=7).indices)
+    assert (ranking.matches[:, 0] == (expected.first_match == 1)).all()
+
+
+def test_distances_that_float32_cannot_tell_apart_keep_their_order():
+    query, gallery = Labels([1], [0]), Labels([1, 2, 3], [1, 1, 1])
+    found = rank(query, gallery, distances=np.array([[1 + 2e-12, 1 + 1e-12, 1.0]]), top=2)
+    assert found.indices.tolist() == [[2, 1]]

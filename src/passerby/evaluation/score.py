@@ -57,7 +57,8 @@ def score(
         query: Q vectors to look for; `Labels` when `distances` are given.
         gallery: G vectors to look in, or `Labels`.
         distances: (Q, G) distances in place of the vectors', smaller is nearer, infinity takes an item out; or strips
-            of them in order, as re-ranking and fusion make. They are not changed.
+            of them in order, as re-ranking and fusion make. A matrix is not changed. For `multi-query`, those of the
+            averaged queries.
         protocol: `market`: one list per query. `single-gallery-shot`: CMC over galleries of one random image per
             identity, drawn `repeats` times for each query; mAP and mINP from the full list. `multi-query`: the
             Market rule with each query's vector replaced by the mean of its person in its camera.
@@ -78,12 +79,11 @@ def score(
     """
     _check(protocol=protocol, ap=ap, max_rank=max_rank, bootstrap=bootstrap, repeats=repeats)
     _refuse_distractors(query)
-    if protocol == "multi-query":
-        if distances is not None or isinstance(query, Labels):
-            raise DataError("distances: protocol 'multi-query' averages vectors; give Embeddings and no distances")
+    if multi_query is not None and (protocol != "multi-query" or distances is not None):
+        what = "distances" if protocol == "multi-query" else f"protocol {protocol!r}"
+        raise DataError(f"multi_query: given to {what}, which does not use it; leave it out")
+    if protocol == "multi-query" and distances is None and isinstance(query, Embeddings):
         query = average_queries(query, multi_query, metric=metric)
-    elif multi_query is not None:
-        raise DataError(f"multi_query: given to protocol {protocol!r}, which does not use it; leave it out")
     strips = strips_of(query, gallery, distances, metric=metric, device=device)
     draws, replicates = np.random.default_rng(seed).spawn(2)
     shots = Shots.of(gallery.person_ids) if protocol == "single-gallery-shot" else None
