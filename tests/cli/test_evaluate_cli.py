@@ -50,9 +50,32 @@ def test_the_table_says_how_its_figures_were_made(passerby, run):
     assert len(evaluations(run)) == 1
 
 
+def test_re_ranking_and_fusion_are_recorded_beside_the_plain_figures(passerby, run, tiny_run):
+    said = passerby("evaluate", run, "--rerank", "k-reciprocal", "--fuse", tiny_run, "--device", "cpu", "--json")
+    assert said.code == 0, said.err
+    (made,) = json.loads(said.out)["evaluations"]
+    assert made["method"] == f"fused with {tiny_run} (reciprocal), re-ranked (k-reciprocal, 20, 6, 0.3)"
+    assert [entry["method"] for entry in evaluations(run)] == ["", made["method"]]
+    assert made["mAP"] != evaluations(run)[0]["mAP"]
+
+
+def test_sets_of_images_are_fewer_queries(passerby, run):
+    more = "simple:identities=8,cameras=2,images=3,seed=9"
+    for words in ((), ("--sets", "mean")):
+        said = passerby("evaluate", run, "--data", more, *words, "--device", "cpu")
+        assert said.code == 0, said.err
+    plain, sets = evaluations(run)[1:]
+    assert sets["queries"] == plain["queries"]
+    assert sets["gallery"] < plain["gallery"]
+    assert sets["method"] == "sets of images (mean)"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--rerank", "magic"], "rerank: got 'magic', expected one of k-reciprocal"),
+        (["--fuse", "/no/where"], "/no/where: not a run or a saved model"),
+        (["--sets", "best", "--expand", "alpha"], "sets: 'best' compares images pair by pair"),
         (["--protocol", "duke"], "--protocol 'duke': expected one of market, single-gallery-shot, multi-query"),
         (["--ap", "area"], "--ap 'area': expected one of step, trapezoid"),
         (["--data", "market1501:/no/where"], "/no/where"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
@@ -22,12 +22,22 @@ def evaluate(
     protocol: Annotated[str | None, typer.Option(help=f"{', '.join(PROTOCOLS)}; default: the data set's own.")] = None,
     ap: Annotated[str | None, typer.Option(help=f"{', '.join(AP_RULES)}; default: the recipe's.")] = None,
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Average with the mirrored image.")] = None,
+    rerank: Annotated[str | None, typer.Option(help="k-reciprocal: re-rank every list.")] = None,
+    expand: Annotated[str | None, typer.Option(help="Query expansion: average, alpha.")] = None,
+    sets: Annotated[
+        str | None,
+        typer.Option(help="All images of a person in a camera as one: mean, attention, best, average, hausdorff."),
+    ] = None,
+    fuse: Annotated[str | None, typer.Option(help="Other runs, joined with commas, whose lists are fused in.")] = None,
+    fuse_by: Annotated[str, typer.Option(help="reciprocal, average, borda.")] = "reciprocal",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Rank-1, mAP and the rest, with intervals and with the rules that they were made by.
 
     [bold]passerby evaluate runs/m --data dukemtmc:/data/DukeMTMC-reID[/]
+
+    [bold]passerby evaluate runs/m --rerank k-reciprocal --fuse runs/a,runs/b[/]
     """
     for name, value, known in (("--protocol", protocol, PROTOCOLS), ("--ap", ap, AP_RULES)):
         if value is not None and value not in known:
@@ -41,6 +51,11 @@ def evaluate(
             protocol=cast("ProtocolName | None", protocol),
             ap=cast("ApRule | None", ap),
             flip=flip,
+            rerank=cast("Any", rerank),
+            expand=cast("Any", expand),
+            sets=cast("Any", sets),
+            fuse=[name for name in (fuse or "").split(",") if name],
+            fuse_by=cast("Any", fuse_by),
             device=device,
             on_images=progress,
         )

@@ -135,5 +135,5 @@ def report(results: list[Evaluated], *, as_json: bool, root: Path | None) -> Non
 
     console = Console()
     if results:
-        console.print(scores_table({result.data.title: result.scores for result in results}))
+        console.print(scores_table({result.title: result.scores for result in results}))
     console.print(f"run: {root}", markup=False, highlight=False, soft_wrap=True)

@@ -19,14 +19,19 @@ from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.score import score
 from passerby.evaluation.serialise import scores_to_dict
 from passerby.model.embed import Embedder, embed, load
-from passerby.ranking.rank import rank
+from passerby.ranking.fuse import Fusion
+from passerby.ranking.rank import recording
+from passerby.ranking.sets import Pooling, SetDistance
 from passerby.recipe import load_recipe
 from passerby.report.curves import cmc_figure
 from passerby.report.ranklist import Order, choose_queries, rank_list_figure
 from passerby.runs.folder import RunFolder, write_json
-from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Sample, Scores
+from passerby.runs.method import Expansion, Method, Rerank, make_lists
+from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Sample, Scores
 
 OnImages = Callable[[int, int], None]
+SHOWN = 10
+"""Items of each list that are kept and drawn."""
 ORDERS: tuple[Order, ...] = ("worst", "random", "best")
 
 
@@ -37,9 +42,13 @@ class Evaluated:
     Attributes:
         data: What was evaluated on.
         scores: The figures.
-        query: Embeddings of `data.query`, as they were ranked (averaged under `multi-query`).
+        query: Embeddings of `data.query` by the run's own model (averaged under `multi-query`).
         gallery: Embeddings of `data.gallery`.
         flip: Whether each embedding is the mean with the mirrored image's.
+        method: How lists were made of the embeddings.
+        ranking: The first ten of every list.
+        query_samples: An image for each list.
+        gallery_samples: An image for each gallery item.
     """
 
     data: DataSet
@@ -47,6 +56,15 @@ class Evaluated:
     query: Embeddings
     gallery: Embeddings
     flip: bool
+    method: Method
+    ranking: Ranking
+    query_samples: Sequence[Sample]
+    gallery_samples: Sequence[Sample]
+
+    @property
+    def title(self) -> str:
+        """The data, and how lists were made where that needs saying."""
+        return f"{self.data.title}, {self.method.title}" if self.method.title else self.data.title
 
     def as_dict(self) -> dict[str, Any]:
         """What `scores.json` holds: the figures with everything that they depend on."""
@@ -55,6 +73,7 @@ class Evaluated:
             "title": self.data.title,
             "fingerprint": fingerprint([self.data]),
             "flip": self.flip,
+            "method": self.method.title,
             **scores_to_dict(self.scores, per_query=False),
         }
 
@@ -66,6 +85,11 @@ def evaluate(
     protocol: ProtocolName | None = None,
     ap: ApRule | None = None,
     flip: bool | None = None,
+    rerank: Rerank | None = None,
+    expand: Expansion | None = None,
+    sets: Pooling | SetDistance | None = None,
+    fuse: Sequence[str | Path] = (),
+    fuse_by: Fusion = "reciprocal",
     device: str = "auto",
     on_images: OnImages | None = None,
 ) -> list[Evaluated]:
@@ -77,6 +101,11 @@ def evaluate(
         protocol: `market`, `single-gallery-shot` or `multi-query`; None is the recipe's, then the data set's own.
         ap: `step` or `trapezoid`; None is the recipe's.
         flip: Average with the mirrored image; None is the recipe's.
+        rerank: `k-reciprocal` re-ranks every list; see `Method` for this and what follows.
+        expand: `average` or `alpha`: query expansion.
+        sets: All images of a person in a camera as one query or one gallery item.
+        fuse: Other runs, whose lists are fused with this one's.
+        fuse_by: `reciprocal`, `average` or `borda`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         on_images: Called with (images embedded, images in all).
 
@@ -87,18 +116,20 @@ def evaluate(
         PasserbyError: When there is no finished run, or the data cannot be evaluated on.
     """
     folder = RunFolder(Path(run))
-    embedder = load(folder.root, device=device)
+    method = Method(rerank=rerank, expand=expand, sets=sets, fuse=fuse_by, models=tuple(map(str, fuse)))
+    embedder, *others = (load(Path(each), device=device) for each in (folder.root, *fuse))
     recipe = load_recipe(folder.recipe)
     settings = recipe.evaluation
-    sets = load_data(data or embedder.manifest["data"])
-    for each in sets:
+    chosen = load_data(data or embedder.manifest["data"])
+    for each in chosen:
         require_valid_queries(each)
         if not each.query:
             raise DataError(f"{each.title}: {each.root} has no query split; name one, or evaluate on another data set")
     results = [
         evaluate_network(
-            embedder,
+            (embedder, *others),
             each,
+            method=method,
             protocol=protocol or settings.protocol,
             ap=ap or settings.ap,
             flip=settings.flip if flip is None else flip,
@@ -107,14 +138,14 @@ def evaluate(
             workers=recipe.batches.workers,
             on_images=on_images,
         )
-        for each in sets
+        for each in chosen
     ]
     record_evaluations(folder, results)
     return results
 
 
 def evaluate_network(
-    embedder: Embedder,
+    embedders: Sequence[Embedder],
     data: DataSet,
     *,
     protocol: ProtocolName | None,
@@ -122,40 +153,68 @@ def evaluate_network(
     flip: bool,
     batch: int,
     bootstrap: int,
+    method: Method | None = None,
     workers: int = 0,
     on_images: OnImages | None = None,
 ) -> Evaluated:
-    """Embed query and gallery and score them; see `evaluate`."""
+    """Embed query and gallery, rank and score them; see `evaluate`. Several networks' lists are fused."""
     rule = protocol or data.protocol
+    method = method or Method()
     wanted = [data.query, data.gallery, data.multi_query if rule == "multi-query" else ()]
-    total = sum(map(len, wanted))
+    total = sum(map(len, wanted)) * len(embedders)
     done = 0
 
-    def embed_samples(samples: Sequence[Sample]) -> Embeddings:
+    def embed_samples(embedder: Embedder, samples: Sequence[Sample]) -> Embeddings:
         nonlocal done
         before = done
         done += len(samples)
-        preprocessing = embedder.preprocessing
-        batches = evaluation_batches(
-            samples,
-            size=preprocessing.size,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
-            batch=batch,
-            workers=workers,
-        )
         progress = None if on_images is None else (lambda seen: on_images(before + seen, total))
-        vectors = embed(embedder.network, batches, flip=flip, device=embedder.device, progress=progress)
-        people = np.array([sample.person_id for sample in samples], dtype=np.int64)
-        cameras = np.array([sample.camera_id for sample in samples], dtype=np.int64)
-        return Embeddings(vectors, people, cameras)
+        return embed_set(embedder, samples, flip=flip, batch=batch, workers=workers, progress=progress)
 
-    query, gallery, more = (embed_samples(samples) if samples else None for samples in wanted)
-    assert query is not None
-    assert gallery is not None
-    scores = score(query, gallery, protocol=rule, ap=ap, bootstrap=bootstrap, multi_query=more)
-    ranked = average_queries(query, more) if rule == "multi-query" else query
-    return Evaluated(data, scores, ranked, gallery, flip)
+    pairs = []
+    for embedder in embedders:
+        query, gallery, more = (embed_samples(embedder, samples) if samples else None for samples in wanted)
+        assert query is not None
+        assert gallery is not None
+        pairs.append((average_queries(query, more) if rule == "multi-query" else query, gallery))
+    lists = make_lists(pairs, method)
+    ranking, strips = recording(lists.query, lists.gallery, lists.strips, top=SHOWN)
+    return Evaluated(
+        data=data,
+        scores=score(lists.query, lists.gallery, distances=strips, protocol=rule, ap=ap, bootstrap=bootstrap),
+        query=pairs[0][0],
+        gallery=pairs[0][1],
+        flip=flip,
+        method=method,
+        ranking=ranking,
+        query_samples=[data.query[place] for place in lists.query_images],
+        gallery_samples=[data.gallery[place] for place in lists.gallery_images],
+    )
+
+
+def embed_set(
+    embedder: Embedder,
+    samples: Sequence[Sample],
+    *,
+    flip: bool,
+    batch: int,
+    workers: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Embeddings:
+    """Embed the images of a data set's split; `progress` is called with the number of images done."""
+    preprocessing = embedder.preprocessing
+    batches = evaluation_batches(
+        samples,
+        size=preprocessing.size,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        batch=batch,
+        workers=workers,
+    )
+    vectors = embed(embedder.network, batches, flip=flip, device=embedder.device, progress=progress)
+    people = np.array([sample.person_id for sample in samples], dtype=np.int64)
+    cameras = np.array([sample.camera_id for sample in samples], dtype=np.int64)
+    return Embeddings(vectors, people, cameras)
 
 
 def require_valid_queries(data: DataSet) -> None:
@@ -189,26 +248,25 @@ def record_evaluations(folder: RunFolder, results: Sequence[Evaluated]) -> None:
 
 def draw_evaluation(result: Evaluated, out: Path, *, queries: int = 8) -> None:
     """The CMC curve, and the top 10 of the worst, random and best queries, as pictures in `out`."""
-    cmc_figure({result.data.title: result.scores}, out / "cmc.png")
+    cmc_figure({result.title: result.scores}, out / "cmc.png")
     for order in ORDERS:
-        chosen = choose_queries(result.scores, queries, order=order)
-        shown = result.query.take(chosen)  # the lists of the others would take as long as the scores, for nothing
         rank_list_figure(
-            rank(shown, result.gallery, top=10),
-            [result.data.query[q] for q in chosen],
-            result.data.gallery,
-            range(len(chosen)),
+            result.ranking,
+            result.query_samples,
+            result.gallery_samples,
+            choose_queries(result.scores, queries, order=order),
             out / f"ranks-{order}.png",
             read=read_image,
-            title=f"{result.data.title}: {order} queries",
+            title=f"{result.title}: {order} queries",
         )
 
 
 def _key(entry: dict[str, Any]) -> str:
-    return json.dumps([entry[name] for name in ("data", "protocol", "ap", "flip")])
+    return json.dumps([entry.get(name, "") for name in ("data", "protocol", "ap", "flip", "method")])
 
 
 def _slug(result: Evaluated) -> str:
     """A folder name for one evaluation's pictures."""
-    words = f"{result.data.title} {result.scores.protocol} {result.scores.ap}{'' if result.flip else ' no flip'}"
+    scores = result.scores
+    words = f"{result.title} {scores.protocol} {scores.ap}{'' if result.flip else ' no flip'}"
     return "-".join("".join(letter if letter.isalnum() else " " for letter in words).split())

@@ -276,7 +276,7 @@ def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
 
 def _evaluate(network: ReID, data: DataSet, recipe: Recipe, process: Process) -> Evaluated:
     settings, workers = recipe.evaluation.model_dump(), recipe.batches.workers
-    return evaluate_network(_embedder(network, recipe, process), data, **settings, workers=workers)
+    return evaluate_network([_embedder(network, recipe, process)], data, **settings, workers=workers)
 
 
 def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: TrainingSet) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""How rank lists are made of embeddings: plain distances, expansion, sets, re-ranking, fusion of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+
+from passerby.errors import DataError
+from passerby.ranking.expand import expand_queries
+from passerby.ranking.fuse import Fusion, fuse_blocks
+from passerby.ranking.rerank import rerank_blocks
+from passerby.ranking.sets import (
+    Pooling,
+    SetDistance,
+    person_camera_sets,
+    pool,
+    set_distance_blocks,
+    set_labels,
+)
+from passerby.ranking.strips import Strips, strips_of
+from passerby.types import Embeddings, IntArray, Labels
+
+Rerank = Literal["k-reciprocal"]
+Expansion = Literal["average", "alpha"]
+SETS = (*get_args(Pooling), *get_args(SetDistance))
+
+
+@dataclass(frozen=True)
+class Method:
+    """What happens between embeddings and rank lists; the default is cosine distances and nothing else.
+
+    Attributes:
+        rerank: `k-reciprocal`, with `k1`, `k2` and `lambda_`.
+        expand: Query expansion before anything else: `average` (AQE) or `alpha` (alpha-QE) over the first 10.
+        sets: All images of a person in a camera as one: `mean` or `attention` (one vector), or `best`, `average`,
+            `hausdorff` (one distance).
+        fuse: How the lists of several models become one: `reciprocal`, `average` or `borda`.
+        models: Names of the models beside the run's own.
+
+    Raises:
+        DataError: For a name that is not known, or two that cannot go together.
+    """
+
+    rerank: Rerank | None = None
+    expand: Expansion | None = None
+    sets: Pooling | SetDistance | None = None
+    fuse: Fusion = "reciprocal"
+    models: tuple[str, ...] = ()
+    k1: int = 20
+    k2: int = 6
+    lambda_: float = 0.3
+
+    def __post_init__(self) -> None:
+        known = {"rerank": get_args(Rerank), "expand": get_args(Expansion), "sets": SETS, "fuse": get_args(Fusion)}
+        for name, words in known.items():
+            if (value := getattr(self, name)) is not None and value not in words:
+                raise DataError(f"{name}: got {value!r}, expected one of {', '.join(words)}")
+        if self.sets in get_args(SetDistance) and (self.rerank or self.expand):
+            raise DataError(
+                f"sets: {self.sets!r} compares images pair by pair, which leaves no vectors to re-rank or expand; use "
+                f"{' or '.join(get_args(Pooling))}"
+            )
+
+    @property
+    def title(self) -> str:
+        """What a figure must say of it; empty when there is nothing to say."""
+        words = []
+        if self.models:
+            words.append(f"fused with {', '.join(self.models)} ({self.fuse})")
+        if self.sets:
+            words.append(f"sets of images ({self.sets})")
+        if self.expand:
+            words.append(f"query expansion ({self.expand})")
+        if self.rerank:
+            words.append(f"re-ranked ({self.rerank}, {self.k1}, {self.k2}, {self.lambda_:g})")
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What is ranked: labels of the Q and G rows and columns, an image that stands for each, and the distances."""
+
+    query: Labels
+    gallery: Labels
+    query_images: IntArray
+    gallery_images: IntArray
+    strips: Strips
+
+
+def make_lists(pairs: Sequence[tuple[Embeddings, Embeddings]], method: Method) -> Lists:
+    """Rank lists of one or several models' embeddings of the same query and gallery images.
+
+    Args:
+        pairs: (query, gallery) of each model, unit vectors; the ids are alike in all.
+        method: How.
+    """
+    query, gallery = pairs[0]
+    if method.sets is None:
+        sides: list[tuple[Labels, IntArray]] = [
+            (Labels(side.person_ids, side.camera_ids), np.arange(len(side))) for side in (query, gallery)
+        ]
+    else:
+        numbers = [person_camera_sets(side) for side in (query, gallery)]
+        sides = [
+            (set_labels(side, sets), np.unique(sets, return_index=True)[1])
+            for side, sets in zip((query, gallery), numbers, strict=True)
+        ]
+    lists = [_strips(*pair, method) for pair in pairs]
+    strips = lists[0] if len(lists) == 1 else fuse_blocks(lists, how=method.fuse)
+    (query_labels, query_images), (gallery_labels, gallery_images) = sides
+    return Lists(query_labels, gallery_labels, query_images, gallery_images, strips)
+
+
+def _strips(query: Embeddings, gallery: Embeddings, method: Method) -> Strips:
+    """One model's distances."""
+    if method.sets is not None:
+        sets = [person_camera_sets(side) for side in (query, gallery)]
+        if method.sets in get_args(SetDistance):
+            how = cast("SetDistance", method.sets)
+            return set_distance_blocks(query, gallery, query_sets=sets[0], gallery_sets=sets[1], how=how)
+        pooling: Any = method.sets
+        query, gallery = pool(query, sets[0], how=pooling), pool(gallery, sets[1], how=pooling)
+    if method.expand:
+        query = expand_queries(query, gallery, alpha=3.0 if method.expand == "alpha" else None)
+    if method.rerank:
+        return rerank_blocks(query, gallery, k1=method.k1, k2=method.k2, lambda_=method.lambda_)
+    return strips_of(query, gallery)

@@ -1,0 +1,90 @@
+"""Rank fusion, hand-worked and against loops."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from passerby.evaluation.score import score
+from passerby.ranking.fuse import fuse, fuse_blocks
+from passerby.types import Labels
+
+A = np.array([[0.1, 0.2, 0.3, 0.4]], dtype=np.float32)
+B = np.array([[9.0, 1.0, 5.0, 1.0]], dtype=np.float32)
+
+
+def order(fused):
+    return np.argsort(fused[0], kind="stable").tolist()
+
+
+def test_reciprocal_ranks_are_added():
+    """By hand: ranks 1 2 3 4 and 4 1 3 2 (a tie keeps its order), k = 60."""
+    expected = [-(1 / (60 + a) + 1 / (60 + b)) / 2 for a, b in ((1, 4), (2, 1), (3, 3), (4, 2))]
+    np.testing.assert_allclose(fuse([A, B])[0], expected, rtol=1e-6)
+    assert order(fuse([A, B])) == [1, 0, 3, 2]
+
+
+def test_borda_is_the_mean_rank_and_weights_count():
+    np.testing.assert_allclose(fuse([A, B], how="borda")[0], [2.5, 1.5, 3, 3])
+    np.testing.assert_allclose(fuse([A, B], how="borda", weights=[3, 1])[0], [1.75, 1.75, 3, 3.5])
+    assert order(fuse([A, B], how="borda", weights=[1, 0])) == [0, 1, 2, 3]
+
+
+def test_an_average_does_not_depend_on_a_models_scale():
+    fused = fuse([A, B], how="average")
+    np.testing.assert_allclose(fuse([1000 * A + 7, B], how="average"), fused, atol=1e-4)
+    expected = sum((each - each.mean()) / each.std() for each in (A.astype(float), B.astype(float))) / 2
+    np.testing.assert_allclose(fused, expected, rtol=1e-5)
+    np.testing.assert_array_equal(fuse([np.ones((2, 3), np.float32)], how="average"), np.zeros((2, 3)))
+
+
+def test_calibrated_probabilities_are_averaged():
+    fused = fuse([A, B], how="average", calibrations=[lambda d: 1 - d, lambda d: np.exp(-d)])
+    np.testing.assert_allclose(fused, -((1 - A) + np.exp(-B)) / 2, rtol=1e-6)
+
+
+@given(seed=st.integers(0, 2**16), how=st.sampled_from(["reciprocal", "average", "borda"]))
+def test_one_list_keeps_its_order_and_strips_say_what_the_matrices_say(seed, how):
+    generator = np.random.default_rng(seed)
+    queries, items = generator.integers(1, 8, 2)
+    lists = [generator.integers(0, 5, (queries, items)).astype(np.float32) for _ in range(3)]
+    alone = fuse(lists[:1], how=how)
+    np.testing.assert_array_equal(np.argsort(alone, kind="stable"), np.argsort(lists[0], kind="stable"))
+    strips = [[(first, each[first : first + 2].copy()) for first in range(0, queries, 2)] for each in lists]
+    found = np.concatenate([strip for _, strip in fuse_blocks(strips, how=how)])
+    np.testing.assert_allclose(found, fuse(lists, how=how), rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["reciprocal", "average", "borda"])
+def test_an_item_that_is_out_of_one_list_is_out(how):
+    out = A.copy()
+    out[0, 0] = np.inf
+    fused = fuse([out, B], how=how)
+    assert np.isposinf(fused[0]).tolist() == [True, False, False, False]
+    found = score(Labels([1], [0]), Labels([2, 1, 3, 4], [1, 1, 1, 1]), distances=fused)
+    assert found.rank1 == 1
+
+
+@pytest.mark.parametrize(
+    ("lists", "options", "message"),
+    [
+        ([A, B], {"how": "sum"}, "how: got 'sum', expected one of reciprocal, average, borda"),
+        ([], {}, "lists: got none"),
+        ([A, B], {"weights": [1]}, r"weights: got \[1\], expected 2 numbers"),
+        ([A, B], {"weights": [0, 0]}, "expected 2 numbers, at least 0 and not all 0"),
+        ([A, B], {"weights": [1, -1]}, "at least 0"),
+        ([A, B], {"calibrations": [np.exp, np.exp]}, "calibrations: got 2 for 2 lists and how='reciprocal'"),
+        ([A, B], {"calibrations": [np.exp], "how": "average"}, "calibrations: got 1 for 2 lists"),
+        ([A, B], {"k": 0}, "k: got 0, expected at least 1"),
+        ([A, B[:, :3]], {}, "lists: strips of different queries or sizes"),
+        ([A, A * np.nan], {}, "lists: NaN in list 1, in the queries from 0 on"),
+    ],
+)
+def test_what_cannot_be_fused_is_refused(lists, options, message):
+    with pytest.raises(ValueError, match=message):
+        fuse(lists, **options)
+
+
+def test_a_list_that_ends_early_is_noticed():
+    with pytest.raises(ValueError, match=r"None.*it has ended"):
+        list(fuse_blocks([[(0, A), (1, A)], [(0, B)]]))
