@@ -19,6 +19,10 @@ _HOME = {
     "load": "passerby.model.embed",
     "score": "passerby.evaluation.score",
     "rank": "passerby.ranking.rank",
+    "rerank": "passerby.ranking.rerank",
+    "expand_queries": "passerby.ranking.expand",
+    "fuse": "passerby.ranking.fuse",
+    "pool": "passerby.ranking.sets",
     "train": "passerby.runs.train",
     "resume": "passerby.runs.train",
     "evaluate": "passerby.runs.evaluate",
@@ -33,7 +37,11 @@ if TYPE_CHECKING:
     from passerby.evaluation.score import score as score
     from passerby.model.convnext_ap import convnext_ap as convnext_ap
     from passerby.model.embed import load as load
+    from passerby.ranking.expand import expand_queries as expand_queries
+    from passerby.ranking.fuse import fuse as fuse
     from passerby.ranking.rank import rank as rank
+    from passerby.ranking.rerank import rerank as rerank
+    from passerby.ranking.sets import pool as pool
     from passerby.recipe import Recipe as Recipe
     from passerby.recipe import load_recipe as load_recipe
     from passerby.runs.evaluate import evaluate as evaluate
