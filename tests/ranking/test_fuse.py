@@ -76,8 +76,13 @@ def test_an_item_that_is_out_of_one_list_is_out(how):
         ([A, B], {"calibrations": [np.exp, np.exp]}, "calibrations: got 2 for 2 lists and how='reciprocal'"),
         ([A, B], {"calibrations": [np.exp], "how": "average"}, "calibrations: got 1 for 2 lists"),
         ([A, B], {"k": 0}, "k: got 0, expected at least 1"),
-        ([A, B[:, :3]], {}, "lists: strips of different queries or sizes"),
-        ([A, A * np.nan], {}, "lists: NaN in list 1, in the queries from 0 on"),
+        ([A, B[:, :3]], {}, r"distances: got shape \(1, 3\) of float32, expected \(1, 4\)"),
+        ([A, A * np.nan], {}, "distances: NaN, first at query 0"),
+        ([A, np.full_like(A, -np.inf)], {}, "lists: NaN or -infinity in list 1, in the queries from 0 on"),
+        ([A[0], B[0]], {}, r"distances: got shape \(4,\), expected \(Q, G\)"),
+        ([A, B.astype(int)], {}, "distances: got shape .* of int64, expected .* floating point"),
+        ([A], {"calibrations": [lambda d: 0.5], "how": "average"}, r"calibrations: gave shape \(\) for 4 distances"),
+        ([A], {"calibrations": [lambda d: d * 9], "how": "average"}, "calibrations: gave .* or not 0 to 1"),
     ],
 )
 def test_what_cannot_be_fused_is_refused(lists, options, message):
@@ -85,6 +90,30 @@ def test_what_cannot_be_fused_is_refused(lists, options, message):
         fuse(lists, **options)
 
 
-def test_a_list_that_ends_early_is_noticed():
-    with pytest.raises(ValueError, match=r"None.*it has ended"):
-        list(fuse_blocks([[(0, A), (1, A)], [(0, B)]]))
+def test_strips_of_different_heights_meet():
+    generator = np.random.default_rng(0)
+    lists = [generator.random((7, 5)).astype(np.float32) for _ in range(2)]
+    strips = [
+        [(first, each[first : first + height]) for first in range(0, 7, height)]
+        for each, height in zip(lists, (2, 3), strict=True)
+    ]
+    found = np.concatenate([strip for _, strip in fuse_blocks(strips)])
+    np.testing.assert_array_equal(found, fuse(lists))
+
+
+@pytest.mark.parametrize(
+    ("strips", "message"),
+    [
+        ([[(0, A), (1, A)], [(0, B)]], "list 1 ends before query 1; others go on"),
+        ([[(1, A)], [(0, B)]], r"at query 0, strips begin at \[1, 0\]"),
+        ([[(0, A)], [(0, B[:, :3])]], r"shapes \[\(1, 4\), \(1, 3\)\]"),
+    ],
+)
+def test_lists_that_do_not_belong_together_are_noticed(strips, message):
+    with pytest.raises(ValueError, match=message):
+        list(fuse_blocks(strips))
+
+
+@pytest.mark.parametrize("how", ["reciprocal", "average", "borda"])
+def test_a_query_with_nothing_left_has_nothing_left(how):
+    assert np.isposinf(fuse([np.full((1, 3), np.inf, dtype=np.float32)], how=how)).all()

@@ -65,9 +65,10 @@ def test_every_distance_is_that_of_a_dense_loop(seed, sizes, k1, k2, lambda_, va
     generator = np.random.default_rng(seed)
     draw = (lambda shape: generator.integers(-1, 2, shape)) if ties else generator.standard_normal
     query, gallery = (draw((count, 3)).astype(np.float64) for count in sizes)
-    k1 = min(k1, sum(sizes) - 1)
+    k1 = min(k1, len(gallery))
     k2 = min(k2, k1 + 1)
-    found = rerank(people(query), people(gallery), k1=k1, k2=k2, lambda_=lambda_, variant=variant)
+    options = {"k1": k1, "k2": k2, "lambda_": lambda_, "variant": variant}
+    found = rerank(people(query), people(gallery), **options, metric="euclidean")
     power = 1 if variant == "zhong" else 2
     expected = dense(query, gallery, k1=k1, k2=k2, lambda_=lambda_, power=power)
     np.testing.assert_allclose(found, expected, atol=2e-6)
@@ -129,6 +130,14 @@ def test_labels_are_not_looked_at_and_lists_agree_with_the_matrix():
         assert top.indices[q].tolist() == order[:5]
 
 
+def test_lengths_count_only_when_asked_for():
+    generator = np.random.default_rng(2)
+    sides = [people(generator.standard_normal((count, 6))) for count in (5, 40)]
+    longer = [people(side.vectors * generator.uniform(1, 9, (len(side), 1))) for side in sides]
+    np.testing.assert_allclose(rerank(*longer), rerank(*sides), atol=1e-5)
+    assert abs(rerank(*longer, metric="euclidean") - rerank(*sides, metric="euclidean")).max() > 0.1
+
+
 def test_re_ranking_helps_people_that_cluster():
     """What it is for: more is found first than by plain distances, on noisy clusters."""
     vectors, ids = clustered(600, 60, np.random.default_rng(1))
@@ -138,7 +147,7 @@ def test_re_ranking_helps_people_that_cluster():
 
 
 def test_no_array_of_all_pairs_is_made():
-    """3,000 x 3,000 float32 would be 36 MB; vectors of 8, lists of 21 and sparse rows are a few."""
+    """20,100 x 20,100 float32 would be 1.6 GB; lists of 29 candidates and sparse rows are a few tens of MB."""
     generator = np.random.default_rng(0)
     sides = [people(generator.standard_normal((count, 8)).astype(np.float32)) for count in (100, 20_000)]
     for _ in rerank_blocks(people(sides[0].vectors[:5]), people(sides[1].vectors[:50])):
@@ -159,13 +168,16 @@ few = people(np.eye(3, dtype=np.float32))
 @pytest.mark.parametrize(
     ("query", "gallery", "options", "message"),
     [
-        (few, few, {"k1": 6}, "k1: got 6, expected 1 to 5 for 3 queries and 3 gallery items"),
-        (few, few, {}, "k1: got 20, expected 1 to 5"),
+        (few, few, {"k1": 4}, "k1: got 4, expected a whole number from 1 to 3, the size of the gallery"),
+        (few, few, {}, "k1: got 20, expected a whole number from 1 to 3"),
+        (few, few, {"k1": 2.5}, "k1: got 2.5, expected a whole number"),
+        (few, few, {"k1": True}, "k1: got True, expected a whole number"),
         (few, few, {"k1": 0}, "k1: got 0"),
-        (few, few, {"k1": 2, "k2": 4}, "k2: got 4, expected 1 to 3"),
+        (few, few, {"k1": 2, "k2": 4}, "k2: got 4, expected a whole number from 1 to 3, k1 . 1"),
         (few, few, {"k1": 2, "k2": 0}, "k2: got 0"),
         (few, few, {"k1": 2, "k2": 1, "lambda_": 1.5}, "lambda_: got 1.5, expected 0 to 1"),
         (few, few, {"variant": "cubed"}, "variant: got 'cubed', expected one of zhong, squared-twice"),
+        (few, people(np.zeros((3, 3), np.float32)), {"k1": 2, "k2": 1}, "gallery: 3 vectors are all zero"),
         (few, people(np.eye(4, dtype=np.float32)), {"k1": 2, "k2": 1}, "query: vectors are 3 wide, gallery's are 4"),
         (few, people(np.empty((0, 3), np.float32)), {"k1": 2, "k2": 1}, r"gallery: got vectors of shape \(0, 3\)"),
     ],

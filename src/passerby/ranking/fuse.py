@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.ranking.strips import Strips
+from passerby.ranking.strips import Strips, given_distances
 from passerby.types import FloatArray
 
 Fusion = Literal["reciprocal", "average", "borda"]
@@ -26,8 +26,12 @@ def fuse(
     k: int = 60,
 ) -> FloatArray:
     """(Q, G) fused distances of several (Q, G) matrices; see `fuse_blocks`, which spares the matrices."""
-    fused = np.empty(np.shape(distances[0]) if len(distances) else (0, 0), dtype=np.float32)
-    strips = [iter([(0, matrix)]) for matrix in distances]
+    matrices = [np.asarray(matrix) for matrix in distances]
+    shape = matrices[0].shape if matrices else (0, 0)
+    if len(shape) != 2:
+        raise DataError(f"distances: got shape {shape}, expected (Q, G)")
+    fused = np.empty(shape, dtype=np.float32)
+    strips = [given_distances(matrix, shape=(shape[0], shape[1])) for matrix in matrices]
     for first, strip in fuse_blocks(strips, how=how, weights=weights, calibrations=calibrations, k=k):
         fused[first : first + len(strip)] = strip
     return fused
@@ -44,7 +48,7 @@ def fuse_blocks(
     """Fuse strips of distances of the same queries and the same gallery, query by query.
 
     Args:
-        lists: Strips of each model or view, of equal heights; smaller is nearer.
+        lists: Strips of each model or view, of whatever heights; smaller is nearer.
         how: `reciprocal`: sum of 1 / (k + rank) (Cormack et al. 2009). `borda`: mean rank. `average`: mean of the
             calibrated probabilities; without `calibrations`, of the distances after each query's mean was subtracted
             and its standard deviation divided out, so that no model's scale decides.
@@ -56,7 +60,8 @@ def fuse_blocks(
         Iterator of (first, (q, G) float32), smaller is nearer. An item at infinity in any list is so in the result.
 
     Raises:
-        DataError: At the call, naming the argument; while it runs, for lists of different shapes or NaN.
+        DataError: At the call, naming the argument; while it runs, for lists of different queries or galleries, NaN,
+            or a calibration that gives no probabilities.
     """
     if how not in get_args(Fusion):
         raise DataError(f"how: got {how!r}, expected one of {', '.join(get_args(Fusion))}")
@@ -83,41 +88,63 @@ def _fused(
     calibrations: Sequence[Calibrate] | None,
     k: int,
 ) -> Iterator[tuple[int, FloatArray]]:
-    done = object()
-    iterators = [iter(strips) for strips in lists]
-    while True:
-        heads = [next(iterator, done) for iterator in iterators]
-        if all(head is done for head in heads):
-            return
-        places = {(head[0], head[1].shape) if isinstance(head, tuple) else None for head in heads}
-        if len(places) != 1:
-            raise DataError(
-                f"lists: strips of different queries or sizes, {sorted(map(str, places))} (None: it has ended); give "
-                "distances of the same queries and gallery"
-            )
-        strips = [head[1] for head in heads if isinstance(head, tuple)]
-        (place,) = places
-        assert place is not None
-        fused = np.zeros(place[1])
-        for number, (strip, weight) in enumerate(zip(strips, share, strict=True)):
-            if np.isnan(strip).any():
-                raise DataError(f"lists: NaN in list {number}, in the queries from {place[0]} on")
+    for place, rows in _together(lists):
+        fused = np.zeros(rows[0].shape)
+        for number, (strip, weight) in enumerate(zip(rows, share, strict=True)):
+            if np.isnan(strip).any() or np.isneginf(strip).any():
+                raise DataError(f"lists: NaN or -infinity in list {number}, in the queries from {place} on")
             calibrate = None if calibrations is None else calibrations[number]
             fused += weight * _votes(strip, how=how, calibrate=calibrate, k=k)
-        fused[np.any([np.isposinf(strip) for strip in strips], axis=0)] = np.inf
-        yield place[0], fused.astype(np.float32)
+        fused[np.any([np.isposinf(strip) for strip in rows], axis=0)] = np.inf
+        yield place, fused.astype(np.float32)
+
+
+def _together(lists: Sequence[Strips]) -> Iterator[tuple[int, list[FloatArray]]]:
+    """The same queries' rows of every list, however high the strips are that each list comes in.
+
+    A strip is scratch until the next one is asked for, and it is asked for only when all of its rows have been used.
+    """
+    iterators = [iter(strips) for strips in lists]
+    strips: list[FloatArray] = [np.empty((0, 0), dtype=np.float32)] * len(lists)
+    place = 0
+    while True:
+        heads = [
+            None if len(strip) else next(iterator, None) for strip, iterator in zip(strips, iterators, strict=True)
+        ]
+        strips = [strip if head is None else head[1] for strip, head in zip(strips, heads, strict=True)]
+        firsts = [place if head is None else head[0] for head in heads]
+        if not any(map(len, strips)):
+            return
+        if any(first != place for first in firsts) or len({strip.shape[1:] for strip in strips}) != 1:
+            raise DataError(
+                f"lists: at query {place}, strips begin at {firsts} with shapes {[strip.shape for strip in strips]}; "
+                "give distances of the same queries, in order, and of the same gallery"
+            )
+        height = min(map(len, strips))
+        if not height:
+            raise DataError(f"lists: list {[len(s) for s in strips].index(0)} ends before query {place}; others go on")
+        yield place, [strip[:height] for strip in strips]
+        strips = [strip[height:] for strip in strips]
+        place += height
 
 
 def _votes(strip: FloatArray, *, how: Fusion, calibrate: Calibrate | None, k: int) -> NDArray[np.float64]:
-    """What one list says of each item, smaller is nearer."""
+    """What one list says of each item, smaller is nearer; 0 of those at infinity."""
+    votes = np.zeros(strip.shape)
+    inside = np.isfinite(strip)
     if how == "average" and calibrate is not None:
-        return -np.asarray(calibrate(strip), dtype=np.float64)
-    if how == "average":
-        inside = np.where(np.isposinf(strip), np.nan, strip.astype(np.float64))
-        spread = np.nanstd(inside, axis=1, keepdims=True)
-        votes = (inside - np.nanmean(inside, axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
-        return np.asarray(np.nan_to_num(votes))
-    ranks = np.empty(strip.shape)
-    for row, distances in enumerate(strip):
-        ranks[row, np.argsort(distances, kind="stable")] = np.arange(1, len(distances) + 1)
-    return -1.0 / (k + ranks) if how == "reciprocal" else ranks
+        chances = np.asarray(calibrate(strip[inside]), dtype=np.float64)
+        if chances.shape != (inside.sum(),) or not ((chances >= 0) & (chances <= 1)).all():
+            raise DataError(f"calibrations: gave shape {chances.shape} for {inside.sum()} distances, or not 0 to 1")
+        votes[inside] = -chances
+    elif how == "average":
+        for row, (distances, there) in enumerate(zip(strip, inside, strict=True)):
+            some = distances[there].astype(np.float64)
+            if len(some):
+                votes[row, there] = (some - some.mean()) / (some.std() or 1)
+    else:
+        ranks = np.empty(strip.shape)
+        for row, distances in enumerate(strip):
+            ranks[row, np.argsort(distances, kind="stable")] = np.arange(1, len(distances) + 1)
+        votes = -1.0 / (k + ranks) if how == "reciprocal" else ranks
+    return votes

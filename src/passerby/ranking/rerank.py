@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from passerby.errors import DataError
-from passerby.ranking.distance import distance_blocks
+from passerby.ranking.distance import Metric, Vectors, distance_blocks
 from passerby.ranking.neighbours import nearest
 from passerby.ranking.rank import rank
 from passerby.ranking.reciprocal import add_jaccard, average_neighbours, describe
@@ -31,9 +31,10 @@ def rerank(
     k2: int = 6,
     lambda_: float = 0.3,
     variant: Variant = "zhong",
+    metric: Metric = "cosine",
 ) -> FloatArray:
     """(Q, G) re-ranked distances, 0 to 1, smaller is nearer; see `rerank_blocks`, which spares the matrix."""
-    strips = rerank_blocks(query, gallery, k1=k1, k2=k2, lambda_=lambda_, variant=variant)
+    strips = rerank_blocks(query, gallery, k1=k1, k2=k2, lambda_=lambda_, variant=variant, metric=metric)
     matrix = np.empty((len(query), len(gallery)), dtype=np.float32)
     for first, strip in strips:
         matrix[first : first + len(strip)] = strip
@@ -41,7 +42,10 @@ def rerank(
 
 
 def rerank_top(query: Embeddings, gallery: Embeddings, *, top: int = 100, **options: Any) -> Ranking:
-    """The first `top` of each re-ranked list, without the matrix; `options` are those of `rerank_blocks`."""
+    """The first `top` of each re-ranked list, without the matrix.
+
+    `options` are those of `rerank_blocks`; the query's own person in its own camera is left out, as `rank` does.
+    """
     return rank(query, gallery, distances=rerank_blocks(query, gallery, **options), top=top)
 
 
@@ -53,20 +57,22 @@ def rerank_blocks(
     k2: int = 6,
     lambda_: float = 0.3,
     variant: Variant = "zhong",
+    metric: Metric = "cosine",
 ) -> Iterator[tuple[int, FloatArray]]:
     """Re-ranked distances, a strip of queries at a time, for `score` and `rank`.
 
-    Vectors are compared as they are (normalise them first if they are not of unit length: `Embedder` does); people and
-    cameras are not looked at. The time of a query, beside its distances, does not depend on the size of the gallery.
+    People and cameras are not looked at. The time of a query, beside its distances, does not depend on the size of the
+    gallery.
 
     Args:
         query: Q vectors.
         gallery: G vectors.
-        k1: Neighbours that are tested for reciprocity, 1 to Q + G - 1.
+        k1: Neighbours that are tested for reciprocity, 1 to G.
         k2: Neighbours whose descriptions are averaged (local query expansion), 1 to k1 + 1; 1 is off.
         lambda_: Share of the original distance in the result, 0 to 1; the rest is the Jaccard distance.
         variant: `zhong`: squared Euclidean distances, as published. `squared-twice`: their squares, as two popular
             copies compute, which weigh far neighbours less.
+        metric: `cosine` brings vectors to unit length first; `euclidean` takes them as they are.
 
     Returns:
         Iterator of (first, (q, G) float32), 0 to 1.
@@ -76,39 +82,32 @@ def rerank_blocks(
     """
     if variant not in get_args(Variant):
         raise DataError(f"variant: got {variant!r}, expected one of {', '.join(get_args(Variant))}")
-    both = len(query) + len(gallery)
-    for name, value, most in (("k1", k1, both - 1), ("k2", k2, k1 + 1)):
-        if not 1 <= value <= most:
-            raise DataError(
-                f"{name}: got {value}, expected 1 to {most} for {len(query)} queries and {len(gallery)} gallery items"
-            )
+    for name, value, most, why in (("k1", k1, len(gallery), "the size of the gallery"), ("k2", k2, k1 + 1, "k1 + 1")):
+        if type(value) is not int or not 1 <= value <= most:
+            raise DataError(f"{name}: got {value}, expected a whole number from 1 to {most}, {why}")
     if not 0 <= lambda_ <= 1:
         raise DataError(f"lambda_: got {lambda_}, expected 0 to 1")
-    distance_blocks(query.vectors, gallery.vectors, metric="euclidean")  # refuses what cannot be compared
+    distance_blocks(query.vectors, gallery.vectors, metric=metric)  # refuses what cannot be compared
     power = 1 if variant == "zhong" else 2
     wide = np.promote_types(query.vectors.dtype, np.float32)
     vectors = np.concatenate([query.vectors, gallery.vectors], dtype=wide)  # (N, D)
+    if metric == "cosine":
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     found = nearest(vectors, k=k1 + 1)
     weights = describe(vectors, found, half=round(k1 / 2), power=power)
     if k2 > 1:
         weights = average_neighbours(weights, found.places[:, :k2])
-    return _mix(query, gallery, weights, found.farthest, power=power, lambda_=lambda_)
+    return _mix(vectors, len(query), weights, found.farthest, power=power, lambda_=lambda_)
 
 
 def _mix(
-    query: Embeddings,
-    gallery: Embeddings,
-    weights: csr_array,
-    farthest: NDArray[np.float64],
-    *,
-    power: int,
-    lambda_: float,
+    vectors: Vectors, queries: int, weights: csr_array, farthest: NDArray[np.float64], *, power: int, lambda_: float
 ) -> Iterator[tuple[int, FloatArray]]:
     """Original distance, relative to each query's largest, and Jaccard distance, weighed."""
-    gallery_rows = weights[len(query) :].tocsc()
+    gallery_rows = weights[queries:].tocsc()
     inverted = gallery_rows.indptr, gallery_rows.indices, gallery_rows.data
     described = weights.indptr, weights.indices, weights.data
-    for first, strip in distance_blocks(query.vectors, gallery.vectors, metric="euclidean"):
+    for first, strip in distance_blocks(vectors[:queries], vectors[queries:], metric="euclidean"):
         largest = np.sqrt(farthest[first : first + len(strip), None])
         mixed = strip
         mixed /= np.where(largest > 0, largest, 1)  # all images alike: every distance is 0
