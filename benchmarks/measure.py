@@ -15,9 +15,9 @@ _MEASURED = """
 import json, resource, sys, time
 {setup}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.perf_counter()
+_started = time.perf_counter()  # a name that the work does not use
 {work}
-seconds = time.perf_counter() - start
+seconds = time.perf_counter() - _started
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print("MEASURED", seconds, before, peak)
 """

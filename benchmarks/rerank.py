@@ -1,11 +1,12 @@
 """k-reciprocal re-ranking: ours beside Torchreid's, which is the authors' code.
 
-    python benchmarks/rerank.py [market] [random] [msmt17] [--repeats 5] [--ours]
+    python benchmarks/rerank.py [market] [random] [msmt17] [growth] [--repeats 5] [--ours]
 
 `market`: 3,368 x 15,913 vectors of 512, from vectors to distances, of 750 people that cluster as a trained model's do.
 `random`: the same number of unit vectors in no order at all. `msmt17`: 11,659 x 82,161 of 512, in strips. Torchreid's
 re-ranking is measured on the first two, if it is installed (`pip install --no-deps torchreid`); `--ours` leaves it out:
-it takes minutes and 9 GB. Compilation, once per installation, is not measured.
+it takes minutes and 9 GB. `growth`: what 1,000 queries cost beside their distances and neighbours, for galleries of
+10,000 to 80,000 images of 8 per person. Compilation, once per installation, is not measured.
 """
 
 from __future__ import annotations
@@ -48,6 +49,18 @@ def apart(a, b):
     return np.sqrt(np.maximum(2 - 2 * (a.vectors @ b.vectors.T), 0))
 """
 
+JACCARD = """
+from passerby.ranking.neighbours import nearest
+from passerby.ranking.reciprocal import average_neighbours, describe, subtract_overlap
+vectors = np.concatenate([query.vectors, gallery.vectors])
+found = nearest(vectors, k=21)
+weights = average_neighbours(describe(vectors, found, half=10, power=1), found.places[:, :6])
+inverted = weights[len(query):].tocsc()
+lists = [(each.indptr, each.indices, each.data) for each in (weights, inverted)]
+strip = np.full((len(query), len(gallery)), 0.5, dtype=np.float32)  # in memory before it is timed
+subtract_overlap(strip[:1], 0, *lists, 0.7)
+"""
+
 
 def market_size(title: str, setup: str, *, repeats: int, ours: bool) -> str:
     alternatives = {"passerby.rerank": (setup, "rerank(query, gallery)")}
@@ -73,7 +86,17 @@ def msmt17(*, repeats: int, ours: bool) -> str:  # nothing else fits into memory
     return table("MSMT17 size, people that cluster", rows, ours="passerby.ranking.rerank_blocks")
 
 
-SIZES = {"market": market, "random": random, "msmt17": msmt17}
+def growth(*, repeats: int, ours: bool) -> str:
+    del ours  # there is no alternative to measure beside it
+    rows = {}
+    for gallery in (10_000, 20_000, 40_000, 80_000):
+        setup = VECTORS + CLUSTERS.format(people=gallery // 8) + SIDES.format(query=1000, gallery=gallery)
+        alternatives = {f"{gallery:,} gallery images": (setup + JACCARD, "subtract_overlap(strip, 0, *lists, 0.7)")}
+        rows |= measure(alternatives, repeats=repeats)
+    return table("1,000 queries beside distances and neighbours", rows, ours="10,000 gallery images")
+
+
+SIZES = {"market": market, "random": random, "msmt17": msmt17, "growth": growth}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -26,6 +26,10 @@ _HOME = {
     "train": "passerby.runs.train",
     "resume": "passerby.runs.train",
     "evaluate": "passerby.runs.evaluate",
+    "calibrate": "passerby.runs.calibrate",
+    "load_calibration": "passerby.runs.calibrate",
+    "find_threshold": "passerby.runs.threshold",
+    "open_set": "passerby.evaluation.open_set",
     "Recipe": "passerby.recipe",
     "load_recipe": "passerby.recipe",
 }
@@ -34,6 +38,7 @@ __all__ = ["__version__", *_HOME]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from passerby.data.datasets import load_data as load_data
+    from passerby.evaluation.open_set import open_set as open_set
     from passerby.evaluation.score import score as score
     from passerby.model.convnext_ap import convnext_ap as convnext_ap
     from passerby.model.embed import load as load
@@ -44,7 +49,10 @@ if TYPE_CHECKING:
     from passerby.ranking.sets import pool as pool
     from passerby.recipe import Recipe as Recipe
     from passerby.recipe import load_recipe as load_recipe
+    from passerby.runs.calibrate import calibrate as calibrate
+    from passerby.runs.calibrate import load_calibration as load_calibration
     from passerby.runs.evaluate import evaluate as evaluate
+    from passerby.runs.threshold import find_threshold as find_threshold
     from passerby.runs.train import resume as resume
     from passerby.runs.train import train as train
     from passerby.types import Embeddings as Embeddings

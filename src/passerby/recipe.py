@@ -213,13 +213,17 @@ class Training(_Section):
 
 
 class Evaluation(_Section):
-    """How figures are made; `protocol: null` is the data set's own."""
+    """How figures are made; `protocol: null` is the data set's own.
+
+    `calibration` is fitted to training people when the training is over (null: not at all).
+    """
 
     protocol: ProtocolName | None = None
     ap: ApRule = "step"
     flip: bool = True
     batch: Count = 128
     bootstrap: Annotated[int, Field(ge=0)] = 1000
+    calibration: Literal["logistic", "isotonic"] | None = "logistic"
 
 
 class Recipe(_Section):

@@ -70,6 +70,21 @@ def test_sets_of_images_are_fewer_queries(passerby, run):
     assert sets["method"] == "sets of images (mean)"
 
 
+def test_open_set_figures_stand_beside_the_closed_ones(passerby, run):
+    other = "simple:identities=40,cameras=2,images=2,seed=5"
+    said = passerby("evaluate", run, "--data", other, "--open-set", "--device", "cpu")
+    assert said.code == 0, said.err
+    assert all(words in said.out for words in ("DIR at FAR 10 %", "equal error rate", "calibration"))
+    made = evaluations(run)[-1]
+    tenth, *_ = (rate for rate in made["open_set"]["rates"] if rate["far"] == 0.1)
+    assert 0 <= tenth["dir"] <= 1
+    (unresolved,) = (rate for rate in made["open_set"]["rates"] if rate["far"] == 0.001)
+    assert unresolved["dir"] is None
+    assert "queries" in unresolved["reason"]
+    assert 0 <= made["verification"]["equal_error_rate"] <= 0.5
+    assert made["reliability"]["same"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -258,3 +258,13 @@ def test_distances_of_multi_query_are_those_of_the_averaged_queries():
     assert (found.rank1, found.protocol) == (1, "multi-query")
     with pytest.raises(ValueError, match="multi_query: given to distances, which does not use it"):
         score(query, gallery, distances=matrix, protocol="multi-query", multi_query=query)
+
+
+def test_a_gallery_of_a_million_counts_right():
+    """By hand: the match stands behind the 700,001 items before it and those after it that are nearer."""
+    people_, cameras = np.full(1_000_000, 2), np.ones(1_000_000, dtype=int)
+    people_[700_001] = 1
+    distances = np.ones((1, 1_000_000), dtype=np.float32)
+    distances[0, 900_000:] = 0.5
+    found = score(Labels([1], [0]), Labels(people_, cameras), distances=distances)
+    assert found.first_match.tolist() == [700_001 + 100_000 + 1]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from passerby.evaluation.calibration import Calibration, FittedOn
 from passerby.ranking.expand import expand_queries
 from passerby.ranking.fuse import fuse
 from passerby.ranking.rank import rank
@@ -55,6 +56,18 @@ def test_models_are_fused_after_their_own_re_ranking(pairs, how):
     expected = fuse([rerank(*pair) for pair in pairs], how=how)
     np.testing.assert_allclose(matrix(make_lists(pairs, method).strips), expected, rtol=1e-6)
     assert method.title == f"fused with b ({how}), re-ranked (k-reciprocal, 20, 6, 0.3)"
+
+
+def test_calibrated_models_are_averaged_by_probability(pairs):
+    seen = FittedOn("here", 2, 4, 2, 2, False)
+    known = [Calibration("logistic", "cosine", [0.0, end], [3.0, -3.0], seen) for end in (0.5, 2.0)]
+    expected = fuse(
+        [matrix(strips_of(*pair)) for pair in pairs], how="average", calibrations=[each.probability for each in known]
+    )
+    method = Method(fuse="average", models=("b",))
+    np.testing.assert_allclose(matrix(make_lists(pairs, method, known).strips), expected, rtol=1e-6)
+    plain = matrix(make_lists(pairs, method, [known[0], None]).strips)
+    np.testing.assert_allclose(plain, fuse([matrix(strips_of(*pair)) for pair in pairs], how="average"), rtol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["mean", "attention", "best", "average", "hausdorff"])

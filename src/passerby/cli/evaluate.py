@@ -30,6 +30,9 @@ def evaluate(
     ] = None,
     fuse: Annotated[str | None, typer.Option(help="Other runs, joined with commas, whose lists are fused in.")] = None,
     fuse_by: Annotated[str, typer.Option(help="reciprocal, average, borda.")] = "reciprocal",
+    open_set: Annotated[
+        bool, typer.Option("--open-set", help="Also known against unknown people: DIR at FAR, ROC, reliability.")
+    ] = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -56,6 +59,7 @@ def evaluate(
             sets=cast("Any", sets),
             fuse=[name for name in (fuse or "").split(",") if name],
             fuse_by=cast("Any", fuse_by),
+            open_set=open_set,
             device=device,
             on_images=progress,
         )

@@ -131,9 +131,12 @@ def report(results: list[Evaluated], *, as_json: bool, root: Path | None) -> Non
     if as_json:
         typer.echo(json.dumps({"run": str(root), "evaluations": [result.as_dict() for result in results]}, indent=2))
         return
-    from passerby.report.tables import scores_table
+    from passerby.report.tables import open_set_table, scores_table
 
     console = Console()
     if results:
         console.print(scores_table({result.title: result.scores for result in results}))
+    for result in results:
+        if result.open_set is not None:
+            console.print(open_set_table(result.title, **vars(result.open_set)))
     console.print(f"run: {root}", markup=False, highlight=False, soft_wrap=True)

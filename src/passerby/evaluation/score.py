@@ -78,7 +78,7 @@ def score(
         DataError: (a ValueError) naming the argument that cannot be used and what it got; when no query is valid.
     """
     _check(protocol=protocol, ap=ap, max_rank=max_rank, bootstrap=bootstrap, repeats=repeats)
-    _refuse_distractors(query)
+    refuse_distractors(query)
     if multi_query is not None and (protocol != "multi-query" or distances is not None):
         what = "distances" if protocol == "multi-query" else f"protocol {protocol!r}"
         raise DataError(f"multi_query: given to {what}, which does not use it; leave it out")
@@ -126,7 +126,7 @@ def _check(*, protocol: str, ap: str, max_rank: int, bootstrap: int, repeats: in
             raise DataError(f"{name}: got {number}, expected at least {least}")
 
 
-def _refuse_distractors(query: Embeddings | Labels) -> None:
+def refuse_distractors(query: Embeddings | Labels) -> None:
     """People numbered from 0 would lose one of them without a word: 0 is the gallery's distractors."""
     count = int((query.person_ids == DISTRACTOR).sum())
     if count:

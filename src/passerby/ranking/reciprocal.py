@@ -51,11 +51,11 @@ def average_neighbours(weights: csr_array, near: IntArray) -> csr_array:
 
 
 @njit(nogil=True, cache=True)
-def add_jaccard(strip: Any, first: Any, weights: Any, inverted: Any, share: Any) -> None:
-    """Add `share` times the Jaccard distance to a strip of (q, G) distances, in place.
+def subtract_overlap(strip: Any, first: Any, weights: Any, inverted: Any, share: Any) -> None:
+    """Subtract `share` times the Jaccard similarity from a strip of (q, G) distances, in place.
 
-    Rows that sum to 1 overlap by s = sum of minima, and their Jaccard distance is 1 - s / (2 - s). Only gallery items
-    with a neighbour in common are touched: `inverted` lists them for each neighbour.
+    Rows that sum to 1 overlap by s = sum of minima, and their Jaccard similarity is s / (2 - s). Only gallery items
+    with a neighbour in common are touched: `inverted` lists them for each neighbour, however large the gallery is.
 
     Args:
         strip: (q, G) float32, of the queries from `first` on.
@@ -68,7 +68,6 @@ def add_jaccard(strip: Any, first: Any, weights: Any, inverted: Any, share: Any)
     lists, items, others = inverted
     overlap = np.zeros(strip.shape[1], dtype=np.float32)
     for row in range(strip.shape[0]):
-        strip[row] += np.float32(share)
         begin, end = starts[first + row], starts[first + row + 1]
         for m in range(begin, end):
             for p in range(lists[members[m]], lists[members[m] + 1]):

@@ -17,7 +17,7 @@ from passerby.errors import DataError
 from passerby.ranking.distance import Metric, Vectors, distance_blocks
 from passerby.ranking.neighbours import nearest
 from passerby.ranking.rank import rank
-from passerby.ranking.reciprocal import add_jaccard, average_neighbours, describe
+from passerby.ranking.reciprocal import average_neighbours, describe, subtract_overlap
 from passerby.types import Embeddings, FloatArray, Ranking
 
 Variant = Literal["zhong", "squared-twice"]
@@ -80,6 +80,7 @@ def rerank_blocks(
     Raises:
         DataError: At the call, naming the argument and what it got; see also `distance_blocks`.
     """
+    distance_blocks(query.vectors, gallery.vectors, metric=metric)  # refuses what cannot be compared
     if variant not in get_args(Variant):
         raise DataError(f"variant: got {variant!r}, expected one of {', '.join(get_args(Variant))}")
     for name, value, most, why in (("k1", k1, len(gallery), "the size of the gallery"), ("k2", k2, k1 + 1, "k1 + 1")):
@@ -87,7 +88,6 @@ def rerank_blocks(
             raise DataError(f"{name}: got {value}, expected a whole number from 1 to {most}, {why}")
     if not 0 <= lambda_ <= 1:
         raise DataError(f"lambda_: got {lambda_}, expected 0 to 1")
-    distance_blocks(query.vectors, gallery.vectors, metric=metric)  # refuses what cannot be compared
     power = 1 if variant == "zhong" else 2
     wide = np.promote_types(query.vectors.dtype, np.float32)
     vectors = np.concatenate([query.vectors, gallery.vectors], dtype=wide)  # (N, D)
@@ -111,7 +111,9 @@ def _mix(
         largest = np.sqrt(farthest[first : first + len(strip), None])
         mixed = strip
         mixed /= np.where(largest > 0, largest, 1)  # all images alike: every distance is 0
-        mixed **= 2 * power
+        for _ in range(power):
+            mixed *= mixed
         mixed *= lambda_
-        add_jaccard(mixed, first, described, inverted, 1 - lambda_)
+        mixed += 1 - lambda_  # the Jaccard distance of two images that have no neighbour in common is 1
+        subtract_overlap(mixed, first, described, inverted, 1 - lambda_)
         yield first, mixed

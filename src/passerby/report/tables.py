@@ -8,6 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from passerby.evaluation.open_set import OpenSetScores
+from passerby.evaluation.reliability import Reliability
+from passerby.evaluation.verification import Verification
 from passerby.types import Scores
 
 FIGURES = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "mAP": "mAP", "mINP": "mINP"}
@@ -63,6 +66,44 @@ def scores_table(evaluations: Mapping[str, Scores], *, title: str | None = None)
         )
         name_and_facts = Text(name, style="bold").append("\n" + "\n".join(facts), style="not bold dim")
         table.add_row(name_and_facts, *cells, end_section=True)
+    return table
+
+
+def open_set_table(
+    title: str, scores: OpenSetScores, verification: Verification, reliability: Reliability | None
+) -> Table:
+    """Known against unknown people, pairs, and what the calibration is worth, with what each was measured on."""
+    caption = (
+        f"{scores.unknown_queries:,.0f} unknown and {scores.known_queries:,.0f} known queries, {scores.enrolled:,.0f} "
+        f"people enrolled, {scores.repeats} draws; {verification.same:,} pairs of one person, "
+        f"{verification.different:,} of two"
+    )
+    table = Table(
+        title=Text(title, style="bold"),
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=box.HORIZONTALS,
+        show_header=False,
+    )
+    for each in scores.rates:
+        figure = each.reason or (
+            f"{100 * each.rate:.1f} %  [{100 * each.interval[0]:.1f}-{100 * each.interval[1]:.1f}]  "
+            f"at distance {each.threshold:.4f}"
+        )
+        table.add_row(f"DIR at FAR {100 * each.far:g} %", figure)
+    table.add_row(
+        "equal error rate",
+        f"{100 * verification.equal_error_rate:.1f} %  at distance {verification.equal_error_threshold:.4f}",
+    )
+    table.add_row("area under the ROC", f"{verification.area:.4f}")
+    if reliability is not None:
+        table.add_row(
+            "calibration",
+            f"expected error {100 * reliability.expected_calibration_error:.1f} %, log loss "
+            f"{reliability.log_loss:.3f} (knowing nothing: {reliability.chance:.3f}), slope {reliability.slope:.2f} "
+            "(below 1: over-confident)",
+        )
     return table
 
 

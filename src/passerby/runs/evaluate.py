@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.data.images import read_image
-from passerby.data.loading import evaluation_batches
 from passerby.errors import DataError
+from passerby.evaluation.calibration import Calibration
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.score import score
 from passerby.evaluation.serialise import scores_to_dict
-from passerby.model.embed import Embedder, embed, load
+from passerby.model.embed import Embedder, load
 from passerby.ranking.fuse import Fusion
 from passerby.ranking.rank import recording
 from passerby.ranking.sets import Pooling, SetDistance
 from passerby.recipe import load_recipe
 from passerby.report.curves import cmc_figure
 from passerby.report.ranklist import Order, choose_queries, rank_list_figure
+from passerby.runs.calibrate import has_calibration, load_calibration
+from passerby.runs.embed import OnImages, embed_set
 from passerby.runs.folder import RunFolder, write_json
 from passerby.runs.method import Expansion, Method, Rerank, make_lists
+from passerby.runs.open_set import OpenSet, draw_open_set, measure_open_set
 from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Sample, Scores
 
-OnImages = Callable[[int, int], None]
 SHOWN = 10
 """Items of each list that are kept and drawn."""
 ORDERS: tuple[Order, ...] = ("worst", "random", "best")
@@ -49,6 +49,7 @@ class Evaluated:
         ranking: The first ten of every list.
         query_samples: An image for each list.
         gallery_samples: An image for each gallery item.
+        open_set: What a threshold can do, where that was asked for.
     """
 
     data: DataSet
@@ -60,6 +61,7 @@ class Evaluated:
     ranking: Ranking
     query_samples: Sequence[Sample]
     gallery_samples: Sequence[Sample]
+    open_set: OpenSet | None = None
 
     @property
     def title(self) -> str:
@@ -75,6 +77,7 @@ class Evaluated:
             "flip": self.flip,
             "method": self.method.title,
             **scores_to_dict(self.scores, per_query=False),
+            **({} if self.open_set is None else self.open_set.as_dict()),
         }
 
 
@@ -90,6 +93,7 @@ def evaluate(
     sets: Pooling | SetDistance | None = None,
     fuse: Sequence[str | Path] = (),
     fuse_by: Fusion = "reciprocal",
+    open_set: bool = False,
     device: str = "auto",
     on_images: OnImages | None = None,
 ) -> list[Evaluated]:
@@ -105,7 +109,8 @@ def evaluate(
         expand: `average` or `alpha`: query expansion.
         sets: All images of a person in a camera as one query or one gallery item.
         fuse: Other runs, whose lists are fused with this one's.
-        fuse_by: `reciprocal`, `average` or `borda`.
+        fuse_by: `reciprocal`, `average` (of calibrated probabilities, for runs that have them) or `borda`.
+        open_set: Also detection and identification rates, ROC, and what the run's calibration is worth.
         device: `auto`, `cpu`, `cuda` or `mps`.
         on_images: Called with (images embedded, images in all).
 
@@ -117,7 +122,9 @@ def evaluate(
     """
     folder = RunFolder(Path(run))
     method = Method(rerank=rerank, expand=expand, sets=sets, fuse=fuse_by, models=tuple(map(str, fuse)))
-    embedder, *others = (load(Path(each), device=device) for each in (folder.root, *fuse))
+    folders = [folder.root, *map(Path, fuse)]
+    embedder, *others = (load(each, device=device) for each in folders)
+    calibrations = [load_calibration(each) if has_calibration(each) else None for each in folders]
     recipe = load_recipe(folder.recipe)
     settings = recipe.evaluation
     chosen = load_data(data or embedder.manifest["data"])
@@ -130,6 +137,8 @@ def evaluate(
             (embedder, *others),
             each,
             method=method,
+            calibrations=calibrations,
+            open_set=open_set,
             protocol=protocol or settings.protocol,
             ap=ap or settings.ap,
             flip=settings.flip if flip is None else flip,
@@ -154,6 +163,8 @@ def evaluate_network(
     batch: int,
     bootstrap: int,
     method: Method | None = None,
+    calibrations: Sequence[Calibration | None] = (None,),
+    open_set: bool = False,
     workers: int = 0,
     on_images: OnImages | None = None,
 ) -> Evaluated:
@@ -177,7 +188,7 @@ def evaluate_network(
         assert query is not None
         assert gallery is not None
         pairs.append((average_queries(query, more) if rule == "multi-query" else query, gallery))
-    lists = make_lists(pairs, method)
+    lists = make_lists(pairs, method, calibrations)
     ranking, strips = recording(lists.query, lists.gallery, lists.strips, top=SHOWN)
     return Evaluated(
         data=data,
@@ -189,32 +200,8 @@ def evaluate_network(
         ranking=ranking,
         query_samples=[data.query[place] for place in lists.query_images],
         gallery_samples=[data.gallery[place] for place in lists.gallery_images],
+        open_set=measure_open_set(*pairs[0], calibrations[0]) if open_set else None,
     )
-
-
-def embed_set(
-    embedder: Embedder,
-    samples: Sequence[Sample],
-    *,
-    flip: bool,
-    batch: int,
-    workers: int = 0,
-    progress: Callable[[int], None] | None = None,
-) -> Embeddings:
-    """Embed the images of a data set's split; `progress` is called with the number of images done."""
-    preprocessing = embedder.preprocessing
-    batches = evaluation_batches(
-        samples,
-        size=preprocessing.size,
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-        batch=batch,
-        workers=workers,
-    )
-    vectors = embed(embedder.network, batches, flip=flip, device=embedder.device, progress=progress)
-    people = np.array([sample.person_id for sample in samples], dtype=np.int64)
-    cameras = np.array([sample.camera_id for sample in samples], dtype=np.int64)
-    return Embeddings(vectors, people, cameras)
 
 
 def require_valid_queries(data: DataSet) -> None:
@@ -259,6 +246,8 @@ def draw_evaluation(result: Evaluated, out: Path, *, queries: int = 8) -> None:
             read=read_image,
             title=f"{result.title}: {order} queries",
         )
+    if result.open_set is not None:
+        draw_open_set(result.open_set, out, title=result.title)
 
 
 def _key(entry: dict[str, Any]) -> str:

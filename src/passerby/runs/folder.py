@@ -48,6 +48,11 @@ class RunFolder:
         return self.root / "tensorboard"
 
     @property
+    def calibration(self) -> Path:
+        """What distances mean, as probabilities."""
+        return self.root / "calibration.json"
+
+    @property
     def scores(self) -> Path:
         """Every evaluation of this model."""
         return self.root / "scores.json"

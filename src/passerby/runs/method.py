@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from passerby.errors import DataError
+from passerby.evaluation.calibration import Calibration
 from passerby.ranking.expand import expand_queries
 from passerby.ranking.fuse import Fusion, fuse_blocks
 from passerby.ranking.rerank import rerank_blocks
@@ -90,12 +91,17 @@ class Lists:
     strips: Strips
 
 
-def make_lists(pairs: Sequence[tuple[Embeddings, Embeddings]], method: Method) -> Lists:
+def make_lists(
+    pairs: Sequence[tuple[Embeddings, Embeddings]],
+    method: Method,
+    calibrations: Sequence[Calibration | None] = (),
+) -> Lists:
     """Rank lists of one or several models' embeddings of the same query and gallery images.
 
     Args:
         pairs: (query, gallery) of each model, unit vectors; the ids are alike in all.
         method: How.
+        calibrations: Of each model, where it has one; fusion by average uses them when all do, on plain distances.
     """
     query, gallery = pairs[0]
     if method.sets is None:
@@ -109,7 +115,11 @@ def make_lists(pairs: Sequence[tuple[Embeddings, Embeddings]], method: Method) -
             for side, sets in zip((query, gallery), numbers, strict=True)
         ]
     lists = [_strips(*pair, method) for pair in pairs]
-    strips = lists[0] if len(lists) == 1 else fuse_blocks(lists, how=method.fuse)
+    known = [calibration.probability for calibration in calibrations if calibration is not None]
+    usable = method.fuse == "average" and method.rerank is None and len(known) == len(lists)
+    strips = lists[0]
+    if len(lists) > 1:
+        strips = fuse_blocks(lists, how=method.fuse, calibrations=known if usable else None)
     (query_labels, query_images), (gallery_labels, gallery_images) = sides
     return Lists(query_labels, gallery_labels, query_images, gallery_images, strips)
 

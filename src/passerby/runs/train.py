@@ -19,7 +19,7 @@ from passerby.data.fingerprint import fingerprint
 from passerby.data.joined import TrainingSet, join_training
 from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, join_processes, share_batch_norms
-from passerby.errors import TrainingError
+from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
 from passerby.losses.combine import Losses
 from passerby.model.convnext_ap import ReID, convnext_ap
@@ -27,6 +27,7 @@ from passerby.model.embed import Embedder, Preprocessing, load
 from passerby.model.weights import MANIFEST_FORMAT, save_model
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
+from passerby.runs.calibrate import calibrate
 from passerby.runs.evaluate import (
     Evaluated,
     evaluate_network,
@@ -127,6 +128,8 @@ def _run(
             network = _train(folder, recipe, training_set, sets, process, manifest=manifest, on_step=on_step, say=say)
     if not process.first:
         return []
+    if recipe.evaluation.calibration is not None:
+        _calibrate(folder, recipe, str(process.device), say)
     results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
     if not results:
         say("no data set has a query split: the model is saved, and not evaluated")
@@ -275,8 +278,18 @@ def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
 
 
 def _evaluate(network: ReID, data: DataSet, recipe: Recipe, process: Process) -> Evaluated:
-    settings, workers = recipe.evaluation.model_dump(), recipe.batches.workers
+    settings, workers = recipe.evaluation.model_dump(exclude={"calibration"}), recipe.batches.workers
     return evaluate_network([_embedder(network, recipe, process)], data, **settings, workers=workers)
+
+
+def _calibrate(folder: RunFolder, recipe: Recipe, device: str, say: Say) -> None:
+    """Fit the calibration; people whom no two cameras saw leave the run without one, and say so."""
+    method = recipe.evaluation.calibration
+    assert method is not None
+    try:
+        calibrate(folder.root, method=method, seed=recipe.training.seed, device=device)
+    except DataError as error:
+        say(f"not calibrated: {error}")
 
 
 def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: TrainingSet) -> dict[str, Any]:

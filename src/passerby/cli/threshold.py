@@ -1,0 +1,85 @@
+"""`passerby threshold`: the distance at which a model may call somebody known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from passerby.cli.data import slow_progress
+from passerby.cli.train import Device
+
+if TYPE_CHECKING:
+    from passerby.runs.threshold import MeasuredThreshold
+
+
+def threshold(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    far: Annotated[float, typer.Option(help="Chance that an unknown person is taken for somebody, 0 to 1.")],
+    gallery_size: Annotated[
+        int | None, typer.Option(help="People who will be enrolled; default: as many as the data show.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Measure on these queries and galleries, not on the training people.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on stdout.")] = False,
+) -> None:
+    """The distance below which somebody is recognised, for a gallery of a stated size.
+
+    [bold]passerby threshold runs/m --far 0.01 --gallery-size 500 --data folder:/data/ours[/]
+    """
+    from passerby.runs.threshold import find_threshold
+
+    with slow_progress("embedding") as progress:
+        results = find_threshold(run, data, far=far, gallery_size=gallery_size, device=device, on_images=progress)
+    if as_json:
+        typer.echo(json.dumps({"run": str(run), "thresholds": [each.as_dict() for each in results]}, indent=2))
+        return
+    console = Console()
+    for each in results:
+        console.print(_table(each))
+    if any(each.trained_on for each in results):
+        console.print(
+            "[bold]Too optimistic:[/] the network was trained on these people and tells them apart better than "
+            "others. Measure on people that it has not seen, from where it will be used: --data"
+        )
+
+
+def _table(result: MeasuredThreshold) -> Table:
+    """What was found, and under what conditions it holds."""
+    found = result.threshold
+    low, high = found.interval
+    low_rate, high_rate = found.rate_interval
+    others = f"{found.people:,} other people, {found.images:.1f} images each"
+    whose = "training people, which the network has learnt" if result.trained_on else f"people of {result.split}"
+    rows = {
+        "threshold": f"{found.threshold:.4f}  [{low:.4f}-{high:.4f}]  cosine distance",
+        "recognised": "whoever is nearer than that, and nearest of all",
+        "false alarms": f"{100 * found.far:g} % of unknown people are taken for somebody",
+        "known people": f"{100 * found.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  are recognised (DIR)",
+        "gallery": f"{found.gallery_size:,} people{', extrapolated' if found.extrapolated else ''}",
+        "measured on": f"{whose}: {found.queries:,} images of {result.identities:,} people against {others}",
+    }
+    caption = "in brackets: 95 % interval, bootstrap over identities"
+    if found.extrapolated:
+        caption += f"\nextrapolated: the data show {found.people:,} people; nobody has measured so large a gallery"
+    table = Table(
+        title=Text(result.data.title, style="bold"),
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=box.HORIZONTALS,
+        show_header=False,
+    )
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    return table

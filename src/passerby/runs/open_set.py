@@ -1,0 +1,58 @@
+"""Who is this, or nobody I know? The open-set side of an evaluation: figures and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from passerby.evaluation.calibration import Calibration
+from passerby.evaluation.nearest import nearest_people
+from passerby.evaluation.open_set import OpenSetScores, open_set_of
+from passerby.evaluation.pairs import pair_histogram
+from passerby.evaluation.reliability import Reliability, reliability
+from passerby.evaluation.verification import Verification, verify
+from passerby.report.reliability import dir_figure, reliability_figure, roc_figure
+from passerby.types import Embeddings
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """What a threshold can do on one data set.
+
+    Attributes:
+        scores: Detection and identification rate at false alarm rates.
+        verification: ROC and equal error rate over all pairs from different cameras.
+        reliability: What the run's calibration is worth on these people; None for a run without one.
+    """
+
+    scores: OpenSetScores
+    verification: Verification
+    reliability: Reliability | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """A dict that `json.dumps` takes."""
+        return {
+            "open_set": self.scores.as_dict(),
+            "verification": self.verification.as_dict(),
+            "reliability": None if self.reliability is None else self.reliability.as_dict(),
+        }
+
+
+def measure_open_set(query: Embeddings, gallery: Embeddings, calibration: Calibration | None) -> OpenSet:
+    """Two passes over the cosine distances: nearest image of each person, and all pairs."""
+    pairs = pair_histogram(query, gallery)
+    return OpenSet(
+        scores=open_set_of(nearest_people(query, gallery)),
+        verification=verify(pairs),
+        reliability=None if calibration is None else reliability(calibration, pairs),
+    )
+
+
+def draw_open_set(found: OpenSet, out: Path, *, title: str) -> None:
+    """`roc.png`, `dir.png` where a rate can be resolved, and `reliability.png` where there is a calibration."""
+    roc_figure({title: found.verification}, out / "roc.png")
+    if not all(rate.reason for rate in found.scores.rates):
+        dir_figure({title: found.scores}, out / "dir.png")
+    if found.reliability is not None:
+        reliability_figure({title: found.reliability}, out / "reliability.png")

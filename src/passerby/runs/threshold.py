@@ -1,0 +1,117 @@
+"""Threshold: the distance at which a run recognises people, measured on whom the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from passerby.data.datasets import load_data
+from passerby.errors import DataError
+from passerby.evaluation.nearest import nearest_people
+from passerby.evaluation.threshold import Threshold, threshold_for
+from passerby.model.embed import load
+from passerby.runs.calibrate import IMAGES, draw_training, embed_groups
+from passerby.runs.embed import OnImages
+from passerby.runs.evaluate import require_valid_queries
+from passerby.types import DataSet, Sample
+
+Split = Literal["train", "query and gallery"]
+
+
+@dataclass(frozen=True)
+class MeasuredThreshold:
+    """A threshold and the people that it was measured on.
+
+    Attributes:
+        data: The data set.
+        split: Which of its images.
+        trained_on: Whether the network was trained on these people: then it tells them apart better than others, and
+            the threshold lets in more strangers than it says.
+        identities: People among the queries.
+        threshold: The figures.
+    """
+
+    data: DataSet
+    split: Split
+    trained_on: bool
+    identities: int
+    threshold: Threshold
+
+    def as_dict(self) -> dict[str, Any]:
+        """A dict that `json.dumps` takes."""
+        return {
+            "data": self.data.spec,
+            "title": self.data.title,
+            "split": self.split,
+            "trained_on": self.trained_on,
+            "identities": self.identities,
+            "metric": "cosine",
+            **self.threshold.as_dict(),
+        }
+
+
+def find_threshold(
+    run: str | Path,
+    data: str | None = None,
+    *,
+    far: float,
+    gallery_size: int | None = None,
+    images: int = IMAGES,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    on_images: OnImages | None = None,
+) -> list[MeasuredThreshold]:
+    """The cosine distance at which an unknown person is taken for one of `gallery_size` with probability `far`.
+
+    Args:
+        run: The folder of a finished run.
+        data: Data sets whose queries and galleries are used. None uses the *training* people of the run's own data: a
+            threshold must not be chosen on the people that figures are reported on, but it is over-optimistic.
+        far: Above 0, below 1.
+        gallery_size: People that will be enrolled; None is as many as the data show.
+        images: At most so many training images, shared by the data sets: whole people, drawn with `seed`.
+        bootstrap: Replicates of the intervals.
+        seed: Of the draw and the bootstrap.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        on_images: Called with (images embedded, images in all).
+
+    Returns:
+        One for each data set.
+
+    Raises:
+        PasserbyError: When there is no finished run, or the data cannot tell; see `threshold_for`.
+    """
+    root = Path(run)
+    embedder = load(root, device=device)
+    sets = load_data(data or embedder.manifest["data"])
+    sides: list[tuple[Sequence[Sample], Sequence[Sample]]]
+    if data is None:
+        sides = [(samples, samples) for samples in draw_training(sets, images, seed=seed)]
+    else:
+        sides = [_query_and_gallery(each) for each in sets]
+    groups = [samples for query, gallery in sides for samples in ((query,) if query is gallery else (query, gallery))]
+    embedded = iter(embed_groups(root, embedder, groups, on_images=on_images))
+    results = []
+    for each, (query, gallery) in zip(sets, sides, strict=True):
+        vectors = next(embedded)
+        nearest = nearest_people(vectors, vectors if query is gallery else next(embedded))
+        results.append(
+            MeasuredThreshold(
+                data=each,
+                split="train" if data is None else "query and gallery",
+                trained_on=data is None,
+                identities=len(set(nearest.query_people.tolist())),
+                threshold=threshold_for(nearest, far, gallery_size=gallery_size, bootstrap=bootstrap, seed=seed),
+            )
+        )
+    return results
+
+
+def _query_and_gallery(data: DataSet) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    if not data.query or not data.gallery:
+        raise DataError(f"{data.title}: {data.root} has no query or no gallery split; give data with both")
+    require_valid_queries(data)
+    return data.query, data.gallery

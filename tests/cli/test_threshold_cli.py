@@ -1,0 +1,56 @@
+"""`passerby threshold`. Oracle: the same from Python, and what a user must read beside the number."""
+
+import json
+
+import pytest
+
+from passerby.runs.threshold import find_threshold
+
+OTHER = "simple:identities=16,cameras=2,images=2,seed=9"
+
+
+def test_json_and_nothing_else_on_stdout(passerby, tiny_run):
+    said = passerby(
+        "threshold", tiny_run, "--far", 0.1, "--gallery-size", 4, "--data", OTHER, "--device", "cpu", "--json"
+    )
+    assert (said.code, said.err) == (0, "")
+    found = json.loads(said.out)
+    (expected,) = find_threshold(tiny_run, OTHER, far=0.1, gallery_size=4, device="cpu")
+    assert found == {"run": str(tiny_run), "thresholds": [json.loads(json.dumps(expected.as_dict()))]}
+
+
+def test_the_table_says_on_whom_it_was_measured_and_that_it_is_too_optimistic(passerby, tiny_run):
+    said = passerby("threshold", tiny_run, "--far", 0.1, "--device", "cpu")
+    assert said.code == 0, said.err
+    words = " ".join(said.out.split())
+    for fact in (
+        "whoever is nearer than that",
+        "10 % of unknown people",
+        "11 people",
+        "training people",
+        "12 people",
+        "95 % interval",
+        "Too optimistic",
+        "--data",
+    ):
+        assert fact in words, fact
+    assert "extrapolated" not in words
+
+
+def test_a_gallery_beyond_the_data_is_marked(passerby, tiny_run):
+    words = " ".join(passerby("threshold", tiny_run, "--far", 0.5, "--gallery-size", 12, "--device", "cpu").out.split())
+    assert "12 people, extrapolated" in words
+    assert "the data show 11 people" in words
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--far", "0"], "far: got 0.0, expected a false alarm rate between 0 and 1"),
+        (["--far", "0.001"], "far: 0.001 in a gallery of 11 people is less than one of"),
+        (["--far", "0.1", "--gallery-size", "0"], "gallery_size: got 0"),
+        (["--far", "0.1", "--data", "market1501:/no/where"], "/no/where"),
+    ],
+)
+def test_what_cannot_be_used_is_named(passerby, tiny_run, options, message):
+    assert message in passerby("threshold", tiny_run, "--device", "cpu", *options).complaint

@@ -1,0 +1,72 @@
+"""A calibration of a run. Oracles: distances of the loaded model, pair by pair; the file itself."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import passerby
+from conftest import SIMPLE
+from passerby.data.datasets import load_data
+from passerby.runs.calibrate import calibrate, draw_people, load_calibration
+
+OTHER = "simple:identities=16,cameras=2,images=2,seed=9"
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    """A finished run that may be written to, not calibrated."""
+    shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("figures", "calibration.json"))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("method", ["isotonic", "logistic"])
+def test_it_is_fitted_on_training_people_written_and_read(run, method):
+    seen = []
+    found = calibrate(run, method=method, device="cpu", on_images=lambda *done: seen.append(done))
+    train = load_data(SIMPLE)[0].train
+    pairs = [(a, b) for i, a in enumerate(train) for b in train[:i] if a.camera_id != b.camera_id]
+    same = sum(a.person_id == b.person_id for a, b in pairs)
+    facts = found.fitted_on
+    assert (facts.data, facts.identities, facts.images, facts.trained_on) == (SIMPLE, 12, len(train), True)
+    assert (facts.same, facts.different) == (same, len(pairs) - same)
+    assert seen[-1] == (len(train), len(train))
+
+    back = load_calibration(run)
+    distances = 1 - np.float32(np.prod(passerby.load(run).embed(train[:2]).astype(np.float64), axis=0).sum())
+    assert back.probability(distances) == found.probability(distances)
+    assert back.fitted_on == facts
+    assert 0 < found.probability(distances, prior=0.1) < found.probability(distances, prior=0.9) < 1
+
+
+def test_people_of_other_data_are_not_learnt_by_heart(run):
+    found = calibrate(run, f"{OTHER}+{SIMPLE.replace('seed=0', 'seed=3')}", device="cpu").fitted_on
+    assert not found.trained_on
+    assert found.identities == 20
+    assert calibrate(run, f"{OTHER}+{SIMPLE}", device="cpu").fitted_on.trained_on
+
+
+def test_few_images_are_whole_people_drawn_by_seed():
+    data = load_data(SIMPLE)[0]
+    draws = [draw_people(data, 13, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+    assert len(draws[0]) == 12
+    assert all(sum(s.person_id == person for s in draws[0]) == 4 for person in {s.person_id for s in draws[0]})
+    assert len({s.person_id for s in draw_people(data, 1, np.random.default_rng(0))}) == 2
+    assert len(draw_people(data, 10**6, np.random.default_rng(0))) == len(data.train)
+
+
+def test_what_cannot_be_used_is_named_and_nothing_is_written(run, tmp_path):
+    with pytest.raises(ValueError, match="images: got 0"):
+        calibrate(run, images=0, device="cpu")
+    with pytest.raises(ValueError, match=r"calibration\.json: no such file; make it with passerby\.calibrate"):
+        load_calibration(run)
+    (run / "calibration.json").write_text("{")
+    with pytest.raises(ValueError, match=r"calibration\.json: Expecting"):
+        load_calibration(run)
+    (run / "calibration.json").write_text(json.dumps({"format": 1}))
+    with pytest.raises(ValueError, match=r"run/calibration\.json: calibration: it lacks method"):
+        load_calibration(run)
+    with pytest.raises(ValueError, match="not a run or a saved model"):
+        calibrate(tmp_path)
