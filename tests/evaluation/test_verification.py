@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from passerby.evaluation.pairs import PairHistogram
@@ -18,6 +18,7 @@ def histogram(same, different, bins):
 
 
 @settings(max_examples=200)
+@example(seed=1634, bins=64)  # the curves meet at 3 / 21 = 1 / 7 and stay there for two bins
 @given(seed=st.integers(0, 10_000), bins=st.sampled_from([4, 16, 64]))
 def test_rates_are_exact_at_the_edges_and_the_equal_error_rate_to_a_bin(seed, bins):
     generator = np.random.default_rng(seed)
@@ -29,7 +30,7 @@ def test_rates_are_exact_at_the_edges_and_the_equal_error_rate_to_a_bin(seed, bi
         assert false == pytest.approx(np.mean(different < t))
     # The exact crossing: the first threshold at which false alarms are no fewer than misses.
     tried = np.sort(np.concatenate([same, different, [1.1]])) + 1e-12
-    crossing = next(t for t in tried if np.mean(different < t) >= np.mean(same >= t))
+    crossing = next(t for t in tried if np.mean(different < t) >= np.mean(same >= t) - 1e-12)
     assert abs(found.equal_error_threshold - crossing) <= found.bin_width + 1e-9 or crossing > 1
     place = int(np.searchsorted(found.thresholds, found.equal_error_threshold - 1e-12)) - 1
     low, high = max(0, place), min(place + 1, bins)

@@ -83,9 +83,10 @@ def verify(pairs: PairHistogram) -> Verification:
     found, taken = (np.concatenate([[0], np.cumsum(counts)]) for counts in (pairs.same, pairs.different))
     true, false = found / found[-1], taken / taken[-1]  # (B + 1,)
     edges = pairs.edges
-    after = int(np.argmax(false >= 1 - true))  # the first threshold where false alarms are no fewer than misses
+    # The first threshold where false alarms are no fewer than misses; 3 / 21 and 1 - 6 / 7 differ in the last digit.
+    after = int(np.argmax(false >= 1 - true - 1e-12))
     before = 1 - true[after - 1] - false[after - 1]  # above 0
-    part = before / (before + false[after] - (1 - true[after]))
+    part = min(1.0, before / (before + false[after] - (1 - true[after])))
     return Verification(
         thresholds=edges,
         true_positive_rate=true,
