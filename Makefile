@@ -17,7 +17,7 @@ demo: $(VENV)/.installed  ## Train ConvNeXt-AP on drawn people, evaluate it, dra
 	$(BIN)/passerby data stats "$(DEMO_DATA)"
 	rm -rf $(DEMO)
 	$(BIN)/passerby train --recipe demo --data "$(DEMO_DATA)" --out $(DEMO)
-	$(BIN)/passerby evaluate $(DEMO) --ap trapezoid
+	$(BIN)/passerby evaluate $(DEMO) --rerank k-reciprocal --open-set
 	@echo
 	@echo "Figures: $(DEMO)/figures (rank lists, CMC, losses); every score with its rules: $(DEMO)/scores.json"
 	@echo "Now yours: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"

@@ -138,5 +138,5 @@ def report(results: list[Evaluated], *, as_json: bool, root: Path | None) -> Non
         console.print(scores_table({result.title: result.scores for result in results}))
     for result in results:
         if result.open_set is not None:
-            console.print(open_set_table(result.title, **vars(result.open_set)))
+            console.print(open_set_table(result.data.title, **vars(result.open_set)))
     console.print(f"run: {root}", markup=False, highlight=False, soft_wrap=True)

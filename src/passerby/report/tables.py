@@ -76,7 +76,7 @@ def open_set_table(
     caption = (
         f"{scores.unknown_queries:,.0f} unknown and {scores.known_queries:,.0f} known queries, {scores.enrolled:,.0f} "
         f"people enrolled, {scores.repeats} draws; {verification.same:,} pairs of one person, "
-        f"{verification.different:,} of two"
+        f"{verification.different:,} of two; the model's own cosine distances"
     )
     table = Table(
         title=Text(title, style="bold"),

@@ -247,7 +247,7 @@ def draw_evaluation(result: Evaluated, out: Path, *, queries: int = 8) -> None:
             title=f"{result.title}: {order} queries",
         )
     if result.open_set is not None:
-        draw_open_set(result.open_set, out, title=result.title)
+        draw_open_set(result.open_set, out, title=result.data.title)
 
 
 def _key(entry: dict[str, Any]) -> str:

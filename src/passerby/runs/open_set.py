@@ -40,7 +40,7 @@ class OpenSet:
 
 
 def measure_open_set(query: Embeddings, gallery: Embeddings, calibration: Calibration | None) -> OpenSet:
-    """Two passes over the cosine distances: nearest image of each person, and all pairs."""
+    """Two passes over the cosine distances, whatever the lists are made of: nearest of each person, and all pairs."""
     pairs = pair_histogram(query, gallery)
     return OpenSet(
         scores=open_set_of(nearest_people(query, gallery)),
