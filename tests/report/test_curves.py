@@ -4,23 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from passerby.report import curves
 from passerby.report.curves import cmc_figure, loss_figure, lr_figure
 from passerby.types import Scores
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were saved, so that their lines can be read."""
-    figures = []
-    save = curves.save
-
-    def keep(figure, path, **options):
-        figures.append(figure)
-        return save(figure, path, **options)
-
-    monkeypatch.setattr(curves, "save", keep)
-    return figures
 
 
 def scores(*cmc, **facts):

@@ -8,7 +8,6 @@ from passerby.evaluation.open_set import DirAtFar, OpenSetScores
 from passerby.evaluation.pairs import PairHistogram
 from passerby.evaluation.reliability import reliability
 from passerby.evaluation.verification import verify
-from passerby.report import reliability as figures
 from passerby.report.reliability import dir_figure, reliability_figure, roc_figure
 
 PAIRS = PairHistogram(0.0, 1.0, np.array([400, 60, 20, 10]), np.array([10, 200, 3000, 9000]))
@@ -22,20 +21,6 @@ OPEN = OpenSetScores(
     enrolled=25,
     repeats=100,
 )
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were saved, so that their lines can be read."""
-    kept = []
-    save = figures.save
-
-    def keep(figure, path, **options):
-        kept.append(figure)
-        return save(figure, path, **options)
-
-    monkeypatch.setattr(figures, "save", keep)
-    return kept
 
 
 def texts(figure):
