@@ -20,6 +20,7 @@ _HOME = {
     "score": "passerby.evaluation.score",
     "rank": "passerby.ranking.rank",
     "rerank": "passerby.ranking.rerank",
+    "rerank_top": "passerby.ranking.rerank",
     "expand_queries": "passerby.ranking.expand",
     "fuse": "passerby.ranking.fuse",
     "pool": "passerby.ranking.sets",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from passerby.ranking.fuse import fuse as fuse
     from passerby.ranking.rank import rank as rank
     from passerby.ranking.rerank import rerank as rerank
+    from passerby.ranking.rerank import rerank_top as rerank_top
     from passerby.ranking.sets import pool as pool
     from passerby.recipe import Recipe as Recipe
     from passerby.recipe import load_recipe as load_recipe

@@ -57,3 +57,12 @@ def test_what_cannot_be_fitted_leaves_the_old_one(passerby, run, words, message)
 def test_a_spoiled_calibration_is_named(passerby, run):
     (run / "calibration.json").write_text('{"format": 99}')
     assert "calibration.json: calibration: it lacks" in passerby("evaluate", run, "--device", "cpu").complaint
+
+
+def test_resuming_a_finished_run_keeps_the_calibration_that_was_made_since(passerby, run):
+    other = "simple:identities=20,cameras=2,images=2,seed=77"
+    assert passerby("calibrate", run, "--data", other, "--device", "cpu").code == 0
+    made = (run / "calibration.json").read_bytes()
+    said = passerby("train", "--resume", run, "--device", "cpu")
+    assert said.code == 0, said.err
+    assert (run / "calibration.json").read_bytes() == made

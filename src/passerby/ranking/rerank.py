@@ -61,8 +61,8 @@ def rerank_blocks(
 ) -> Iterator[tuple[int, FloatArray]]:
     """Re-ranked distances, a strip of queries at a time, for `score` and `rank`.
 
-    People and cameras are not looked at. The time of a query, beside its distances, does not depend on the size of the
-    gallery.
+    People and cameras are not looked at. Beside its distances, a query only touches gallery items with which it shares
+    a neighbour.
 
     Args:
         query: Q vectors.

@@ -27,7 +27,7 @@ from passerby.model.embed import Embedder, Preprocessing, load
 from passerby.model.weights import MANIFEST_FORMAT, save_model
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
-from passerby.runs.calibrate import calibrate
+from passerby.runs.calibrate import calibrate, has_calibration
 from passerby.runs.evaluate import (
     Evaluated,
     evaluate_network,
@@ -128,7 +128,7 @@ def _run(
             network = _train(folder, recipe, training_set, sets, process, manifest=manifest, on_step=on_step, say=say)
     if not process.first:
         return []
-    if recipe.evaluation.calibration is not None:
+    if recipe.evaluation.calibration is not None and not has_calibration(folder.root):  # the user's own is kept
         _calibrate(folder, recipe, str(process.device), say)
     results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
     if not results:
