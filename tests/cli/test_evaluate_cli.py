@@ -59,6 +59,16 @@ def test_re_ranking_and_fusion_are_recorded_beside_the_plain_figures(passerby, r
     assert made["mAP"] != evaluations(run)[0]["mAP"]
 
 
+def test_runs_that_are_calibrated_are_averaged_by_probability(passerby, run, tiny_run):
+    """The tiny run, calibrated while it trained; a copy without its calibration leaves standardised distances."""
+    words = ("--fuse", tiny_run, "--fuse-by", "average", "--device", "cpu", "--json")
+    (made,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
+    assert made["method"] == f"fused with {tiny_run} (average of probabilities)"
+    (run / "calibration.json").unlink()
+    (made,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
+    assert made["method"] == f"fused with {tiny_run} (average of standardised distances)"
+
+
 def test_sets_of_images_are_fewer_queries(passerby, run):
     more = "simple:identities=8,cameras=2,images=3,seed=9"
     for words in ((), ("--sets", "mean")):

@@ -55,7 +55,8 @@ def test_models_are_fused_after_their_own_re_ranking(pairs, how):
     method = Method(rerank="k-reciprocal", fuse=how, models=("b",))
     expected = fuse([rerank(*pair) for pair in pairs], how=how)
     np.testing.assert_allclose(matrix(make_lists(pairs, method).strips), expected, rtol=1e-6)
-    assert method.title == f"fused with b ({how}), re-ranked (k-reciprocal, 20, 6, 0.3)"
+    words = "average of standardised distances" if how == "average" else how
+    assert method.title == f"fused with b ({words}), re-ranked (k-reciprocal, 20, 6, 0.3)"
 
 
 def test_calibrated_models_are_averaged_by_probability(pairs):
@@ -64,9 +65,10 @@ def test_calibrated_models_are_averaged_by_probability(pairs):
     expected = fuse(
         [matrix(strips_of(*pair)) for pair in pairs], how="average", calibrations=[each.probability for each in known]
     )
-    method = Method(fuse="average", models=("b",))
+    method = Method(fuse="average", models=("b",), calibrated=True)
+    assert method.title == "fused with b (average of probabilities)"
     np.testing.assert_allclose(matrix(make_lists(pairs, method, known).strips), expected, rtol=1e-6)
-    plain = matrix(make_lists(pairs, method, [known[0], None]).strips)
+    plain = matrix(make_lists(pairs, Method(fuse="average", models=("b",))).strips)
     np.testing.assert_allclose(plain, fuse([matrix(strips_of(*pair)) for pair in pairs], how="average"), rtol=1e-5)
 
 
@@ -98,6 +100,8 @@ def test_sets_are_one_line_each_with_an_image_to_show(pairs, how):
             {"sets": "best", "rerank": "k-reciprocal"},
             "sets: 'best' compares images pair by pair.*use mean or attention",
         ),
+        ({"calibrated": True}, "calibrated: a calibration is of plain distances between two images"),
+        ({"calibrated": True, "fuse": "average", "expand": "alpha"}, "leave it out with re-ranking, expansion"),
     ],
 )
 def test_what_cannot_go_together_is_refused(options, message):

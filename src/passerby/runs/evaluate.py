@@ -121,10 +121,17 @@ def evaluate(
         PasserbyError: When there is no finished run, or the data cannot be evaluated on.
     """
     folder = RunFolder(Path(run))
-    method = Method(rerank=rerank, expand=expand, sets=sets, fuse=fuse_by, models=tuple(map(str, fuse)))
     folders = [folder.root, *map(Path, fuse)]
     embedder, *others = (load(each, device=device) for each in folders)
     calibrations = [load_calibration(each) if has_calibration(each) else None for each in folders]
+    method = Method(
+        rerank=rerank,
+        expand=expand,
+        sets=sets,
+        fuse=fuse_by,
+        models=tuple(map(str, fuse)),
+        calibrated=fuse_by == "average" and not (rerank or expand or sets) and None not in calibrations,
+    )
     recipe = load_recipe(folder.recipe)
     settings = recipe.evaluation
     chosen = load_data(data or embedder.manifest["data"])
@@ -188,7 +195,10 @@ def evaluate_network(
         assert query is not None
         assert gallery is not None
         pairs.append((average_queries(query, more) if rule == "multi-query" else query, gallery))
-    lists = make_lists(pairs, method, calibrations)
+    # Distances are summed in float64, which CUDA has and MPS has not.
+    device = str(embedders[0].device) if embedders[0].device.type == "cuda" else "cpu"
+    known = [calibration for calibration in calibrations if calibration is not None]
+    lists = make_lists(pairs, method, known, device=device)
     ranking, strips = recording(lists.query, lists.gallery, lists.strips, top=SHOWN)
     return Evaluated(
         data=data,

@@ -40,6 +40,7 @@ class Method:
             `hausdorff` (one distance).
         fuse: How the lists of several models become one: `reciprocal`, `average` or `borda`.
         models: Names of the models beside the run's own.
+        calibrated: Fusion by `average` is of the models' calibrated probabilities, not of standardised distances.
 
     Raises:
         DataError: For a name that is not known, or two that cannot go together.
@@ -50,6 +51,7 @@ class Method:
     sets: Pooling | SetDistance | None = None
     fuse: Fusion = "reciprocal"
     models: tuple[str, ...] = ()
+    calibrated: bool = False
     k1: int = 20
     k2: int = 6
     lambda_: float = 0.3
@@ -64,13 +66,21 @@ class Method:
                 f"sets: {self.sets!r} compares images pair by pair, which leaves no vectors to re-rank or expand; use "
                 f"{' or '.join(get_args(Pooling))}"
             )
+        if self.calibrated and (self.fuse != "average" or self.rerank or self.expand or self.sets):
+            raise DataError(
+                "calibrated: a calibration is of plain distances between two images; leave it out with re-ranking, "
+                "expansion or sets, and fuse by average"
+            )
 
     @property
     def title(self) -> str:
         """What a figure must say of it; empty when there is nothing to say."""
         words = []
         if self.models:
-            words.append(f"fused with {', '.join(self.models)} ({self.fuse})")
+            averaged = f" of {'probabilities' if self.calibrated else 'standardised distances'}"
+            words.append(
+                f"fused with {', '.join(self.models)} ({self.fuse}{averaged if self.fuse == 'average' else ''})"
+            )
         if self.sets:
             words.append(f"sets of images ({self.sets})")
         if self.expand:
@@ -94,14 +104,17 @@ class Lists:
 def make_lists(
     pairs: Sequence[tuple[Embeddings, Embeddings]],
     method: Method,
-    calibrations: Sequence[Calibration | None] = (),
+    calibrations: Sequence[Calibration] = (),
+    *,
+    device: str = "cpu",
 ) -> Lists:
     """Rank lists of one or several models' embeddings of the same query and gallery images.
 
     Args:
         pairs: (query, gallery) of each model, unit vectors; the ids are alike in all.
         method: How.
-        calibrations: Of each model, where it has one; fusion by average uses them when all do, on plain distances.
+        calibrations: Of each model; for a `calibrated` method.
+        device: `cpu`, or a CUDA device for distances between vectors; re-ranking and sets are made on the CPU.
     """
     query, gallery = pairs[0]
     if method.sets is None:
@@ -114,17 +127,15 @@ def make_lists(
             (set_labels(side, sets), np.unique(sets, return_index=True)[1])
             for side, sets in zip((query, gallery), numbers, strict=True)
         ]
-    lists = [_strips(*pair, method) for pair in pairs]
-    known = [calibration.probability for calibration in calibrations if calibration is not None]
-    usable = method.fuse == "average" and method.rerank is None and len(known) == len(lists)
-    strips = lists[0]
-    if len(lists) > 1:
-        strips = fuse_blocks(lists, how=method.fuse, calibrations=known if usable else None)
+    one = len(pairs) == 1  # fusion sorts each list, on the CPU
+    lists = [_strips(*pair, method, device=device if one else "cpu") for pair in pairs]
+    known = [calibration.probability for calibration in calibrations] if method.calibrated else None
+    strips = lists[0] if one else fuse_blocks(lists, how=method.fuse, calibrations=known)
     (query_labels, query_images), (gallery_labels, gallery_images) = sides
     return Lists(query_labels, gallery_labels, query_images, gallery_images, strips)
 
 
-def _strips(query: Embeddings, gallery: Embeddings, method: Method) -> Strips:
+def _strips(query: Embeddings, gallery: Embeddings, method: Method, *, device: str) -> Strips:
     """One model's distances."""
     if method.sets is not None:
         sets = [person_camera_sets(side) for side in (query, gallery)]
@@ -137,4 +148,4 @@ def _strips(query: Embeddings, gallery: Embeddings, method: Method) -> Strips:
         query = expand_queries(query, gallery, alpha=3.0 if method.expand == "alpha" else None)
     if method.rerank:
         return rerank_blocks(query, gallery, k1=method.k1, k2=method.k2, lambda_=method.lambda_)
-    return strips_of(query, gallery)
+    return strips_of(query, gallery, device=device)
