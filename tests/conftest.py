@@ -9,7 +9,7 @@ settings.register_profile("passerby", deadline=None)  # time is measured in benc
 settings.load_profile("passerby")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SIMPLE = "simple:identities=24,cameras=2,images=2,seed=0"
+SIMPLE = "synth:identities=24,cameras=2,images=2,seed=0"
 TINY = (
     "model.pretrained=false",
     "model.backbone=test_convnext",

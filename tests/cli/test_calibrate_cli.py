@@ -26,7 +26,7 @@ def test_training_leaves_a_calibration_that_says_it_is_over_confident(tiny_run):
 
 
 def test_other_people_and_another_method_replace_it(passerby, run):
-    other = "simple:identities=20,cameras=2,images=2,seed=77"
+    other = "synth:identities=20,cameras=2,images=2,seed=77"
     said = passerby("calibrate", run, "--data", other, "--method", "isotonic", "--device", "cpu", "--json")
     assert said.code == 0, said.err
     made = json.loads(said.out)["calibration"]
@@ -60,7 +60,7 @@ def test_a_spoiled_calibration_is_named(passerby, run):
 
 
 def test_resuming_a_finished_run_keeps_the_calibration_that_was_made_since(passerby, run):
-    other = "simple:identities=20,cameras=2,images=2,seed=77"
+    other = "synth:identities=20,cameras=2,images=2,seed=77"
     assert passerby("calibrate", run, "--data", other, "--device", "cpu").code == 0
     made = (run / "calibration.json").read_bytes()
     said = passerby("train", "--resume", run, "--device", "cpu")

@@ -9,7 +9,7 @@ from passerby.data.datasets import load_data
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
-OTHER = "simple:identities=8,cameras=2,images=2,seed=9"
+OTHER = "synth:identities=8,cameras=2,images=2,seed=9"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_runs_that_are_calibrated_are_averaged_by_probability(passerby, run, tin
 
 
 def test_sets_of_images_are_fewer_queries(passerby, run):
-    more = "simple:identities=8,cameras=2,images=3,seed=9"
+    more = "synth:identities=8,cameras=2,images=3,seed=9"
     for words in ((), ("--sets", "mean")):
         said = passerby("evaluate", run, "--data", more, *words, "--device", "cpu")
         assert said.code == 0, said.err
@@ -81,7 +81,7 @@ def test_sets_of_images_are_fewer_queries(passerby, run):
 
 
 def test_open_set_figures_stand_beside_the_closed_ones(passerby, run):
-    other = "simple:identities=40,cameras=2,images=2,seed=5"
+    other = "synth:identities=40,cameras=2,images=2,seed=5"
     said = passerby("evaluate", run, "--data", other, "--open-set", "--device", "cpu")
     assert said.code == 0, said.err
     assert all(words in said.out for words in ("DIR at FAR 10 %", "equal error rate", "calibration"))

@@ -6,7 +6,7 @@ import pytest
 
 from passerby.runs.threshold import find_threshold
 
-OTHER = "simple:identities=16,cameras=2,images=2,seed=9"
+OTHER = "synth:identities=16,cameras=2,images=2,seed=9"
 
 
 def test_json_and_nothing_else_on_stdout(passerby, tiny_run):

@@ -40,7 +40,7 @@ def test_json_and_nothing_else_on_stdout(passerby, tmp_path):
     assert found["run"] == str(out)
     assert found["evaluations"] == json.loads((out / "scores.json").read_text())["evaluations"]
     assert found["evaluations"][0]["data"] == SIMPLE
-    assert "epoch 1: simple" in said.err
+    assert "epoch 1: synth" in said.err
     assert "Traceback" not in said.err
 
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_trained_is_named_and_leaves_no_run(passerby, tmp_path, m
 def test_after_a_refusal_the_same_folder_can_be_used(passerby, tmp_path):
     out = tmp_path / "run"
     assert "batches.persons" in passerby(*new_run(SIMPLE, out, "--set", "batches.persons=100")).complaint
-    said = passerby(*new_run("simple:identities=8,cameras=2,images=2", out, "--set", "schedule.epochs=2"))
+    said = passerby(*new_run("synth:identities=8,cameras=2,images=2", out, "--set", "schedule.epochs=2"))
     assert said.code == 0, said.err
     assert "Rank-1" in said.out
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from data.layouts import CUHK03NP, DUKE, MARKET, write_image, write_images, write_market
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
-from passerby.synth import simple
+from passerby.synth import dataset
 
 
 def told(samples: tuple) -> list[tuple[str, int, int]]:
@@ -124,54 +123,22 @@ def test_cuhk03np_that_does_not_tell_which_images_must_be_told(tmp_path: Path) -
         load_data(f"cuhk03np:{tmp_path / 'labeled'}?images=detected")
 
 
-SIMPLE = "simple:identities=4,cameras=2,images=2,seed=5"
+SYNTH = "synth:identities=4,cameras=2,images=2,seed=5,height=32"
 
 
-def test_simple_is_rendered_once_and_read_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendered_people_are_rendered_once_and_read_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PASSERBY_CACHE", str(tmp_path / "cache"))
-    (data,) = load_data(SIMPLE)
-    assert (data.name, len({s.person_id for s in data.train})) == ("simple", 2)
-    assert data.variant == "4 identities, 2 cameras, 2 images, seed 5"
-    monkeypatch.setattr(simple, "write_simple", None)  # a second rendering would fail
-    assert load_data(SIMPLE)[0] == data
+    (data,) = load_data(SYNTH)
+    assert (data.name, len({s.person_id for s in data.train})) == ("synth", 2)
+    assert data.variant == "4 identities, 2 cameras, 2 images, seed 5, 32 height"
+    monkeypatch.setattr(dataset, "photograph", None)  # a second rendering would fail
+    assert load_data(SYNTH)[0] == data
     assert [path.is_relative_to(tmp_path / "cache") for path in (data.root, data.train[0].path)] == [True, True]
 
 
-def test_simple_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendered_people_follow_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PASSERBY_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert load_data(SIMPLE)[0].root.parent == tmp_path / "passerby"
-
-
-def test_simple_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(folder: Path, **settings: int) -> None:
-        (folder / "query").mkdir()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setenv("PASSERBY_CACHE", str(tmp_path))
-    monkeypatch.setattr(simple, "write_simple", full)
-    with pytest.raises(DataError, match=r"cannot render into .*No space left on device.*set PASSERBY_CACHE"):
-        load_data(SIMPLE)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_simple_rendered_by_several_at_once_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everyone draws (a barrier holds them together), one wins, all read the same."""
-    together, drawn = threading.Barrier(3), []
-
-    def draw(folder: Path, **settings: int) -> None:
-        write_market(folder)
-        together.wait()
-        drawn.append(folder)
-
-    monkeypatch.setenv("PASSERBY_CACHE", str(tmp_path))
-    monkeypatch.setattr(simple, "write_simple", draw)
-    read: list[int] = []
-    threads = [threading.Thread(target=lambda: read.append(len(load_data(SIMPLE)[0].train))) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert read == [5, 5, 5]
-    assert len(drawn) == 3
-    assert len(list(tmp_path.iterdir())) == 1
+    assert load_data(SYNTH)[0].root.parent == tmp_path / "passerby"

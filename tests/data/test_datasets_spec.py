@@ -36,8 +36,8 @@ def parts(spec: str) -> list[tuple[str, str, dict[str, str]]]:
         ("folder:/a+b/c+d", [("folder", "/a+b/c+d", {})]),
         ("folder:/a+b+market1501:/c+d", [("folder", "/a+b", {}), ("market1501", "/c+d", {})]),
         ("folder:/what?/x?camera=none", [("folder", "/what?/x", {"camera": "none"})]),
-        ("simple:identities=8,seed=3", [("simple", ".", {"identities": "8", "seed": "3"})]),
-        ("simple:+cuhk01:/a", [("simple", ".", {}), ("cuhk01", "/a", {})]),
+        ("synth:identities=8,seed=3", [("synth", ".", {"identities": "8", "seed": "3"})]),
+        ("synth:+cuhk01:/a", [("synth", ".", {}), ("cuhk01", "/a", {})]),
     ],
 )
 def test_specs_are_taken_apart(spec: str, expected: list[tuple[str, str, dict[str, str]]]) -> None:
@@ -69,8 +69,8 @@ def test_joining_and_taking_apart_are_inverse(paths: list[str]) -> None:
         ("cuhk01:/a?split=500", "option split='500'; expected 485 or 871"),
         ("cuhk01:/a?holdout=485", "option holdout='485'; expected a whole number from 0 to 484"),
         ("cuhk01:/a?holdout=x", "option holdout='x'; expected a whole number"),
-        ("simple:identities=1", "option identities='1'; expected a whole number from 4"),
-        ("simple:people=8", "unknown option 'people'; known options: identities"),
+        ("synth:identities=1", "option identities='1'; expected a whole number from 2"),
+        ("synth:people=8", "unknown option 'people'; known options: identities"),
     ],
 )
 def test_wrong_specs_say_what_is_known(spec: str, message: str) -> None:
@@ -78,14 +78,14 @@ def test_wrong_specs_say_what_is_known(spec: str, message: str) -> None:
         load_data(spec)
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name != "simple"])
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "synth"])
 def test_missing_places_say_what_is_there_instead(name: str, tmp_path: Path) -> None:
     (tmp_path / "something").mkdir()
     with pytest.raises(DataError, match=rf"^{name}: no f.*gone.*expected.*holds something/"):
         load_data(f"{name}:{tmp_path / 'gone'}")
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("simple", "table")])
+@pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("synth", "table")])
 def test_empty_folders_say_what_was_expected(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"^{name}: .*expected.*nothing"):
         load_data(f"{name}:{tmp_path}")

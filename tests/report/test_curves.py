@@ -78,7 +78,7 @@ def test_the_same_curve_gives_the_same_bytes(tmp_path):
 
 
 def test_learning_rate_is_drawn_over_epochs(tmp_path, drawn):
-    records = [*log(2, 5), {"step": 10, "epoch": 1, "scores": {"simple/mAP": 0.5}}]
+    records = [*log(2, 5), {"step": 10, "epoch": 1, "scores": {"synth/mAP": 0.5}}]
     (png, _) = lr_figure(records, tmp_path / "lr.png")
     np.testing.assert_allclose(
         drawn[0].axes[0].lines[0].get_xydata(), [[step / 5, 0.1 if step <= 5 else 0.05] for step in range(1, 11)]
@@ -88,7 +88,7 @@ def test_learning_rate_is_drawn_over_epochs(tmp_path, drawn):
 
 
 def test_losses_are_averaged_over_epochs_and_scores_stand_beside(tmp_path, drawn):
-    records = [*log(2, 4), {"step": 8, "epoch": 1, "scores": {"simple/mAP": 0.5}}]
+    records = [*log(2, 4), {"step": 8, "epoch": 1, "scores": {"synth/mAP": 0.5}}]
     loss_figure(records, tmp_path / "loss.png")
     left, right = drawn[0].axes
     by_name = {line.get_label(): line.get_xydata() for line in left.lines}

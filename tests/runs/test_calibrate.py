@@ -11,7 +11,7 @@ from conftest import SIMPLE
 from passerby.data.datasets import load_data
 from passerby.runs.calibrate import calibrate, draw_people, load_calibration
 
-OTHER = "simple:identities=16,cameras=2,images=2,seed=9"
+OTHER = "synth:identities=16,cameras=2,images=2,seed=9"
 
 
 @pytest.fixture

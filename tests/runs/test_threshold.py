@@ -12,7 +12,7 @@ from passerby.evaluation.threshold import threshold_for
 from passerby.runs.threshold import find_threshold
 from passerby.types import Embeddings
 
-OTHER = "simple:identities=16,cameras=2,images=2,seed=9"
+OTHER = "synth:identities=16,cameras=2,images=2,seed=9"
 
 
 def embed(run, samples):

@@ -20,7 +20,7 @@ from passerby.training.log import read_log
 
 def test_a_run_leaves_what_it_promises(tiny_run):
     left = {str(path.relative_to(tiny_run)) for path in tiny_run.rglob("*") if path.is_file()}
-    figures = next((tiny_run / "figures").glob("simple*")).relative_to(tiny_run)
+    figures = next((tiny_run / "figures").glob("synth*")).relative_to(tiny_run)
     promised = {"model.safetensors", "manifest.json", "recipe.yaml", "scores.json", "log.jsonl"}
     promised |= {"checkpoints/last.safetensors", "figures/learning-rate.png", "figures/losses.png"}
     promised |= {str(figures / name) for name in ("cmc.png", "cmc.svg", "ranks-worst.png", "ranks-best.png")}
@@ -51,7 +51,7 @@ def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
     before = json.loads((run / "scores.json").read_text())["evaluations"]
-    evaluate(run, "simple:identities=10,cameras=2,images=2,seed=5", ap="trapezoid", device="cpu")
+    evaluate(run, "synth:identities=10,cameras=2,images=2,seed=5", ap="trapezoid", device="cpu")
     evaluate(run, protocol="single-gallery-shot", flip=False, device="cpu")
     evaluate(run, device="cpu")
     after = json.loads((run / "scores.json").read_text())["evaluations"]
@@ -90,8 +90,8 @@ def test_scores_on_the_way_are_logged(tmp_path):
     train(tiny_recipe("training.evaluate_every=2"), SIMPLE, tmp_path / "run", device="cpu", say=said.append)
     scored = [record for record in read_log(tmp_path / "run" / "log.jsonl") if "scores" in record]
     assert [record["epoch"] for record in scored] == [1]
-    assert set(scored[0]["scores"]) == {"simple/rank1", "simple/mAP"}
-    assert said[0].startswith("epoch 2: simple")
+    assert set(scored[0]["scores"]) == {"synth/rank1", "synth/mAP"}
+    assert said[0].startswith("epoch 2: synth")
 
 
 def test_a_run_is_not_overwritten(tiny_run):
@@ -146,12 +146,12 @@ def test_data_without_a_query_is_trained_on_said_and_not_evaluated(tmp_path):
 
 def test_two_data_sets_are_trained_on_together_and_evaluated_one_by_one(tmp_path):
     """Oracle: as many classes as both have training people."""
-    other = "simple:identities=8,cameras=2,images=2,seed=3"
+    other = "synth:identities=8,cameras=2,images=2,seed=3"
     found = train(tiny_recipe("schedule.epochs=2"), f"{SIMPLE}+{other}", tmp_path / "run", device="cpu")
     assert [result.data.spec for result in found] == [SIMPLE, other]
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert (manifest["identities"], manifest["images"]) == (12 + 4, 48 + 16)
-    assert len(list((tmp_path / "run" / "figures").glob("simple*/cmc.png"))) == 2
+    assert len(list((tmp_path / "run" / "figures").glob("synth*/cmc.png"))) == 2
 
 
 def test_another_data_set_than_at_the_start_is_not_resumed(tmp_path):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from rich.table import Table
 
 from passerby.errors import DataError
 from passerby.files import write_atomic
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 app = typer.Typer(name="data", help="Check, count and look at data sets.", no_args_is_help=True)
 
@@ -85,13 +88,22 @@ def show_command(
     sets = load_data(spec)
     if len(sets) > 1:
         raise DataError(f"data show: {len(sets)} data sets given; expected one, for a sheet shows one")
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise DataError(f"--out {out}: expected a name that ends in .png or .jpg")
-    sheet = contact_sheet(sets[0], split=split, people=people, per_camera=images)
+    require_picture_name(out, option="--out")
+    save_picture(contact_sheet(sets[0], split=split, people=people, per_camera=images), out)
+
+
+def require_picture_name(path: Path, *, option: str) -> None:
+    """Refuse, before any work, a name that is no picture's."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise DataError(f"{option} {path}: expected a name that ends in .png or .jpg")
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture, whole or not at all, and say where."""
     content = BytesIO()
-    sheet.save(content, format="PNG" if out.suffix.lower() == ".png" else "JPEG")
-    write_atomic(out, content.getvalue())
-    typer.echo(f"{out}: {sheet.width} x {sheet.height} pixels")
+    picture.save(content, format="PNG" if path.suffix.lower() == ".png" else "JPEG")
+    write_atomic(path, content.getvalue())
+    typer.echo(f"{path}: {picture.width} x {picture.height} pixels")
 
 
 @contextmanager

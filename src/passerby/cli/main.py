@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from passerby import __version__
-from passerby.cli import calibrate, data, evaluate, model, threshold, train
+from passerby.cli import calibrate, data, evaluate, model, synth, threshold, train
 
 app = typer.Typer(
     help="Person re-identification with ConvNeXt-AP: train it, trust its numbers, search with it.",
@@ -38,6 +38,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("threshold")(threshold.threshold)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
+app.add_typer(synth.app, name="synth")
 
 
 def main() -> None:

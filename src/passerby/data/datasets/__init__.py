@@ -10,7 +10,7 @@ from passerby.data.datasets import (
     folder,
     market1501,
     msmt17,
-    simple,
+    synth,
     table,
 )
 from passerby.data.datasets.source import Reader, Reading, parse_spec
@@ -26,7 +26,7 @@ DATASETS: dict[str, Reader] = {
     "msmt17": msmt17.READER,
     "folder": folder.READER,
     "table": table.READER,
-    "simple": simple.READER,
+    "synth": synth.READER,
 }
 
 
