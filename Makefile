@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo/run
-DEMO_DATA := simple:identities=240,cameras=4,images=4,seed=0
+DEMO_DATA := synth:identities=240,cameras=4,images=4,seed=0
 
 .PHONY: help demo test lint clean
 .NOTPARALLEL:

@@ -21,6 +21,7 @@ _HOME = {
     "rank": "passerby.ranking.rank",
     "rerank": "passerby.ranking.rerank",
     "rerank_top": "passerby.ranking.rerank",
+    "normalise_cameras": "passerby.ranking.cameras",
     "expand_queries": "passerby.ranking.expand",
     "fuse": "passerby.ranking.fuse",
     "pool": "passerby.ranking.sets",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from passerby.evaluation.score import score as score
     from passerby.model.convnext_ap import convnext_ap as convnext_ap
     from passerby.model.embed import load as load
+    from passerby.ranking.cameras import normalise_cameras as normalise_cameras
     from passerby.ranking.expand import expand_queries as expand_queries
     from passerby.ranking.fuse import fuse as fuse
     from passerby.ranking.rank import rank as rank

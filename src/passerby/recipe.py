@@ -215,12 +215,14 @@ class Training(_Section):
 class Evaluation(_Section):
     """How figures are made; `protocol: null` is the data set's own.
 
-    `calibration` is fitted to training people when the training is over (null: not at all).
+    `calibration` is fitted to training people when the training is over (null: not at all). `cameras` normalises
+    embeddings camera by camera, which uses the test cameras' unlabelled images.
     """
 
     protocol: ProtocolName | None = None
     ap: ApRule = "step"
     flip: bool = True
+    cameras: bool = False
     batch: Count = 128
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     calibration: Literal["logistic", "isotonic"] | None = "logistic"

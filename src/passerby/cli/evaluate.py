@@ -22,6 +22,13 @@ def evaluate(
     protocol: Annotated[str | None, typer.Option(help=f"{', '.join(PROTOCOLS)}; default: the data set's own.")] = None,
     ap: Annotated[str | None, typer.Option(help=f"{', '.join(AP_RULES)}; default: the recipe's.")] = None,
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Average with the mirrored image.")] = None,
+    cameras: Annotated[
+        bool | None,
+        typer.Option(
+            "--cameras/--no-cameras",
+            help="Camera-wise normalisation, by the test cameras' unlabelled images; default: the recipe's.",
+        ),
+    ] = None,
     rerank: Annotated[str | None, typer.Option(help="k-reciprocal: re-rank every list.")] = None,
     expand: Annotated[str | None, typer.Option(help="Query expansion: average, alpha.")] = None,
     sets: Annotated[
@@ -54,6 +61,7 @@ def evaluate(
             protocol=cast("ProtocolName | None", protocol),
             ap=cast("ApRule | None", ap),
             flip=flip,
+            cameras=cameras,
             rerank=cast("Any", rerank),
             expand=cast("Any", expand),
             sets=cast("Any", sets),

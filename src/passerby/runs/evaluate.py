@@ -88,6 +88,7 @@ def evaluate(
     protocol: ProtocolName | None = None,
     ap: ApRule | None = None,
     flip: bool | None = None,
+    cameras: bool | None = None,
     rerank: Rerank | None = None,
     expand: Expansion | None = None,
     sets: Pooling | SetDistance | None = None,
@@ -105,6 +106,7 @@ def evaluate(
         protocol: `market`, `single-gallery-shot` or `multi-query`; None is the recipe's, then the data set's own.
         ap: `step` or `trapezoid`; None is the recipe's.
         flip: Average with the mirrored image; None is the recipe's.
+        cameras: Camera-wise normalisation, which uses the test cameras' unlabelled images; None is the recipe's.
         rerank: `k-reciprocal` re-ranks every list; see `Method` for this and what follows.
         expand: `average` or `alpha`: query expansion.
         sets: All images of a person in a camera as one query or one gallery item.
@@ -124,16 +126,19 @@ def evaluate(
     folders = [folder.root, *map(Path, fuse)]
     embedder, *others = (load(each, device=device) for each in folders)
     calibrations = [load_calibration(each) if has_calibration(each) else None for each in folders]
+    recipe = load_recipe(folder.recipe)
+    settings = recipe.evaluation
+    cameras = settings.cameras if cameras is None else cameras
+    plain = not (rerank or expand or sets or cameras)
     method = Method(
+        cameras=cameras,
         rerank=rerank,
         expand=expand,
         sets=sets,
         fuse=fuse_by,
         models=tuple(map(str, fuse)),
-        calibrated=fuse_by == "average" and not (rerank or expand or sets) and None not in calibrations,
+        calibrated=fuse_by == "average" and plain and None not in calibrations,
     )
-    recipe = load_recipe(folder.recipe)
-    settings = recipe.evaluation
     chosen = load_data(data or embedder.manifest["data"])
     for each in chosen:
         require_valid_queries(each)

@@ -10,6 +10,7 @@ import numpy as np
 
 from passerby.errors import DataError
 from passerby.evaluation.calibration import Calibration
+from passerby.ranking.cameras import normalise_cameras
 from passerby.ranking.expand import expand_queries
 from passerby.ranking.fuse import Fusion, fuse_blocks
 from passerby.ranking.rerank import rerank_blocks
@@ -34,6 +35,7 @@ class Method:
     """What happens between embeddings and rank lists; the default is cosine distances and nothing else.
 
     Attributes:
+        cameras: Camera-wise normalisation first, which uses the test cameras' unlabelled images.
         rerank: `k-reciprocal`, with `k1`, `k2` and `lambda_`.
         expand: Query expansion before anything else: `average` (AQE) or `alpha` (alpha-QE) over the first 10.
         sets: All images of a person in a camera as one: `mean` or `attention` (one vector), or `best`, `average`,
@@ -55,6 +57,7 @@ class Method:
     k1: int = 20
     k2: int = 6
     lambda_: float = 0.3
+    cameras: bool = False
 
     def __post_init__(self) -> None:
         known = {"rerank": get_args(Rerank), "expand": get_args(Expansion), "sets": SETS, "fuse": get_args(Fusion)}
@@ -66,16 +69,16 @@ class Method:
                 f"sets: {self.sets!r} compares images pair by pair, which leaves no vectors to re-rank or expand; use "
                 f"{' or '.join(get_args(Pooling))}"
             )
-        if self.calibrated and (self.fuse != "average" or self.rerank or self.expand or self.sets):
+        if self.calibrated and (self.fuse != "average" or self.rerank or self.expand or self.sets or self.cameras):
             raise DataError(
                 "calibrated: a calibration is of plain distances between two images; leave it out with re-ranking, "
-                "expansion or sets, and fuse by average"
+                "expansion, sets or camera-wise normalisation, and fuse by average"
             )
 
     @property
     def title(self) -> str:
         """What a figure must say of it; empty when there is nothing to say."""
-        words = []
+        words = ["camera-wise normalisation (the test cameras' unlabelled images)"] if self.cameras else []
         if self.models:
             averaged = f" of {'probabilities' if self.calibrated else 'standardised distances'}"
             words.append(
@@ -128,6 +131,8 @@ def make_lists(
             for side, sets in zip((query, gallery), numbers, strict=True)
         ]
     one = len(pairs) == 1  # fusion sorts each list, on the CPU
+    if method.cameras:
+        pairs = [normalise_cameras(*pair) for pair in pairs]
     lists = [_strips(*pair, method, device=device if one else "cpu") for pair in pairs]
     known = [calibration.probability for calibration in calibrations] if method.calibrated else None
     strips = lists[0] if one else fuse_blocks(lists, how=method.fuse, calibrations=known)

@@ -35,6 +35,7 @@ from passerby.runs.evaluate import (
     require_valid_queries,
 )
 from passerby.runs.folder import RunFolder, json_bytes
+from passerby.runs.method import Method
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
 from passerby.training.log import RunLog, read_log
 from passerby.training.loop import Step, TrainingState, fit, steps_per_epoch
@@ -278,8 +279,9 @@ def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
 
 
 def _evaluate(network: ReID, data: DataSet, recipe: Recipe, process: Process) -> Evaluated:
-    settings, workers = recipe.evaluation.model_dump(exclude={"calibration"}), recipe.batches.workers
-    return evaluate_network([_embedder(network, recipe, process)], data, **settings, workers=workers)
+    settings, workers = recipe.evaluation.model_dump(exclude={"calibration", "cameras"}), recipe.batches.workers
+    method = Method(cameras=recipe.evaluation.cameras)
+    return evaluate_network([_embedder(network, recipe, process)], data, **settings, method=method, workers=workers)
 
 
 def _calibrate(folder: RunFolder, recipe: Recipe, device: str, say: Say) -> None:

@@ -90,7 +90,8 @@ def render(
     lit = (around.ground, around.wall, around.panels, around.light)
     _shade(solids, materials, view.position, view.basis, window, *lit, depth, found, image, samples)
     shown = found[samples // 2 :: samples, samples // 2 :: samples]
-    labels = np.where(shown >= 0, solids[shown, PART], 0).astype(np.uint8)
+    parts = np.append(solids[:, PART], 0.0).astype(np.uint8)  # the last one is for -1, nothing there
+    labels = parts[shown]
     return image, labels, counts
 
 
