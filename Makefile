@@ -13,7 +13,7 @@ unexport PYTHONHOME PYTHONPATH
 help:  ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
-demo: $(VENV)/.installed  ## Train ConvNeXt-AP on drawn people, evaluate it, draw the figures; about five minutes on 2 cores.
+demo: $(VENV)/.installed  ## Train ConvNeXt-AP on rendered people, evaluate it, draw the figures; about five minutes on 2 cores.
 	$(BIN)/passerby data stats "$(DEMO_DATA)"
 	rm -rf $(DEMO)
 	$(BIN)/passerby train --recipe demo --data "$(DEMO_DATA)" --out $(DEMO)

@@ -19,6 +19,8 @@ from passerby.types import Embeddings
 FEWEST = 10
 """Images of a camera below which its statistics would be those of the people in it."""
 
+_STILL = 1e-6  # spread of a dimension of unit vectors below which it holds nothing but rounding
+
 
 def normalise_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embeddings, Embeddings]:
     """Standardise unit vectors by the mean and standard deviation of their camera, query and gallery together.
@@ -44,9 +46,10 @@ def normalise_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embedding
             )
         seen = vectors[rows]
         spread = seen.std(axis=0)
-        if not spread.any():
+        varies = spread > _STILL
+        if not varies.any():
             raise DataError(f"camera {camera}: all {len(rows)} images have the same vector; find out what made it")
-        vectors[rows] = (seen - seen.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        vectors[rows] = np.where(varies, (seen - seen.mean(axis=0)) / np.where(varies, spread, 1.0), 0.0)
     vectors = _unit(vectors)
     sides = vectors[: len(query)], vectors[len(query) :]
     found = [
