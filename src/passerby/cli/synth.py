@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from passerby.cli.data import require_picture_name, save_picture, slow_progress
+from passerby.cli.train import Device, Watch
 from passerby.errors import DataError
 
 if TYPE_CHECKING:
@@ -76,3 +77,20 @@ def _preview(settings: SynthSettings, picture: Path) -> None:
         (source,) = parse_spec(f"market1501:{people}", readers=DATASETS)
         data = replace(DATASETS["market1501"].read(source).data, name="synth", variant=f"seed {settings.seed}")
         save_picture(contact_sheet(data, people=few.identities, per_camera=few.images), picture)
+
+
+@app.command("train-default")
+def train_default_command(
+    out: Annotated[Path, typer.Option(help="Folder of the run; what is shipped will be in OUT/shipped.")],
+    data: Annotated[str | None, typer.Option(help="Another synth: data set than the default model's.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Make the default model again: render, train, pack, describe. Hours on two cores; interrupted, it goes on."""
+    from passerby.runs.default_model import DATA, train_default
+
+    with Watch() as watch:
+        shipped = train_default(
+            out, data=data or DATA, overrides=overrides or [], device=device, say=watch.say, on_step=watch.step
+        )
+    typer.echo(f"{shipped}: the model, its recipe, calibration and MODEL_CARD.md")

@@ -26,6 +26,8 @@ from passerby.model.convnext_ap import ReID, convnext_ap
 from passerby.model.weights import MANIFEST_FILE, load_state, read_manifest
 from passerby.types import FloatArray, Sample
 
+DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
+"""The folder of the model that comes with the package."""
 ImageLike = str | Path | Sample | Image.Image | NDArray[np.uint8]
 
 
@@ -144,19 +146,19 @@ class Embedder:
         return resize_image(np.repeat(image[:, :, None], 3, axis=2) if grey else image, size)
 
 
-def load(path: str | Path, *, device: str = "cpu") -> Embedder:
+def load(path: str | Path | None = None, *, device: str = "cpu") -> Embedder:
     """Load a trained model: the folder of a run, or any folder with its `model.safetensors` and `manifest.json`.
 
     Nothing is executed: the manifest is data, and the network is built from its words alone.
 
     Args:
-        path: The folder.
+        path: The folder; None is the model that comes with the package, trained on rendered people alone.
         device: `cpu`, `cuda`, `mps`, or `auto` for the best there is.
 
     Raises:
         WeightsError: When the folder holds no trained model, or one that this version cannot build.
     """
-    folder = Path(path)
+    folder = DEFAULT_MODEL if path is None else Path(path)
     manifest = read_manifest(folder)
     network = _build(manifest, folder / MANIFEST_FILE)
     preprocessing = _preprocessing(manifest["preprocessing"], folder / MANIFEST_FILE)

@@ -1,0 +1,69 @@
+"""The default model: made by one call, half the size, the same vectors, and a card that counts every query once."""
+
+import json
+
+import numpy as np
+import pytest
+
+from conftest import TINY
+from passerby import load
+from passerby.data.datasets import load_data
+from passerby.errors import TrainingError
+from passerby.runs.default_model import pack, train_default
+from passerby.runs.evaluate import evaluate
+from passerby.runs.model_card import FACTS, groups
+
+DATA = "synth:identities=44,cameras=2,images=2,seed=3,test=20,height=64"
+FEW = [setting for setting in TINY if not setting.startswith("model.pretrained")]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("default") / "run"
+    return out, train_default(out, data=DATA, overrides=[*FEW, "model.last_stride=2"], device="cpu")
+
+
+def test_the_shipped_model_makes_the_runs_vectors_and_is_half_as_large(made):
+    run, shipped = made
+    (data,) = load_data(DATA)
+    whole, small = (load(folder).embed(data.query) for folder in (run, shipped))
+    np.testing.assert_allclose(small, whole, atol=3e-3)
+    assert np.abs(small - whole).max() > 0
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (run, shipped)]
+    assert sizes[1] < 0.6 * sizes[0]
+    manifest = json.loads((shipped / "manifest.json").read_text())
+    assert (manifest["data"], manifest["identities"], manifest["trained_identities"]) == (DATA, 0, 24)
+    assert (shipped / "calibration.json").read_bytes() == (run / "calibration.json").read_bytes()
+
+
+def test_the_card_tells_every_query_once_for_each_fact(made):
+    """Oracle: group sizes and means that add up to the evaluation's own figures."""
+    run, shipped = made
+    (result,) = evaluate(run, device="cpu")
+    found = groups(result)
+    card = (shipped / "MODEL_CARD.md").read_text()
+    assert "no picture of a real person" in card
+    for group in found:
+        assert f"| {group.name} | {group.queries:,} | {group.people:,} |" in card
+        assert group.interval[0] <= group.mAP <= group.interval[1]
+    whole = [fact for fact in FACTS if sum(g.queries for g in found if g.fact == fact) == result.scores.valid_queries]
+    assert whole  # other facts have groups too small for a line
+    for fact in whole:
+        mine = [group for group in found if group.fact == fact]
+        mean = sum(group.queries * group.mAP for group in mine) / result.scores.valid_queries
+        assert mean == pytest.approx(result.scores.mAP)
+
+
+def test_a_run_on_other_people_is_not_packed(made, tiny_run, tmp_path):
+    with pytest.raises(TrainingError, match=r"was trained on synth:.*, not on .*; only rendered people are shipped"):
+        pack(tiny_run, tmp_path / "out", data=DATA)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_finished_one_is_only_packed_again(made):
+    run, shipped = made
+    before = (shipped / "model.safetensors").read_bytes()
+    lines = []
+    assert train_default(run, data=DATA, device="cpu", say=lines.append) == shipped
+    assert any("already finished" in line for line in lines)
+    assert (shipped / "model.safetensors").read_bytes() == before
