@@ -144,6 +144,13 @@ class ContrastiveLoss(_Section):
     margin: Positive = 1.0
 
 
+class SupConLoss(_Section):
+    """Supervised contrastive loss (Khosla et al. 2020) on the unit embedding."""
+
+    weight: NotNegative = 1.0
+    temperature: Positive = 0.1
+
+
 class Losses(_Section):
     """Which losses, each with its weight; `null` leaves one out."""
 
@@ -151,12 +158,13 @@ class Losses(_Section):
     circle: CircleLoss | None = CircleLoss()
     triplet: TripletLoss | None = None
     contrastive: ContrastiveLoss | None = None
+    supcon: SupConLoss | None = None
 
     @model_validator(mode="after")
     def _any(self) -> Losses:
-        chosen = (self.identity, self.circle, self.triplet, self.contrastive)
+        chosen = (self.identity, self.circle, self.triplet, self.contrastive, self.supcon)
         if not any(loss is not None and loss.weight > 0 for loss in chosen):
-            raise ValueError("every loss is off; give at least one of identity, circle, triplet, contrastive")
+            raise ValueError("every loss is off; give at least one of identity, circle, triplet, contrastive, supcon")
         return self
 
 

@@ -24,6 +24,7 @@ from passerby.errors import RecipeError
 from passerby.losses.circle import circle_loss
 from passerby.losses.contrastive import contrastive_loss
 from passerby.losses.identity import identity_loss
+from passerby.losses.supcon import supcon_loss
 from passerby.losses.triplet import triplet_loss
 from passerby.model.convnext_ap import Output
 
@@ -32,6 +33,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "circle": circle_loss,
     "triplet": triplet_loss,
     "contrastive": contrastive_loss,
+    "supcon": supcon_loss,
 }
 """Every loss by name. `identity` looks at the logits, the others at the embedding."""
 
