@@ -4,6 +4,7 @@ from torch.nn import functional as F
 
 from passerby.errors import RecipeError
 from passerby.model.convnext_ap import MODELS, convnext_ap, variants
+from passerby.model.weights import save_model
 
 META = torch.device("meta")
 
@@ -137,3 +138,20 @@ def test_variants_of_a_network_without_parts_or_convnext_blocks():
 
 def test_models_are_listed():
     assert MODELS["convnext_ap"] is convnext_ap
+
+
+def test_weights_of_a_run_give_its_necks_but_never_its_classifiers(tmp_path):
+    """Oracle: the tensors of the run, one by one."""
+    settings = {"backbone": "test_convnext", "parts": 2, "part_dim": 16, "refine": False}
+    run = convnext_ap(**settings, identities=5)
+    save_model(tmp_path, run, {})
+    path = tmp_path / "model.safetensors"
+    begun = convnext_ap(**settings, identities=7, weights=path)
+    given, taken = run.state_dict(), begun.state_dict()
+    for key in taken:
+        if ".classifier." not in key:
+            assert torch.equal(taken[key], given[key]), key
+    assert taken["part_necks.0.classifier.weight"].shape[0] == 7
+    other = convnext_ap(**{**settings, "part_dim": 8}, weights=path)  # other necks begin anew, the backbone does not
+    assert torch.equal(other.state_dict()["backbone.net.stem.0.weight"], given["backbone.net.stem.0.weight"])
+    assert other.state_dict()["part_necks.0.reduce.weight"].shape[0] == 8

@@ -21,6 +21,7 @@ from passerby.errors import RecipeError
 from passerby.model.backbone import Backbone, build_backbone, takes_attention
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
 from passerby.model.simam import HALVES, AttentionPosition
+from passerby.model.weights import DEFAULT_MODEL, MODEL_FILE, read_tensors
 
 EmbeddingKind = Literal["reduced", "full"]
 
@@ -141,7 +142,9 @@ def convnext_ap(
         backbone: timm's name of any ConvNeXt v1 or v2, or of another network that makes a map (plain baseline).
         identities: Training identities; 0 leaves the classifiers out.
         pretrained: Download the weights that timm has under this name.
-        weights: A safetensors file instead, of timm or of a run.
+        weights: A safetensors file instead, of timm or of a run; or the word `default`, the model that comes with the
+            package. Of a run the reductions and norms behind the backbone are taken too, where they have the same
+            shapes; classifiers never.
         attention: SimAM in every ConvNeXt block; adds no parameter.
         attention_position: `depthwise` (behind the depthwise convolution) or `block` (behind the block's MLP).
         parts: Horizontal stripes; 0 pools the whole map.
@@ -169,6 +172,8 @@ def convnext_ap(
     _require(last_stride in (1, 2), "last_stride", last_stride, "1 or 2")
     _require(0 <= drop_path < 1, "drop_path", drop_path, "0 to below 1")
     _require(not (pretrained and weights), "weights", weights, "none beside pretrained: true; keep one of them")
+    if str(weights) == "default":
+        weights = DEFAULT_MODEL / MODEL_FILE
     net = build_backbone(
         backbone,
         pretrained=pretrained,
@@ -179,7 +184,7 @@ def convnext_ap(
         drop_path=drop_path,
         layer_scale=layer_scale,
     )
-    return ReID(
+    network = ReID(
         net,
         identities=identities,
         parts=parts,
@@ -188,6 +193,24 @@ def convnext_ap(
         global_branch=global_branch,
         embedding=embedding,
     )
+    if weights is not None:
+        _take_necks(network, Path(weights))
+    return network
+
+
+def _take_necks(network: ReID, path: Path) -> None:
+    """Begin with the necks of another run, if every one of them fits."""
+
+    def necks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            key: value
+            for key, value in tensors.items()
+            if key.startswith(("part_necks.", "global_neck.")) and ".classifier." not in key
+        }
+
+    own, other = necks(network.state_dict()), necks(read_tensors(path))
+    if {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in other.items()}:
+        network.load_state_dict(other, strict=False)
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -23,11 +23,9 @@ from passerby.data.transforms import evaluation_transform
 from passerby.distributed import pick_device
 from passerby.errors import DataError, RecipeError, WeightsError
 from passerby.model.convnext_ap import ReID, convnext_ap
-from passerby.model.weights import MANIFEST_FILE, load_state, read_manifest
+from passerby.model.weights import DEFAULT_MODEL, MANIFEST_FILE, load_state, read_manifest
 from passerby.types import FloatArray, Sample
 
-DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
-"""The folder of the model that comes with the package."""
 ImageLike = str | Path | Sample | Image.Image | NDArray[np.uint8]
 
 

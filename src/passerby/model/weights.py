@@ -17,6 +17,8 @@ from passerby.files import write_all_atomic
 MANIFEST_FORMAT = 1
 MODEL_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
+DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
+"""The folder of the model that comes with the package, trained on rendered people alone."""
 MANIFEST_KEYS = ("format", "model", "preprocessing", "identities")
 """What a manifest must say for its model to be loaded; a run's says more."""
 
@@ -67,7 +69,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         WeightsError: When it is missing, truncated, or of another kind (a pickle would run code when opened).
     """
     if not path.is_file():
-        raise WeightsError(f"weights {path}: no such file; expected a .safetensors file")
+        raise WeightsError(f"weights {path}: no such file; expected a .safetensors file, or the word default")
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
