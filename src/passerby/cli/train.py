@@ -113,8 +113,8 @@ class _Watch:
 
     def step(self, step: Step, total: int) -> None:
         text = (
-            f"epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  lr {step.learning_rate:.2e}  "
-            f"{step.images_per_second:.0f} images/s"
+            f"{step.stage}{'  ' if step.stage else ''}epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  "
+            f"lr {step.learning_rate:.2e}  {step.images_per_second:.0f} images/s"
         )
         if self._console.is_terminal:
             self._bar.start()

@@ -37,7 +37,7 @@ def embed(
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> FloatArray:
-    """Embed batches of normalised images, in evaluation mode, and leave the network in the mode it was in.
+    """Embed batches of normalised images, in evaluation mode, and leave every module in the mode it was in.
 
     Args:
         network: Moved to `device`.
@@ -51,7 +51,7 @@ def embed(
     """
     found = []
     done = 0
-    training = network.training
+    modes = {module: module.training for module in network.modules()}  # a stage freezes some and not others
     network.to(device).eval()
     try:
         with torch.inference_mode():
@@ -65,7 +65,8 @@ def embed(
                 if progress is not None:
                     progress(done)
     finally:
-        network.train(training)
+        for module, training in modes.items():
+            module.training = training
     return np.concatenate(found) if found else np.empty((0, network.embedding_width), np.float32)
 
 
