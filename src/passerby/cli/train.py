@@ -58,14 +58,14 @@ def train(
         missing = [name for name, value in (("--recipe", recipe), ("--data", data), ("--out", out)) if value is None]
         raise RecipeError(f"train: {', '.join(missing)} missing; a new run needs --recipe, --data and --out")
 
-    with _Watch() as watch:
+    with Watch() as watch:
         results = _start(watch, recipe, data, out, resume, overrides or [], device)
     if os.environ.get("RANK", "0") == "0":
         report(results, as_json=as_json, root=resume or out)
 
 
 def _start(
-    watch: _Watch,
+    watch: Watch,
     recipe: str | None,
     data: str | None,
     out: Path | None,
@@ -89,7 +89,7 @@ def _start(
     return start_run(chosen, data, out, device=device, on_step=watch.step, say=watch.say)
 
 
-class _Watch:
+class Watch:
     """One live line on stderr: epoch, loss, learning rate, speed, time left. A line for each epoch in a file."""
 
     def __init__(self) -> None:
@@ -105,13 +105,14 @@ class _Watch:
         )
         self._task = self._bar.add_task("", total=None)
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def step(self, step: Step, total: int) -> None:
+        """Show one step."""
         text = (
             f"{step.stage}{'  ' if step.stage else ''}epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  "
             f"lr {step.learning_rate:.2e}  {step.images_per_second:.0f} images/s"
@@ -123,6 +124,7 @@ class _Watch:
             self.say(text)
 
     def say(self, line: str) -> None:
+        """Print a line above what is live."""
         self._bar.console.print(line, markup=False, soft_wrap=True)
 
 
