@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from passerby.cli.train import Device, Overrides, Watch
 from passerby.recipe import load_recipe
@@ -80,11 +78,8 @@ def _list(trainings: list[Training], *, as_json: bool) -> None:
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table(title="Trainings", title_justify="left")
-    for heading in ("Cells", "Data", "Seed", "State"):
-        table.add_column(heading)
-    for each in trainings:
-        table.add_row("; ".join(cell.name for cell in each.cells), each.data.title, str(each.seed), each.state)
-    Console().print(table)
+    for number, each in enumerate(trainings, 1):
+        cells = " and ".join(cell.name for cell in each.cells)
+        typer.echo(f"[{number}/{len(trainings)}] {cells}, {each.data.title}, seed {each.seed}: {each.state}")
     new = sum(each.state != "done" for each in trainings)
     typer.echo(f"{new} of {len(trainings)} trainings to do")

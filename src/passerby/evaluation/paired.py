@@ -3,8 +3,11 @@
 Two things are drawn by chance: the seeds (another training gives another network) and the people (another test set
 asks other queries). A test over queries alone calls a lucky seed a finding; a test over seeds alone forgets that the
 test set is a sample. With both crossed, the test is Clark's min F' (1973, "The language-as-fixed-effect fallacy"): the
-variances of the mean over seeds and over people are added, and the degrees of freedom follow Satterthwaite. It counts
-the residual twice, so it errs on the side of finding nothing.
+variances of the mean over seeds and over people are added, and the degrees of freedom follow Satterthwaite.
+
+With two or three seeds min F' alone is too sure (in simulations without any effect it found one in up to 11 % and 7 % of
+the cases, at a level of 5 %), because the seeds' spread is itself hardly known. So Student's t over the seeds must find
+the difference too: p is the larger of the two (at most 5 % with two or three seeds, 6 % with five).
 """
 
 from __future__ import annotations
@@ -27,7 +30,6 @@ class PairedTest:
         difference: Variant minus baseline, mean over queries and seeds.
         interval: 95 % confidence interval of the difference.
         p: Two-sided p-value of no difference; not corrected for other tests beside it.
-        degrees: Degrees of freedom of t.
         seeds: Trainings of each; with one, the chance of training is not covered.
         people: Identities among the queries.
     """
@@ -35,7 +37,6 @@ class PairedTest:
     difference: float
     interval: tuple[float, float]
     p: float
-    degrees: float
     seeds: int
     people: int
 
@@ -43,7 +44,7 @@ class PairedTest:
 def paired_test(
     variant: NDArray[np.float64], baseline: NDArray[np.float64], person_ids: IntArray, *, level: float = 0.95
 ) -> PairedTest:
-    """Test the mean difference of S paired trainings over Q queries, both random: min F' (Clark 1973), as t.
+    """Test the mean difference of S paired trainings over Q queries: min F' (Clark 1973) and t over seeds, the larger p.
 
     Queries of one person are one observation (a cluster), as they succeed and fail together.
 
@@ -74,9 +75,9 @@ def paired_test(
     of_seeds = float(differences.mean(axis=1).var(ddof=1)) / seeds if seeds > 1 else 0.0
     variance = of_people + of_seeds
     if variance == 0:
-        return PairedTest(mean, (mean, mean), float(mean == 0), float(len(people) - 1), seeds, len(people))
+        return PairedTest(mean, (mean, mean), float(mean == 0), seeds, len(people))
     degrees = variance**2 / (of_people**2 / (len(people) - 1) + of_seeds**2 / max(1, seeds - 1))
-    error = float(np.sqrt(variance))
-    reach = float(stats.t.ppf((1 + level) / 2, degrees)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, degrees))
-    return PairedTest(mean, (mean - reach, mean + reach), p, degrees, seeds, len(people))
+    tests = [(degrees, variance)] + ([(seeds - 1.0, of_seeds)] if of_seeds else [])
+    p = max(float(2 * stats.t.sf(abs(mean) / np.sqrt(spread), free)) for free, spread in tests)
+    reach = max(float(stats.t.ppf((1 + level) / 2, free) * np.sqrt(spread)) for free, spread in tests)
+    return PairedTest(mean, (mean - reach, mean + reach), p, seeds, len(people))

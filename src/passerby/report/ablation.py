@@ -15,10 +15,14 @@ import numpy as np
 from passerby.evaluation.paired import PairedTest
 
 FIGURES = {"rank1": "Rank-1", "mAP": "mAP"}
+CSV_COLUMNS = (
+    *("table", "row", "data", "figure", "seeds", "mean", "sd"),
+    *("difference", "low", "high", "p", "multiply_adds", "parameters"),
+)
 NOTES = (
     "Rank-1 and mAP in percent: mean and standard deviation over the seeds.",
     "Δ: difference to the first row with its 95 % interval and the p-value of a paired test in which both the seeds "
-    "and the test people are chance (min F', Clark 1973), not corrected for the number of rows; with one seed the "
+    "and the test people are chance (min F', Clark 1973, and t over the seeds: the larger p), not corrected for the number of rows; with one seed the "
     "chance of training is not in it.",
     "FLOPs: multiply-adds of convolutions and matrix products for one image, as the paper counts them. Parameters: "
     "with the classifiers of the training identities.",
@@ -97,23 +101,7 @@ def to_csv(tables: Sequence[AblationTable]) -> str:
     """One line for each table, row, data set and figure, in numbers: shares from 0 to 1, empty where there is none."""
     stream = io.StringIO()
     write = csv.writer(stream, lineterminator="\n").writerow
-    write(
-        [
-            "table",
-            "row",
-            "data",
-            "figure",
-            "seeds",
-            "mean",
-            "sd",
-            "difference",
-            "low",
-            "high",
-            "p",
-            "multiply_adds",
-            "parameters",
-        ]
-    )
+    write(CSV_COLUMNS)
     for table in tables:
         for row in table.rows:
             for data, measured in row.measured.items():
