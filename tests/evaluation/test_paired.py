@@ -59,11 +59,11 @@ def test_queries_of_one_person_are_one_observation():
 
 @pytest.mark.parametrize("of_seed", [0.0, 0.05, 0.2])
 def test_nothing_is_found_too_often_where_there_is_nothing(of_seed):
-    """Oracle: 1,000 simulated ablations without an effect; at most 5 % may be called one (and chance of simulation)."""
+    """Oracle: 3,000 simulated ablations without an effect; 5 % may be called one (and the simulation's own chance)."""
     found = [
-        paired_test(drawn(seed, of_seed=of_seed), np.zeros((3, 40)), np.arange(40)).p < 0.05 for seed in range(1000)
+        paired_test(drawn(seed, of_seed=of_seed), np.zeros((3, 40)), np.arange(40)).p < 0.05 for seed in range(3000)
     ]
-    assert np.mean(found) < 0.065
+    assert np.mean(found) < 0.062
 
 
 def test_a_test_over_queries_alone_would_call_lucky_seeds_a_finding():

@@ -5,9 +5,9 @@ asks other queries). A test over queries alone calls a lucky seed a finding; a t
 test set is a sample. With both crossed, the test is Clark's min F' (1973, "The language-as-fixed-effect fallacy"): the
 variances of the mean over seeds and over people are added, and the degrees of freedom follow Satterthwaite.
 
-With two or three seeds min F' alone is too sure (in simulations without any effect it found one in up to 11 % and 7 % of
-the cases, at a level of 5 %), because the seeds' spread is itself hardly known. So Student's t over the seeds must find
-the difference too: p is the larger of the two (at most 5 % with two or three seeds, 6 % with five).
+With two or three seeds min F' alone is too sure, because the seeds' spread is itself hardly known: at a level of 5 % it
+found an effect in up to 11 % and 7 % of simulated ablations without one. So Student's t over the seeds must find the
+difference too, and p is the larger of the two (up to 5 % with two or three seeds, 6 % with five).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PairedTest:
 def paired_test(
     variant: NDArray[np.float64], baseline: NDArray[np.float64], person_ids: IntArray, *, level: float = 0.95
 ) -> PairedTest:
-    """Test the mean difference of S paired trainings over Q queries: min F' (Clark 1973) and t over seeds, the larger p.
+    """Test the mean difference of S paired trainings over Q queries: min F' and t over the seeds, the larger p.
 
     Queries of one person are one observation (a cluster), as they succeed and fail together.
 

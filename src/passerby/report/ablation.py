@@ -22,8 +22,8 @@ CSV_COLUMNS = (
 NOTES = (
     "Rank-1 and mAP in percent: mean and standard deviation over the seeds.",
     "Δ: difference to the first row with its 95 % interval and the p-value of a paired test in which both the seeds "
-    "and the test people are chance (min F', Clark 1973, and t over the seeds: the larger p), not corrected for the number of rows; with one seed the "
-    "chance of training is not in it.",
+    "and the test people are chance (min F', Clark 1973, and t over the seeds: the larger p), not corrected for the "
+    "number of rows; with one seed the chance of training is not in it.",
     "FLOPs: multiply-adds of convolutions and matrix products for one image, as the paper counts them. Parameters: "
     "with the classifiers of the training identities.",
 )
