@@ -7,7 +7,7 @@ variances of the mean over seeds and over people are added, and the degrees of f
 
 With two or three seeds min F' alone is too sure, because the seeds' spread is itself hardly known: at a level of 5 % it
 found an effect in up to 11 % and 7 % of simulated ablations without one. So Student's t over the seeds must find the
-difference too, and p is the larger of the two (up to 5 % with two or three seeds, 6 % with five).
+difference too, and p is the larger of the two (5 % at most, with two, three or five seeds).
 """
 
 from __future__ import annotations
