@@ -32,6 +32,14 @@ TINY = (
 )
 """A whole run in seconds: 3 epochs of 4 x 2 drawn people, with dropped paths and erasing, so that chance matters."""
 
+STAGED = (
+    "model.refine=true",
+    "stages=[{name: stripes, epochs: 1, warmup_epochs: 0, refine: false},"
+    "{name: parts, epochs: 1, warmup_epochs: 0, train: [refinement]},"
+    "{name: together, epochs: 1, warmup_epochs: 0, lr_max: 1e-4}]",
+)
+"""The tiny recipe in three stages."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):

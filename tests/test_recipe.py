@@ -148,6 +148,84 @@ def test_an_impossible_recipe_is_explained_by_its_key(tree, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+TWO = [{"name": "a", "epochs": 4}, {"name": "b", "epochs": 6}]
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (
+            [{"name": "a", "epochs": 10, "lr": 1}],
+            "unknown key 'stages.0.lr'; stages.0 knows name, epochs, warmup_epochs",
+        ),
+        ([{"name": "a", "epochs": 0}], "stages.0.epochs: .*greater than or equal to 1, got 0"),
+        ([{"epochs": 10}], "stages.0.name: Field required"),
+        ([{"name": "A B", "epochs": 10}], "stages.0.name: .*, got 'A B'"),
+        ([{"name": "a", "epochs": 10, "train": ["head"]}], "stages.0.train.0: .*'backbone', 'necks' or 'refinement'"),
+        (
+            [{"name": "a", "epochs": 10, "train": []}],
+            "stages: a trains nothing, so all that it uses is frozen; name at",
+        ),
+        (
+            [{"name": "a", "epochs": 4, "train": ["refinement"], "refine": False}, TWO[1]],
+            "stages: a trains refinement alone, which it does not use, so all .* one of backbone, necks, refinement in",
+        ),
+        ([TWO[0], {**TWO[1], "name": "a"}], "stages: the names a, a are not all different"),
+        ([TWO[0], TWO[0] | {"name": "b"}], r"stages: 4 \+ 4 epochs, but schedule.epochs is 10; let them add up to it"),
+        ([TWO[0], {**TWO[1], "refine": False}], "stages: b, the last, has refine: false, but model.refine is true"),
+        ([TWO[0], {**TWO[1], "warmup_epochs": 6}], "stages: b: warmup_epochs: 6 leaves nothing of 6 epochs"),
+        ([TWO[0], {**TWO[1], "lr_max": 1e-9}], "stages: b: lr_max must be at least lr_init and lr_min .what it leaves"),
+    ],
+)
+def test_impossible_stages_are_explained(stages, message):
+    tree = {"schedule": {"epochs": 10, "warmup_epochs": 1}, "stages": stages}
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(tree)
+
+
+def test_a_stage_cannot_refine_what_has_no_part_classifier():
+    stages = [{"name": "a", "epochs": 10, "refine": True}]
+    tree = {"schedule": {"epochs": 10, "warmup_epochs": 1}, "stages": stages}
+    for model in ({"refine": False}, {"parts": 0, "refine": False}):
+        with pytest.raises(
+            RecipeError, match=r"stages: a has refine: true, but model.refine is false; set model.refine"
+        ):
+            parse_recipe({**tree, "model": model})
+
+
+def test_a_stage_takes_from_the_schedule_what_it_leaves_out():
+    tree = {
+        "schedule": {"epochs": 10, "warmup_epochs": 1, "lr_init": 0.01, "lr_max": 0.2, "lr_min": 0.001},
+        "stages": [{"name": "a", "epochs": 4, "refine": False}, {"name": "b", "epochs": 6, "lr_max": 0.1}],
+    }
+    first, second = parse_recipe(tree).plan
+    assert (first.warmup_epochs, first.lr_init, first.lr_max, first.lr_min, first.refine) == (
+        1,
+        0.01,
+        0.2,
+        0.001,
+        False,
+    )
+    assert (second.warmup_epochs, second.lr_max, second.lr_min, second.refine) == (1, 0.1, 0.001, True)
+    (whole,) = load_recipe("lab-atto").plan
+    assert (whole.name, whole.epochs, whole.lr_max, whole.refine) == ("", 24, 2e-3, False)
+
+
+def test_stages_come_back_from_their_file(tmp_path):
+    recipe = load_recipe("lab-atto-rpp")
+    assert load_recipe(write(tmp_path, recipe.to_yaml())) == recipe
+
+
+def test_the_staged_recipe_is_lab_atto_but_for_its_parts():
+    """Oracle: every other section, and as many epochs."""
+    plain, staged = (load_recipe(name).model_dump(exclude={"name", "stages"}) for name in ("lab-atto", "lab-atto-rpp"))
+    assert (plain["model"].pop("refine"), staged["model"].pop("refine")) == (False, True)
+    assert plain == staged
+    stages = load_recipe("lab-atto-rpp").plan
+    assert [stage.train for stage in stages[1:]] == [("refinement",), ("backbone", "necks", "refinement")]
+    assert [stage.refine for stage in stages] == [False, True, True]
+
+
 def test_every_fault_is_told_at_once(tmp_path):
     with pytest.raises(RecipeError, match=r"model\.parts.*; schedule\.epochs"):
         load_recipe(write(tmp_path, "schedule: {epochs: 0}\nmodel: {parts: -1}"))

@@ -88,6 +88,16 @@ def test_the_mode_is_restored_even_after_an_error(network, training):
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
+def test_a_frozen_part_stays_frozen(network):
+    """A stage of the training leaves some modules in evaluation mode; an evaluation between two steps must too."""
+    network.train()
+    network.part_necks.eval()
+    embed(network, [normalised(noise(1))])
+    assert network.training
+    assert network.backbone.training
+    assert not any(module.training for module in network.part_necks.modules())
+
+
 def test_every_kind_of_image_gives_the_same_vector(network, tmp_path):
     pixels = noise(1, height=100, width=40)[0]
     path = tmp_path / "a.png"

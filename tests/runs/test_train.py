@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import passerby
-from conftest import SIMPLE, tiny_recipe
+from conftest import SIMPLE, STAGED, tiny_recipe
 from passerby.data.datasets import load_data
 from passerby.errors import DataError, TrainingError
 from passerby.runs.evaluate import evaluate
@@ -92,6 +92,35 @@ def test_scores_on_the_way_are_logged(tmp_path):
     assert [record["epoch"] for record in scored] == [1]
     assert set(scored[0]["scores"]) == {"synth/rank1", "synth/mAP"}
     assert said[0].startswith("epoch 2: synth")
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
+    """Oracle: the run that was not stopped, byte for byte; one that stops within the second stage loses nothing."""
+    said, runs = [], [tmp_path / "unbroken", tmp_path / "stopped"]
+    recipe = tiny_recipe(*STAGED, "training.evaluate_every=1")
+    train(recipe, SIMPLE, runs[0], device="cpu", say=said.append)
+    stop_at(9, SIMPLE, runs[1], recipe)
+    again = []
+    resume(runs[1], device="cpu", say=again.append)
+
+    names = ("model.safetensors", "scores.json")
+    assert [(runs[0] / name).read_bytes() for name in names] == [(runs[1] / name).read_bytes() for name in names]
+    scores = json.loads((runs[0] / "scores.json").read_text())
+    assert [(each["stage"], each["epochs"]) for each in scores["stages"]] == [
+        ("stripes", 1),
+        ("parts", 2),
+        ("together", 3),
+    ]
+    assert scores["stages"][-1]["evaluations"] == scores["evaluations"]
+    assert scores["stages"][0]["evaluations"] != scores["evaluations"]
+    assert said[0].startswith("end of stage stripes, epoch 1: simple")
+    assert again[0] == f"resumed at step 6, stage stripes, from {runs[1] / 'checkpoints' / 'last.safetensors'}"
+    records = read_log(runs[0] / "log.jsonl")
+    assert [record["stage"] for record in records if "scores" in record] == ["stripes", "parts", "together"]
+    assert {record["stage"] for record in records if "losses" in record} == {"stripes", "parts", "together"}
+    evaluate(runs[0], ap="trapezoid", device="cpu")
+    assert json.loads((runs[0] / "scores.json").read_text())["stages"] == scores["stages"]
 
 
 def test_a_run_is_not_overwritten(tiny_run):
@@ -197,7 +226,7 @@ class StoppedError(Exception):
     pass
 
 
-def stop_at(number, data, out):
+def stop_at(number, data, out, recipe=None):
     """A run that ends in the middle, as an exception of somebody else would end it."""
 
     def on_step(step, _total):
@@ -205,4 +234,4 @@ def stop_at(number, data, out):
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        train(tiny_recipe(), data, out, device="cpu", on_step=on_step)
+        train(recipe or tiny_recipe(), data, out, device="cpu", on_step=on_step)

@@ -105,7 +105,7 @@ def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, settings):
         last = step
         if step.step in {1, 4, 7, 8}:
             paths.append(tmp_path / f"{step.step}.safetensors")
-            save_checkpoint(paths[-1], unbroken, extra={})
+            save_checkpoint(paths[-1], unbroken)
     assert last.epoch_ends
     assert last.epoch == recipe.schedule.epochs - 1
     assert len(paths) == 4

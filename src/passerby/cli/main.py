@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from passerby import __version__
-from passerby.cli import calibrate, data, evaluate, model, synth, threshold, train
+from passerby.cli import ablate, calibrate, data, evaluate, model, synth, threshold, train
 
 app = typer.Typer(
     help="Person re-identification with ConvNeXt-AP: train it, trust its numbers, search with it.",
@@ -34,6 +34,7 @@ def _options(
 
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("ablate")(ablate.ablate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("threshold")(threshold.threshold)
 app.add_typer(data.app, name="data")

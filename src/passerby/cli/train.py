@@ -114,8 +114,8 @@ class Watch:
     def step(self, step: Step, total: int) -> None:
         """Show one step."""
         text = (
-            f"epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  lr {step.learning_rate:.2e}  "
-            f"{step.images_per_second:.0f} images/s"
+            f"{step.stage}{'  ' if step.stage else ''}epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  "
+            f"lr {step.learning_rate:.2e}  {step.images_per_second:.0f} images/s"
         )
         if self._console.is_terminal:
             self._bar.start()

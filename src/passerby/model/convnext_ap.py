@@ -74,6 +74,7 @@ class ReID(nn.Module):
         self.backbone = backbone
         self.stripes = Stripes(parts) if parts else None
         self.refinement = Refinement(channels, parts) if refine else None
+        self.refined = refine  # a stage of the training may pool by stripes first
         self.part_necks = nn.ModuleList(Neck(channels, width=part_dim, identities=identities) for _ in range(parts))
         has_global = global_branch or parts == 0
         self.global_neck = Neck(channels, width=None, identities=identities) if has_global else None
@@ -84,7 +85,7 @@ class ReID(nn.Module):
     def forward(self, images: Tensor) -> Output:
         """(B, 3, H, W) -> `Output`."""
         features = self.backbone(images)  # (B, C, H, W)
-        assignment = None if self.refinement is None else self.refinement(features)  # (B, P, H, W)
+        assignment = self.refinement(features) if self.refinement and self.refined else None  # (B, P, H, W)
         parts = self._pool(features, assignment)  # (B, P, C)
 
         pooled = list(parts.unbind(dim=1))  # P x (B, C)

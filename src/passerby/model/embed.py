@@ -22,7 +22,7 @@ from passerby.data.images import read_image, resize_image, rgb_pixels
 from passerby.data.transforms import evaluation_transform
 from passerby.distributed import pick_device
 from passerby.errors import DataError, RecipeError, WeightsError
-from passerby.model.convnext_ap import ReID, convnext_ap
+from passerby.model.convnext_ap import EmbeddingKind, ReID, convnext_ap
 from passerby.model.weights import DEFAULT_MODEL, MANIFEST_FILE, load_state, read_manifest
 from passerby.types import FloatArray, Sample
 
@@ -37,7 +37,7 @@ def embed(
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> FloatArray:
-    """Embed batches of normalised images, in evaluation mode, and leave the network in the mode it was in.
+    """Embed batches of normalised images, in evaluation mode, and leave every module in the mode it was in.
 
     Args:
         network: Moved to `device`.
@@ -51,7 +51,7 @@ def embed(
     """
     found = []
     done = 0
-    training = network.training
+    modes = {module: module.training for module in network.modules()}  # a stage freezes some and not others
     network.to(device).eval()
     try:
         with torch.inference_mode():
@@ -65,7 +65,8 @@ def embed(
                 if progress is not None:
                     progress(done)
     finally:
-        network.train(training)
+        for module, training in modes.items():
+            module.training = training
     return np.concatenate(found) if found else np.empty((0, network.embedding_width), np.float32)
 
 
@@ -144,7 +145,7 @@ class Embedder:
         return resize_image(np.repeat(image[:, :, None], 3, axis=2) if grey else image, size)
 
 
-def load(path: str | Path | None = None, *, device: str = "cpu") -> Embedder:
+def load(path: str | Path | None = None, *, device: str = "cpu", embedding: EmbeddingKind | None = None) -> Embedder:
     """Load a trained model: the folder of a run, or any folder with its `model.safetensors` and `manifest.json`.
 
     Nothing is executed: the manifest is data, and the network is built from its words alone.
@@ -152,12 +153,15 @@ def load(path: str | Path | None = None, *, device: str = "cpu") -> Embedder:
     Args:
         path: The folder; None is the model that comes with the package, trained on rendered people alone.
         device: `cpu`, `cuda`, `mps`, or `auto` for the best there is.
+        embedding: Another kind than the manifest says, `reduced` or `full`; no weight depends on it.
 
     Raises:
         WeightsError: When the folder holds no trained model, or one that this version cannot build.
     """
     folder = DEFAULT_MODEL if path is None else Path(path)
     manifest = read_manifest(folder)
+    if embedding is not None:
+        manifest = {**manifest, "model": {**manifest["model"], "embedding": embedding}}
     network = _build(manifest, folder / MANIFEST_FILE)
     preprocessing = _preprocessing(manifest["preprocessing"], folder / MANIFEST_FILE)
     load_state(folder, network)

@@ -243,9 +243,17 @@ def record_evaluations(folder: RunFolder, results: Sequence[Evaluated]) -> None:
     known = json.loads(folder.scores.read_text(encoding="utf-8")) if folder.scores.is_file() else {"evaluations": []}
     found = {_key(entry): entry for entry in known["evaluations"]}
     found |= {_key(entry): entry for entry in (result.as_dict() for result in results)}
-    write_json(folder.scores, {"evaluations": list(found.values())})
+    write_json(folder.scores, {**known, "evaluations": list(found.values())})
     for result in results:
         draw_evaluation(result, folder.figures / _slug(result))
+
+
+def record_stage(folder: RunFolder, stage: str, epochs: int, results: Sequence[Evaluated]) -> None:
+    """Keep the figures at the end of a stage, `epochs` after the start, under `stages` in the run's `scores.json`."""
+    known = json.loads(folder.scores.read_text(encoding="utf-8")) if folder.scores.is_file() else {"evaluations": []}
+    entry = {"stage": stage, "epochs": epochs, "evaluations": [result.as_dict() for result in results]}
+    others = [each for each in known.get("stages", []) if each["stage"] != stage]
+    write_json(folder.scores, {**known, "stages": [*others, entry]})
 
 
 def draw_evaluation(result: Evaluated, out: Path, *, queries: int = 8) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,16 @@ from passerby.runs.evaluate import (
     Evaluated,
     evaluate_network,
     record_evaluations,
+    record_stage,
     require_valid_queries,
 )
 from passerby.runs.folder import RunFolder, json_bytes
 from passerby.runs.method import Method
-from passerby.training.checkpoint import load_checkpoint, save_checkpoint
+from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.log import RunLog, read_log
-from passerby.training.loop import Step, TrainingState, fit, steps_per_epoch
+from passerby.training.loop import Step, TrainingState, steps_per_epoch
 from passerby.training.optimiser import build_optimiser
+from passerby.training.stages import Stage, fit_stages, set_stage
 from passerby.types import DataSet
 
 OnStep = Callable[[Step, int], None]
@@ -152,12 +155,15 @@ def _train(
     """From the last checkpoint, or from nothing, to the model in the folder. Returns its network."""
     if process.first:
         folder.make()
-    network, state = _state(recipe, training_set.identities, process)
+    resumed = folder.checkpoint.is_file()
+    stage = read_stage(folder.checkpoint) if resumed else 0
+    network, state = _state(recipe, training_set.identities, process, stage=stage)
     loader = _loader(recipe, training_set, process)
     total = recipe.schedule.epochs * steps_per_epoch(len(loader), recipe.optimiser.accumulate)
-    if folder.checkpoint.is_file():
+    if resumed:
         load_checkpoint(folder.checkpoint, state)
-        say(f"resumed at step {state.step} from {folder.checkpoint}")
+        name = recipe.plan[stage].name
+        say(f"resumed at step {state.step}{f', stage {name},' if name else ''} from {folder.checkpoint}")
     kept: ReID = network if state.ema is None else state.ema.module
     steps = _steps(state, loader, recipe, process, training_set)
     if not process.first:
@@ -172,11 +178,13 @@ def _train(
             log.write(asdict(step))
             if on_step is not None:
                 on_step(step, total)
-            if step.epoch_ends and _due(step.epoch + 1, recipe.training.evaluate_every, recipe.schedule.epochs):
-                log.write(_scores_on_the_way(kept, sets, recipe, process, step, say))
+            if step.stage and step.stage_ends:
+                log.write(_stage_scores(folder, kept, sets, recipe, process, step, say))
+            elif step.epoch_ends and _due(step.epoch + 1, recipe.training.evaluate_every, recipe.schedule.epochs):
+                log.write(_scores_on_the_way(kept, sets, recipe, process, step, say)[0])
             if step.epoch_ends or time.monotonic() - saved > 60 * recipe.training.checkpoint_minutes:
                 log.sync()
-                save_checkpoint(folder.checkpoint, state, extra={})
+                save_checkpoint(folder.checkpoint, state)
                 saved = time.monotonic()
     records = read_log(folder.log)
     lr_figure(records, folder.figures / "learning-rate.png")
@@ -189,13 +197,14 @@ def _steps(
     state: TrainingState, loader: TrainingLoader, recipe: Recipe, process: Process, training_set: TrainingSet
 ) -> Iterator[Step]:
     """The loop with the recipe's settings as plain arguments."""
-    return fit(
+    return fit_stages(
         state,
         loader,
         _losses(recipe),
+        stages=_stages(recipe),
+        optimiser=partial(build_optimiser, **_optimiser_arguments(recipe)),
         process=process,
         samples=training_set.samples,
-        **recipe.schedule.model_dump(),
         accumulate=recipe.optimiser.accumulate,
         clip=recipe.optimiser.clip,
         precision=recipe.training.precision,
@@ -207,14 +216,31 @@ def _steps(
 
 def _scores_on_the_way(
     network: ReID, sets: Sequence[DataSet], recipe: Recipe, process: Process, step: Step, say: Say
-) -> dict[str, Any]:
-    """The log's record of an evaluation between two epochs."""
+) -> tuple[dict[str, Any], list[Evaluated]]:
+    """The log's record of an evaluation between two epochs, and the evaluation."""
+    results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
+    when = f"end of stage {step.stage}, epoch" if step.stage_ends else "epoch"
     found: dict[str, float] = {}
-    for each in (each for each in sets if each.query):
-        scores = _evaluate(network, each, recipe, process).scores
-        say(f"epoch {step.epoch + 1}: {each.title} Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}")
-        found |= {f"{each.name}/rank1": scores.rank1, f"{each.name}/mAP": scores.mAP}
-    return {"step": step.step, "epoch": step.epoch, "scores": found}
+    for each in results:
+        name, scores = each.data.name, each.scores
+        say(f"{when} {step.epoch + 1}: {each.data.title} Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}")
+        found |= {f"{name}/rank1": scores.rank1, f"{name}/mAP": scores.mAP}
+    return {"step": step.step, "epoch": step.epoch, "stage": step.stage, "scores": found}, results
+
+
+def _stage_scores(
+    folder: RunFolder,
+    network: ReID,
+    sets: Sequence[DataSet],
+    recipe: Recipe,
+    process: Process,
+    step: Step,
+    say: Say,
+) -> dict[str, Any]:
+    """The log's record at the end of a stage, whose figures the run keeps beside those of the finished model."""
+    record, results = _scores_on_the_way(network, sets, recipe, process, step, say)
+    record_stage(folder, step.stage, step.epoch + 1, results)
+    return record
 
 
 def _due(epochs_done: int, every: int, epochs: int) -> bool:
@@ -222,20 +248,21 @@ def _due(epochs_done: int, every: int, epochs: int) -> bool:
     return every > 0 and epochs_done % every == 0 and epochs_done < epochs
 
 
-def _state(recipe: Recipe, identities: int, process: Process) -> tuple[ReID, TrainingState]:
-    """Network, optimiser and the rest at step 0; the initial weights depend on the seed alone."""
+def _state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
+    """Network, optimiser of a stage and the rest at step 0; the initial weights depend on the seed alone."""
     torch.manual_seed(recipe.training.seed)
     network = convnext_ap(**_model_arguments(recipe), identities=identities)
     share_batch_norms(network, process)
     network.to(process.device)
     if recipe.training.channels_last:
         network.to(memory_format=torch.channels_last)
-    settings = recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
+    set_stage(network, _stages(recipe)[stage])
     state = TrainingState(
         network=network,
-        optimiser=build_optimiser(network, **settings),
+        optimiser=build_optimiser(network, **_optimiser_arguments(recipe)),
         scaler=torch.amp.GradScaler(process.device.type, enabled=recipe.training.precision == "fp16"),
         ema=ModelEmaV3(network, decay=recipe.training.ema, use_warmup=True) if recipe.training.ema else None,
+        stage=stage,
     )
     return network, state
 
@@ -266,6 +293,15 @@ def _transform_arguments(recipe: Recipe) -> dict[str, Any]:
 def _model_arguments(recipe: Recipe) -> dict[str, Any]:
     """The recipe's model as plain arguments of `convnext_ap`, paths as text."""
     return recipe.model.model_dump(mode="json")
+
+
+def _stages(recipe: Recipe) -> list[Stage]:
+    return [Stage(**stage.model_dump()) for stage in recipe.plan]
+
+
+def _optimiser_arguments(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's optimiser as plain arguments of `build_optimiser`."""
+    return recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
 
 
 def _losses(recipe: Recipe) -> Losses:

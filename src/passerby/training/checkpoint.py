@@ -23,8 +23,8 @@ from passerby.training.loop import TrainingState
 FORMAT = 1
 
 
-def save_checkpoint(path: Path, state: TrainingState, *, extra: dict[str, Any]) -> None:
-    """Write `state` and the JSON-able `extra` to `path`; an older checkpoint there is replaced only at the end.
+def save_checkpoint(path: Path, state: TrainingState) -> None:
+    """Write `state` to `path`; an older checkpoint there is replaced only at the end.
 
     Raises:
         TrainingError: When the disk is full or the folder cannot be written; the older checkpoint is intact.
@@ -43,28 +43,30 @@ def save_checkpoint(path: Path, state: TrainingState, *, extra: dict[str, Any]) 
     metadata = {
         "format": FORMAT,
         "step": state.step,
+        "stage": state.stage,
         "scaler": state.scaler.state_dict(),
         "optimiser": scalars,
-        "extra": extra,
     }
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     write_atomic(path, save(plain, metadata={"passerby": json.dumps(metadata)}))
 
 
-def load_checkpoint(path: Path, state: TrainingState) -> dict[str, Any]:
-    """Put what `save_checkpoint` wrote back into `state`, in place, and return its `extra`.
+def read_stage(path: Path) -> int:
+    """The stage that a checkpoint was saved in, whose optimiser it holds; `load_checkpoint` wants that one.
+
+    Raises:
+        WeightsError: When the file is not a checkpoint.
+    """
+    return int(_read(path, tensors=False)[0].get("stage", 0))  # before there were stages, none was saved
+
+
+def load_checkpoint(path: Path, state: TrainingState) -> None:
+    """Put what `save_checkpoint` wrote back into `state`, in place.
 
     Raises:
         WeightsError: When the file is not such a checkpoint, or is one of another architecture or optimiser.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})["passerby"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise WeightsError(f"checkpoint {path}: not a checkpoint of passerby ({error})") from None
-    if metadata["format"] != FORMAT:
-        raise WeightsError(f"checkpoint {path}: format {metadata['format']}, this version reads {FORMAT}")
+    metadata, tensors = _read(path)
     fill(state.network, _under(tensors, "network."), source=str(path))
     if state.ema is not None:
         fill(state.ema.module, _under(tensors, "ema."), source=str(path))
@@ -72,8 +74,20 @@ def load_checkpoint(path: Path, state: TrainingState) -> dict[str, Any]:
     if metadata["scaler"]:
         state.scaler.load_state_dict(metadata["scaler"])
     state.step = metadata["step"]
-    extra: dict[str, Any] = metadata["extra"]
-    return extra
+    state.stage = metadata.get("stage", 0)
+
+
+def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What is JSON in a checkpoint, and its tensors, or none of them where they are not wanted."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, Any] = json.loads((file.metadata() or {})["passerby"])
+            found = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise WeightsError(f"checkpoint {path}: not a checkpoint of passerby ({error})") from None
+    if metadata["format"] != FORMAT:
+        raise WeightsError(f"checkpoint {path}: format {metadata['format']}, this version reads {FORMAT}")
+    return metadata, found
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass
 class TrainingState:
-    """All that a step changes. `step` counts optimiser steps since the start of the run.
+    """All that a step changes. `step` counts optimiser steps since the start of the run; `stage` is the optimiser's.
 
     There is no generator among it: the randomness of a batch is a pure function of (seed, epoch, batch), and that of
     the network of (seed, step, rank), so the step says where every generator stands.
@@ -35,19 +35,22 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     ema: ModelEmaV3 | None
     step: int = 0
+    stage: int = 0
 
 
 @dataclass(frozen=True)
 class Step:
     """What one optimiser step did.
 
-    `losses` holds the weighted total and each loss before weighing: of the global batch, whatever the number of
-    processes.
+    `stage` is the stage's name, empty where the training has none; `stage_ends` is true in its last step. `losses`
+    holds the weighted total and each loss before weighing: of the global batch, whatever the number of processes.
     """
 
     step: int
     epoch: int
     epoch_ends: bool
+    stage: str
+    stage_ends: bool
     learning_rate: float
     losses: dict[str, float]
     images_per_second: float
@@ -65,6 +68,9 @@ def fit(
     lr_init: float,
     lr_max: float,
     lr_min: float,
+    first_epoch: int = 0,
+    stage: str = "",
+    frozen: Sequence[nn.Module] = (),
     accumulate: int = 1,
     clip: float | None = None,
     precision: str = "fp32",
@@ -73,6 +79,9 @@ def fit(
     seed: int = 0,
 ) -> Iterator[Step]:
     """Train from `state.step` to the end of the last epoch, yielding after every optimiser step.
+
+    `epochs` are counted from `first_epoch`, as the learning rate is: one stage of a training (`fit_stages`). Modules
+    that are `frozen` stay in evaluation mode, so that their batch norms keep the statistics that they have.
 
     `state` may be saved whenever the generator has yielded; a run continued from there takes the same steps. An epoch
     whose number of batches is not a multiple of `accumulate` drops the rest.
@@ -87,13 +96,15 @@ def fit(
     parameters = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
     autocast = PRECISIONS[precision]
     state.network.train()
-    for epoch in range(state.step // steps, epochs):
+    for module in frozen:
+        module.eval()
+    for epoch in range(state.step // steps, first_epoch + epochs):
         done = state.step - epoch * steps
         batches = loader.epoch(epoch, start=done * accumulate)
         for number in range(done, steps):
             started = time.perf_counter()
             rate = learning_rate(
-                epoch + number / steps,
+                epoch - first_epoch + number / steps,
                 epochs=epochs,
                 warmup_epochs=warmup_epochs,
                 lr_init=lr_init,
@@ -132,6 +143,8 @@ def fit(
                 step=state.step,
                 epoch=epoch,
                 epoch_ends=number == steps - 1,
+                stage=stage,
+                stage_ends=number == steps - 1 and epoch == first_epoch + epochs - 1,
                 learning_rate=rate,
                 losses=average(sums, process),
                 images_per_second=images * process.world / (time.perf_counter() - started),
