@@ -22,7 +22,7 @@ def test_a_dry_run_lists_the_trainings_and_leaves_nothing(passerby, tmp_path):
     said = passerby(*words(tmp_path / "out", "attention,embedding", "--dry-run"))
     assert said.code == 0, said.err
     lines = said.out.splitlines()
-    assert lines[0].startswith("[1/6] Baseline, embedding reduced and Baseline, embedding full, simple")
+    assert lines[0].startswith("[1/6] Baseline, embedding reduced and Baseline, embedding full, synth")
     assert lines[0].endswith("seed 0: new")
     assert lines[-1] == "6 of 6 trainings to do"
     assert list(tmp_path.iterdir()) == []
@@ -36,7 +36,7 @@ def test_tables_are_printed_and_a_failure_is_in_the_exit_code(passerby, tmp_path
     assert said.code == 0, said.err
     assert "## Table 2: attention (A)" in said.out
     assert f"tables: {out}/tables.md" in said.out
-    assert "[1/1] A, simple" in said.err
+    assert "[1/1] A, synth" in said.err
 
     def fail(*_args, **_settings):
         raise TrainingError("the disk is full")
@@ -45,7 +45,7 @@ def test_tables_are_printed_and_a_failure_is_in_the_exit_code(passerby, tmp_path
     said = passerby(*words(out, "attention=on", "--seeds", 2, "--json"))
     assert said.code == 1
     assert list(json.loads(said.out)["failed"].values()) == ["the disk is full"]
-    assert "1 failed: A, simple" in said.err
+    assert "1 failed: A, synth" in said.err
     assert said.err.endswith("The same command tries them again\n")
 
 

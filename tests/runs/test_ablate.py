@@ -42,7 +42,7 @@ def queries(out, cell, kind, seed):
 def test_each_cell_is_trained_once_for_each_seed_and_told_on_a_line(finished):
     out, said, done = finished
     assert len(list(out.rglob("model.safetensors"))) == 4
-    assert [line.split(", simple")[0] for line in said] == [
+    assert [line.split(", synth")[0] for line in said] == [
         "[1/4] stripes, embedding reduced",
         "[2/4] refined in stages, embedding reduced",
         "[3/4] stripes, embedding reduced",
@@ -132,7 +132,7 @@ def test_a_training_that_fails_is_named_and_the_others_go_on(finished, tmp_path,
     monkeypatch.setattr(runs, "train", fail)
     done = runs.ablate(RECIPE, [SIMPLE], out, axes=AXES, seeds=2, device="cpu", say=said.append)
     (name,) = done.failed
-    assert name.startswith("stripes, embedding reduced, simple")
+    assert name.startswith("stripes, embedding reduced, synth")
     assert name.endswith("seed 1")
     assert said[2].endswith("seed 1: failed: non-finite loss at step 1")
     assert said[3].endswith("was done")

@@ -114,7 +114,7 @@ def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
     ]
     assert scores["stages"][-1]["evaluations"] == scores["evaluations"]
     assert scores["stages"][0]["evaluations"] != scores["evaluations"]
-    assert said[0].startswith("end of stage stripes, epoch 1: simple")
+    assert said[0].startswith("end of stage stripes, epoch 1: synth")
     assert again[0] == f"resumed at step 6, stage stripes, from {runs[1] / 'checkpoints' / 'last.safetensors'}"
     records = read_log(runs[0] / "log.jsonl")
     assert [record["stage"] for record in records if "scores" in record] == ["stripes", "parts", "together"]

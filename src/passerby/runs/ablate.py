@@ -31,7 +31,7 @@ from passerby.model.info import ModelInfo, model_info
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.ablation import FIGURES, AblationTable, Measured, Row, to_csv, to_latex, to_markdown
 from passerby.runs.axes import NEEDS, Cell, grid, with_seed
-from passerby.runs.evaluate import Evaluated, evaluate_network, require_valid_queries
+from passerby.runs.evaluate import Evaluated, evaluate_network, evaluation_arguments, require_valid_queries
 from passerby.runs.folder import RunFolder, write_json
 from passerby.runs.train import OnStep, resume, train
 from passerby.types import DataSet, IntArray, Scores
@@ -210,8 +210,7 @@ def _evaluate(training: Training, cell: Cell, device: str) -> Evaluated:
     """The finished run with the cell's kind of embedding."""
     recipe = training.recipe
     embedder = load(training.folder.root, device=device, embedding=cast("EmbeddingKind", cell.embedding))
-    settings = recipe.evaluation.model_dump(exclude={"calibration"})
-    return evaluate_network([embedder], training.data, **settings, workers=recipe.batches.workers)
+    return evaluate_network([embedder], training.data, **evaluation_arguments(recipe))
 
 
 def _tell(training: Training) -> str:

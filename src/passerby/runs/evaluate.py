@@ -20,7 +20,7 @@ from passerby.model.embed import Embedder, load
 from passerby.ranking.fuse import Fusion
 from passerby.ranking.rank import recording
 from passerby.ranking.sets import Pooling, SetDistance
-from passerby.recipe import load_recipe
+from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import cmc_figure
 from passerby.report.ranklist import Order, choose_queries, rank_list_figure
 from passerby.runs.calibrate import has_calibration, load_calibration
@@ -217,6 +217,12 @@ def evaluate_network(
         gallery_samples=[data.gallery[place] for place in lists.gallery_images],
         open_set=measure_open_set(*pairs[0], calibrations[0]) if open_set else None,
     )
+
+
+def evaluation_arguments(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's evaluation as arguments of `evaluate_network`."""
+    settings = recipe.evaluation.model_dump(exclude={"calibration", "cameras"})
+    return {**settings, "method": Method(cameras=recipe.evaluation.cameras), "workers": recipe.batches.workers}
 
 
 def require_valid_queries(data: DataSet) -> None:

@@ -32,12 +32,12 @@ from passerby.runs.calibrate import calibrate, has_calibration
 from passerby.runs.evaluate import (
     Evaluated,
     evaluate_network,
+    evaluation_arguments,
     record_evaluations,
     record_stage,
     require_valid_queries,
 )
 from passerby.runs.folder import RunFolder, json_bytes
-from passerby.runs.method import Method
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.log import RunLog, read_log
 from passerby.training.loop import Step, TrainingState, steps_per_epoch
@@ -315,9 +315,7 @@ def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
 
 
 def _evaluate(network: ReID, data: DataSet, recipe: Recipe, process: Process) -> Evaluated:
-    settings, workers = recipe.evaluation.model_dump(exclude={"calibration", "cameras"}), recipe.batches.workers
-    method = Method(cameras=recipe.evaluation.cameras)
-    return evaluate_network([_embedder(network, recipe, process)], data, **settings, method=method, workers=workers)
+    return evaluate_network([_embedder(network, recipe, process)], data, **evaluation_arguments(recipe))
 
 
 def _calibrate(folder: RunFolder, recipe: Recipe, device: str, say: Say) -> None:
