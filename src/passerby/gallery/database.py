@@ -56,6 +56,8 @@ CREATE TABLE audit (
     counts TEXT NOT NULL
 );
 CREATE TRIGGER audit_keeps BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_grows BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;  -- REPLACE deletes without the other trigger
 CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 """
 
@@ -182,11 +184,8 @@ class Database:
         with self.told():
             before = self.connection.execute("SELECT erasing FROM state").fetchone()[0]
             self.connection.execute("VACUUM")
-            end = time.monotonic() + _WAIT
-            while self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                if time.monotonic() > end:
-                    return False
-                time.sleep(0.02)
+            if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:  # after waiting for them
+                return False
         with self.write() as connection:
             connection.execute("UPDATE state SET erased = max(erased, ?)", (before,))
         return True

@@ -65,16 +65,21 @@ class Follower:
         top: int,
         allowed: IntArray | None,
     ) -> tuple[IntArray, FloatArray]:
-        """The nearest of the candidates found, which become more until none can be missing."""
+        """The nearest of the candidates found, which become more until rounding can have hidden none."""
         pool = len(index.rows) if allowed is None else len(allowed)
+        asked, whole = found[0].size, False
         while True:
             rows, near = found[0][found[0] >= 0], found[1]
             ids, distances = self._distances(run, query, rows)
             best = nearest_first(distances, ids, top=top)
-            hidden = len(rows) < pool and near[-1] - index.slack <= distances[best[-1]]
-            if not hidden or (allowed is None and not index.whole):
+            if len(rows) < min(asked, pool):  # the cells looked into hold no more
+                if len(best) == min(top, pool):
+                    return rows[best], distances[best]
+                whole = True
+            elif asked >= pool or near[-1] - index.slack > distances[best[-1]]:
                 return rows[best], distances[best]
-            (more,), (nearer,) = index.search(query[None], count=4 * len(rows), allowed=allowed)
+            asked = min(4 * asked, pool)
+            (more,), (nearer,) = index.search(query[None], count=asked, allowed=allowed, whole=whole)
             found = more, nearer
 
     @staticmethod

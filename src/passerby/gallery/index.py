@@ -69,11 +69,11 @@ class Index:
         self.rows = self.rows[~np.isin(self.rows, rows)]
 
     def search(
-        self, queries: FloatArray, *, count: int, allowed: IntArray | None = None
+        self, queries: FloatArray, *, count: int, allowed: IntArray | None = None, whole: bool = False
     ) -> tuple[IntArray, FloatArray]:
         """(Q, K) rows and distances of candidates, nearest first, K at most `count`; -1 where there are fewer.
 
-        With `allowed` rows, every one of them is compared.
+        With `allowed` rows every one of them is compared, and with `whole` every vector.
         """
         count = min(count, len(self.rows) if allowed is None else len(allowed))
         chosen = None
@@ -84,7 +84,7 @@ class Index:
         if self.whole:
             parameters = faiss.SearchParameters(sel=chosen)
         else:
-            probes = min(PROBES, self.cells) if allowed is None else self.cells
+            probes = self.cells if whole or allowed is not None else min(PROBES, self.cells)
             parameters = faiss.SearchParametersIVF(sel=chosen, nprobe=probes)
         similar, rows = self._faiss.search(queries, count, params=parameters)
         return rows, 1 - similar
