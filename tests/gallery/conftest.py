@@ -14,15 +14,15 @@ def watch():
 
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory):
-    """The address of a real standalone server on loopback, stopped by its own process id."""
+    """A real standalone server, stopped by its own process id."""
     if importlib.util.find_spec("pymilvus") is None:
         pytest.skip("pymilvus is not installed: pip install 'passerby[milvus]'")
     if importlib.util.find_spec("milvus") is None:
         pytest.skip("no Milvus server here: pip install milvus==2.3.5 (for development, 270 MB unpacked)")
     from gallery.milvus_server import running_server
 
-    with running_server(tmp_path_factory.mktemp("milvus")) as address:
-        yield address
+    with running_server(tmp_path_factory.mktemp("milvus")) as server:
+        yield server
 
 
 @pytest.fixture(params=["exact", "embedded", "milvus"])
@@ -33,4 +33,4 @@ def address(request, tmp_path):
     if request.param == "embedded":
         return tmp_path / "gallery"
     server = request.getfixturevalue("milvus_server")
-    return f"{server}/g{abs(hash(request.node.nodeid)):x}"
+    return f"{server.address}/g{abs(hash(request.node.nodeid)):x}"

@@ -16,11 +16,11 @@ from passerby.gallery.types import Filter, Removal, Sighting
 from passerby.types import FloatArray
 
 
-def check_sightings(sightings: Sequence[Sighting], dimension: int) -> None:
-    """Refuse vectors of another width, naming the first.
+def check_sightings(sightings: Sequence[Sighting], dimension: int) -> list[Sighting]:
+    """The sightings, those that are given twice once.
 
     Raises:
-        GalleryError: For one.
+        GalleryError: For a vector of another width, naming the first.
     """
     for each in sightings:
         if len(each.vector) != dimension:
@@ -28,6 +28,7 @@ def check_sightings(sightings: Sequence[Sighting], dimension: int) -> None:
                 f"sighting {each.source or each.id}: vector of {len(each.vector)} numbers, this gallery's have "
                 f"{dimension}; embed it with the gallery's model"
             )
+    return list({each.id: each for each in reversed(sightings)}.values())[::-1]
 
 
 def check_queries(vectors: FloatArray, dimension: int, *, top: int) -> FloatArray:

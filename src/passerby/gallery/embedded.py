@@ -74,13 +74,13 @@ class EmbeddedGallery:
 
     def add(self, sightings: Sequence[Sighting]) -> Added:
         """As `GalleryStore.add`: one transaction."""
-        check_sightings(sightings, self.card.model.dimension)
-        pictures = [kept_picture(each, self.card.pictures) for each in sightings]  # slow: before others have to wait
+        distinct = check_sightings(sightings, self.card.model.dimension)
+        pictures = [kept_picture(each, self.card.pictures) for each in distinct]  # slow: before others have to wait
         now = self._clock()
         new: list[str] = []
         known: list[str] = []
         with self._base.write() as run:
-            for each, picture in zip(sightings, pictures, strict=True):
+            for each, picture in zip(distinct, pictures, strict=True):
                 (new if insert(run, each, picture, now=now) else known).append(each.id)
             self._log(run, "enrol", sightings=len(new), known=len(known))
         return Added(tuple(new), tuple(known))

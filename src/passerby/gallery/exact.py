@@ -40,13 +40,13 @@ class ExactGallery:
 
     def add(self, sightings: Sequence[Sighting]) -> Added:
         """As `GalleryStore.add`."""
-        check_sightings(sightings, self.card.model.dimension)
+        distinct = check_sightings(sightings, self.card.model.dimension)
         now = self._clock()
         new: dict[str, Sighting] = {}
         known: list[str] = []
-        for each in sightings:
+        for each in distinct:
             picture = kept_picture(each, self.card.pictures)
-            if each.id in self._sightings or each.id in new:
+            if each.id in self._sightings:
                 known.append(each.id)
             else:
                 enrolled = now if each.enrolled is None else each.enrolled
