@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "ranking": BASE,
     "evaluation": BASE | {"ranking", "data", "model.embed"},
     "report": BASE | {"evaluation", "ranking", "data", "training.schedule"},
+    "gallery": BASE | {"ranking", "model"},
     "runs": BASE
     | {"recipe", "distributed", "synth", "data", "model", "losses", "training", "ranking", "evaluation", "report"},
     "__main__": {"cli"},

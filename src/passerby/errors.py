@@ -19,3 +19,7 @@ class WeightsError(PasserbyError):
 
 class TrainingError(PasserbyError):
     """A run that cannot go on: non-finite loss, nothing to resume, a full disk."""
+
+
+class GalleryError(PasserbyError):
+    """A gallery that cannot be opened, reached or asked as wanted, or a sighting that does not belong in it."""

@@ -1,0 +1,36 @@
+"""Galleries of every kind to test alike."""
+
+import importlib.util
+
+import pytest
+
+from gallery.people import Watch
+
+
+@pytest.fixture
+def watch():
+    return Watch()
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory):
+    """A real standalone server, stopped by its own process id."""
+    if importlib.util.find_spec("pymilvus") is None:
+        pytest.skip("pymilvus is not installed: pip install 'passerby[milvus]'")
+    if importlib.util.find_spec("milvus") is None:
+        pytest.skip("no Milvus server here: pip install milvus==2.3.5 (for development, 270 MB unpacked)")
+    from gallery.milvus_server import running_server
+
+    with running_server(tmp_path_factory.mktemp("milvus")) as server:
+        yield server
+
+
+@pytest.fixture(params=["exact", "embedded", "milvus"])
+def address(request, tmp_path):
+    """Where a gallery of each kind can be made that no other test uses."""
+    if request.param == "exact":
+        return "memory"
+    if request.param == "embedded":
+        return tmp_path / "gallery"
+    server = request.getfixturevalue("milvus_server")
+    return f"{server.address}/g{abs(hash(request.node.nodeid)):x}"

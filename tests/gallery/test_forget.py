@@ -1,0 +1,131 @@
+"""What is forgotten is in no file. Oracle: a search for its bytes in everything that the folder holds."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pytest
+
+from gallery.people import DAY, MODEL, NOW, Watch, people, picture, unit
+from passerby.errors import GalleryError
+from passerby.gallery import database
+from passerby.gallery.forget import expire, forget
+from passerby.gallery.open import open_gallery
+from passerby.gallery.types import Filter, Sighting
+
+LABEL = "Wilhelmina Unforgotten"
+
+
+def traces(folder, sighting):
+    """Which parts of a sighting are in which files."""
+    parts = {
+        "vector": sighting.vector.tobytes()[8:48],
+        "picture": sighting.picture[100:160],
+        "label": sighting.label.encode(),
+        "source": sighting.source.encode(),
+        "id": sighting.id.encode(),
+        "attribute": sighting.attributes["coat"].encode(),
+    }
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {name for name, part in parts.items() for path in files if part in path.read_bytes()}
+
+
+def person(number, label=LABEL):
+    return Sighting(
+        vector=unit(np.random.default_rng(1000 + number), 1, 24)[0],
+        camera="lobby",
+        label=label,
+        source=f"holiday/{label}/{number}.png",
+        picture=picture(number),
+        attributes={"coat": f"the green coat of {label} number {number}"},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "gallery"
+
+
+@pytest.fixture
+def store(folder):
+    """50 people with crops, two of whom will be forgotten, and some searches."""
+    store = open_gallery(folder, model=MODEL, pictures="crops", retention=100, clock=lambda: NOW)
+    store.add([*people(24), person(0)])
+    store.add([person(1), *people(24, seed=1), person(2, label="Somebody Else")])
+    store.search(person(0).vector, where=Filter(labels=[LABEL]))
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("how", ["label", "ids", "days"])
+def test_what_is_forgotten_is_in_no_file(store, folder, how):
+    gone = [person(0), person(1)]
+    for each in gone:
+        assert traces(folder, each) == {"vector", "picture", "label", "source", "id", "attribute"}
+    if how == "label":
+        assert forget(store, label=LABEL) == 2
+    elif how == "ids":
+        assert forget(store, ids=[each.id for each in gone]) == 2
+    else:
+        assert expire(store, days=1, clock=lambda: NOW + 2 * DAY) == 51
+    for each in gone:
+        assert traces(folder, each) == set()
+    left = person(2, label="Somebody Else")
+    assert traces(folder, left) == (
+        set() if how == "days" else {"vector", "picture", "label", "source", "id", "attribute"}
+    )
+    assert LABEL not in repr(store.audit())
+
+
+def test_forgetting_is_finished_by_the_next_open_when_it_was_cut_off(store, folder, monkeypatch):
+    monkeypatch.setattr(database.Database, "erase", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # as if the process had ended here
+        forget(store, label=LABEL)
+    monkeypatch.undo()
+    store.close()
+    again = open_gallery(folder, clock=lambda: NOW)
+    assert again.count() == 49
+    assert traces(folder, person(0)) == set()
+    again.close()
+
+
+def test_a_reader_that_holds_the_files_is_named_and_the_next_open_erases(store, folder):
+    """The rows are gone at once; the log beside the file can only be emptied when nobody reads from it."""
+    store._base.connection.execute("PRAGMA busy_timeout=100")
+    reader = sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM sightings").fetchone()
+    with pytest.raises(
+        GalleryError, match="removed, but the files could not be rewritten because another process kept"
+    ):
+        forget(store, label=LABEL)
+    assert store.count(Filter(labels=[LABEL])) == 0
+    reader.close()
+    store.close()
+    again = open_gallery(folder, clock=lambda: NOW)
+    assert traces(folder, person(1)) == set()
+    again.close()
+
+
+def test_plain_removal_is_erased_by_compacting(store, folder):
+    assert store.remove(Filter(labels=[LABEL])) == 2
+    store.compact()
+    assert traces(folder, person(0)) == set()
+
+
+def test_forget_takes_a_label_or_ids(store):
+    for options in ({}, {"label": LABEL, "ids": []}):
+        with pytest.raises(GalleryError, match=r"forget: got label=.* and ids=.*, expected one of them"):
+            forget(store, **options)
+    assert forget(store, label="nobody of that name") == 0
+
+
+def test_expire_takes_days_of_its_own_or_the_gallery_s(store):
+    assert expire(store, clock=lambda: NOW + 99 * DAY) == 0
+    assert expire(store, clock=lambda: NOW + 101 * DAY) == 51
+    with pytest.raises(GalleryError, match="expire: got -1 days, expected 0 or more"):
+        expire(store, days=-1)
+    memory = open_gallery("memory", model=MODEL, clock=Watch())
+    memory.add(people(3))
+    assert expire(memory, clock=lambda: NOW + 1e6 * DAY) == 0  # no retention
+    assert json.dumps([entry.what for entry in memory.audit()]) == '["create", "enrol"]'
