@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from passerby.errors import TrainingError, WeightsError
+from passerby.model.convnext_ap import convnext_ap
+from passerby.model.embed import load
 from passerby.model.weights import (
     MANIFEST_FORMAT,
     fill,
@@ -135,3 +137,12 @@ def test_tensors_under_an_ignored_name_are_left_out():
     fill(network(), {**network().state_dict(), "head.fc.weight": torch.ones(1)}, source="x", ignore=("head.",))
     with pytest.raises(WeightsError, match=r"1 unexpected: head.fc.weight"):
         fill(network(), {**network().state_dict(), "head.fc.weight": torch.ones(1)}, source="x")
+
+
+def test_an_installation_without_a_default_model_says_how_to_make_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("passerby.model.weights.DEFAULT_MODEL", tmp_path)
+    for ask in (load, lambda: convnext_ap("test_convnext", weights="default")):
+        with pytest.raises(
+            WeightsError, match="default model: this installation has none; make it with `passerby synth"
+        ):
+            ask()

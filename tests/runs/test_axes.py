@@ -53,16 +53,15 @@ def test_a_staged_recipe_can_be_taken_apart():
 
 
 def test_each_loss_goes_alone_or_with_identity_and_keeps_its_settings():
+    """Of every loss that a recipe can have, so that one that is not the level's is off."""
     found = {cell.levels["loss"]: cell.recipe.loss for cell in cells("loss", loss__triplet__margin=0.7)}
-    on = {
-        level: [name for name in ("identity", "circle", "triplet", "contrastive") if getattr(loss, name)]
-        for level, loss in found.items()
-    }
+    on = {level: [name for name in type(loss).model_fields if getattr(loss, name)] for level, loss in found.items()}
     assert on == {
         "identity": ["identity"],
         "triplet": ["identity", "triplet"],
         "circle": ["identity", "circle"],
         "contrastive": ["identity", "contrastive"],
+        "supcon": ["identity", "supcon"],
     }
     assert found["triplet"].triplet.margin == 0.7
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import TINY
 from passerby import load
 from passerby.data.datasets import load_data
-from passerby.errors import TrainingError
+from passerby.errors import RecipeError, TrainingError
 from passerby.runs.default_model import pack, train_default
 from passerby.runs.evaluate import evaluate
 from passerby.runs.model_card import FACTS, groups
@@ -67,3 +67,5 @@ def test_a_finished_one_is_only_packed_again(made):
     assert train_default(run, data=DATA, device="cpu", say=lines.append) == shipped
     assert any("already finished" in line for line in lines)
     assert (shipped / "model.safetensors").read_bytes() == before
+    with pytest.raises(RecipeError, match=r"holds a run already, which goes on as it was started; leave out --set"):
+        train_default(run, data=DATA, overrides=["schedule.epochs=9"], device="cpu")

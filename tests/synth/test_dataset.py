@@ -153,6 +153,30 @@ def test_a_draft_of_other_settings_is_not_mixed_in(tmp_path):
     assert not list((tmp_path / "a").rglob("old.jpg"))
 
 
+def test_another_renderers_people_are_not_mixed_in(tmp_path, monkeypatch):
+    settings = SynthSettings(identities=17, cameras=2, images=2, height=16)
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_people(tmp_path / "a", settings, workers=0, progress=stop)
+    monkeypatch.setattr(dataset, "renderer", lambda: "another")
+    told = []
+    write_people(tmp_path / "a", settings, workers=0, progress=lambda *step: told.append(step))
+    assert told[0][0] == 64  # from the first shard on
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="or people of another version's renderer"):
+        write_people(tmp_path / "a", settings, workers=0)
+
+
+def test_a_record_that_cannot_be_read_is_something_else(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "synth.json").write_text("{cut")
+    with pytest.raises(DataError, match="holds something else already"):
+        write_people(tmp_path / "a", SynthSettings(identities=2, cameras=2, images=2, height=16), workers=0)
+
+
 def _ask(folder, settings):
     write_people(folder, settings, workers=0)
 
@@ -229,7 +253,7 @@ def test_numbers_out_of_range_are_named(changes, message):
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path, folder):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(DataError, match="holds something else already; name another folder or delete it"):
+    with pytest.raises(DataError, match=r"holds something else already.*name another folder or delete it"):
         write_people(tmp_path, SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     with pytest.raises(DataError, match="holds something else"):

@@ -151,3 +151,12 @@ def test_facing_tells_front_from_back():
         assert all((abs(each.facing) < 90) == (forward == 0.0) for each in taken)
         faces[forward] = np.mean([each.pixels[each.mask == 1].mean() for each in taken])
     assert faces[0.0] > 1.2 * faces[1.0]
+
+
+def test_facing_is_positive_to_the_pictures_right():
+    """Somebody who walks along +x, which is projected to the right, in the middle of the picture."""
+    assert project(np.array([[1.0, 1.0, 4.0]]), VIEW)[0, 0] > 0
+    camera = replace(random_camera(np.random.default_rng(4)), lane=(0.0, 6.0, math.pi / 2), length=0.1, forward=1.0)
+    person = random_person(np.random.default_rng(0))
+    facing = [photograph(person, camera, np.random.default_rng(seed), size=(32, 16)).facing for seed in range(20)]
+    assert np.mean(facing) == pytest.approx(90, abs=15)

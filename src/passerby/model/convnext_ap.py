@@ -21,7 +21,7 @@ from passerby.errors import RecipeError
 from passerby.model.backbone import Backbone, build_backbone, takes_attention
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
 from passerby.model.simam import HALVES, AttentionPosition
-from passerby.model.weights import DEFAULT_MODEL, MODEL_FILE, read_tensors
+from passerby.model.weights import MODEL_FILE, default_model, read_tensors
 
 EmbeddingKind = Literal["reduced", "full"]
 
@@ -174,7 +174,7 @@ def convnext_ap(
     _require(0 <= drop_path < 1, "drop_path", drop_path, "0 to below 1")
     _require(not (pretrained and weights), "weights", weights, "none beside pretrained: true; keep one of them")
     if str(weights) == "default":
-        weights = DEFAULT_MODEL / MODEL_FILE
+        weights = default_model() / MODEL_FILE
     net = build_backbone(
         backbone,
         pretrained=pretrained,

@@ -23,7 +23,7 @@ from passerby.data.transforms import evaluation_transform
 from passerby.distributed import pick_device
 from passerby.errors import DataError, RecipeError, WeightsError
 from passerby.model.convnext_ap import EmbeddingKind, ReID, convnext_ap
-from passerby.model.weights import DEFAULT_MODEL, MANIFEST_FILE, load_state, read_manifest
+from passerby.model.weights import MANIFEST_FILE, default_model, load_state, read_manifest
 from passerby.types import FloatArray, Sample
 
 ImageLike = str | Path | Sample | Image.Image | NDArray[np.uint8]
@@ -156,9 +156,10 @@ def load(path: str | Path | None = None, *, device: str = "cpu", embedding: Embe
         embedding: Another kind than the manifest says, `reduced` or `full`; no weight depends on it.
 
     Raises:
-        WeightsError: When the folder holds no trained model, or one that this version cannot build.
+        WeightsError: When the folder holds no trained model, or one that this version cannot build; when there is no
+            default model.
     """
-    folder = DEFAULT_MODEL if path is None else Path(path)
+    folder = default_model() if path is None else Path(path)
     manifest = read_manifest(folder)
     if embedding is not None:
         manifest = {**manifest, "model": {**manifest["model"], "embedding": embedding}}

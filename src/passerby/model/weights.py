@@ -62,6 +62,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def default_model() -> Path:
+    """The folder of the model that comes with the package.
+
+    Raises:
+        WeightsError: When this installation has none.
+    """
+    if not (DEFAULT_MODEL / MODEL_FILE).is_file():
+        raise WeightsError(
+            "default model: this installation has none; make it with `passerby synth train-default --out RUN`, which "
+            "takes hours, and name RUN/shipped, or name the folder of another run"
+        )
+    return DEFAULT_MODEL
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU.
 

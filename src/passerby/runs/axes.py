@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from passerby.errors import RecipeError
-from passerby.recipe import CircleLoss, ContrastiveLoss, Erasing, IdentityLoss, Recipe, TripletLoss, parse_recipe
+from passerby.recipe import (
+    CircleLoss,
+    ContrastiveLoss,
+    Erasing,
+    IdentityLoss,
+    Recipe,
+    SupConLoss,
+    TripletLoss,
+    parse_recipe,
+)
 
 Overrides = Mapping[str, Any]
 Level = Overrides | Callable[[Recipe], Overrides]
@@ -19,6 +28,7 @@ LOSSES = {
     "circle": CircleLoss(),
     "triplet": TripletLoss(),
     "contrastive": ContrastiveLoss(),
+    "supcon": SupConLoss(),
 }
 
 
@@ -74,6 +84,7 @@ AXES: dict[str, dict[str, Level]] = {
         "triplet": _losses("identity", "triplet"),
         "circle": _losses("identity", "circle"),
         "contrastive": _losses("identity", "contrastive"),
+        "supcon": _losses("identity", "supcon"),
     },
     "erasing": {
         "off": {"images.erasing": None},
@@ -94,7 +105,7 @@ NEEDS = {"position": "attention", "refine": "parts"}
 LETTERS = {"attention": "A", "parts": "P"}
 WORDS = {
     "refine": {"off": "stripes", "joint": "refined jointly", "staged": "refined in stages"},
-    "loss": {"identity": "identity", **{name: f"identity + {name}" for name in ("triplet", "circle", "contrastive")}},
+    "loss": {"identity": "identity", **{name: f"identity + {name}" for name in LOSSES if name != "identity"}},
 }
 """How rows are called: the paper's letters for attention and parts, words for the rest."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import TrainingError
+from passerby.errors import RecipeError, TrainingError
 from passerby.files import write_atomic
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.weights import fill, read_manifest, read_tensors, save_model
@@ -50,6 +50,8 @@ def train_default(
     """
     folder = RunFolder(Path(out))
     if folder.manifest.is_file():
+        if overrides:
+            raise RecipeError(f"{folder.root}: holds a run already, which goes on as it was started; leave out --set")
         results = resume(folder.root, device=device, say=say, on_step=on_step)
     else:
         recipe = load_recipe(RECIPE, overrides=overrides or [])

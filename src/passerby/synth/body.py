@@ -1,6 +1,6 @@
 """A person in a pose, as solids: bones first, then flesh, hair, clothes and what is carried.
 
-Lengths are shares of the person's height. The body's own axes are right, up and front; its feet stand at the origin.
+Lengths are shares of the person's height. The body's own axes are left, up and front; its feet stand at the origin.
 """
 
 from __future__ import annotations
@@ -17,6 +17,15 @@ from passerby.synth.solids import PARTS, Material, Scene, Solid, Vector
 
 Arms = Literal["swing", "pockets", "phone", "front", "strap"]
 ARMS: dict[Arms, float] = {"swing": 12, "pockets": 2, "phone": 1.2, "front": 1.5, "strap": 1.2}
+"""What arms do, and how often."""
+HELD: dict[Arms, tuple[float, float, float, float]] = {
+    "pockets": (-0.35, 0.75, 0.25, 0.7),
+    "phone": (0.6, 2.3, 0.35, -0.2),
+    "front": (0.15, 1.45, 0.12, 0.5),
+    "strap": (0.3, 2.35, 0.3, 0.3),
+}
+"""Radians of an arm that does not swing: the upper arm forward, the elbow's bend, the upper arm outward, the forearm
+inward."""
 
 _, HEAD, UPPER, ARM, LOWER, LEG, FOOT, CARRIED, OCCLUDER, PASSER_BY = range(len(PARTS))
 SHOULDER, NECK, CROWN, ANKLE = 0.812, 0.865, 0.93, 0.042
@@ -60,7 +69,7 @@ class _Tailor:
     def __init__(self, scene: Scene, person: Person, pose: Pose, part: int | None) -> None:
         self.scene, self.person, self.pose, self.part = scene, person, pose, part
         self.front = (math.sin(pose.heading), 0.0, math.cos(pose.heading))
-        self.right = (-self.front[2], 0.0, self.front[0])
+        self.left = (-self.front[2], 0.0, self.front[0])
         self.sink = 0.0  # how far the hips come down in a stride
         self.depth = 0.74 * (0.86 * person.shoulders)  # of the chest, from its middle
         paint = scene.material
@@ -107,9 +116,9 @@ class _Tailor:
         y -= self.sink
         z += max(0.0, y - self.person.legs) * pose.lean
         return (
-            pose.x + height * (x * self.right[0] + z * self.front[0]),
+            pose.x + height * (x * self.left[0] + z * self.front[0]),
             height * y,
-            pose.z + height * (x * self.right[2] + z * self.front[2]),
+            pose.z + height * (x * self.left[2] + z * self.front[2]),
         )
 
     def add(
@@ -183,7 +192,7 @@ class _Tailor:
             self.add(_between(knee, ankle, 0.8), ankle, (thin + 0.006, thin + 0.003), FOOT, self.socks)
 
     def foot(self, ankle: Vector, shin: float) -> None:
-        pitch = min(0.0, shin) * 0.8 - (0.25 if shin > 0.2 else 0.0) * -1.0  # the heel lifts behind, the toe before
+        pitch = min(0.0, shin) * 0.8 + (0.25 if shin > 0.2 else 0.0)  # the heel lifts behind, the toe before
         cos, sin = math.cos(pitch), math.sin(pitch)
         heel = (ankle[0], ankle[1] - 0.018, ankle[2] - 0.012)
         toe = (ankle[0] * 1.15, ankle[1] - 0.026 + 0.092 * sin, ankle[2] + 0.092 * cos)
@@ -195,17 +204,9 @@ class _Tailor:
     def arm(self, side: float, swing: float) -> None:
         person, garment, pose = self.person, self.person.top, self.pose
         bulk, doing = 0.55 + 0.45 * person.bulk, pose.arms if pose.side == side or pose.arms == "pockets" else "swing"
-        bend = 0.25 + 0.5 * max(0.0, swing)
-        out = 0.1 + 0.6 * garment.loose * 10
-        inward = 0.0
-        if doing == "pockets":
-            swing, bend, out, inward = -0.35, 0.75, 0.25, 0.7
-        elif doing == "phone":
-            swing, bend, out, inward = 0.6, 2.3, 0.35, -0.2
-        elif doing == "front":
-            swing, bend, out, inward = 0.15, 1.45, 0.12, 0.5
-        elif doing == "strap":
-            swing, bend, out, inward = 0.3, 2.35, 0.3, 0.3
+        bend, out, inward = 0.25 + 0.5 * max(0.0, swing), 0.1 + 0.6 * garment.loose * 10, 0.0
+        if doing != "swing":
+            swing, bend, out, inward = HELD[doing]
         shoulder = (side * person.shoulders, SHOULDER - 0.012, 0.0)
         elbow = (
             shoulder[0] + side * UPPER_ARM * math.sin(out),
@@ -270,8 +271,8 @@ class _Tailor:
         look = (math.sin(turned), 0.0, math.cos(turned))
         ahead = math.cos(self.pose.twist), math.sin(self.pose.twist)
 
-        def behind(distance: float) -> tuple[float, float]:  # right and front of a point behind the head's middle
-            return distance * ahead[1] * 1.0, -distance * ahead[0]
+        def behind(distance: float) -> tuple[float, float]:  # left and front of a point behind the head's middle
+            return distance * ahead[1], -distance * ahead[0]
 
         self.add((0, NECK - 0.035, -0.004), (0, CROWN - 0.04, 0.004), (0.031, 0.028), HEAD, self.skin)
         radii = (0.043 * size, 0.062 * size, 0.053 * size)

@@ -11,6 +11,7 @@ rendering that was interrupted goes on where it stopped, and table and images ag
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
 import json
 import multiprocessing
@@ -28,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from passerby.errors import DataError
+from passerby.files import write_atomic
 from passerby.synth.cameras import Camera, random_camera
 from passerby.synth.people import Person, people
 from passerby.synth.photograph import Photograph, photograph
@@ -145,6 +147,13 @@ def write_people(
         ) from None
 
 
+@lru_cache(maxsize=1)
+def renderer() -> str:
+    """Which renderer this is: 8 hexadecimal digits of its text. Another one draws other people from the same seed."""
+    room = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in room)).hexdigest()[:8]
+
+
 def camera_of(settings: SynthSettings, camera: int) -> Camera:
     """Camera number `camera`, from 0."""
     return _camera(settings.seed, camera)
@@ -188,24 +197,38 @@ def _alone(lock: Path) -> Iterator[None]:
             return
 
 
+def _record(settings: SynthSettings) -> dict[str, Any]:
+    """What `synth.json` says: what the images follow from."""
+    return {"renderer": renderer(), **asdict(settings)}
+
+
+def _recorded(folder: Path) -> Any:
+    """What a folder's `synth.json` says; None where there is none that can be read."""
+    try:
+        return json.loads((folder / "synth.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def _holds(folder: Path, settings: SynthSettings) -> bool:
     """Whether a folder is this very data set, complete; raises DataError when it is something else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    made = folder / "synth.json"
-    if made.is_file() and json.loads(made.read_text(encoding="utf-8")) == asdict(settings):
+    if _recorded(folder) == _record(settings):
         return True
-    raise DataError(f"{folder}: holds something else already; name another folder or delete it")
+    raise DataError(
+        f"{folder}: holds something else already, or people of another version's renderer; name another folder or "
+        "delete it"
+    )
 
 
 def _prepare(part: Path, settings: SynthSettings) -> None:
-    """A draft that may be gone on with; one of other settings is cleared away."""
-    made = part / "synth.json"
-    if part.exists() and not (made.is_file() and json.loads(made.read_text(encoding="utf-8")) == asdict(settings)):
+    """A draft that may be gone on with; one of other settings or another renderer is cleared away."""
+    if part.exists() and _recorded(part) != _record(settings):
         shutil.rmtree(part)
     for name in (*SPLITS, "shards"):
         (part / name).mkdir(parents=True, exist_ok=True)
-    made.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
+    write_atomic(part / "synth.json", json.dumps(_record(settings), indent=2).encode())
 
 
 def _render_all(

@@ -32,7 +32,7 @@ class Photograph:
         pixels: (H, W, 3) uint8 RGB.
         mask: (H, W) uint8, an index into `PARTS` for every pixel.
         pose: Of the person.
-        facing: Where the person looks as the camera sees it, degrees: 0 to it, 90 to its right, 180 away.
+        facing: Where the person looks as the camera sees it, degrees: 0 to it, 90 to the right, 180 away.
         distance: From the lens to the person, metres.
         pixel_height: Of the person in the camera's own picture.
         box: Margins of the crop (left, top, right, bottom) in shares of the person's height; below 0 cuts.
@@ -107,7 +107,7 @@ def photograph(
     pixel_height = camera.pixels * math.hypot(camera.lane[0], camera.lane[1]) / distance
     whole = 1.0 + max(0.0, box[1]) + max(0.0, box[3])
     blur = camera.blur * float(rng.uniform(0.6, 1.5))
-    toward = math.degrees((pose.heading - math.atan2(-x, -z) + math.pi) % (2 * math.pi) - math.pi)
+    toward = math.degrees((math.atan2(-x, -z) - pose.heading + math.pi) % (2 * math.pi) - math.pi)
     return Photograph(
         pixels=_develop(linear, camera, rng, rows=pixel_height * whole, blur=blur),
         mask=mask,

@@ -14,7 +14,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from passerby.synth.solids import END, HEIGHT, LOOK, ORIGIN, PART, PARTS, PATTERNS, REACH, Array, hit, surface, to_local
+from passerby.synth.solids import (
+    END,
+    HEIGHT,
+    LOOK,
+    LOW,
+    ORIGIN,
+    PART,
+    PARTS,
+    PATTERNS,
+    REACH,
+    Array,
+    hit,
+    surface,
+    to_local,
+)
 
 PLAIN, STRIPES, PINSTRIPES, PLAID, PRINT, TWO_TONE, OPEN, DENIM, WORN, FACE = range(len(PATTERNS))
 NEAR = 0.05  # metres: nothing is drawn closer to the lens
@@ -81,14 +95,14 @@ def render(
     rows, columns = size[0] * samples, size[1] * samples
     depth = np.full((rows, columns), np.inf)
     found = np.full((rows, columns), -1, dtype=np.int32)
-    _draw(solids[:person], 0, view.position, view.basis, np.array(view.window), depth, found)
+    camera = view.position, view.basis, np.array(view.window)
+    _draw(solids[:person], 0, *camera, depth, found)
     unhidden = _count_parts(solids, found, person)
-    _draw(solids[person:], person, view.position, view.basis, np.array(view.window), depth, found)
+    _draw(solids[person:], person, *camera, depth, found)
     counts = np.stack([unhidden, _count_parts(solids, found, person)])
     image = np.zeros((*size, 3), dtype=np.float32)
-    window = np.array(view.window)
     lit = (around.ground, around.wall, around.panels, around.light)
-    _shade(solids, materials, view.position, view.basis, window, *lit, depth, found, image, samples)
+    _shade(solids, materials, *camera, *lit, depth, found, image, samples)
     shown = found[samples // 2 :: samples, samples // 2 :: samples]
     parts = np.append(solids[:, PART], 0.0).astype(np.uint8)  # the last one is for -1, nothing there
     labels = parts[shown]
@@ -267,7 +281,7 @@ def _lamp(solids: Any, shadows: Any, x: float, y: float, z: float, normal: Any, 
 def _clothe(solid: Any, materials: Any, x: float, y: float, z: float, colour: Any, normal: Any) -> float:
     """Colour and normal of a point on a solid, with pattern and folds; returns its gloss."""
     lx, ly, lz, nx, ny, nz = surface(solid, x, y, z)
-    above = ly > solid[LOOK + 2] * solid[12]
+    above = ly > solid[LOOK + 2] * solid[HEIGHT]
     material = materials[int(solid[LOOK + 1] if above else solid[LOOK])]
     pattern, scale = int(material[6]), material[7]
     mix, worn = 0.0, 1.0
@@ -279,11 +293,11 @@ def _clothe(solid: Any, materials: Any, x: float, y: float, z: float, colour: An
     elif pattern == PLAID:
         mix = 0.5 * (math.sin(6.2832 * y * scale) > 0.3) + 0.5 * (math.sin(math.atan2(lx, lz) * 1.5 * scale) > 0.3)
     elif pattern == PRINT:
-        middle = 0.7 * solid[12]
+        middle = 0.7 * solid[HEIGHT]
         if lz > 0 and abs(lx) < scale and abs(ly - middle) < scale:
             mix = 1.0 if noise(40 * lx + phase, 40 * ly) > 0.35 else 0.0
     elif pattern == TWO_TONE:
-        mix = 1.0 if ly > scale * solid[12] else 0.0
+        mix = 1.0 if ly > scale * solid[HEIGHT] else 0.0
     elif pattern == OPEN:
         mix = 1.0 if lz > 0 and abs(lx) < scale * (1.0 + 0.3 * math.sin(5.0 * ly + phase)) else 0.0
     elif pattern == DENIM:
@@ -291,7 +305,7 @@ def _clothe(solid: Any, materials: Any, x: float, y: float, z: float, colour: An
     elif pattern == WORN:
         worn = 0.75 + 0.5 * noise(3 * math.atan2(lx, lz) + phase, 9 * ly)
     elif pattern == FACE and lz > 0:  # brows and eyes, nose, mouth: a pixel or two, but they tell front from back
-        u, v = abs(lx) / solid[13], ly / solid[13]
+        u, v = abs(lx) / solid[LOW], ly / solid[LOW]
         eyes = 0.15 < u < 0.55 and 0.05 < v < 0.22
         mix = 0.7 if eyes else 0.45 if u < 0.25 and -0.62 < v < -0.5 else 0.15 if u < 0.12 and -0.35 < v < 0.0 else 0.0
     for c in range(3):

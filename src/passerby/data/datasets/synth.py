@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -37,10 +36,7 @@ def read_synth(source: Source) -> Reading:
         for name, (low, high) in dataset.RANGES.items()
     }
     settings = dataset.SynthSettings(**given)
-    # A renderer that has changed draws other people: the text of its whole room is part of the name.
-    room = sorted(Path(dataset.__file__).parent.glob("*.py"))
-    made_by = hashlib.sha256(b"".join(file.read_bytes() for file in room)).hexdigest()[:8]
-    root = cache_folder() / ("synth-" + "-".join(str(value) for value in given.values()) + f"-{made_by}")
+    root = cache_folder() / "-".join(["synth", *map(str, given.values()), dataset.renderer()])
     dataset.write_people(root, settings)
     shown = ("identities", "cameras", "images", "seed")
     variant = ", ".join(
