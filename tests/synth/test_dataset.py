@@ -2,7 +2,11 @@
 
 import json
 import multiprocessing
+import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +155,34 @@ def test_a_draft_of_other_settings_is_not_mixed_in(tmp_path):
     (draft / "old.jpg").touch()
     write_people(tmp_path / "a", SynthSettings(identities=2, cameras=2, images=2, height=16), workers=0)
     assert not list((tmp_path / "a").rglob("old.jpg"))
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    """kill -9 of the process that renders with two others; they share its group, which is empty soon after."""
+    words = "from pathlib import Path; from passerby.synth.dataset import *\nif __name__ == '__main__': write_people"
+    text = f"{words}(Path({str(tmp_path / 'a')!r}), SynthSettings(identities=5000, cameras=2, images=2), workers=2)"
+    (tmp_path / "run.py").write_text(text)
+    parent = subprocess.Popen([sys.executable, tmp_path / "run.py"], start_new_session=True)
+    until(lambda: list(tmp_path.glob(".a.part/shards/*.parquet")))
+    parent.kill()
+    parent.wait()
+    until(lambda: not alive(parent.pid))
+
+
+def until(holds, seconds=120):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def alive(group):
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_another_renderers_people_are_not_mixed_in(tmp_path, monkeypatch):

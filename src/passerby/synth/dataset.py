@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -249,7 +250,8 @@ def _render_all(
                 progress(done, settings.total)
         return
     # Fresh processes: a fork of one that runs threads (torch's, say) may hang.
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
         waiting = [pool.submit(_render_shard, part, settings, shard) for shard in missing]
         try:
             for future in as_completed(waiting):
@@ -259,6 +261,18 @@ def _render_all(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _render_shard(part: Path, settings: SynthSettings, shard: int) -> int:
