@@ -22,6 +22,7 @@ app = typer.Typer(name="synth", invoke_without_command=True)
 
 @app.callback()
 def synth(
+    context: typer.Context,
     out: Annotated[Path | None, typer.Option(help="Folder to write, in the layout of Market-1501.")] = None,
     preview: Annotated[Path | None, typer.Option(help="Only a picture of the first people, .png or .jpg.")] = None,
     identities: Annotated[int, typer.Option(help="People.")] = 1000,
@@ -39,6 +40,8 @@ def synth(
     """Render people who do not exist: images, masks, and every parameter of every image in images.parquet."""
     from passerby.synth.dataset import SynthSettings, write_people
 
+    if context.invoked_subcommand is not None:
+        return
     if (out is None) == (preview is None):
         raise DataError("synth: expected either --out FOLDER or --preview PICTURE")
     settings = SynthSettings(identities, cameras, images, seed, views, test, lookalikes, height)
