@@ -25,11 +25,12 @@ MAY_IMPORT = {
     "ranking": BASE,
     "evaluation": BASE | {"ranking", "data", "model.embed"},
     "report": BASE | {"evaluation", "ranking", "data", "training.schedule"},
-    "gallery": BASE | {"ranking", "model"},
+    "gallery": BASE | {"ranking", "data", "model", "evaluation.calibration"},
     "runs": BASE
     | {"recipe", "distributed", "synth", "data", "model", "losses", "training", "ranking", "evaluation", "report"},
     "__main__": {"cli"},
-    "cli": BASE | {"recipe", "distributed", "synth", "data", "model", "training", "evaluation", "report", "runs"},
+    "cli": BASE
+    | {"recipe", "distributed", "synth", "data", "model", "training", "evaluation", "report", "gallery", "runs"},
 }
 """What each room may import beside itself: rooms, or single modules of one. `cli` is for `__main__` alone."""
 

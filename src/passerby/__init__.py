@@ -31,6 +31,7 @@ _HOME = {
     "calibrate": "passerby.runs.calibrate",
     "load_calibration": "passerby.runs.calibrate",
     "find_threshold": "passerby.runs.threshold",
+    "Gallery": "passerby.gallery.gallery",
     "open_set": "passerby.evaluation.open_set",
     "Recipe": "passerby.recipe",
     "load_recipe": "passerby.recipe",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from passerby.data.datasets import load_data as load_data
     from passerby.evaluation.open_set import open_set as open_set
     from passerby.evaluation.score import score as score
+    from passerby.gallery.gallery import Gallery as Gallery
     from passerby.model.convnext_ap import convnext_ap as convnext_ap
     from passerby.model.embed import load as load
     from passerby.ranking.cameras import normalise_cameras as normalise_cameras

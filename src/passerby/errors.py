@@ -23,3 +23,7 @@ class TrainingError(PasserbyError):
 
 class GalleryError(PasserbyError):
     """A gallery that cannot be opened, reached or asked as wanted, or a sighting that does not belong in it."""
+
+
+class NoGalleryError(GalleryError):
+    """There is no gallery at this address yet."""

@@ -115,7 +115,7 @@ def test_plain_removal_is_erased_by_compacting(store, folder):
 
 def test_forget_takes_a_label_or_ids(store):
     for options in ({}, {"label": LABEL, "ids": []}):
-        with pytest.raises(GalleryError, match=r"forget: got label=.* and ids=.*, expected one of them"):
+        with pytest.raises(GalleryError, match=r"forget: got label=.*, ids=.* and sources=.*, expected one of them"):
             forget(store, **options)
     assert forget(store, label="nobody of that name") == 0
 

@@ -22,8 +22,10 @@ FILTERS = {
     "since": Filter(since=NOW + 500),
     "until": Filter(until=NOW + 500),
     "label": Filter(labels=["person 2"]),
+    "labelled": Filter(labelled=True, cameras=["cam0"]),
     "labels and camera": Filter(labels=["person 2", "person 5"], not_cameras=["cam2"], since=NOW),
     "ids": Filter(ids=[each.id for each in people(COUNT)[:40]]),
+    "sources": Filter(sources=["seed0/3.jpg", "seed0/7.jpg", "elsewhere.jpg"]),
     "no ids": Filter(ids=[]),
     "nobody": Filter(cameras=["nowhere"]),
     "enrolled": Filter(enrolled_before=NOW),
@@ -43,8 +45,12 @@ def naive(sightings, where):
         left = [s for s in left if s.time is not None and s.time < where.until]
     if where.labels is not None:
         left = [s for s in left if s.label in where.labels]
+    if where.labelled:
+        left = [s for s in left if s.label is not None]
     if where.ids is not None:
         left = [s for s in left if s.id in where.ids]
+    if where.sources is not None:
+        left = [s for s in left if s.source in where.sources]
     if where.enrolled_before is not None:
         left = [s for s in left if (s.enrolled or NOW) < where.enrolled_before]
     return left

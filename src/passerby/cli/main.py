@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from passerby import __version__
-from passerby.cli import ablate, calibrate, data, evaluate, model, synth, threshold, train
+from passerby.cli import ablate, calibrate, data, enrol, evaluate, gallery, model, search, synth, threshold, train
 
 app = typer.Typer(
     help="Person re-identification with ConvNeXt-AP: train it, trust its numbers, search with it.",
@@ -37,6 +37,11 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("threshold")(threshold.threshold)
+app.command("enrol")(enrol.enrol)
+app.command("search")(search.search)
+app.command("identify")(search.identify)
+app.command("cluster")(search.cluster)
+app.add_typer(gallery.app, name="gallery")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.add_typer(synth.app, name="synth")

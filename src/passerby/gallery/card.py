@@ -29,6 +29,8 @@ class GalleryModel:
         dimension: Width of its vectors.
         calibration: How its distances become probabilities, as `calibration.json` says it; None when not calibrated.
             It reads distances and does not make vectors: two calibrations of one model do not refuse each other.
+        source: The folder that the model was loaded from, so that it need not be named again; empty for the one that
+            comes with the package, None when nobody said. Two copies of one model do not refuse each other.
     """
 
     manifest: str
@@ -36,6 +38,7 @@ class GalleryModel:
     preprocessing: Mapping[str, Any]
     dimension: int
     calibration: Mapping[str, Any] | None = None
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dimension, int) or self.dimension < 1:
@@ -57,12 +60,15 @@ class GalleryModel:
         return json.dumps([self.manifest, self.weights, self.preprocessing, self.dimension], sort_keys=True)
 
 
-def gallery_model(embedder: Embedder, *, calibration: Mapping[str, Any] | None = None) -> GalleryModel:
+def gallery_model(
+    embedder: Embedder, *, calibration: Mapping[str, Any] | None = None, source: str | None = None
+) -> GalleryModel:
     """What a gallery records of a loaded model.
 
     Args:
         embedder: As `passerby.load` gives it.
         calibration: As `calibration.json` beside the model says it.
+        source: The folder that it was loaded from; empty for the model of the package.
     """
     import torch
 
@@ -76,6 +82,7 @@ def gallery_model(embedder: Embedder, *, calibration: Mapping[str, Any] | None =
         preprocessing=asdict(embedder.preprocessing),
         dimension=embedder.network.embedding_width,
         calibration=calibration,
+        source=source,
     )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.checks import check_queries, check_removal, check_sightings
 from passerby.gallery.database import Database
@@ -48,7 +48,7 @@ class EmbeddedGallery:
             except OSError as error:
                 raise GalleryError(f"{self.folder}: cannot be made ({error.strerror}); name another folder") from None
         elif not (self.folder / "gallery.sqlite").is_file():
-            raise GalleryError(f"{self.folder}: no gallery; give a model to make one, or the folder of one")
+            raise NoGalleryError(f"{self.folder}: no gallery; give a model to make one, or the folder of one")
         self._base = Database(self.folder)
         try:
             self.card = self._make_or_read(card)
@@ -62,7 +62,7 @@ class EmbeddedGallery:
     def _make_or_read(self, card: GalleryCard | None) -> GalleryCard:
         if not self._base.is_made():
             if card is None:
-                raise GalleryError(f"{self.folder}: no gallery; give a model to make one, or the folder of one")
+                raise NoGalleryError(f"{self.folder}: no gallery; give a model to make one, or the folder of one")
             with self._base.write() as run:
                 if not self._base.is_made():  # another process may have been faster
                     self._base.make()
@@ -161,6 +161,13 @@ class EmbeddedGallery:
         condition, values = condition_of(where)
         with self._base.read() as run:
             return int(run.execute(f"SELECT count(*) FROM sightings WHERE {condition}", values).fetchone()[0])
+
+    def labels(self, where: Filter = EVERYTHING) -> int:
+        """As `GalleryStore.labels`."""
+        condition, values = condition_of(where)
+        with self._base.read() as run:
+            found = run.execute(f"SELECT count(DISTINCT label) FROM sightings WHERE {condition}", values)
+            return int(found.fetchone()[0])
 
     def describe(self) -> Description:
         """As `GalleryStore.describe`."""

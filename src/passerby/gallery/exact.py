@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from passerby.gallery.types import (
     Hit,
     Removal,
     Sighting,
+    facts,
 )
 from passerby.types import FloatArray
 
@@ -97,6 +97,10 @@ class ExactGallery:
         """As `GalleryStore.count`."""
         return len(self._passing(where))
 
+    def labels(self, where: Filter = EVERYTHING) -> int:
+        """As `GalleryStore.labels`."""
+        return len({each.label for each in self._passing(where)} - {None})
+
     def describe(self) -> Description:
         """As `GalleryStore.describe`."""
         rows = list(self._sightings.values())
@@ -107,7 +111,7 @@ class ExactGallery:
             backend="exact",
             card=self.card,
             sightings=len(rows),
-            labels=len({each.label for each in rows} - {None}),
+            labels=self.labels(),
             cameras={name: cameras.count(name) for name in dict.fromkeys(cameras)},
             first=min(times, default=None),
             last=max(times, default=None),
@@ -140,11 +144,8 @@ def passes(sighting: Facts, where: Filter) -> bool:
         and (where.since is None or (seen is not None and seen >= where.since))
         and (where.until is None or (seen is not None and seen < where.until))
         and (where.labels is None or sighting.label in where.labels)
+        and (not where.labelled or sighting.label is not None)
         and (where.ids is None or sighting.id in where.ids)
+        and (where.sources is None or sighting.source in where.sources)
         and (where.enrolled_before is None or (enrolled is not None and enrolled < where.enrolled_before))
     )
-
-
-def facts(sighting: Facts) -> dict[str, Any]:
-    """What a hit says of a sighting, by name."""
-    return {each.name: getattr(sighting, each.name) for each in fields(Facts)}

@@ -12,18 +12,24 @@ from passerby.gallery.types import Filter
 DAY = 86_400.0
 
 
-def forget(store: GalleryStore, *, label: str | None = None, ids: Sequence[str] | None = None) -> int:
-    """Erase the sightings of one label, or some sightings: rows, vectors and pictures.
+def forget(
+    store: GalleryStore,
+    *,
+    label: str | None = None,
+    ids: Sequence[str] | None = None,
+    sources: Sequence[str] | None = None,
+) -> int:
+    """Erase the sightings of one label, some sightings, or those from some files: rows, vectors and pictures.
 
     Returns:
         How many there were; the audit log keeps that number, not whose they were.
 
     Raises:
-        GalleryError: When both or neither are given, or the store could not erase them from its files.
+        GalleryError: When several or none of them are given, or the store could not erase them from its files.
     """
-    if (label is None) == (ids is None):
-        raise GalleryError(f"forget: got label={label!r} and ids={ids!r}, expected one of them")
-    where = Filter(ids=ids) if label is None else Filter(labels=[label])
+    if sum(each is not None for each in (label, ids, sources)) != 1:
+        raise GalleryError(f"forget: got label={label!r}, ids={ids!r} and sources={sources!r}, expected one of them")
+    where = Filter(ids=ids, sources=sources) if label is None else Filter(labels=[label])
     return store.remove(where, what="forget")
 
 

@@ -10,12 +10,13 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.checks import check_queries, check_removal, check_sightings
 from passerby.gallery.nearest import exact_distances, nearest_first
@@ -79,7 +80,7 @@ class MilvusGallery:
         self._client = self._connect(server, token)
         if not self._ask("has_collection", self._name):
             if card is None:
-                raise GalleryError(f"{self.address}: no gallery; give a model to make one, or its name")
+                raise NoGalleryError(f"{self.address}: no gallery; give a model to make one, or its name")
             self._make(card)
         for name in (self._name, self._log_name):
             self._ask("load_collection", name)
@@ -157,28 +158,43 @@ class MilvusGallery:
         queries = check_queries(vectors, self.card.model.dimension, top=top)
         if top > MOST:
             raise GalleryError(f"top: got {top}, a Milvus server gives at most {MOST}; use a gallery in a folder")
-        found = [self._nearest(query, top, expression_of(where)) for query in queries]
+        found = list(self._nearest(queries, top, expression_of(where)))
         self.log("search", queries=len(queries), hits=sum(map(len, found)))
         return found
 
-    def _nearest(self, query: FloatArray, top: int, expression: str) -> list[Hit]:
-        """One query: candidates become more until rounding can have hidden none of those that the server found."""
-        slack = (len(query) + 8) * 2.0**-23
-        count = min(2 * top + 50, MOST)
-        while True:
-            settings = {"metric_type": "COSINE", "params": {"ef": max(count, 256)}}
-            options = {"limit": count, "filter": expression, "output_fields": [*LIGHT, "vector"]}
-            (found,) = self._ask(
-                "search", self._name, data=[query], search_params=settings, consistency_level="Strong", **options
+    def _nearest(self, queries: FloatArray, top: int, expression: str) -> Iterator[list[Hit]]:
+        """Candidates become more until rounding can have hidden none of those that the server found."""
+        slack = (queries.shape[1] + 8) * 2.0**-23
+        first = min(2 * top + 50, MOST)
+        for query, answer in zip(queries, self._candidates(queries, first, expression), strict=True):
+            found, count = answer, first
+            while True:
+                entities = [hit["entity"] for hit in found]
+                vectors = np.array([each["vector"] for each in entities], np.float32).reshape(-1, len(query))
+                distances = exact_distances(query, vectors)
+                best = nearest_first(distances, [each["id"] for each in entities], top=top)
+                if len(found) < count or count == MOST or 1 - found[-1]["distance"] - slack > distances[best[-1]]:
+                    yield [Hit(**facts_of(entities[place]), distance=float(distances[place])) for place in best]
+                    break
+                count = min(4 * count, MOST)
+                (found,) = self._candidates(query[None], count, expression)
+
+    def _candidates(self, queries: FloatArray, count: int, expression: str) -> list[Any]:
+        """The server's answers to (Q, D) queries."""
+        found: list[Any] = []
+        together = max(1, MOST // count)  # bounds the size of an answer
+        for start in range(0, len(queries), together):
+            found += self._ask(
+                "search",
+                self._name,
+                data=list(queries[start : start + together]),
+                search_params={"metric_type": "COSINE", "params": {"ef": max(count, 256)}},
+                consistency_level="Strong",
+                limit=count,
+                filter=expression,
+                output_fields=[*LIGHT, "vector"],
             )
-            entities = [hit["entity"] for hit in found]
-            vectors = np.array([each["vector"] for each in entities], np.float32).reshape(-1, len(query))
-            distances = exact_distances(query, vectors)
-            best = nearest_first(distances, [each["id"] for each in entities], top=top)
-            last = 1 - found[-1]["distance"] if found else 0.0
-            if len(found) < count or count == MOST or last - slack > distances[best[-1]]:
-                return [Hit(**facts_of(entities[place]), distance=float(distances[place])) for place in best]
-            count = min(4 * count, MOST)
+        return found
 
     def _query(self, where: Filter, fields: list[str], *, limit: int, after: str = "") -> list[dict[str, Any]]:
         """Entities in the order of their ids; the server keeps that order and cuts behind it."""
@@ -233,6 +249,11 @@ class MilvusGallery:
         """As `GalleryStore.count`."""
         options = {"filter": expression_of(where), "output_fields": ["count(*)"], "consistency_level": "Strong"}
         return int(self._ask("query", self._name, **options)[0]["count(*)"])
+
+    def labels(self, where: Filter = EVERYTHING) -> int:
+        """As `GalleryStore.labels`; the server cannot count different values, so every label is read."""
+        pages = self._pages(replace(where, labelled=True), ["id", "label"], page=_PAGE)
+        return len({each["label"] for found in pages for each in found})
 
     def describe(self) -> Description:
         """As `GalleryStore.describe`; the server cannot group, so the facts of every sighting are read."""

@@ -106,11 +106,18 @@ def to_sighting(entity: Mapping[str, Any]) -> Sighting:
 def expression_of(where: Filter) -> str:
     """A filter in the server's words; empty for everything."""
     parts = []
-    for field, chosen in (("camera", where.cameras), ("label", where.labels), ("id", where.ids)):
+    for field, chosen in (
+        ("camera", where.cameras),
+        ("label", where.labels),
+        ("id", where.ids),
+        ("source", where.sources),
+    ):
         if chosen is not None:
             parts.append(f"{field} in {_texts(chosen)}" if chosen else _NOBODY)
     if where.not_cameras:
         parts.append(f"camera not in {_texts(where.not_cameras)}")
+    if where.labelled:
+        parts.append('label != ""')
     if where.since is not None or where.until is not None:
         parts.append("timed == true")
     bounds = (("time >= ", where.since), ("time < ", where.until), ("enrolled < ", where.enrolled_before))

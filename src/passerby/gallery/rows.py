@@ -58,11 +58,18 @@ def read_sightings(run: sqlite3.Connection, condition: str, values: Sequence[Any
 def condition_of(where: Filter) -> tuple[str, list[Any]]:
     """A filter as a SQL condition and its values."""
     parts: list[tuple[str, Any]] = []
-    for column, chosen in (("camera", where.cameras), ("label", where.labels), ("id", where.ids)):
+    for column, chosen in (
+        ("camera", where.cameras),
+        ("label", where.labels),
+        ("id", where.ids),
+        ("source", where.sources),
+    ):
         if chosen is not None:
             parts.append((f"{column} {AMONG}", json.dumps(list(chosen))))
     if where.not_cameras:
         parts.append((f"camera NOT {AMONG}", json.dumps(list(where.not_cameras))))
+    if where.labelled:
+        parts.append(("label IS NOT ?", None))
     bounds = (("time >= ?", where.since), ("time < ?", where.until), ("enrolled < ?", where.enrolled_before))
     parts += [(text, bound) for text, bound in bounds if bound is not None]  # NULL passes no comparison
     return " AND ".join(text for text, _ in parts) or "1", [value for _, value in parts]

@@ -64,6 +64,9 @@ class GalleryStore(Protocol):
     def count(self, where: Filter = EVERYTHING) -> int:
         """How many sightings pass."""
 
+    def labels(self, where: Filter = EVERYTHING) -> int:
+        """How many different labels pass."""
+
     def describe(self) -> Description:
         """The gallery in numbers."""
 

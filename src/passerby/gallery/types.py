@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 import numpy as np
 
@@ -75,15 +75,23 @@ class Sighting(Facts):
                 raise GalleryError(f"{name}: attribute {key!r} is {value!r}, expected text, a number or a boolean")
         object.__setattr__(self, "vector", _unit(self.vector, name))
         if not self.id:
-            object.__setattr__(self, "id", self._made_id())
+            made = sighting_id(self.source, self.camera, self.time, vector=None if self.source else self.vector)
+            object.__setattr__(self, "id", made)
         elif len(self.id) > 64:
             raise GalleryError(f"{name}: id has {len(self.id)} characters, expected at most 64")
 
-    def _made_id(self) -> str:
-        made = hashlib.blake2b(repr((self.source, self.camera, self.time)).encode(), digest_size=16)
-        if not self.source:
-            made.update(self.vector.tobytes())
-        return made.hexdigest()
+
+def sighting_id(source: str, camera: str, time: float | None, *, vector: FloatArray | None = None) -> str:
+    """The id that a sighting gets which has none: 32 hexadecimal digits. The vector counts where there is no source."""
+    made = hashlib.blake2b(repr((source, camera, time)).encode(), digest_size=16)
+    if vector is not None:
+        made.update(vector.tobytes())
+    return made.hexdigest()
+
+
+def facts(sighting: Facts) -> dict[str, Any]:
+    """What is known of a sighting, by name: no vector, no picture, no distance."""
+    return {each.name: getattr(sighting, each.name) for each in fields(Facts)}
 
 
 def _unit(vector: FloatArray, name: str) -> FloatArray:
@@ -118,7 +126,9 @@ class Filter:
         since: Seen at this time or later; sightings of unknown time are left out.
         until: Seen before this time; likewise.
         labels: Labelled as one of these.
+        labelled: Only sightings with a label, whichever.
         ids: One of these sightings.
+        sources: From one of these files, as `Facts.source` has them.
         enrolled_before: Taken in before this time.
 
     Raises:
@@ -130,11 +140,13 @@ class Filter:
     since: float | None = None
     until: float | None = None
     labels: Sequence[str] | None = None
+    labelled: bool = False
     ids: Sequence[str] | None = None
+    sources: Sequence[str] | None = None
     enrolled_before: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("cameras", "not_cameras", "labels", "ids"):
+        for name in ("cameras", "not_cameras", "labels", "ids", "sources"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise GalleryError(f"filter: {name} is the text {value!r}, expected several; give [{value!r}]")
@@ -146,8 +158,8 @@ class Filter:
     @property
     def everything(self) -> bool:
         """Whether nothing is left out."""
-        given = (self.cameras, self.since, self.until, self.labels, self.ids, self.enrolled_before)
-        return not self.not_cameras and all(each is None for each in given)
+        given = (self.cameras, self.since, self.until, self.labels, self.ids, self.sources, self.enrolled_before)
+        return not self.not_cameras and not self.labelled and all(each is None for each in given)
 
 
 EVERYTHING = Filter()

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.report.style import INK, MUTED, RIGHT, WRONG, new_figure, save
+from passerby.report.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cell, page_of
+from passerby.report.style import INK, MUTED, RIGHT, WRONG, save
 from passerby.types import DISTRACTOR, IntArray, Ranking, Sample, Scores
 
 Order = Literal["worst", "best", "random"]
 ReadImage = Callable[[Sample], NDArray[np.uint8]]
 
-_CELL, _IMAGE, _TEXT, _GAP = 0.92, 1.6, 0.56, 0.25  # inches: cell width; heights of image and text; query from list
-_TOP, _BOTTOM, _LEFT, _PAD = 0.45, 0.3, 0.12, 0.1
+_GAP = 0.25  # inches: query from list
 
 
 def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: int = 0) -> IntArray:
@@ -89,18 +87,14 @@ def rank_list_figure(
     if len(ranking.indices) != len(query):
         raise DataError(f"ranking: holds {len(ranking.indices)} lists for {len(query)} queries")
     shown = min(top, ranking.indices.shape[1])
-    width = 2 * _LEFT + (shown + 1) * _CELL + _GAP
-    height = _TOP + len(chosen) * (_IMAGE + _TEXT) + _BOTTOM
-    figure = new_figure(width, height)
-    page = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))  # inches from the left and from above
-    page.set_axis_off()
-    page.set_autoscale_on(False)
-    figure.text(_LEFT / width, 1 - 0.12 / height, title, fontsize=11, fontweight="bold", color=INK, va="top")
+    width = 2 * LEFT + (shown + 1) * CELL + _GAP
+    height = TOP + len(chosen) * (IMAGE + TEXT) + BOTTOM
+    figure, page = page_of(width, height, title=title)
     for row, q in enumerate(chosen):
-        above = _TOP + row * (_IMAGE + _TEXT)
+        above = TOP + row * (IMAGE + TEXT)
         asked = query[int(q)]
         lines = ("query", _person(asked), _camera(asked))
-        _cell(page, read(asked), left=_LEFT, above=above, colour=INK, lines=lines)
+        draw_cell(page, read(asked), left=LEFT, above=above, colour=INK, lines=lines)
         for place, found in enumerate(ranking.indices[q, :shown]):
             if found < 0:
                 break
@@ -110,34 +104,11 @@ def rank_list_figure(
                 _person(item),
                 _camera(item),
             )
-            left = _LEFT + _GAP + (place + 1) * _CELL
-            _cell(page, read(item), left=left, above=above, colour=RIGHT if match else WRONG, lines=lines)
+            left = LEFT + _GAP + (place + 1) * CELL
+            draw_cell(page, read(item), left=left, above=above, colour=RIGHT if match else WRONG, lines=lines)
     legend = "✓ same person   ✗ someone else   rank: distance; the query's person in its own camera is left out"
-    figure.text(_LEFT / width, 0.1 / height, legend, fontsize=8.5, color=MUTED, va="bottom")
+    figure.text(LEFT / width, 0.1 / height, legend, fontsize=8.5, color=MUTED, va="bottom")
     return save(figure, path)
-
-
-def _cell(
-    page: Axes, image: NDArray[np.uint8], *, left: float, above: float, colour: str, lines: tuple[str, ...]
-) -> None:
-    """One boxed image with its lines of text below. One page of axes for all: axes of their own cost 20 ms each."""
-    rows, columns = image.shape[:2]
-    scale = min((_CELL - _PAD) / columns, (_IMAGE - _PAD) / rows)  # the image keeps its shape, in the cell's middle
-    width, height = columns * scale, rows * scale
-    x, y = left + (_CELL - width) / 2, above + (_IMAGE - height) / 2
-    page.imshow(image, interpolation="antialiased", aspect="auto", extent=(x, x + width, y + height, y))
-    page.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2.5))
-    for number, line in enumerate(lines):
-        page.text(
-            left + _CELL / 2,
-            above + _IMAGE + 0.15 * number,
-            line,
-            fontsize=8.5,
-            color=colour if number == 0 else MUTED,
-            fontweight="bold" if number == 0 else "normal",
-            ha="center",
-            va="top",
-        )
 
 
 def _person(sample: Sample) -> str:

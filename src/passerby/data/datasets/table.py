@@ -9,16 +9,14 @@ timestamp   optional: seconds, or ISO 8601 (UTC where no zone is written)
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from passerby.data.datasets.files import contents
 from passerby.data.datasets.labelled import OPTIONS, SPLITS, Row, assemble
 from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
+from passerby.data.records import read_records, seconds, text_of
 from passerby.errors import DataError
 
 REQUIRED = ("path", "person_id")
@@ -35,7 +33,7 @@ def read_table(source: Source) -> Reading:
         above = source.path.parent
         held = f"{above} holds {contents(above)}" if above.is_dir() else f"there is no folder {above}"
         raise DataError(f"{source.name}: no file {source.path}; expected a .csv or .parquet; {held}")
-    columns, records = _read_parquet(source.path) if source.path.suffix == ".parquet" else _read_csv(source.path)
+    columns, records = read_records(source.path)
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise DataError(
@@ -53,29 +51,9 @@ def read_table(source: Source) -> Reading:
     return assemble(source, rows, unreadable=unreadable)
 
 
-def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            return list(reader.fieldnames or []), list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); for Parquet, name it .parquet") from None
-
-
-def _read_parquet(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
-    import pyarrow.lib
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.lib.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error})") from None
-    return table.column_names, table.to_pylist()
-
-
-def _row(record: Mapping[str, Any], columns: Iterable[str], root: Path) -> Row:
+def _row(record: dict[str, Any], columns: Iterable[str], root: Path) -> Row:
     """One image; raises ValueError that says what is wrong with the row."""
-    text = {name: "" if record.get(name) is None else str(record[name]).strip() for name in columns}
+    text = text_of(record, columns)
     for name in (*REQUIRED, *(name for name in ("camera_id", "split") if name in text)):
         if not text[name]:
             raise ValueError(f"no {name}")
@@ -86,26 +64,8 @@ def _row(record: Mapping[str, Any], columns: Iterable[str], root: Path) -> Row:
         person=text["person_id"],
         camera=text.get("camera_id"),
         split=text.get("split"),
-        timestamp=_seconds(record["timestamp"]) if text.get("timestamp") else None,
+        timestamp=seconds(record["timestamp"]) if text.get("timestamp") else None,
     )
-
-
-def _seconds(value: Any) -> float:
-    """Seconds from a number, its text, a datetime (Parquet) or ISO 8601."""
-    if not isinstance(value, datetime):
-        try:
-            seconds = float(value)
-        except ValueError:
-            try:
-                value = datetime.fromisoformat(str(value).strip())
-            except ValueError:
-                raise ValueError(f"timestamp {value!r}; expected seconds or ISO 8601") from None
-        else:
-            if not math.isfinite(seconds):
-                raise ValueError(f"timestamp {value!r}; expected a finite number of seconds")
-            return seconds
-    moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return float(moment.timestamp())
 
 
 READER = Reader(

@@ -1,0 +1,293 @@
+"""A gallery with the model that makes its vectors: images go in, people come out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from passerby.data.images import decode_image, read_bytes, read_image
+from passerby.errors import DataError, GalleryError
+from passerby.evaluation.calibration import Calibration, calibration_from_dict
+from passerby.gallery.card import GalleryModel, Pictures, check_card, gallery_model
+from passerby.gallery.crops import Crop
+from passerby.gallery.open import open_gallery
+from passerby.gallery.store import GalleryStore
+from passerby.gallery.types import EVERYTHING, Facts, Filter, Hit, Sighting, facts, sighting_id
+from passerby.types import FloatArray, Sample
+
+if TYPE_CHECKING:
+    from passerby.gallery.identify import Identity
+    from passerby.model.embed import Embedder, ImageLike
+
+DEFAULT = "default"
+"""The word for the model that comes with the package."""
+DEPTH = 100
+"""Nearest labelled sightings that `identify` looks at."""
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What `enrol` did.
+
+    Attributes:
+        new: Sightings taken in.
+        known: Crops that were there before: same file, camera and time.
+        unreadable: (source, why) of images that could not be read; all others are in.
+    """
+
+    new: int
+    known: int
+    unreadable: tuple[tuple[str, str], ...]
+
+
+class Gallery:
+    """People that are remembered: enrol images, search and identify others, group, forget.
+
+    Args:
+        where: A folder, `memory`, or `milvus://host:port/name`.
+        model: The folder of a run, or `default` for the model of the package: makes the gallery when it is not there,
+            and is compared with the gallery's own when it is. None opens a gallery with the model that it remembers.
+        pictures: What is kept of crops when it is made: `vectors`, `thumbnails` (default), `crops`.
+        retention: Days that a sighting is kept, when it is made; None keeps it.
+        who: Who is written into the audit log; None is the user of this process.
+        device: Where images are embedded.
+
+    Raises:
+        NoGalleryError: When there is no gallery and no model to make one.
+        GalleryError: When the gallery holds another model's vectors, or cannot be reached.
+        WeightsError: When `model` is no trained model.
+    """
+
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        model: str | Path | None = None,
+        pictures: Pictures | None = None,
+        retention: float | None = None,
+        who: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self._where, self._device = str(where), device
+        made = None
+        if model is not None:
+            source = "" if model == DEFAULT else str(Path(model).expanduser().resolve())
+            self.embedder, made = _load(source, device)  # in place of the property
+        self.store: GalleryStore = open_gallery(where, model=made, pictures=pictures, retention=retention, who=who)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The gallery's model, loaded when an image is first embedded.
+
+        Raises:
+            GalleryError: When nobody knows where it is, or it is not the one that made the vectors.
+        """
+        source = self.store.card.model.source
+        if source is None:
+            raise GalleryError(
+                f"{self._where}: does not say where its model lies; name the folder of {self.store.card.model}"
+            )
+        if source and not Path(source).is_dir():
+            raise GalleryError(
+                f"{self._where}: its model lay in {source}, which is gone; name the folder where it is now"
+            )
+        embedder, found = _load(source, self._device)
+        check_card(self.store.card, self._where, model=found, pictures=None, retention=None)
+        return embedder
+
+    def enrol(
+        self, crops: Sequence[Crop], *, batch: int = 64, progress: Callable[[int, int], None] | None = None
+    ) -> Enrolled:
+        """Take crops in, a batch at a time, each durable when the next begins; cut off, the same call goes on.
+
+        Args:
+            crops: See `crops_of`.
+            batch: Crops embedded and written at a time.
+            progress: Called with (crops done, crops in all).
+
+        Raises:
+            GalleryError: As `GalleryStore.add`.
+        """
+        new = known = 0
+        unreadable: list[tuple[str, str]] = []
+        for start in range(0, len(crops), batch):
+            some = {sighting_id(each.source, each.camera, each.time): each for each in crops[start : start + batch]}
+            there = {each.id for rows in self.store.walk(Filter(ids=list(some))) for each in rows}
+            read = []
+            for name, crop in some.items():
+                if name not in there:
+                    try:
+                        read.append((crop, *_read(crop)))
+                    except DataError as error:
+                        unreadable.append((crop.source, str(error)))
+            vectors = self.embedder.embed([pixels for _, pixels, _ in read], batch=batch)
+            added = self.store.add(
+                [_sighting(crop, vector, picture) for (crop, _, picture), vector in zip(read, vectors, strict=True)]
+            )
+            new += len(added.new)
+            known += len(there) + len(added.known) + len(crops[start : start + batch]) - len(some)
+            if progress is not None:
+                progress(min(start + batch, len(crops)), len(crops))
+        return Enrolled(new, known, tuple(unreadable))
+
+    def search(
+        self, images: ImageLike | Sequence[ImageLike], *, top: int = 10, where: Filter = EVERYTHING
+    ) -> list[list[Hit]]:
+        """The nearest sightings of each image, nearest first; see `GalleryStore.search`.
+
+        Raises:
+            DataError: For an image that cannot be read.
+        """
+        return self.store.search(self._embed(images), top=top, where=where)
+
+    def identify(
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        *,
+        where: Filter = EVERYTHING,
+        unknown: float = 0.5,
+        at_least: float = 0.5,
+    ) -> list[Identity]:
+        """Who each image shows, or nobody with a label; see `identify_hits`.
+
+        Args:
+            images: One or several.
+            where: Which labelled sightings count.
+            unknown: Share of images that show nobody with a label, between 0 and 1.
+            at_least: A name is given from this probability on.
+
+        Raises:
+            GalleryError: When the model is not calibrated, or for a probability out of its range.
+            DataError: For an image that cannot be read.
+        """
+        from passerby.gallery.identify import identify_hits
+
+        calibration = self.calibration
+        named = replace(where, labelled=True)
+        found = self.store.search(self._embed(images), top=DEPTH, where=named)
+        labels = self.store.labels(named)
+        return [
+            identify_hits(hits, labels=labels, calibration=calibration, unknown=unknown, at_least=at_least)
+            for hits in found
+        ]
+
+    def cluster(
+        self, *, where: Filter = EVERYTHING, threshold: float | None = None, prior: float = 0.01
+    ) -> list[list[Facts]]:
+        """Who is who, without labels: each person's sightings by time, the most often seen person first; see `join`.
+
+        Tracks that one camera saw at the same time are never the same person.
+
+        Args:
+            where: Which sightings are grouped.
+            threshold: Largest mean distance within a person; None takes it from the calibration and `prior`.
+            prior: Share of pairs of sightings that show one person, between 0 and 1.
+
+        Raises:
+            GalleryError: When there is neither a threshold nor a calibration, or too many hang together.
+        """
+        from passerby.gallery.cluster import join, never_together, threshold_of
+
+        limit = threshold_of(self.calibration, prior=prior) if threshold is None else threshold
+        everybody: list[Facts] = []
+        vectors: list[FloatArray] = []
+        for rows in self.store.walk(where):
+            everybody += [Facts(**facts(each)) for each in rows]
+            vectors += [each.vector for each in rows]
+        if not everybody:
+            return []
+        numbers = join(np.stack(vectors), threshold=limit, apart=never_together(everybody))
+        groups: list[list[Facts]] = [[] for _ in range(int(numbers.max()) + 1)]
+        for number, each in zip(numbers.tolist(), everybody, strict=True):
+            groups[number].append(each)
+        ordered = sorted(groups, key=lambda group: (-len(group), min(each.id for each in group)))
+        return [sorted(group, key=_when) for group in ordered]
+
+    @property
+    def calibration(self) -> Calibration:
+        """What distances mean: the model's calibration as it is now, or as it was when the gallery was made.
+
+        Raises:
+            GalleryError: When there is neither.
+        """
+        model = self.store.card.model
+        known = model.calibration if model.source is None else _calibration_of(model.source) or model.calibration
+        if known is None:
+            raise GalleryError(
+                f"{self._where}: its model is not calibrated, so distances are no probabilities; run `passerby "
+                f"calibrate {model.source or 'RUN'}`, or give a threshold where one is taken"
+            )
+        return calibration_from_dict(known)
+
+    def _embed(self, images: ImageLike | Sequence[ImageLike]) -> FloatArray:
+        single = isinstance(images, str | Path | Sample | Image.Image | np.ndarray)
+        several: Any = [images] if single else images
+        return self.embedder.embed(several)
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.store.close()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _load(source: str, device: str) -> tuple[Embedder, GalleryModel]:
+    """The model in a folder, or the package's for an empty name, and what a gallery records of it."""
+    from passerby.model.embed import load
+
+    embedder = load(source or None, device=device)
+    return embedder, gallery_model(embedder, calibration=_calibration_of(source), source=source)
+
+
+def _calibration_of(source: str) -> dict[str, Any] | None:
+    """What lies beside the model; None when it is not there."""
+    from passerby.model.weights import DEFAULT_MODEL
+
+    path = (Path(source) if source else DEFAULT_MODEL) / "calibration.json"
+    if not path.is_file():
+        return None
+    try:
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GalleryError(f"{path}: cannot be read ({error}); calibrate the model again") from None
+    return known
+
+
+def _read(crop: Crop) -> tuple[Any, bytes]:
+    """Pixels, and the picture as an encoded image."""
+    if isinstance(crop.image, Sample) and crop.image.key is not None:
+        pixels = read_image(crop.image)
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "PNG")
+        return pixels, out.getvalue()
+    path = crop.image.path if isinstance(crop.image, Sample) else crop.image
+    data = read_bytes(path)
+    return decode_image(data, str(path)), data
+
+
+def _sighting(crop: Crop, vector: FloatArray, picture: bytes) -> Sighting:
+    return Sighting(
+        vector=vector,
+        picture=picture,
+        camera=crop.camera,
+        time=crop.time,
+        label=crop.label,
+        source=crop.source,
+        attributes=crop.attributes,
+    )
+
+
+def _when(sighting: Facts) -> tuple[float, str, str]:
+    return (np.inf if sighting.time is None else sighting.time, sighting.camera, sighting.id)

@@ -1,0 +1,87 @@
+"""People that a gallery found, as a picture: rows of crops with a few words under each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from passerby.errors import DataError
+from passerby.report.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cell, page_of
+from passerby.report.style import GRID, INK, MUTED, save
+
+_HEAD = 0.28  # inches: a row's heading
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One crop of a picture.
+
+    Attributes:
+        picture: Encoded image, or (H, W, 3) RGB; None where only vectors were kept: an empty box stands for it.
+        lines: What stands under it, at most three short lines; the first is bold.
+        colour: Of the box and the first line.
+    """
+
+    picture: bytes | NDArray[np.uint8] | None
+    lines: tuple[str, ...]
+    colour: str = INK
+
+
+def people_figure(
+    rows: Sequence[tuple[str, Sequence[Shown]]], path: Path, *, title: str, across: int = 10, note: str = ""
+) -> list[Path]:
+    """Draw rows of crops, each under its heading; longer ones go on in the next line.
+
+    Args:
+        rows: (heading, crops) from above.
+        path: The PNG to write.
+        title: What stands above.
+        across: Crops side by side.
+        note: What stands below.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: For no rows.
+    """
+    if not rows:
+        raise DataError("people: nobody to draw")
+    lines = [max(1, -(-len(crops) // across)) for _, crops in rows]
+    widest = min(across, max(5, *(len(crops) for _, crops in rows)))
+    width = 2 * LEFT + widest * CELL
+    height = TOP + len(rows) * _HEAD + sum(lines) * (IMAGE + TEXT) + BOTTOM
+    figure, page = page_of(width, height, title=title)
+    above = TOP
+    for (heading, crops), taken in zip(rows, lines, strict=True):
+        page.text(LEFT, above + _HEAD / 2, heading, fontsize=9.5, color=INK, fontweight="bold", va="center")
+        above += _HEAD
+        for place, shown in enumerate(crops):
+            line, column = divmod(place, across)
+            draw_cell(
+                page,
+                _pixels(shown.picture),
+                left=LEFT + column * CELL,
+                above=above + line * (IMAGE + TEXT),
+                colour=shown.colour,
+                lines=shown.lines,
+            )
+        above += taken * (IMAGE + TEXT)
+    figure.text(LEFT / width, 0.1 / height, note, fontsize=8.5, color=MUTED, va="bottom")
+    return save(figure, path)
+
+
+def _pixels(picture: bytes | NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    if picture is None:
+        grey = tuple(int(GRID[i : i + 2], 16) for i in (1, 3, 5))
+        return np.full((128, 64, 3), grey, np.uint8)
+    if isinstance(picture, bytes):
+        with Image.open(BytesIO(picture)) as image:
+            return np.array(image.convert("RGB"))
+    return picture

@@ -1,0 +1,116 @@
+"""Galleries on the command line. Oracle: what the same calls say from Python, and the files that come of it."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from conftest import SIMPLE
+from passerby import load_data
+
+
+@pytest.fixture(scope="module")
+def query():
+    return load_data(SIMPLE)[0].query
+
+
+@pytest.fixture
+def people(passerby, tiny_run, tmp_path):
+    where = tmp_path / "people"
+    said = passerby("enrol", where, "--data", SIMPLE, "--model", tiny_run, "--json")
+    assert json.loads(said.out)["new"] > 0, said
+    return where
+
+
+def test_enrol_search_identify_cluster(passerby, people, query, tmp_path):
+    again = passerby("enrol", people, "--data", SIMPLE)
+    assert " 0 new, " in again.out
+    image = query[0].path
+    found = json.loads(passerby("search", people, "--image", image, "--top", 3, "--not-camera", "c1", "--json").out)
+    assert len(found[0]["hits"]) == 3
+    assert {hit["camera"] for hit in found[0]["hits"]} == {"c2"}
+    table = passerby("search", people, "--image", image, "--open", tmp_path / "rank.png")
+    assert str(tmp_path / "rank.png") in table.out
+    with Image.open(tmp_path / "rank.png") as page:
+        assert page.size[0] > 1000
+    who = passerby("identify", people, "--image", image, "--image", query[1].path, "--open", tmp_path / "who.png")
+    assert len(who.out.splitlines()) == 3
+    assert "%" in who.out
+    assert json.loads(passerby("identify", people, "--image", image, "--json").out)[0]["candidates"]
+    groups = passerby("cluster", people, "--threshold", "0.01", "--open", tmp_path / "groups.png")
+    assert "people in " in groups.out
+    assert "b_cubed_precision" in groups.out
+    assert (tmp_path / "groups.png").is_file()
+    tree = json.loads(passerby("cluster", people, "--threshold", "0.01", "--json").out)
+    assert 0 < tree["b_cubed_recall"] <= 1
+
+
+def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
+    count = json.loads(passerby("gallery", "stats", people, "--json").out)["sightings"]
+    assert f"{count:,}" in passerby("gallery", "stats", people).out
+    label = json.loads(passerby("search", people, "--image", load_data(SIMPLE)[0].query[0].path, "--json").out)[0][
+        "hits"
+    ][0]["label"]
+    forgotten = passerby("gallery", "forget", people, "--label", label, "--yes")
+    assert "sightings forgotten" in forgotten.out
+    assert "no such sighting" in passerby("gallery", "forget", people, "--label", label, "--yes").out
+    assert "sightings removed" in passerby("gallery", "remove", people, "--camera", "c1", "--yes").out
+    out = tmp_path / "g.parquet"
+    assert str(out) in passerby("gallery", "export", people, "--out", out).out
+    left = json.loads(passerby("gallery", "stats", people, "--json").out)["sightings"]
+    assert 0 < left < count
+    assert f"{left:,} sightings taken in, 0 were there" in passerby("gallery", "import", tmp_path / "copy", out).out
+    assert f"0 sightings taken in, {left:,} were there" in passerby("gallery", "import", tmp_path / "copy", out).out
+    assert f"{left:,} sightings erased" in passerby("gallery", "expire", people, "--days", 0, "--yes").out
+    audit = passerby("gallery", "audit", people).out
+    for word in ("create", "enrol", "search", "forget", "remove", "export", "expire"):
+        assert word in audit
+    assert json.loads(passerby("gallery", "audit", people, "--json").out)[0]["what"] == "create"
+
+
+def test_no_is_no(passerby, people, monkeypatch):
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    before = json.loads(passerby("gallery", "stats", people, "--json").out)["sightings"]
+    assert passerby("gallery", "remove", people, "--camera", "c1").out == ""
+    assert json.loads(passerby("gallery", "stats", people, "--json").out)["sightings"] == before
+
+
+def test_unreadable_images_are_said_and_the_exit_code_is_one(passerby, tiny_run, tmp_path, query):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "good.jpg").write_bytes(query[0].path.read_bytes())
+    for number in range(5):
+        (tmp_path / "in" / f"bad{number}.jpg").write_bytes(b"")
+    said = passerby("enrol", tmp_path / "g", "--images", tmp_path / "in", "--camera", "c", "--model", tiny_run)
+    assert said.code == 1
+    assert "1 new" in said.out
+    assert "bad0.jpg: the file is empty" in said.out
+    assert "and 2 more; --json lists them" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("enrol", "g"), "enrol: expected either --images or --data"),
+        (("enrol", "g", "--data", SIMPLE, "--camera", "c"), "enrol: --camera, --label, --time and --folders are for"),
+        (
+            ("enrol", "g", "--images", ".", "--camera", "c", "--time", "noon"),
+            "--time: timestamp 'noon'; expected seconds",
+        ),
+        (("search", "g", "--image", "a.jpg"), "g: no gallery; give a model to make one"),
+        (("search", "g", "--image", "a.jpg", "--open", "a.gif"), "--open a.gif: expected a name that ends in .png"),
+        (("search", "g", "--image", "a.jpg", "--since", "then"), "--since: timestamp 'then'"),
+        (("gallery", "stats", "g"), "g: no gallery"),
+        (("gallery", "stats", "ftp://x/y"), "ftp://x/y: unknown kind of gallery"),
+        (("gallery", "import", "g", "no.parquet"), "no.parquet: cannot be read as an exported gallery"),
+    ],
+)
+def test_complaints(passerby, tmp_path, monkeypatch, words, complaint):
+    monkeypatch.chdir(tmp_path)
+    assert passerby(*words).complaint.startswith(complaint)
+    assert not (tmp_path / "g").exists()
+
+
+def test_removing_everything_and_keeping_for_ever(passerby, people):
+    assert "remove: nothing named" in passerby("gallery", "remove", people, "--yes").complaint
+    assert "erase for good: nothing named" in passerby("gallery", "forget", people, "--yes").complaint
+    assert "keeps everything; give --days" in passerby("gallery", "expire", people).complaint

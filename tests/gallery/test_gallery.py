@@ -1,0 +1,145 @@
+"""A gallery with a model: images in, people out. Oracle: the model's own embeddings and `passerby.rank`."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import SIMPLE
+from passerby import Gallery, load, load_data, rank
+from passerby.errors import GalleryError, NoGalleryError
+from passerby.gallery.crops import Crop, crops_of, crops_of_data
+from passerby.gallery.types import Filter
+from passerby.types import Embeddings
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_data(SIMPLE)[0]
+
+
+@pytest.fixture(scope="module")
+def filled(tiny_run, tmp_path_factory):
+    """The gallery split of the rendered people in a folder."""
+    where = tmp_path_factory.mktemp("galleries") / "people"
+    with Gallery(where, model=tiny_run, who="test") as gallery:
+        crops = crops_of_data(SIMPLE)
+        assert gallery.enrol(crops, batch=10).new == len(crops)
+    return where
+
+
+def test_search_finds_what_rank_finds(filled, tiny_run, data):
+    model = load(tiny_run)
+
+    def embedded(samples):
+        vectors = model.embed(samples)
+        return Embeddings(vectors, np.array([s.person_id for s in samples]), np.array([s.camera_id for s in samples]))
+
+    query, everybody = embedded(data.query[:5]), embedded(data.gallery)
+    found = rank(query, everybody, top=5, drop_same_camera=False)
+    with Gallery(filled) as gallery:
+        hits = gallery.search(list(data.query[:5]), top=5)
+        for line, distances in zip(hits, found.distances, strict=True):
+            assert [hit.distance for hit in line] == pytest.approx(distances.tolist(), abs=1e-6)
+        (elsewhere,) = gallery.search(data.query[0].path, where=Filter(not_cameras=["c1"]))
+        assert {hit.camera for hit in elsewhere} == {"c2"}
+
+
+def test_enrolling_again_takes_nothing_twice(filled):
+    crops = crops_of_data(SIMPLE)
+    with Gallery(filled) as gallery:
+        again = gallery.enrol([*crops, crops[0]])
+        assert (again.new, again.known) == (0, len(crops) + 1)
+
+
+def test_unreadable_images_are_named_and_the_others_are_in(tiny_run, tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((40, 20, 3), 90, np.uint8)).save(tmp_path / name)
+    (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xffgarbage")
+    steps = []
+    with Gallery("memory", model=tiny_run) as gallery:
+        done = gallery.enrol(crops_of(tmp_path, camera="c"), batch=2, progress=lambda *step: steps.append(step))
+    assert (done.new, done.known) == (2, 0)
+    ((source, why),) = done.unreadable
+    assert source == str(tmp_path / "c.jpg")
+    assert "a damaged or truncated JPEG" in why
+    assert steps == [(2, 3), (3, 3)]
+
+
+def test_a_sample_inside_a_container_is_kept_as_a_picture(tiny_run, monkeypatch, data):
+    pixels = np.full((40, 20, 3), 90, np.uint8)
+    monkeypatch.setattr("passerby.gallery.gallery.read_image", lambda _sample: pixels)
+    crop = Crop(image=dataclasses.replace(data.query[0], key="detected/1"), camera="c")
+    assert crop.source.endswith("::detected/1")
+    with Gallery("memory", model=tiny_run, pictures="crops") as gallery:
+        assert gallery.enrol([crop]).new == 1
+        ((sighting,),) = gallery.store.walk()
+    assert sighting.picture[:4] == b"\x89PNG"
+
+
+def test_identify_names_people_and_knows_when_it_does_not(filled, tiny_run, data):
+    """The tiny network tells little apart; what is asked is that probabilities follow the calibration's settings."""
+    known = next(each for each in data.gallery if each.person_id)
+    with Gallery(filled) as gallery:
+        (sure,) = gallery.identify(known.path, unknown=0.01, at_least=0.0)
+        assert sure.label == sure.candidates[0].label
+        assert sure.candidates[0].hit.distance == pytest.approx(0, abs=1e-5)  # the very image
+        (doubtful,) = gallery.identify([known.path], unknown=0.99, at_least=1.0)
+        assert doubtful.label is None
+        assert doubtful.candidates[0].probability < sure.candidates[0].probability
+        assert doubtful.probability + sum(each.probability for each in doubtful.candidates) <= 1 + 1e-9
+
+
+def test_without_a_calibration_nobody_is_identified(tiny_run, tmp_path, data):
+    bare = tmp_path / "run"
+    shutil.copytree(tiny_run, bare)
+    (bare / "calibration.json").unlink(missing_ok=True)
+    with Gallery("memory", model=bare) as gallery:
+        gallery.enrol([Crop(image=data.gallery[0], camera="c", label="A")])
+        with pytest.raises(GalleryError, match=r"its model is not calibrated.*run `passerby calibrate .*run`"):
+            gallery.identify(data.gallery[0].path)
+        with pytest.raises(GalleryError, match="its model is not calibrated"):
+            gallery.cluster()
+        assert len(gallery.cluster(threshold=0.1)) == 1
+    (bare / "calibration.json").write_text("{")
+    with pytest.raises(GalleryError, match=r"calibration\.json: cannot be read"):
+        Gallery("memory", model=bare)
+
+
+def test_cluster_puts_every_sighting_into_one_group(filled):
+    with Gallery(filled) as gallery:
+        groups = gallery.cluster(threshold=0.05)
+        everybody = [each.id for group in groups for each in group]
+        assert len(everybody) == len(set(everybody)) == gallery.store.count()
+        assert [len(group) for group in groups] == sorted(map(len, groups), reverse=True)
+        assert gallery.cluster(where=Filter(cameras=["nowhere"]), threshold=0.05) == []
+
+
+def test_a_gallery_remembers_its_model(tiny_run, tmp_path, data):
+    moved = tmp_path / "run"
+    shutil.copytree(tiny_run, moved)
+    where = tmp_path / "g"
+    with pytest.raises(NoGalleryError, match="no gallery; give a model to make one"):
+        Gallery(where)
+    Gallery(where, model=moved).close()
+    manifest = json.loads((moved / "manifest.json").read_text())
+    (moved / "manifest.json").write_text(json.dumps({**manifest, "note": "another"}))
+    with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"holds vectors of model .*, opened with model"):
+        gallery.search(data.query[0])
+    shutil.rmtree(moved)
+    with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"its model lay in .*run, which is gone"):
+        gallery.search(data.query[0])
+    with Gallery(where, model=tiny_run) as gallery:
+        assert gallery.search(data.query[0]) == [[]]
+
+
+def test_a_gallery_whose_model_nobody_named_says_so(tmp_path, data):
+    from gallery.people import MODEL
+    from passerby.gallery.open import open_gallery
+
+    open_gallery(tmp_path / "g", model=MODEL).close()
+    with Gallery(tmp_path / "g") as gallery, pytest.raises(GalleryError, match="does not say where its model lies"):
+        gallery.search(data.query[0])

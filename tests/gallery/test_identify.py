@@ -1,0 +1,70 @@
+"""From nearest sightings to a name. Oracle: Bayes' rule written out over a calibration with a known ratio."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from passerby.errors import GalleryError
+from passerby.evaluation.calibration import Calibration, FittedOn
+from passerby.gallery.identify import identify_hits
+from passerby.gallery.types import Hit
+
+LINE = Calibration(
+    "logistic", "cosine", np.array([0.0, 1.0]), np.array([6.0, -6.0]), FittedOn("made", 2, 4, 2, 4, trained_on=False)
+)
+"""Log ratio 6 - 12 d."""
+
+
+def hits(*pairs):
+    return [Hit(camera="c", label=label, distance=distance, id=f"{i}") for i, (label, distance) in enumerate(pairs)]
+
+
+def test_the_probability_is_bayes_rule_over_the_nearest_sighting_of_each_label():
+    found = identify_hits(hits(("Alice", 0.2), ("Alice", 0.3), ("Bob", 0.5)), labels=2, calibration=LINE, unknown=0.4)
+    alice, bob = 0.3 * math.exp(6 - 12 * 0.2), 0.3 * math.exp(6 - 12 * 0.5)
+    assert found.label == "Alice"
+    assert found.probability == pytest.approx(alice / (alice + bob + 0.4))
+    assert [(each.label, each.hit.id) for each in found.candidates] == [("Alice", "0"), ("Bob", "2")]
+
+
+def test_labels_that_were_not_near_count_as_far_as_the_last_hit():
+    found = identify_hits(hits(("Alice", 0.1), ("Bob", 0.4)), labels=12, calibration=LINE)
+    share = 0.5 / 12
+    alice, bob = share * math.exp(6 - 1.2), share * math.exp(6 - 4.8)
+    assert found.probability == pytest.approx(alice / (alice + bob + 10 * bob + 0.5))
+
+
+def test_far_sightings_and_an_empty_gallery_are_unknown():
+    far = identify_hits(hits(("Alice", 0.9)), labels=1, calibration=LINE)
+    assert far.label is None
+    assert far.probability == pytest.approx(0.5 / (0.5 + 0.5 * math.exp(6 - 10.8)))
+    assert identify_hits([], labels=0, calibration=LINE).probability == 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ABCDE"), st.floats(0, 2)), min_size=1, max_size=20),
+    st.floats(0.01, 0.99),
+    st.floats(0, 1),
+)
+def test_probabilities_never_exceed_one_in_all_and_a_name_needs_its_share(pairs, unknown, at_least):
+    ordered = sorted(pairs, key=lambda pair: pair[1])
+    labels = len({label for label, _ in ordered}) + 3
+    found = identify_hits(hits(*ordered), labels=labels, calibration=LINE, unknown=unknown, at_least=at_least)
+    assert sum(each.probability for each in found.candidates) <= 1 + 1e-9
+    assert (found.label is None) == (found.candidates[0].probability < at_least)
+    assert list(found.candidates) == sorted(found.candidates, key=lambda each: -each.probability)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unknown": 0.0}, "unknown: got 0.0, expected a share"),
+        ({"at_least": 1.5}, "at_least: got 1.5, expected a prob"),
+    ],
+)
+def test_what_is_no_probability(options, message):
+    with pytest.raises(GalleryError, match=message):
+        identify_hits(hits(("A", 0.1)), labels=1, calibration=LINE, **options)
