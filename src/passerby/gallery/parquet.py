@@ -66,7 +66,7 @@ def export_gallery(
     )
     total, written = store.count(where), 0
     try:
-        with draft.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
+        with draft.open("wb") as raw, pq.ParquetWriter(raw, schema) as writer:
             for rows in store.walk(where, batch=_ROWS):
                 writer.write_batch(_to_batch(rows, schema))
                 written += len(rows)
