@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO := demo/run
-DEMO_DATA := synth:identities=240,cameras=4,images=4,seed=0
+DEMO := demo
+DEMO_DATA := market1501:$(DEMO)/data
 
 .PHONY: help demo test lint clean
 .NOTPARALLEL:
@@ -13,14 +13,20 @@ unexport PYTHONHOME PYTHONPATH
 help:  ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
-demo: $(VENV)/.installed  ## Train ConvNeXt-AP on rendered people, evaluate it, draw the figures; about five minutes on 2 cores.
-	$(BIN)/passerby data stats "$(DEMO_DATA)"
-	rm -rf $(DEMO)
-	$(BIN)/passerby train --recipe demo --data "$(DEMO_DATA)" --out $(DEMO)
-	$(BIN)/passerby evaluate $(DEMO) --rerank k-reciprocal --open-set
+demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate it, search; about five minutes on 2 cores.
+	$(BIN)/passerby synth --out $(DEMO)/data --identities 240 --cameras 4 --images 4 --seed 0
+	$(BIN)/passerby data stats $(DEMO_DATA)
+	rm -rf $(DEMO)/run $(DEMO)/people
+	$(BIN)/passerby train --recipe demo --data $(DEMO_DATA) --out $(DEMO)/run
+	$(BIN)/passerby evaluate $(DEMO)/run --rerank k-reciprocal --open-set
+	$(BIN)/passerby enrol $(DEMO)/people --data $(DEMO_DATA) --model $(DEMO)/run
+	$(BIN)/passerby search $(DEMO)/people --image $(DEMO)/data/query/0001_c1s1_000000_01.jpg --not-camera c1 --top 5 \
+		--open $(DEMO)/search.png
 	@echo
-	@echo "Figures: $(DEMO)/figures (rank lists, CMC, losses); every score with its rules: $(DEMO)/scores.json"
+	@echo "Figures: $(DEMO)/run/figures (rank lists, CMC, losses); every score with its rules: $(DEMO)/run/scores.json"
+	@echo "Ask more: $(BIN)/passerby identify $(DEMO)/people --image $(DEMO)/data/query/0001_c2s1_000000_01.jpg"
 	@echo "Now yours: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"
+	@echo "           $(BIN)/passerby enrol people --images /path/to/crops --camera door --model runs/mine"
 
 test: $(VENV)/.installed-dev  ## Run the tests.
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -31,7 +37,7 @@ lint: $(VENV)/.installed-dev  ## Lint, formatting, types.
 	$(BIN)/mypy
 
 clean:  ## Remove what make made.
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(DEMO)
 
 # A stamp and not .venv/bin/python, which is there before pip is: an interrupted set-up is taken up again.
 $(VENV)/.made:
