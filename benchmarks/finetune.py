@@ -2,9 +2,9 @@
 
     python benchmarks/finetune.py CUHK01 OUT [--model RUN] [--seeds 3] [--epochs 8] [--lr 5e-4]
 
-CUHK01 is the folder of its images, OUT where the runs go; one that is finished there is not trained again. Both sides have
-the same recipe, epochs and batches, hence the same time; the start and the highest learning rate differ (from nothing it
-is the recipe's). Figures are of the 486 test people, Market rule; `--holdout N` measures on N training people instead,
+CUHK01 is the folder of its images, OUT where the runs go; one that is finished there is not trained again. Both sides
+have the same recipe, epochs and batches, hence the same time; the start and the highest learning rate differ (from
+nothing it is the recipe's). Figures are of the 486 test people, Market rule; `--holdout N` measures on N training people instead,
 which is where a learning rate may be chosen.
 """
 

@@ -15,11 +15,14 @@ from passerby.files import write_atomic
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.weights import fill, read_manifest, read_tensors, save_model
 from passerby.recipe import load_recipe
+from passerby.runs.calibrate import calibrate
 from passerby.runs.folder import RunFolder
 from passerby.runs.model_card import groups, model_card
 from passerby.runs.train import OnStep, resume, train
 
 DATA = "synth:identities=8000,cameras=200,images=2,seed=1,views=4,test=500"
+CALIBRATION = "synth:identities=500,cameras=100,images=2,seed=2,views=4,test=1"
+"""People and cameras that the model was not trained on: what its distances mean is learnt from them."""
 RECIPE = "default"
 
 
@@ -27,6 +30,7 @@ def train_default(
     out: str | Path,
     *,
     data: str = DATA,
+    calibration: str = CALIBRATION,
     overrides: list[str] | None = None,
     device: str = "auto",
     say: Callable[[str], None] = lambda _: None,
@@ -37,6 +41,7 @@ def train_default(
     Args:
         out: The run's folder; the model to ship is `out/shipped`, with its card.
         data: A `synth:` data set with a test split.
+        calibration: A `synth:` data set of other people, whose train split calibrates the model.
         overrides: Settings of the recipe `default`, as `key=value`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         say: Called with each line that a reader wants to see.
@@ -57,6 +62,7 @@ def train_default(
         recipe = load_recipe(RECIPE, overrides=overrides or [])
         results = train(recipe, data, folder.root, device=device, say=say, on_step=on_step)
     (result,) = results
+    calibrate(folder.root, calibration, device=device)
     shipped = folder.root / "shipped"
     pack(folder.root, shipped, data=data)
     card = model_card(read_manifest(shipped), result, groups(result))
