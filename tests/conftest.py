@@ -62,6 +62,16 @@ def tiny_run(tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="session")
+def walkers(tmp_path_factory):
+    """A drawn video of two people whose boxes are known; see `video.walkers`."""
+    from video.walkers import draw
+
+    path = tmp_path_factory.mktemp("video") / "walk.avi"
+    draw(path)
+    return path
+
+
 @pytest.fixture
 def without_pictures(monkeypatch):
     """Leave out rank lists and CMC curves, most of a tiny run's time, where a test looks at something else."""

@@ -29,8 +29,21 @@ MAY_IMPORT = {
     "runs": BASE
     | {"recipe", "distributed", "synth", "data", "model", "losses", "training", "ranking", "evaluation", "report"},
     "__main__": {"cli"},
+    "video": BASE | {"model", "gallery"},
     "cli": BASE
-    | {"recipe", "distributed", "synth", "data", "model", "training", "evaluation", "report", "gallery", "runs"},
+    | {
+        "recipe",
+        "distributed",
+        "synth",
+        "data",
+        "model",
+        "training",
+        "evaluation",
+        "report",
+        "gallery",
+        "video",
+        "runs",
+    },
 }
 """What each room may import beside itself: rooms, or single modules of one. `cli` is for `__main__` alone."""
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from conftest import SIMPLE
 from passerby import load_data
+from video.walkers import corners_of
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,19 @@ def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
     assert json.loads(passerby("gallery", "audit", people, "--json").out)[0]["what"] == "create"
 
 
+def test_a_video_with_its_boxes(passerby, walkers, tiny_run, tmp_path):
+    rows = [
+        f"{frame + 1},{person},{left},{top},24,60,1"
+        for frame in range(40)
+        for person in (1, 2)
+        for left, top, _, _ in [corners_of(person, frame)]
+    ]
+    (tmp_path / "mot.txt").write_text("\n".join(rows))
+    words = ("--video", walkers, "--camera", "door", "--boxes", tmp_path / "mot.txt", "--model", tiny_run, "--gap", 0)
+    assert "2 new" in passerby("enrol", tmp_path / "g", *words).out
+    assert "0 s to 4 s" in passerby("cluster", tmp_path / "g", "--threshold", "0.5").out
+
+
 def test_no_is_no(passerby, people, monkeypatch):
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
     before = json.loads(passerby("gallery", "stats", people, "--json").out)["sightings"]
@@ -90,12 +104,15 @@ def test_unreadable_images_are_said_and_the_exit_code_is_one(passerby, tiny_run,
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("enrol", "g"), "enrol: expected either --images or --data"),
-        (("enrol", "g", "--data", SIMPLE, "--camera", "c"), "enrol: --camera, --label, --time and --folders are for"),
+        (("enrol", "g"), "enrol: expected one of --images, --data and --video"),
+        (("enrol", "g", "--data", SIMPLE, "--camera", "c"), "enrol: --camera does not go with --data"),
         (
             ("enrol", "g", "--images", ".", "--camera", "c", "--time", "noon"),
             "--time: timestamp 'noon'; expected seconds",
         ),
+        (("enrol", "g", "--video", "a.avi"), "enrol: a --video needs --camera"),
+        (("enrol", "g", "--video", "a.avi", "--label", "L"), "enrol: --label does not go with --video"),
+        (("enrol", "g", "--images", ".", "--boxes", "b.csv"), "enrol: --boxes are a video's"),
         (("search", "g", "--image", "a.jpg"), "g: no gallery; give a model to make one"),
         (("search", "g", "--image", "a.jpg", "--open", "a.gif"), "--open a.gif: expected a name that ends in .png"),
         (("search", "g", "--image", "a.jpg", "--since", "then"), "--since: timestamp 'then'"),

@@ -27,7 +27,7 @@ def test_every_crop_is_on_the_page(tmp_path):
     for colour in (*colours, (250, 250, 10), (0xDD, 0xDD, 0xDD)):
         assert (np.abs(pixels - colour).max(axis=1) <= 2).sum() > 2000, colour
     assert width == pytest.approx(150 * (0.24 + 5 * 0.92), abs=2)
-    assert height == pytest.approx(150 * (0.75 + 3 * 0.28 + 5 * 2.16), abs=2)  # lines: 1 + 1 + 3
+    assert height == pytest.approx(150 * (0.75 + 5 * 2.44), abs=2)  # lines: 1 + 1 + 3
 
 
 def test_nobody_is_an_error(tmp_path):

@@ -21,9 +21,7 @@ FEW = [setting for setting in TINY if not setting.startswith("model.pretrained")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("default") / "run"
-    return out, train_default(
-        out, data=DATA, calibration=OTHERS, overrides=[*FEW, "model.last_stride=2"], device="cpu"
-    )
+    return out, train_default(out, data=DATA, calibration=OTHERS, overrides=[*FEW, "model.last_stride=2"], device="cpu")
 
 
 def test_the_shipped_model_makes_the_runs_vectors_and_is_half_as_large(made):

@@ -23,6 +23,14 @@ def enrol(
         Path | None,
         typer.Option(help="An image, a folder, or a .csv or .parquet table: path, camera, time, label, ..."),
     ] = None,
+    video: Annotated[Path | None, typer.Option(help="A video instead; each track of a person is one sighting.")] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="Boxes of the video, MOT or CSV; default: OpenCV's HOG detector looks.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Look at every so many frames of the video.")] = 1,
+    gap: Annotated[
+        float, typer.Option(min=0, help="Seconds within which a lost track is found again by its looks.")
+    ] = 3.0,
     data: Annotated[str | None, typer.Option(help="A data set instead, such as synth:identities=40,cameras=4.")] = None,
     split: Annotated[str, typer.Option(help="Of the data set: train, query, gallery.")] = "gallery",
     camera: Annotated[str | None, typer.Option(help="Which camera took all of them.")] = None,
@@ -46,15 +54,20 @@ def enrol(
     [bold]passerby enrol people --images crops/ --camera north[/]
 
     [bold]passerby enrol staff --images photos/ --camera badge --folders label[/]
+
+    [bold]passerby enrol people --video door.avi --camera door --time 2026-11-01T08:00[/]
     """
-    from passerby.gallery.crops import crops_of, crops_of_data
+    from passerby.gallery.crops import Crop, crops_of, crops_of_data
     from passerby.gallery.gallery import DEFAULT, Gallery
 
-    if (images is None) == (data is None):
-        raise GalleryError("enrol: expected either --images or --data")
-    if data is not None:
-        if any(each is not None for each in (camera, label, at, folders)):
-            raise GalleryError("enrol: --camera, --label, --time and --folders are for --images; a data set says them")
+    _check(images, data, video, boxes)
+    crops: list[Crop] = []
+    if video is not None:
+        _refuse("--video", label=label, folders=folders)
+        if camera is None:
+            raise GalleryError("enrol: a --video needs --camera")
+    elif data is not None:
+        _refuse("--data", camera=camera, label=label, time=at, folders=folders)
         crops = crops_of_data(data, split=cast("Any", split))
     else:
         assert images is not None
@@ -66,7 +79,22 @@ def enrol(
     except NoGalleryError:
         gallery = Gallery(where, model=DEFAULT, **settings)
     with gallery, slow_progress("enrolling") as progress:
-        done = gallery.enrol(crops, progress=progress)
+        if video is None:
+            done = gallery.enrol(crops, progress=progress)
+        else:
+            from passerby.video.boxes import hog_detector, read_boxes
+            from passerby.video.enrol import enrol_video
+
+            done = enrol_video(
+                gallery,
+                video,
+                camera=camera or "",
+                boxes=hog_detector() if boxes is None else read_boxes(boxes),
+                started=moment(at, "--time"),
+                every=every,
+                gap=gap,
+                progress=progress,
+            )
         total = gallery.store.count()
     if as_json:
         typer.echo(json.dumps({**asdict(done), "sightings": total}, indent=2))
@@ -79,3 +107,18 @@ def enrol(
             console.print(f"[yellow]not enrolled[/] and {len(done.unreadable) - 3:,} more; --json lists them")
     if done.unreadable:
         raise typer.Exit(1)
+
+
+def _check(images: Path | None, data: str | None, video: Path | None, boxes: Path | None) -> None:
+    """One source, and boxes for a video only."""
+    if sum(each is not None for each in (images, data, video)) != 1:
+        raise GalleryError("enrol: expected one of --images, --data and --video")
+    if boxes is not None and video is None:
+        raise GalleryError("enrol: --boxes are a video's; give --video")
+
+
+def _refuse(source: str, **settings: str | None) -> None:
+    """Options that do not go with a source."""
+    given = [f"--{name}" for name, value in settings.items() if value is not None]
+    if given:
+        raise GalleryError(f"enrol: {', '.join(given)} does not go with {source}")

@@ -169,6 +169,9 @@ def _heading(group: Sequence[Facts]) -> str:
     labels = sorted({each.label for each in group if each.label is not None})
     times = [each.time for each in group if each.time is not None]
     parts = [f"{len(group):,} sighting{'s' * (len(group) > 1)}", _few(cameras)]
+    starts, ends = ([float(each.attributes[k]) for each in group if k in each.attributes] for k in ("start", "end"))
+    if not times and starts and ends:
+        parts.append(f"{min(starts):.0f} s to {max(ends):.0f} s")
     if times:
         parts.append(f"{written_time(min(times))} to {written_time(max(times))}")
     if labels:

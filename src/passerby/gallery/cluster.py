@@ -86,13 +86,13 @@ def _components(vectors: FloatArray, threshold: float) -> list[IntArray]:
 def never_together(sightings: Sequence[Facts]) -> list[tuple[int, int]]:
     """Pairs of tracks that one camera saw at the same time: they are different people.
 
-    A track is a sighting with the attributes `start` and `end`, seconds since 1970.
+    A track is a sighting with the attributes `start` and `end`, seconds, and the `video` that these count in.
     """
-    tracks = [
-        (each.camera, float(each.attributes["start"]), float(each.attributes["end"]), place)
-        for place, each in enumerate(sightings)
-        if {"start", "end"} <= each.attributes.keys()
-    ]
+    tracks: list[tuple[str, float, float, int]] = []
+    for place, each in enumerate(sightings):
+        if {"start", "end"} <= each.attributes.keys():
+            eye = repr((each.camera, each.attributes.get("video")))
+            tracks.append((eye, float(each.attributes["start"]), float(each.attributes["end"]), place))
     found = []
     running: list[tuple[str, float, float, int]] = []
     for track in sorted(tracks):

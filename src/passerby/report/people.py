@@ -16,6 +16,7 @@ from passerby.report.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cel
 from passerby.report.style import GRID, INK, MUTED, save
 
 _HEAD = 0.28  # inches: a row's heading
+_NARROWEST = 3  # cells that a heading takes
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Shown:
 def people_figure(
     rows: Sequence[tuple[str, Sequence[Shown]]], path: Path, *, title: str, across: int = 10, note: str = ""
 ) -> list[Path]:
-    """Draw rows of crops, each under its heading; longer ones go on in the next line.
+    """Draw rows of crops, each under its heading; short ones stand side by side, long ones go on in the next line.
 
     Args:
         rows: (heading, crops) from above.
@@ -53,28 +54,40 @@ def people_figure(
     """
     if not rows:
         raise DataError("people: nobody to draw")
-    lines = [max(1, -(-len(crops) // across)) for _, crops in rows]
-    widest = min(across, max(5, *(len(crops) for _, crops in rows)))
-    width = 2 * LEFT + widest * CELL
-    height = TOP + len(rows) * _HEAD + sum(lines) * (IMAGE + TEXT) + BOTTOM
+    placed, used, lines = _places([len(crops) for _, crops in rows], across)
+    width = 2 * LEFT + max(used, 5) * CELL
+    height = TOP + lines * (_HEAD + IMAGE + TEXT) + BOTTOM
     figure, page = page_of(width, height, title=title)
-    above = TOP
-    for (heading, crops), taken in zip(rows, lines, strict=True):
-        page.text(LEFT, above + _HEAD / 2, heading, fontsize=9.5, color=INK, fontweight="bold", va="center")
-        above += _HEAD
+    for (heading, crops), (line, column) in zip(rows, placed, strict=True):
+        top = TOP + line * (_HEAD + IMAGE + TEXT)
+        left = LEFT + column * CELL
+        page.text(left, top + _HEAD / 2, heading, fontsize=9.5, color=INK, fontweight="bold", va="center")
         for place, shown in enumerate(crops):
-            line, column = divmod(place, across)
+            below, right = divmod(column + place, across)
             draw_cell(
                 page,
                 _pixels(shown.picture),
-                left=LEFT + column * CELL,
-                above=above + line * (IMAGE + TEXT),
+                left=LEFT + right * CELL,
+                above=top + _HEAD + below * (_HEAD + IMAGE + TEXT),
                 colour=shown.colour,
                 lines=shown.lines,
             )
-        above += taken * (IMAGE + TEXT)
     figure.text(LEFT / width, 0.1 / height, note, fontsize=8.5, color=MUTED, va="bottom")
     return save(figure, path)
+
+
+def _places(counts: Sequence[int], across: int) -> tuple[list[tuple[int, int]], int, int]:
+    """(line, column) where each row begins, columns used, lines used: short rows stand side by side."""
+    placed: list[tuple[int, int]] = []
+    line = column = used = 0
+    for count in counts:
+        needed = max(count, min(_NARROWEST, across))
+        if column and column + needed > across:
+            line, column = line + 1, 0
+        placed.append((line, column))
+        used = max(used, min(column + needed, across))
+        line, column = (line, column + needed) if needed < across else (line + -(-needed // across), 0)
+    return placed, used, line + bool(column)
 
 
 def _pixels(picture: bytes | NDArray[np.uint8] | None) -> NDArray[np.uint8]:

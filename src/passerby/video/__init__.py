@@ -1,0 +1,1 @@
+"""Videos to sightings: frames, boxes around people, tracks, and one pooled vector for each."""

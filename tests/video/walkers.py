@@ -1,0 +1,41 @@
+"""Videos that are drawn: bright figures on a dark street, whose boxes are known."""
+
+import numpy as np
+
+WIDTH, HEIGHT, RATE = 320, 240, 10
+COLOURS = {1: (220, 40, 40), 2: (40, 60, 230)}
+
+
+def corners_of(person, frame):
+    """Person 1 walks to the right, person 2 to the left and further down; 24 x 60 pixels each."""
+    left = 20 + 6 * frame if person == 1 else 270 - 6 * frame
+    top = 40 if person == 1 else 150
+    return left, top, left + 24, top + 60
+
+
+def draw(path):
+    """40 frames of two people."""
+    import cv2
+
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (WIDTH, HEIGHT))
+    for frame in range(40):
+        pixels = np.full((HEIGHT, WIDTH, 3), 70, np.uint8)
+        for person, colour in COLOURS.items():
+            left, top, right, bottom = corners_of(person, frame)
+            pixels[top:bottom, left:right] = colour[::-1]  # OpenCV's order
+        writer.write(pixels)
+    writer.release()
+
+
+def boxes_of(frames, *, people=(1, 2), tracked=False):
+    """The true boxes."""
+    from passerby.video.boxes import Boxes
+
+    return {
+        frame: Boxes(
+            np.array([corners_of(person, frame) for person in people], np.float32),
+            np.full(len(people), 0.9, np.float32),
+            np.array(people, np.int64) if tracked else None,
+        )
+        for frame in frames
+    }
