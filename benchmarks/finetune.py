@@ -4,8 +4,8 @@
 
 CUHK01 is the folder of its images, OUT where the runs go; one that is finished there is not trained again. Both sides
 have the same recipe, epochs and batches, hence the same time; the start and the highest learning rate differ (from
-nothing it is the recipe's). Figures are of the 486 test people, Market rule; `--holdout N` measures on N training people instead,
-which is where a learning rate may be chosen.
+nothing it is the recipe's). Figures are of the 486 test people, Market rule; `--holdout N` measures on N training
+people instead, which is where a learning rate may be chosen.
 """
 
 from __future__ import annotations

@@ -65,6 +65,9 @@ def tiny_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def walkers(tmp_path_factory):
     """A drawn video of two people whose boxes are known; see `video.walkers`."""
+    pytest.importorskip(
+        "cv2", reason="OpenCV is not there or lacks a library: apt install libgl1", exc_type=ImportError
+    )
     from video.walkers import draw
 
     path = tmp_path_factory.mktemp("video") / "walk.avi"

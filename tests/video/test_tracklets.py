@@ -76,7 +76,7 @@ def test_short_tracks_are_nobody(walkers, model):
 def test_what_cannot_be_followed(walkers, model):
     with pytest.raises(DataError, match=r"has 40 frames, the boxes are of 61; are they of another video\?"):
         tracklets_of(walkers, model, boxes=boxes_of([0, 60]))
-    with pytest.raises(DataError, match="fewest is 0 and gap 3.0, expected at least 1 box and 0 s"):
+    with pytest.raises(DataError, match=r"fewest is 0 and gap 3\.0, expected at least 1 box and 0 s"):
         tracklets_of(walkers, model, boxes={}, fewest=0)
 
 
