@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from measure import machine
 
+from measure import machine
 from passerby.gallery.card import GalleryModel
 from passerby.gallery.open import open_gallery
 from passerby.gallery.types import Filter, Sighting
