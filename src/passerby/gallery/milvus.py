@@ -102,19 +102,27 @@ class MilvusGallery:
                 time.sleep(0.5)
 
     def _ask(self, word: str, *arguments: Any, **options: Any) -> Any:
-        """Call the client, which repeats a call that the server does not answer, for as long as there is patience.
+        """Call the client, again and again while the server does not answer, for as long as there is patience.
+
+        The client repeats some calls by itself and gives up at once on others. What writes may be done twice: sightings
+        are put in by their id.
 
         Raises:
             GalleryError: When it has run out, or the server refuses.
         """
-        try:
-            return getattr(self._client, word)(*arguments, timeout=self._patience, **options)
-        except grpc.RpcError as error:
-            raise self._gone(error) from None
-        except MilvusException as error:
-            if error.code not in _SERVER_CODES:
-                raise self._gone(error) from None
-            raise GalleryError(f"{self.address}: the server refuses {word} ({error.message})") from None
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                return getattr(self._client, word)(*arguments, timeout=self._patience, **options)
+            except (grpc.RpcError, MilvusException) as error:
+                code = error.code if isinstance(error, MilvusException) else None
+                if code in _SERVER_CODES and code not in _RECOVERING:
+                    raise GalleryError(
+                        f"{self.address}: the server refuses {word} ({getattr(error, 'message', error)})"
+                    ) from None
+                if time.monotonic() > end:
+                    raise self._gone(error) from None
+                time.sleep(0.5)
 
     def _gone(self, error: Exception) -> GalleryError:
         reason = " ".join(str(getattr(error, "message", "") or error).split())[:200]
@@ -308,6 +316,8 @@ class MilvusGallery:
 
 _SERVER_CODES = range(100, 2**31)
 """Codes of an answer; the client's own, such as `no connection`, are below."""
+_RECOVERING = {101, 103, 106, 500, 501, 503, 901}
+"""Codes of a server that has just started: collections, channels and nodes that are not there yet."""
 
 
 def parse_address(address: str) -> tuple[str, str, str, str]:
