@@ -69,6 +69,13 @@ def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
     assert json.loads(passerby("gallery", "audit", people, "--json").out)[0]["what"] == "create"
 
 
+def test_without_a_word_the_gallery_has_the_model_of_the_package(passerby, query, tmp_path):
+    said = passerby("enrol", tmp_path / "g", "--images", query[0].path, "--camera", "c", "--label", "somebody")
+    assert "1 new" in said.out, said
+    found = passerby("identify", tmp_path / "g", "--image", query[0].path).out
+    assert ": somebody (9" in found
+
+
 def test_a_video_with_its_boxes(passerby, walkers, tiny_run, tmp_path):
     rows = [
         f"{frame + 1},{person},{left},{top},24,60,1"
