@@ -1,4 +1,4 @@
-"""The model that comes with the package. Oracle: what its manifest and card claim, and rendered people whom it never saw."""
+"""The model that comes with the package. Oracle: its manifest and card, and rendered people whom it never saw."""
 
 import json
 
