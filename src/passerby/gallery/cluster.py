@@ -68,18 +68,17 @@ def join(vectors: FloatArray, *, threshold: float, apart: Iterable[tuple[int, in
 def _components(vectors: FloatArray, threshold: float) -> list[IntArray]:
     """Ascending places of each group of two or more that hangs together by pairs of at most `threshold`."""
     count = len(vectors)
-    rows, columns = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    group = np.arange(count)
     slack = 1e-5  # float32 distances find the pairs, float64 decides
     for first, strip in distance_blocks(vectors, vectors):
         near, other = np.nonzero(strip <= threshold + slack)
-        upper = other > near + first
-        rows.append(near[upper] + first)
-        columns.append(other[upper])
-    a, b = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
-    groups, group = connected_components(graph, directed=False)
+        # What was found before goes in as one edge each: memory for a strip's pairs, however many there are in all.
+        a, b = np.concatenate([near + first, np.arange(count)]), np.concatenate([other, group])
+        graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+        _, number = connected_components(graph, directed=False)
+        group = np.unique(number, return_index=True)[1][number]  # each is called by its first
     order = np.argsort(group, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(group, minlength=groups))[:-1])
+    parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
     return [part for part in parts if len(part) > 1]
 
 
