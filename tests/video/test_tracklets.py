@@ -98,6 +98,15 @@ def test_a_gap_is_bridged_by_looks_and_only_a_short_one():
     assert stitch([a], threshold=0.2, gap=2.0) == [a]
 
 
+def test_who_is_lost_twice_is_one_and_the_most_alike_follows():
+    """The first and the third are 11 s apart: each gap counts for itself."""
+    way = [tracklet(0, 10, (1, 0)), tracklet(11, 20, (1, 0.1)), tracklet(21, 30, (1, 0.2))]
+    (whole,) = stitch(way, threshold=0.2, gap=2.0)
+    assert (whole.start, whole.end, whole.boxes) == (0, 30, 15)
+    twin = tracklet(11, 15, (1, 0.05))  # more alike than the second, and seen beside it
+    assert [(each.start, each.end) for each in stitch([*way, twin], threshold=0.2, gap=2.0)] == [(0, 15), (11, 30)]
+
+
 def test_quality_falls_with_what_is_missing():
     frame = Frame(0, 0.0, np.zeros((200, 200, 3), np.uint8))
 

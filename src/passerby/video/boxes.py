@@ -61,14 +61,14 @@ Detector = Callable[[NDArray[np.uint8]], Boxes]
 NONE = Boxes(np.empty((0, 4), np.float32), np.empty(0, np.float32))
 
 
-def hog_detector(*, least: float = 0.3, upright: float = 1.0) -> Detector:
+def hog_detector(*, least: float = 0.3, enlarge: float = 1.0) -> Detector:
     """OpenCV's people detector: histograms of gradients and a linear SVM (Dalal and Triggs 2005). No download.
 
     It finds whole, upright people of 96 pixels' height and more, and calls poles people now and then.
 
     Args:
         least: SVM score below which a box is left out.
-        upright: Enlarges the frame before looking: 2 finds people half as high, in four times the time.
+        enlarge: The frame, before looking: 2 finds people half as high, in four times the time.
     """
     cv2 = require_cv2()
     finder = cv2.HOGDescriptor()
@@ -76,11 +76,11 @@ def hog_detector(*, least: float = 0.3, upright: float = 1.0) -> Detector:
 
     def detect(pixels: NDArray[np.uint8]) -> Boxes:
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        if upright != 1:
-            grey = cv2.resize(grey, None, fx=upright, fy=upright)
+        if enlarge != 1:
+            grey = cv2.resize(grey, None, fx=enlarge, fy=enlarge)
         found, weights = finder.detectMultiScale(grey, hitThreshold=0.0, winStride=(8, 8), padding=(8, 8), scale=1.05)
         scores = np.asarray(weights, np.float32).reshape(-1)
-        boxes = np.asarray(found, np.float32).reshape(-1, 4) / upright
+        boxes = np.asarray(found, np.float32).reshape(-1, 4) / enlarge
         # The window has a sixth of its height free above and below the person, and a quarter of its width at the sides.
         left, top, width, height = boxes.T
         corners = np.stack([left + width * 0.15, top + height * 0.06, left + width * 0.85, top + height * 0.96], axis=1)

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.errors import DataError
-from passerby.gallery.cluster import join
 from passerby.types import FloatArray
 from passerby.video.boxes import NONE, Boxes, Detector, shared_area
 from passerby.video.frames import Frame, read_frames, require_cv2, video_facts
@@ -153,30 +152,40 @@ def crop_quality(boxes: Boxes, place: int, frame: Frame) -> float:
 
 
 def stitch(tracklets: Sequence[Tracklet], *, threshold: float, gap: float) -> list[Tracklet]:
-    """Join tracklets of one video that follow each other within `gap` seconds and look alike.
+    """Join tracklets of one video that follow each other within `gap` seconds and look alike, the most alike first.
+
+    Each is followed by one other at most: a person who was lost several times is one, and nobody is in two places.
 
     Args:
         tracklets: Of one camera.
-        threshold: Largest mean cosine distance within a person.
-        gap: Seconds between the end of one and the start of the next; those that overlap are never joined.
+        threshold: Largest cosine distance between two that follow each other.
+        gap: Seconds between the end of one and the start of the next; those that overlap never follow each other.
 
     Returns:
         In order of their start.
     """
-    if len(tracklets) < 2:
-        return list(tracklets)
-    apart = [
-        (i, j)
+    links = sorted(
+        (1 - float(a.vector @ b.vector), i, j)
         for i, a in enumerate(tracklets)
-        for j, b in enumerate(tracklets[:i])
-        if max(a.start, b.start) - min(a.end, b.end) > gap or max(a.start, b.start) < min(a.end, b.end)
-    ]
-    numbers = join(np.stack([each.vector for each in tracklets]), threshold=threshold, apart=apart)
-    groups = [[tracklets[i] for i in np.flatnonzero(numbers == n).tolist()] for n in range(int(numbers.max()) + 1)]
-    return sorted(map(_one_of, groups), key=lambda each: (each.start, each.frame))
+        for j, b in enumerate(tracklets)
+        if i != j and 0 <= b.start - a.end <= gap
+    )
+    following: dict[int, int] = {}
+    for distance, before, after in links:
+        if distance <= threshold and before not in following and after not in following.values():
+            following[before] = after
+    chains = []
+    for first in sorted(set(range(len(tracklets))) - set(following.values())):
+        chain = [first]
+        while chain[-1] in following:
+            chain.append(following[chain[-1]])
+        chains.append([tracklets[place] for place in chain])
+    return sorted(map(_one_of, chains), key=lambda each: (each.start, each.frame))
 
 
 def _one_of(group: Sequence[Tracklet]) -> Tracklet:
+    if len(group) == 1:
+        return group[0]
     best = max(group, key=lambda each: each.quality)
     total = np.sum([each.boxes * each.vector for each in group], axis=0)
     return replace(
