@@ -105,6 +105,7 @@ class Model(_Section):
     last_stride: Literal[1, 2] = 2
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     layer_scale: Positive | None = 1e-6
+    instance_norm: Annotated[int, Field(ge=0, le=3)] = 0
 
     @model_validator(mode="after")
     def _sensible(self) -> Model:

@@ -70,7 +70,7 @@ def figure(monkeypatch):
     """The figure that was saved last, as a list of one."""
     kept = []
     save = ranklist.save
-    monkeypatch.setattr(ranklist, "save", lambda made, path: (kept.append(made), save(made, path))[1])
+    monkeypatch.setattr(ranklist, "save", lambda made, path, **how: (kept.append(made), save(made, path, **how))[1])
     return kept
 
 

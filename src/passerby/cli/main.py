@@ -8,7 +8,20 @@ import typer
 from rich.console import Console
 
 from passerby import __version__
-from passerby.cli import ablate, calibrate, data, enrol, evaluate, gallery, model, search, synth, threshold, train
+from passerby.cli import (
+    ablate,
+    calibrate,
+    data,
+    enrol,
+    evaluate,
+    gallery,
+    model,
+    report,
+    search,
+    synth,
+    threshold,
+    train,
+)
 
 app = typer.Typer(
     help="Person re-identification with ConvNeXt-AP: train it, trust its numbers, search with it.",
@@ -34,6 +47,7 @@ def _options(
 
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("threshold")(threshold.threshold)

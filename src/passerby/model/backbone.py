@@ -15,10 +15,25 @@ from timm.layers.conv2d_same import Conv2dSame
 from timm.models.convnext import ConvNeXt
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from passerby.errors import RecipeError, WeightsError
 from passerby.model.simam import AttendedBlock, AttentionPosition
 from passerby.model.weights import fill, read_tensors
+
+
+class HalfInstanceNorm(nn.Module):
+    """The first half of the channels of each image to mean 0 and variance 1 over its places; the others as they are.
+
+    What a camera does to a whole image (its white balance, its contrast) is mostly in those two moments, in the early
+    stages; so are the colours of clothes, for which the other half stands (IBN-Net: Pan et al. 2018). No parameters:
+    weights fit with and without it.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        half = features.shape[1] // 2
+        return torch.cat((F.instance_norm(features[:, :half]), features[:, half:]), dim=1)
 
 
 class Backbone(nn.Module):
@@ -53,6 +68,7 @@ def build_backbone(
     last_stride: int = 2,
     drop_path: float = 0.0,
     layer_scale: float | None = 1e-6,
+    instance_norm: int = 0,
 ) -> Backbone:
     """Build a backbone by timm's name, such as `convnext_base` or `convnext_base.fb_in22k_ft_in1k`.
 
@@ -66,6 +82,7 @@ def build_backbone(
         last_stride: 1 keeps the map of the last stage at stride 16, with the same weights; ConvNeXt and ResNet only.
         drop_path: Largest stochastic depth rate, 0 to below 1.
         layer_scale: Its initial value, or None for none. V1 only: ConvNeXt V2 and other networks have none.
+        instance_norm: How many stages, from the first, end in `HalfInstanceNorm`; 0 to 3, ConvNeXt only.
 
     Raises:
         RecipeError: For a name that timm does not know (close ones are listed), or an option that this network
@@ -89,6 +106,8 @@ def build_backbone(
         stride //= 2
     if attention:
         _attend(net, name, attention_position)
+    if instance_norm:
+        _normalise_style(net, name, instance_norm)
     return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head)
 
 
@@ -201,3 +220,13 @@ def _attend(net: Any, name: str, position: AttentionPosition) -> None:
         )
     for stage in net.stages:
         stage.blocks = nn.Sequential(*(AttendedBlock(block, position=position) for block in stage.blocks))
+
+
+def _normalise_style(net: Any, name: str, stages: int) -> None:
+    """End the first `stages` stages of a ConvNeXt in `HalfInstanceNorm`."""
+    if not _is_convnext(net):
+        raise RecipeError(
+            f"backbone {name!r}: instance_norm goes behind ConvNeXt stages, which it has none of; set instance_norm: 0"
+        )
+    for stage in net.stages[:stages]:
+        stage.blocks.append(HalfInstanceNorm())

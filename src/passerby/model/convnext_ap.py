@@ -56,6 +56,10 @@ class ReID(nn.Module):
         refine: Pool by the part classifier in place of stripes.
         global_branch: One more vector, of the whole map, beside the parts.
         embedding: `reduced`: what the batch norms put out; `full`: the pooled vectors.
+
+    Attributes:
+        embedding_parts: Width of each part's piece of the embedding, from the top; the global branch's comes last.
+        embedding_width: D, their sum.
     """
 
     def __init__(
@@ -80,7 +84,9 @@ class ReID(nn.Module):
         self.global_neck = Neck(channels, width=None, identities=identities) if has_global else None
         self.embedding_kind = embedding
         self.identities = identities
-        self.embedding_width = (part_dim if embedding == "reduced" else channels) * parts + channels * has_global
+        width = part_dim if embedding == "reduced" else channels
+        self.embedding_parts = (width,) * parts + (channels,) * has_global
+        self.embedding_width = sum(self.embedding_parts)
 
     def forward(self, images: Tensor) -> Output:
         """(B, 3, H, W) -> `Output`."""
@@ -136,6 +142,7 @@ def convnext_ap(
     last_stride: int = 2,
     drop_path: float = 0.0,
     layer_scale: float | None = 1e-6,
+    instance_norm: int = 0,
 ) -> ReID:
     """Build ConvNeXt-AP, or any part of it.
 
@@ -157,6 +164,8 @@ def convnext_ap(
         last_stride: 1 keeps the last stage's map at stride 16; ConvNeXt and ResNet.
         drop_path: Largest stochastic depth rate, 0 to below 1.
         layer_scale: Its initial value, or None for none; networks without it (ConvNeXt V2) stay without.
+        instance_norm: How many stages, 0 to 3 from the first, end in an instance normalisation of half of their
+            channels, against the style of cameras; adds no parameter, ConvNeXt only.
 
     Raises:
         RecipeError: For an impossible value, or one that the backbone does not have.
@@ -173,6 +182,7 @@ def convnext_ap(
     _require(last_stride in (1, 2), "last_stride", last_stride, "1 or 2")
     _require(0 <= drop_path < 1, "drop_path", drop_path, "0 to below 1")
     _require(not (pretrained and weights), "weights", weights, "none beside pretrained: true; keep one of them")
+    _require(0 <= instance_norm <= 3, "instance_norm", instance_norm, "0 to 3 stages")
     if str(weights) == "default":
         weights = default_model() / MODEL_FILE
     net = build_backbone(
@@ -184,6 +194,7 @@ def convnext_ap(
         last_stride=last_stride,
         drop_path=drop_path,
         layer_scale=layer_scale,
+        instance_norm=instance_norm,
     )
     network = ReID(
         net,

@@ -35,19 +35,26 @@ class Shown:
 
 
 def people_figure(
-    rows: Sequence[tuple[str, Sequence[Shown]]], path: Path, *, title: str, across: int = 10, note: str = ""
+    rows: Sequence[tuple[str, Sequence[Shown]]],
+    path: Path,
+    *,
+    title: str,
+    across: int = 10,
+    note: str = "",
+    vector: bool = False,
 ) -> list[Path]:
     """Draw rows of crops, each under its heading; short ones stand side by side, long ones go on in the next line.
 
     Args:
-        rows: (heading, crops) from above.
+        rows: (heading, crops) from above; headings may all be empty.
         path: The PNG to write.
         title: What stands above.
         across: Crops side by side.
         note: What stands below.
+        vector: Write an SVG beside it.
 
     Returns:
-        The file.
+        The files.
 
     Raises:
         DataError: For no rows.
@@ -55,25 +62,26 @@ def people_figure(
     if not rows:
         raise DataError("people: nobody to draw")
     placed, used, lines = _places([len(crops) for _, crops in rows], across)
+    head = _HEAD if any(heading for heading, _ in rows) else 0.0
     width = 2 * LEFT + max(used, 5) * CELL
-    height = TOP + lines * (_HEAD + IMAGE + TEXT) + BOTTOM
+    height = TOP + lines * (head + IMAGE + TEXT) + BOTTOM
     figure, page = page_of(width, height, title=title)
     for (heading, crops), (line, column) in zip(rows, placed, strict=True):
-        top = TOP + line * (_HEAD + IMAGE + TEXT)
+        top = TOP + line * (head + IMAGE + TEXT)
         left = LEFT + column * CELL
-        page.text(left, top + _HEAD / 2, heading, fontsize=9.5, color=INK, fontweight="bold", va="center")
+        page.text(left, top + head / 2, heading, fontsize=9.5, color=INK, fontweight="bold", va="center")
         for place, shown in enumerate(crops):
             below, right = divmod(column + place, across)
             draw_cell(
                 page,
                 _pixels(shown.picture),
                 left=LEFT + right * CELL,
-                above=top + _HEAD + below * (_HEAD + IMAGE + TEXT),
+                above=top + head + below * (head + IMAGE + TEXT),
                 colour=shown.colour,
                 lines=shown.lines,
             )
     figure.text(LEFT / width, 0.1 / height, note, fontsize=8.5, color=MUTED, va="bottom")
-    return save(figure, path)
+    return save(figure, path, vector=vector)
 
 
 def _places(counts: Sequence[int], across: int) -> tuple[list[tuple[int, int]], int, int]:

@@ -62,6 +62,7 @@ def rank_list_figure(
     read: ReadImage,
     top: int = 10,
     title: str = "Rank lists",
+    vector: bool = False,
 ) -> list[Path]:
     """Draw the first `top` items of the chosen queries, one row per query.
 
@@ -77,6 +78,7 @@ def rank_list_figure(
         read: Gives the (H, W, 3) RGB image of a sample.
         top: Items to show; fewer where the ranking holds fewer.
         title: What stands above.
+        vector: Write an SVG beside it.
 
     Raises:
         DataError: For no chosen query, or one that is not among the queries; and whatever `read` raises.
@@ -108,7 +110,7 @@ def rank_list_figure(
             draw_cell(page, read(item), left=left, above=above, colour=RIGHT if match else WRONG, lines=lines)
     legend = "✓ same person   ✗ someone else   rank: distance; the query's person in its own camera is left out"
     figure.text(LEFT / width, 0.1 / height, legend, fontsize=8.5, color=MUTED, va="bottom")
-    return save(figure, path)
+    return save(figure, path, vector=vector)
 
 
 def _person(sample: Sample) -> str:

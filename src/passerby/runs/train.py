@@ -22,12 +22,12 @@ from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, join_processes, share_batch_norms
 from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
-from passerby.losses.combine import Losses
 from passerby.model.convnext_ap import ReID, convnext_ap
 from passerby.model.embed import Embedder, Preprocessing, load
 from passerby.model.weights import MANIFEST_FORMAT, save_model
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
+from passerby.runs.arguments import losses_of, model_arguments, optimiser_arguments, stages_of, transform_arguments
 from passerby.runs.calibrate import calibrate, has_calibration
 from passerby.runs.evaluate import (
     Evaluated,
@@ -42,7 +42,7 @@ from passerby.training.checkpoint import load_checkpoint, read_stage, save_check
 from passerby.training.log import RunLog, read_log
 from passerby.training.loop import Step, TrainingState, steps_per_epoch
 from passerby.training.optimiser import build_optimiser
-from passerby.training.stages import Stage, fit_stages, set_stage
+from passerby.training.stages import fit_stages, set_stage
 from passerby.types import DataSet
 
 OnStep = Callable[[Step, int], None]
@@ -200,9 +200,9 @@ def _steps(
     return fit_stages(
         state,
         loader,
-        _losses(recipe),
-        stages=_stages(recipe),
-        optimiser=partial(build_optimiser, **_optimiser_arguments(recipe)),
+        losses_of(recipe),
+        stages=stages_of(recipe),
+        optimiser=partial(build_optimiser, **optimiser_arguments(recipe)),
         process=process,
         samples=training_set.samples,
         accumulate=recipe.optimiser.accumulate,
@@ -251,15 +251,15 @@ def _due(epochs_done: int, every: int, epochs: int) -> bool:
 def _state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
     """Network, optimiser of a stage and the rest at step 0; the initial weights depend on the seed alone."""
     torch.manual_seed(recipe.training.seed)
-    network = convnext_ap(**_model_arguments(recipe), identities=identities)
+    network = convnext_ap(**model_arguments(recipe), identities=identities)
     share_batch_norms(network, process)
     network.to(process.device)
     if recipe.training.channels_last:
         network.to(memory_format=torch.channels_last)
-    set_stage(network, _stages(recipe)[stage])
+    set_stage(network, stages_of(recipe)[stage])
     state = TrainingState(
         network=network,
-        optimiser=build_optimiser(network, **_optimiser_arguments(recipe)),
+        optimiser=build_optimiser(network, **optimiser_arguments(recipe)),
         scaler=torch.amp.GradScaler(process.device.type, enabled=recipe.training.precision == "fp16"),
         ema=ModelEmaV3(network, decay=recipe.training.ema, use_warmup=True) if recipe.training.ema else None,
         stage=stage,
@@ -270,7 +270,7 @@ def _state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0)
 def _loader(recipe: Recipe, training_set: TrainingSet, process: Process) -> TrainingLoader:
     return TrainingLoader(
         training_set,
-        **_transform_arguments(recipe),
+        **transform_arguments(recipe),
         persons=recipe.batches.persons,
         images_per_person=recipe.batches.images,
         workers=recipe.batches.workers,
@@ -280,32 +280,6 @@ def _loader(recipe: Recipe, training_set: TrainingSet, process: Process) -> Trai
         rank=process.rank,
         world=process.world,
     )
-
-
-def _transform_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's images as plain arguments of the loader."""
-    images = recipe.images.model_dump()
-    for name in ("erasing", "jitter"):
-        images[name] = tuple(images[name].values()) if images[name] else None
-    return images
-
-
-def _model_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's model as plain arguments of `convnext_ap`, paths as text."""
-    return recipe.model.model_dump(mode="json")
-
-
-def _stages(recipe: Recipe) -> list[Stage]:
-    return [Stage(**stage.model_dump()) for stage in recipe.plan]
-
-
-def _optimiser_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's optimiser as plain arguments of `build_optimiser`."""
-    return recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
-
-
-def _losses(recipe: Recipe) -> Losses:
-    return Losses(**recipe.loss.model_dump())
 
 
 def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
@@ -333,7 +307,7 @@ def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: 
     return {
         "format": MANIFEST_FORMAT,
         "passerby": version("passerby"),
-        "model": _model_arguments(recipe) | {"pretrained": False, "weights": None},
+        "model": model_arguments(recipe) | {"pretrained": False, "weights": None},
         "initial_weights": _initial_weights(recipe),
         "preprocessing": recipe.images.model_dump(mode="json", include={"size", "mean", "std"}),
         "identities": training_set.identities,

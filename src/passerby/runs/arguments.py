@@ -1,0 +1,37 @@
+"""A recipe's settings as the plain arguments of what does the work: rooms below know no recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from passerby.losses.combine import Losses
+from passerby.recipe import Recipe
+from passerby.training.stages import Stage
+
+
+def transform_arguments(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's images as plain arguments of the loader."""
+    images = recipe.images.model_dump()
+    for name in ("erasing", "jitter"):
+        images[name] = tuple(images[name].values()) if images[name] else None
+    return images
+
+
+def model_arguments(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's model as plain arguments of `convnext_ap`, paths as text."""
+    return recipe.model.model_dump(mode="json")
+
+
+def stages_of(recipe: Recipe) -> list[Stage]:
+    """What the training does one after the other; one nameless stage where the recipe names none."""
+    return [Stage(**stage.model_dump()) for stage in recipe.plan]
+
+
+def optimiser_arguments(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's optimiser as plain arguments of `build_optimiser`."""
+    return recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
+
+
+def losses_of(recipe: Recipe) -> Losses:
+    """The recipe's losses with their weights."""
+    return Losses(**recipe.loss.model_dump())
