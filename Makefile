@@ -13,7 +13,7 @@ unexport PYTHONHOME PYTHONPATH
 help:  ## Say what there is.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
-demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate it, search; about five minutes on 2 cores.
+demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate it, search, report; about five minutes on 2 cores.
 	$(BIN)/passerby synth --out $(DEMO)/data --identities 240 --cameras 4 --images 4 --seed 0
 	$(BIN)/passerby data stats $(DEMO_DATA)
 	rm -rf $(DEMO)/run $(DEMO)/people
@@ -22,8 +22,9 @@ demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate 
 	$(BIN)/passerby enrol $(DEMO)/people --data $(DEMO_DATA) --model $(DEMO)/run
 	$(BIN)/passerby search $(DEMO)/people --image $(DEMO)/data/query/0001_c1s1_000000_01.jpg --not-camera c1 --top 5 \
 		--open $(DEMO)/search.png
+	$(BIN)/passerby report $(DEMO)/run --out $(DEMO)/report.html
 	@echo
-	@echo "Figures: $(DEMO)/run/figures (rank lists, CMC, losses); every score with its rules: $(DEMO)/run/scores.json"
+	@echo "Open $(DEMO)/report.html: rank lists, heatmaps, CMC; every score with its rules: $(DEMO)/run/scores.json"
 	@echo "Ask more: $(BIN)/passerby identify $(DEMO)/people --image $(DEMO)/data/query/0001_c2s1_000000_01.jpg"
 	@echo "Now yours: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"
 	@echo "           $(BIN)/passerby enrol people --images /path/to/crops --camera door --model runs/mine"

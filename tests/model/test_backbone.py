@@ -4,7 +4,7 @@ import timm
 import torch
 
 from passerby.errors import RecipeError, WeightsError
-from passerby.model.backbone import build_backbone
+from passerby.model.backbone import HalfInstanceNorm, build_backbone
 from passerby.model.simam import SimAM
 
 META = torch.device("meta")
@@ -173,3 +173,28 @@ def test_weights_of_another_network_are_named(tmp_path):
         WeightsError, match=r"femto.safetensors.*mis-shaped: head.norm.bias is \(384,\), expected \(320,\)"
     ):
         build_backbone("convnext_atto", weights=tmp_path / "femto.safetensors")
+
+
+def test_instance_norm_takes_the_first_two_moments_of_half_the_channels():
+    features = 3 + 5 * torch.randn(2, 8, 4, 6, generator=torch.Generator().manual_seed(0))
+    found = HalfInstanceNorm()(features)
+    torch.testing.assert_close(found[:, 4:], features[:, 4:])
+    torch.testing.assert_close(found[:, :4].mean(dim=(2, 3)), torch.zeros(2, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[:, :4].var(dim=(2, 3), unbiased=False), torch.ones(2, 4), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_instance_norm_adds_no_parameter_and_ends_the_first_stages(stages):
+    plain = build_backbone("test_convnext", attention=False)
+    normed = build_backbone("test_convnext", attention=False, instance_norm=stages)
+    assert plain.state_dict().keys() == normed.state_dict().keys()
+    found = [isinstance(stage.blocks[-1], HalfInstanceNorm) for stage in normed.net.stages]
+    assert found == [place < stages for place in range(4)]
+    normed.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    assert not torch.allclose(plain.eval()(images), normed.eval()(images))
+
+
+def test_instance_norm_is_for_convnext():
+    with pytest.raises(RecipeError, match="instance_norm goes behind ConvNeXt stages"):
+        build_backbone("resnet18", attention=False, instance_norm=1)

@@ -110,6 +110,7 @@ def test_variants_share_a_checkpoint_with_and_without_attention():
         ({"embedding": "both"}, "model.embedding: got 'both', expected reduced or full"),
         ({"attention_position": "head"}, "model.attention_position"),
         ({"last_stride": 3}, "model.last_stride: got 3, expected 1 or 2"),
+        ({"instance_norm": 4}, "model.instance_norm: got 4, expected 0 to 3 stages"),
         ({"drop_path": 1.0}, "model.drop_path"),
         ({"pretrained": True, "weights": "x.safetensors"}, "model.weights: .* keep one"),
     ],

@@ -35,8 +35,8 @@ def distance_figure(
         DataError: For no runs, or none with a pair.
     """
     _require(runs, "runs")
-    seen = [each.edges[[np.flatnonzero(each.same + each.different)[end] for end in (0, -1)]] for each in runs.values()]
-    low, high = min(first for first, _ in seen), max(last for _, last in seen)
+    seen = [(each.edges, np.flatnonzero(each.same + each.different)) for each in runs.values()]
+    low, high = min(edges[bins[0]] for edges, bins in seen), max(edges[bins[-1] + 1] for edges, bins in seen)
     figure = new_figure(7.2, 0.9 + 2.1 * len(runs))
     panels = figure.subplots(len(runs), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (name, each) in zip(panels, runs.items(), strict=True):
@@ -164,10 +164,10 @@ def map_figure(
             axes.scatter(
                 points[here, 0], points[here, 1], s=34, marker=marker, color=colour, edgecolors="white", linewidths=0.6
             )
-        middle = np.median(points[mine], axis=0)
+        spot = points[mine]  # the name stands at the image that is nearest to all of that person's others
         axes.annotate(
             str(person),
-            middle,
+            spot[np.linalg.norm(spot[:, None] - spot, axis=2).sum(axis=1).argmin()],
             xytext=(0, 9),
             textcoords="offset points",
             ha="center",

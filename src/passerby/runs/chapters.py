@@ -164,7 +164,8 @@ def distance_section(group: Sequence[Subject], folder: Path) -> Section:
         ),
         Picture(
             precision,
-            "Precision at each share of a person's images found, interpolated, mean over the queries.",
+            "Precision at each share of a person's images found, interpolated, mean over the queries. Flat where every "
+            "query has one match alone.",
             "Precision-recall curves of the runs.",
             narrow=True,
         ),

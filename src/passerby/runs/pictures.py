@@ -100,7 +100,7 @@ def heat_section(group: Sequence[Subject], folder: Path) -> Section:
                 Shown(overlay_heat(picture, strength[number]), ("activation", *label)),
             ]
         rows.append(("", crops))
-    across = max(6, 1 + 2 * len(group))
+    across = (2 if len(group) < 3 else 1) * (1 + 2 * len(group))  # a pair side by side, if there is room
     drawn, *_ = people_figure(rows, folder / "heat.png", title="What speaks for the match", across=across, vector=True)
     text = (
         "HiResCAM (of the Grad-CAM family): which places raise an image's similarity to the other of the pair. "

@@ -1,0 +1,29 @@
+"""`passerby report`: what a user types and reads; the page itself is tested in tests/runs/test_report.py."""
+
+import pytest
+
+from passerby.runs.report import MOST_RUNS
+
+
+def test_a_page_is_made_and_named(passerby, tiny_run, tmp_path):
+    out = tmp_path / "new" / "page.html"
+    said = passerby("report", tiny_run, "--out", out, "--no-images", "--device", "cpu")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == f"report: {out} (14 pictures in page_files/)\n"
+    assert out.is_file()
+    assert len(list((out.parent / "page_files").iterdir())) == 14
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["nowhere"], "nowhere: not a run or a saved model; expected a folder with manifest.json"),
+        (["a"] * (MOST_RUNS + 1), f"report: got {MOST_RUNS + 1} runs, expected 1 to {MOST_RUNS}"),
+        (["a", "--out", "page.txt"], "--out page.txt: got '.txt', expected a file that ends in .html"),
+        (["a", "--queries", "0"], "queries: got 0, expected at least 1"),
+    ],
+)
+def test_a_wrong_word_is_one_line(passerby, tmp_path, monkeypatch, words, complaint):
+    monkeypatch.chdir(tmp_path)
+    assert passerby("report", *words).complaint.startswith(complaint)
+    assert list(tmp_path.iterdir()) == []
