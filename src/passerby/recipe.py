@@ -172,11 +172,13 @@ class Losses(_Section):
 class Optimiser(_Section):
     """How a gradient becomes a step. `backbone_scale` multiplies the learning rate of the backbone.
 
+    `layer_decay` makes each layer of the backbone that much slower than the one above it; 1 makes all alike.
     `clip` is the largest gradient norm (null: no clipping); `accumulate` adds that many batches to one step.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
     backbone_scale: Positive = 0.1
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     weight_decay: NotNegative = 5e-4
     momentum: Decay = 0.9
     nesterov: bool = True

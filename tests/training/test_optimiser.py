@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from passerby.model.convnext_ap import convnext_ap
 from passerby.training.optimiser import build_optimiser, clip_gradients, set_learning_rate
 
 SETTINGS = {"backbone_scale": 0.1, "weight_decay": 0.5, "momentum": 0.9, "nesterov": True, "betas": (0.8, 0.9)}
@@ -57,3 +58,21 @@ def test_gradients_are_clipped_together():
     assert first.grad.item() == 3.0
     assert clip_gradients(iter([first, second, unused]), 1.0) == 5.0
     assert (first.grad.item(), second.grad.item()) == pytest.approx((0.6, 0.8), abs=1e-5)
+
+
+def test_layers_of_the_backbone_are_slower_the_deeper_they_are():
+    """Oracle: timm's twelve layers of this ConvNeXt, by hand: the stem is the lowest, the last norm the highest."""
+    network = convnext_ap("test_convnext", identities=3, parts=2, part_dim=8, refine=False)
+    optimiser = build_optimiser(network, name="adamw", **SETTINGS, layer_decay=0.5)
+    set_learning_rate(optimiser, 1.0)
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    assert rates.keys() == {id(parameter) for parameter in network.parameters()}
+    net = network.backbone.net
+    stem, last = rates[id(net.stem[0].weight)], rates[id(net.head["norm"].weight)]
+    assert last == pytest.approx(0.1)
+    first, second = (rates[id(block.conv_dw.weight)] for block in net.stages[2].blocks[:2])
+    assert stem < first < second < last
+    assert second == pytest.approx(2 * first)
+    assert {rates[id(parameter)] for parameter in network.part_necks.parameters()} == {1.0}
+    assert all(decays[id(parameter)] == (0.5 if parameter.ndim > 1 else 0.0) for parameter in network.parameters())

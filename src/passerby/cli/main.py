@@ -11,6 +11,7 @@ from passerby import __version__
 from passerby.cli import (
     ablate,
     calibrate,
+    compare,
     data,
     enrol,
     evaluate,
@@ -49,6 +50,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
+app.command("compare")(compare.compare)
 app.command("calibrate")(calibrate.calibrate)
 app.command("threshold")(threshold.threshold)
 app.command("enrol")(enrol.enrol)

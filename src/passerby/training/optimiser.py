@@ -1,8 +1,10 @@
 """Which parameter learns how fast, and which is pulled towards zero."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
+from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]  # public, and not in its __all__
 from torch import nn
 
 
@@ -15,15 +17,30 @@ def build_optimiser(
     momentum: float,
     nesterov: bool,
     betas: tuple[float, float],
+    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
-    """SGD or AdamW over four groups: backbone or head, decayed or not.
+    """SGD or AdamW over groups: backbone or head, decayed or not.
 
     Weight decay leaves biases, norms and layer scales alone (every parameter of one dimension). Each group carries
     `scale`, the factor on the schedule's learning rate: `backbone_scale` for what is under `network.backbone`, 1 for
-    the rest, so that a pretrained backbone moves slowly while its new head learns.
+    the rest, so that a pretrained backbone moves slowly while its new head learns. With a `layer_decay` below 1 every
+    layer of the backbone has groups of its own, each that much slower than the one above it (timm's layers; Clark et
+    al., "ELECTRA", 2020): the first ones know edges and colours already.
     """
+    if layer_decay < 1:
+        groups = _by_layer(network.backbone, backbone_scale, weight_decay=weight_decay, layer_decay=layer_decay)
+        groups += _groups(network, [(False, 1.0)], weight_decay=weight_decay)
+    else:
+        groups = _groups(network, [(True, backbone_scale), (False, 1.0)], weight_decay=weight_decay)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, betas=betas)
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov and momentum > 0)
+
+
+def _groups(network: nn.Module, scales: list[tuple[bool, float]], *, weight_decay: float) -> list[dict[str, Any]]:
+    """For each (whether in the backbone, scale): what is decayed, and what is not."""
     groups = []
-    for in_backbone, scale in ((True, backbone_scale), (False, 1.0)):
+    for in_backbone, scale in scales:
         for decayed, decay in ((True, weight_decay), (False, 0.0)):
             members = [
                 parameter
@@ -34,9 +51,21 @@ def build_optimiser(
             ]
             if members:
                 groups.append({"params": members, "weight_decay": decay, "scale": scale, "lr": 0.0})
-    if name == "adamw":
-        return torch.optim.AdamW(groups, betas=betas)
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov and momentum > 0)
+    return groups
+
+
+def _by_layer(backbone: Any, scale: float, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """The backbone's parameters layer by layer, as timm tells layers apart."""
+    layers = param_groups_layer_decay(backbone.net, weight_decay=weight_decay, layer_decay=layer_decay)
+    return [
+        {
+            "params": layer["params"],
+            "weight_decay": layer["weight_decay"],
+            "scale": scale * layer["lr_scale"],
+            "lr": 0.0,
+        }
+        for layer in layers
+    ]
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

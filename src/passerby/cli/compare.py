@@ -1,0 +1,62 @@
+"""`passerby compare`: methods beside each other, trained here under one harness."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from passerby.cli.train import Device, Overrides, Watch
+
+
+def compare(
+    data: Annotated[str, typer.Option("--data", help="One data set, name:path?option=value.")],
+    methods: Annotated[str, typer.Option("--methods", help="Recipes, joined with commas: osnet,pcb,convnext-ap.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs and tables; what is done there is kept.")],
+    epochs: Annotated[int | None, typer.Option(help="Epochs of every training.")] = None,
+    budget_minutes: Annotated[
+        float | None, typer.Option("--budget-minutes", help="Or minutes of every training on this machine.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each method.")] = 1,
+    overrides: Overrides = None,
+    device: Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the rows as JSON, and nothing else on stdout.")
+    ] = False,
+) -> None:
+    """Train methods on one data set, for the same epochs or minutes, and write comparison.md and comparison.csv.
+
+    [bold]passerby compare --data cuhk01:/data/cuhk01 --methods lab-atto,demo --budget-minutes 10 --out runs/t5[/]
+    """
+    from passerby.runs import compare as runs
+
+    chosen = [name for name in methods.split(",") if name]
+    with Watch() as watch:
+        live = watch.step if sys.stderr.isatty() else None  # in a file, one line for each training
+        done = runs.compare(
+            data,
+            out,
+            methods=chosen,
+            epochs=epochs,
+            budget_minutes=budget_minutes,
+            seeds=seeds,
+            overrides=overrides or [],
+            device=device,
+            on_step=live,
+            say=watch.say,
+        )
+    if as_json:
+        from passerby.evaluation.serialise import scores_to_dict
+
+        rows = [asdict(row) | {"scores": scores_to_dict(row.scores, per_query=False)} for row in done.rows]
+        typer.echo(json.dumps({"rows": rows, "failed": done.failed}, indent=2))
+    elif done.rows:
+        typer.echo((out / "comparison.md").read_text(encoding="utf-8"))
+        typer.echo(f"tables: {out}/comparison.md, comparison.csv")
+    if done.failed:
+        typer.echo(f"{len(done.failed)} failed: {'; '.join(done.failed)}. The same command tries them again", err=True)
+        raise typer.Exit(1)
