@@ -30,7 +30,7 @@ def people(count, seed=0, **facts):
     return [
         Sighting(
             vector=vectors[i],
-            source=f"seed{seed}/{i}.jpg",
+            source=f"seed{seed}/film.avi::track {i}" if i % 11 == 10 else f"seed{seed}/{i}.jpg",
             **{
                 "camera": f"cam{i % 3}",
                 "time": None if i % 5 == 4 else NOW + float(generator.integers(0, 1000)),

@@ -83,6 +83,7 @@ def test_an_approximate_search_finds_most_and_as_many_as_asked(folder, monkeypat
     """Two cells of 30 looked into: the share of the true 20 nearest, and lists longer than those two cells are."""
     monkeypatch.setattr(follow, "FEW", 0)
     monkeypatch.setattr(index, "PROBES", 2)
+    monkeypatch.setattr(index, "RECALL", 0.0)
     store, oracle = embedded(folder, exact_below=500), ExactGallery(CARD, who="test", clock=lambda: NOW)
     for each in (store, oracle):
         each.add(crowd(1200))
@@ -93,6 +94,31 @@ def test_an_approximate_search_finds_most_and_as_many_as_asked(folder, monkeypat
     assert [len(hits) for hits in store.search(queries, top=900)] == [900] * len(queries)
     some = Filter(not_cameras=["cam0"])
     assert store.search(queries, where=some) == oracle.search(queries, where=some)
+
+
+def test_as_many_cells_are_looked_into_as_the_vectors_need(folder, monkeypatch):
+    """From one probe on: vectors that fill few directions need fewer cells than vectors that fill all."""
+    monkeypatch.setattr(follow, "FEW", 0)
+    monkeypatch.setattr(index, "PROBES", 1)
+    everybody = crowd(1200)
+    store, oracle = embedded(folder, exact_below=500), ExactGallery(CARD, who="test", clock=lambda: NOW)
+    for each in (store, oracle):
+        each.add(everybody)
+    queries = np.stack([each.vector for each in everybody[5:400:9]])
+    found, expected = (each.search(queries, top=50) for each in (store, oracle))
+    share = [len({h.id for h in a} & {h.id for h in b}) / 50 for a, b in zip(found, expected, strict=True)]
+    assert np.mean(share) > 0.95
+
+    few = unit(np.random.default_rng(0), 2000)
+    few[:, 2:] *= 0.01
+    few /= np.linalg.norm(few, axis=1, keepdims=True)
+    probes = []
+    for vectors in (few, unit(np.random.default_rng(0), 2000)):
+        made = index.Index(D, vectors)
+        made.add(np.arange(2000), vectors)
+        made.tune(vectors[:24])
+        probes.append(made.probes)
+    assert probes[0] < probes[1] <= made.cells
 
 
 def test_a_gallery_outgrows_exact_search_while_it_is_open(folder, monkeypatch):

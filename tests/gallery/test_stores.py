@@ -26,6 +26,9 @@ FILTERS = {
     "labels and camera": Filter(labels=["person 2", "person 5"], not_cameras=["cam2"], since=NOW),
     "ids": Filter(ids=[each.id for each in people(COUNT)[:40]]),
     "sources": Filter(sources=["seed0/3.jpg", "seed0/7.jpg", "elsewhere.jpg"]),
+    "film": Filter(sources=["seed0/film.avi"]),
+    "no film": Filter(sources=["seed0/film.av", "seed0/film.avi:", "seed0/3.jp"]),
+    "no sources": Filter(sources=[]),
     "no ids": Filter(ids=[]),
     "nobody": Filter(cameras=["nowhere"]),
     "enrolled": Filter(enrolled_before=NOW),
@@ -50,7 +53,7 @@ def naive(sightings, where):
     if where.ids is not None:
         left = [s for s in left if s.id in where.ids]
     if where.sources is not None:
-        left = [s for s in left if s.source in where.sources]
+        left = [s for s in left if s.source in where.sources or s.source.split("::")[0] in where.sources]
     if where.enrolled_before is not None:
         left = [s for s in left if (s.enrolled or NOW) < where.enrolled_before]
     return left

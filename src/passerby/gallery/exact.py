@@ -135,6 +135,11 @@ class ExactGallery:
         return [each for each in self._sightings.values() if passes(each, where)]
 
 
+def _is_from(source: str, file: str) -> bool:
+    """Whether a source is the file, or a place in it."""
+    return source == file or source.startswith(f"{file}::")
+
+
 def passes(sighting: Facts, where: Filter) -> bool:
     """Whether a sighting counts: the meaning of `Filter`, condition by condition."""
     seen, enrolled = sighting.time, sighting.enrolled
@@ -146,6 +151,6 @@ def passes(sighting: Facts, where: Filter) -> bool:
         and (where.labels is None or sighting.label in where.labels)
         and (not where.labelled or sighting.label is not None)
         and (where.ids is None or sighting.id in where.ids)
-        and (where.sources is None or sighting.source in where.sources)
+        and (where.sources is None or any(_is_from(sighting.source, each) for each in where.sources))
         and (where.enrolled_before is None or (enrolled is not None and enrolled < where.enrolled_before))
     )

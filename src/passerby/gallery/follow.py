@@ -22,6 +22,7 @@ EXACT_BELOW = 200_000
 FEW = 1000
 """Rows that are compared without asking FAISS."""
 _CHUNK = 4096  # vectors read at a time
+_TUNED = 24  # vectors whose true neighbours are looked up when an inverted file is made
 
 
 class Follower:
@@ -100,24 +101,41 @@ class Follower:
             self._index.remove(np.setdiff1d(self._index.rows, present))
         self._removals = removals
         newest = int(self._index.rows.max(initial=0))
-        cursor = run.execute("SELECT row, vector FROM vectors WHERE row > ? ORDER BY row", (newest,))
-        while chunk := cursor.fetchmany(_CHUNK):
-            rows, blobs = zip(*chunk, strict=True)
-            self._index.add(np.array(rows, np.int64), _normal(stack(blobs, self._dimension)))
+        cells = None
+        if not self._index.whole and not len(self._index.rows):  # twice over the vectors, for memory that is not wasted
+            cells = np.concatenate([self._index.cells_of(vectors) for _, vectors in self._newer(run, newest)])
+            self._index.reserve(cells)
+        filling = cells is not None
+        for rows, vectors in self._newer(run, newest):
+            known, cells = (None, None) if cells is None else (cells[: len(rows)], cells[len(rows) :])
+            self._index.add(rows, vectors, cells=known)
             if self._index.whole and len(self._index.rows) > self._exact_below:  # it has outgrown exact search
                 self._index = None
                 return self._catch_up(run)
+        if filling:
+            self._index.tune(self._sample(run, _TUNED))
         return self._index
+
+    def _newer(self, run: sqlite3.Connection, newest: int) -> Iterator[tuple[IntArray, FloatArray]]:
+        """(n,) rows after `newest` and their (n, D) unit vectors, some at a time."""
+        cursor = run.execute("SELECT row, vector FROM vectors WHERE row > ? ORDER BY row", (newest,))
+        while chunk := cursor.fetchmany(_CHUNK):
+            rows, blobs = zip(*chunk, strict=True)
+            yield np.array(rows, np.int64), _normal(stack(blobs, self._dimension))
 
     def _empty_index(self, run: sqlite3.Connection) -> Index:
         """Exact, or with the cells of a sample of what is there."""
         ((count,),) = run.execute("SELECT count(*) FROM vectors")
         if count <= self._exact_below:
             return Index(self._dimension)
+        return Index(self._dimension, self._sample(run, SAMPLE * cells_for(count)))
+
+    def _sample(self, run: sqlite3.Connection, count: int) -> FloatArray:
+        """At least `count` unit vectors, evenly spread over the rows, or all."""
         rows = integers(run.execute("SELECT row FROM vectors"))
-        drawn = rows[:: max(1, count // (SAMPLE * cells_for(count)))]
+        drawn = rows[:: max(1, len(rows) // count)]
         cursor = run.execute(f"SELECT vector FROM vectors WHERE row {AMONG}", (json.dumps(drawn.tolist()),))
-        return Index(self._dimension, _normal(stack([vector for (vector,) in cursor], self._dimension)))
+        return _normal(stack([vector for (vector,) in cursor], self._dimension))
 
 
 def _normal(vectors: FloatArray) -> FloatArray:

@@ -106,14 +106,12 @@ def to_sighting(entity: Mapping[str, Any]) -> Sighting:
 def expression_of(where: Filter) -> str:
     """A filter in the server's words; empty for everything."""
     parts = []
-    for field, chosen in (
-        ("camera", where.cameras),
-        ("label", where.labels),
-        ("id", where.ids),
-        ("source", where.sources),
-    ):
+    for field, chosen in (("camera", where.cameras), ("label", where.labels), ("id", where.ids)):
         if chosen is not None:
             parts.append(f"{field} in {_texts(chosen)}" if chosen else _NOBODY)
+    if where.sources is not None:  # the files, or places in them: what begins with FILE::
+        inside = [f"(source >= {quoted(f'{s}::')} and source < {quoted(f'{s}:;')})" for s in where.sources]
+        parts.append(f"({' or '.join([f'source in {_texts(where.sources)}', *inside])})" if inside else _NOBODY)
     if where.not_cameras:
         parts.append(f"camera not in {_texts(where.not_cameras)}")
     if where.labelled:

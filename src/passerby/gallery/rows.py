@@ -58,14 +58,13 @@ def read_sightings(run: sqlite3.Connection, condition: str, values: Sequence[Any
 def condition_of(where: Filter) -> tuple[str, list[Any]]:
     """A filter as a SQL condition and its values."""
     parts: list[tuple[str, Any]] = []
-    for column, chosen in (
-        ("camera", where.cameras),
-        ("label", where.labels),
-        ("id", where.ids),
-        ("source", where.sources),
-    ):
+    for column, chosen in (("camera", where.cameras), ("label", where.labels), ("id", where.ids)):
         if chosen is not None:
             parts.append((f"{column} {AMONG}", json.dumps(list(chosen))))
+    if where.sources is not None:  # the file, or a place in it: what begins with FILE::
+        inside = "source >= value || '::' AND source < value || ':;'"
+        found = f"EXISTS (SELECT 1 FROM json_each(?) WHERE source = value OR ({inside}))"
+        parts.append((found, json.dumps(list(where.sources))))
     if where.not_cameras:
         parts.append((f"camera NOT {AMONG}", json.dumps(list(where.not_cameras))))
     if where.labelled:

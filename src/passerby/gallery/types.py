@@ -128,7 +128,7 @@ class Filter:
         labels: Labelled as one of these.
         labelled: Only sightings with a label, whichever.
         ids: One of these sightings.
-        sources: From one of these files, as `Facts.source` has them.
+        sources: From one of these files, as `Facts.source` has them, or from a place in one (`FILE::PLACE`).
         enrolled_before: Taken in before this time.
 
     Raises:
