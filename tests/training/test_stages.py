@@ -10,7 +10,8 @@ from passerby.data.datasets import load_data
 from passerby.data.joined import join_training
 from passerby.distributed import Process
 from passerby.model.convnext_ap import convnext_ap
-from passerby.runs.train import _loader, _losses, _stages, _state, _steps
+from passerby.runs.arguments import losses_of, stages_of
+from passerby.runs.train import _loader, _state, _steps
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.optimiser import build_optimiser
 from passerby.training.stages import PIECES, Stage, enter_stage, frozen_modules, set_stage
@@ -112,8 +113,8 @@ def test_the_first_stage_is_a_training_of_stripes(people):
     weights = state.network.state_dict()
     plain.load_state_dict({key: weights[key] for key in plain.state_dict()})
     batch = next(_loader(recipe, people, ALONE).epoch(0))
-    loss, _ = _losses(recipe)(plain.eval()(batch.images), batch.labels)
-    again, _ = _losses(recipe)(state.network.eval()(batch.images), batch.labels)
+    loss, _ = losses_of(recipe)(plain.eval()(batch.images), batch.labels)
+    again, _ = losses_of(recipe)(state.network.eval()(batch.images), batch.labels)
     assert torch.equal(loss, again)
     assert state.network(batch.images).assignment is None
 
@@ -124,7 +125,7 @@ def test_a_new_stage_starts_with_an_optimiser_that_remembers_nothing(people):
     next(steps)
     assert state.optimiser.state_dict()["state"]
     arguments = recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
-    enter_stage(state, _stages(recipe), 1, optimiser=partial(build_optimiser, **arguments))
+    enter_stage(state, stages_of(recipe), 1, optimiser=partial(build_optimiser, **arguments))
     assert state.optimiser.state_dict()["state"] == {}
     held = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
     assert [parameter.shape for parameter in held] == [state.network.refinement.classifier.weight.shape]
