@@ -1,4 +1,4 @@
-"""An image to a feature map: any convolutional network of timm, its head removed, ConvNeXt's with SimAM inside.
+"""An image to a feature map: a network of timm without its head, ConvNeXt's with SimAM inside; or OSNet.
 
 B batch   C channels   H W map height and width
 """
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import RecipeError, WeightsError
+from passerby.model.osnet import WIDTHS, OSNet
 from passerby.model.simam import AttendedBlock, AttentionPosition
 from passerby.model.weights import fill, read_tensors
 
@@ -37,10 +38,10 @@ class HalfInstanceNorm(nn.Module):
 
 
 class Backbone(nn.Module):
-    """A timm network up to its last map, with the final norm that ConvNeXt keeps in its head.
+    """A network up to its last map, with the final norm that ConvNeXt keeps in its head.
 
     Attributes:
-        net: The timm network, its tensors under timm's own names.
+        net: The network, timm's with its tensors under timm's own names.
         channels: C of the map.
         stride: Image pixels per map position.
     """
@@ -70,10 +71,11 @@ def build_backbone(
     layer_scale: float | None = 1e-6,
     instance_norm: int = 0,
 ) -> Backbone:
-    """Build a backbone by timm's name, such as `convnext_base` or `convnext_base.fb_in22k_ft_in1k`.
+    """Build a backbone by timm's name, such as `convnext_base` or `convnext_base.fb_in22k_ft_in1k`, or OSNet's.
 
     Args:
-        name: Any ConvNeXt v1 or v2, or another network of timm that makes a map, as a plain baseline.
+        name: Any ConvNeXt v1 or v2, another network of timm that makes a map, as a plain baseline, or one of
+            `osnet.WIDTHS`, of which timm knows nothing.
         pretrained: Download the weights that timm has under this name.
         weights: A safetensors file instead: timm's own weights of this network, or `model.safetensors` of a run,
             of which the backbone is taken.
@@ -89,17 +91,21 @@ def build_backbone(
             does not have.
         WeightsError: When the download fails, or the file is not one of this network.
     """
-    net = _create(name, pretrained=pretrained, drop_path=drop_path, layer_scale=layer_scale)
+    is_osnet = name in WIDTHS
+    net: Any = (
+        _osnet(name, pretrained=pretrained, drop_path=drop_path)
+        if is_osnet
+        else _create(name, pretrained=pretrained, drop_path=drop_path, layer_scale=layer_scale)
+    )
     is_convnext = _is_convnext(net)
     norm_in_head = is_convnext and hasattr(net.head, "norm")
     if is_convnext:
         channels, stride = net.num_features, 32
         net.head = nn.ModuleDict({"norm": net.head.norm} if norm_in_head else {})
     else:
-        channels, stride = _map_of(name)
+        channels, stride = (net.channels, 16) if is_osnet else _map_of(name)
     if weights is not None:
-        classifier = net.pretrained_cfg["classifier"]
-        heads = ("head.",) if is_convnext else (classifier,) if isinstance(classifier, str) else tuple(classifier)
+        heads = () if is_osnet else ("head.",) if is_convnext else _classifiers(net)
         fill(net, _backbone_tensors(Path(weights)), source=str(weights), ignore=heads)
     if last_stride == 1:
         _keep_last_map(net, name)
@@ -151,6 +157,21 @@ def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float
     return net
 
 
+def _osnet(name: str, *, pretrained: bool, drop_path: float) -> OSNet:
+    """OSNet of this width, or an error for what it does not have."""
+    if pretrained:
+        raise RecipeError(f"backbone {name!r}: has no weights to download; set pretrained: false, or weights to a file")
+    if drop_path > 0:
+        raise RecipeError(f"backbone {name!r}: does not know drop_path {drop_path}; set drop_path: 0")
+    return OSNet(WIDTHS[name])
+
+
+def _classifiers(net: Any) -> tuple[str, ...]:
+    """What timm calls the network's classifiers."""
+    names = net.pretrained_cfg["classifier"]
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def _is_convnext(net: Any) -> bool:
     return isinstance(net, ConvNeXt)
 
@@ -163,7 +184,7 @@ def _require_known(name: str, *, pretrained: bool) -> None:
     """Raise RecipeError, with close names, unless timm knows `name` and, if asked, has weights of it."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, timm.list_models(), n=5, cutoff=0.5)
+        close = difflib.get_close_matches(architecture, [*timm.list_models(), *WIDTHS], n=5, cutoff=0.5)
         raise RecipeError(f"backbone {name!r}: timm has no such network; close names: {', '.join(close) or 'none'}")
     known = timm.list_pretrained(f"{architecture}.*")
     if (tag and name not in known) or (pretrained and not known):
