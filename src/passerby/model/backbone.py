@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from passerby.errors import RecipeError, WeightsError
 from passerby.model.osnet import WIDTHS, OSNet
 from passerby.model.simam import AttendedBlock, AttentionPosition
+from passerby.model.tokens import any_size_options, is_transformer, require_patches, token_map
 from passerby.model.weights import fill, read_tensors
 
 
@@ -44,19 +45,37 @@ class Backbone(nn.Module):
         net: The network, timm's with its tensors under timm's own names.
         channels: C of the map.
         stride: Image pixels per map position.
+        tokens: Whether it is a transformer, whose tokens become the map.
     """
 
-    def __init__(self, net: Any, *, channels: int, stride: int, norm_in_head: bool) -> None:
+    def __init__(
+        self, net: Any, *, channels: int, stride: int, norm_in_head: bool = False, tokens: bool = False
+    ) -> None:
         super().__init__()
         self.net = net
         self.channels = channels
         self.stride = stride
         self.norm_in_head = norm_in_head
+        self.tokens = tokens
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, H / stride, W / stride)."""
-        features: Tensor = self.net.forward_features(images)
+        if self.tokens:
+            return token_map(self.net, images, norm=True)
+        features = self.before_norm(images)
         return self.net.head["norm"](features) if self.norm_in_head else features
+
+    def before_norm(self, images: Tensor) -> Tensor:
+        """The map before the final norm, which makes every place alike: (B, 3, H, W) -> (B, C, h, w)."""
+        if self.tokens:
+            return token_map(self.net, images, norm=False)
+        features: Tensor = self.net.forward_features(images)
+        return features
+
+    def require_size(self, size: tuple[int, int]) -> None:
+        """Raise RecipeError for images of a (height, width) that this network cannot see."""
+        if self.tokens:
+            require_patches(self.net, size)
 
 
 def build_backbone(
@@ -74,8 +93,8 @@ def build_backbone(
     """Build a backbone by timm's name, such as `convnext_base` or `convnext_base.fb_in22k_ft_in1k`, or OSNet's.
 
     Args:
-        name: Any ConvNeXt v1 or v2, another network of timm that makes a map, as a plain baseline, or one of
-            `osnet.WIDTHS`, of which timm knows nothing.
+        name: Any ConvNeXt v1 or v2; as a plain baseline, another network of timm that makes a map, its Swins and
+            ViTs among them; or one of `osnet.WIDTHS`, of which timm knows nothing.
         pretrained: Download the weights that timm has under this name.
         weights: A safetensors file instead: timm's own weights of this network, or `model.safetensors` of a run,
             of which the backbone is taken.
@@ -114,7 +133,8 @@ def build_backbone(
         _attend(net, name, attention_position)
     if instance_norm:
         _normalise_style(net, name, instance_norm)
-    return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head)
+    tokens = not is_osnet and is_transformer(name)
+    return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head, tokens=tokens)
 
 
 def takes_attention(name: str) -> bool:
@@ -125,7 +145,9 @@ def takes_attention(name: str) -> bool:
 def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float | None) -> Any:
     """Make the network, without its classifier and pooling."""
     _require_known(name, pretrained=pretrained)
-    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path > 0 else {}
+    options = any_size_options(name)
+    if drop_path > 0 or options:  # not every network knows it; Swin without a word drops 0.1
+        options = {**options, "drop_path_rate": drop_path}
     scaled = name.startswith("convnext_")  # V1
     if scaled and layer_scale is not None:
         options["ls_init_value"] = layer_scale
@@ -197,11 +219,13 @@ def _map_of(name: str) -> tuple[int, int]:
     with torch.device("meta"):
         net: Any = timm.create_model(name, num_classes=0, global_pool="").eval()
         side = net.pretrained_cfg["input_size"][-1]
-        features = net.forward_features(torch.empty(1, 3, side, side))
+        images = torch.empty(1, 3, side, side)
+        features = token_map(net, images, norm=True) if is_transformer(name) else net.forward_features(images)
     if features.ndim != 4 or features.shape[2] != features.shape[3]:
         raise RecipeError(
             f"backbone {name!r}: makes {tuple(features.shape)}, not a map (B, C, H, W) that stripes can be cut from; "
-            "use a convolutional network, such as convnext_tiny or resnet50"
+            "use a convolutional network, such as convnext_tiny or resnet50, or one of timm's Swins (swin_*, swinv2_*) "
+            "and ViTs (vit_*)"
         )
     return features.shape[1], side // features.shape[2]
 

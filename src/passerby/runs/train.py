@@ -252,6 +252,7 @@ def _state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0)
     """Network, optimiser of a stage and the rest at step 0; the initial weights depend on the seed alone."""
     torch.manual_seed(recipe.training.seed)
     network = convnext_ap(**model_arguments(recipe), identities=identities)
+    network.backbone.require_size(recipe.images.size)
     share_batch_norms(network, process)
     network.to(process.device)
     if recipe.training.channels_last:
