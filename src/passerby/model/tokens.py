@@ -58,8 +58,8 @@ def require_patches(net: Any, size: tuple[int, int]) -> None:
         name = net.default_cfg["architecture"]
         nearest = [max(each, round(pixels / each) * each) for pixels, each in zip(size, patch, strict=True)]
         raise RecipeError(
-            f"images.size: {size[0]} x {size[1]} does not divide into the patches of {name}, {patch[0]} x {patch[1]} pixels; "
-            f"set images.size=[{nearest[0]}, {nearest[1]}]"
+            f"images.size: {size[0]} x {size[1]} does not divide into the patches of {name}, "
+            f"{patch[0]} x {patch[1]} pixels; set images.size=[{nearest[0]}, {nearest[1]}]"
         )
 
 
