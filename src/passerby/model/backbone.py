@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import RecipeError, WeightsError
+from passerby.model.checks import require
 from passerby.model.osnet import WIDTHS, OSNet
 from passerby.model.simam import AttendedBlock, AttentionPosition
 from passerby.model.tokens import any_size_options, is_transformer, require_patches, token_map
@@ -106,10 +107,16 @@ def build_backbone(
         instance_norm: How many stages, from the first, end in `HalfInstanceNorm`; 0 to 3, ConvNeXt only.
 
     Raises:
-        RecipeError: For a name that timm does not know (close ones are listed), or an option that this network
-            does not have.
+        RecipeError: For a name that timm does not know (close ones are listed), an impossible value, or an option that
+            this network does not have.
         WeightsError: When the download fails, or the file is not one of this network.
     """
+    positions = ("depthwise", "block")
+    require(attention_position in positions, "attention_position", attention_position, "depthwise or block")
+    require(last_stride in (1, 2), "last_stride", last_stride, "1 or 2")
+    require(0 <= drop_path < 1, "drop_path", drop_path, "0 to below 1")
+    require(not (pretrained and weights), "weights", weights, "none beside pretrained: true; keep one of them")
+    require(0 <= instance_norm <= 3, "instance_norm", instance_norm, "0 to 3 stages")
     is_osnet = name in WIDTHS
     net: Any = (
         _osnet(name, pretrained=pretrained, drop_path=drop_path)
