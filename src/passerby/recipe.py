@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from passerby.errors import RecipeError
 from passerby.types import ApRule, ProtocolName
@@ -89,9 +98,31 @@ class Batches(_Section):
     cache: Literal["auto", "always", "never"] = "auto"
 
 
-class Model(_Section):
-    """The network; the words are those of `passerby.convnext_ap`."""
+METHODS: dict[str, tuple[str, ...]] = {
+    "convnext_ap": (
+        "attention",
+        "attention_position",
+        "parts",
+        "part_dim",
+        "refine",
+        "global_branch",
+        "layer_scale",
+        "instance_norm",
+    ),
+    "hpm": ("part_dim",),
+    "bdb": ("drop_height", "drop_width"),
+}
+"""Every method with the options that not all of them have; its builder has the same words."""
+_SHARED = ("method", "backbone", "pretrained", "weights", "embedding", "last_stride", "drop_path")
 
+
+class Model(_Section):
+    """The network; the words are those of the method's builder, such as `passerby.convnext_ap`.
+
+    Only what the method has is written back; an option of another method is an error.
+    """
+
+    method: Literal["convnext_ap", "hpm", "bdb"] = "convnext_ap"
     backbone: str = "convnext_base"
     pretrained: bool = False
     weights: Path | None = None
@@ -106,9 +137,38 @@ class Model(_Section):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     layer_scale: Positive | None = 1e-6
     instance_norm: Annotated[int, Field(ge=0, le=3)] = 0
+    drop_height: Annotated[float, Field(gt=0, le=1)] = 0.3
+    drop_width: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _own(self) -> Model:
+        own = (*_SHARED, *METHODS[self.method])
+        foreign = [name for name in type(self).model_fields if name in self.model_fields_set and name not in own]
+        if foreign:
+            raise ValueError(f"method {self.method} has no {', '.join(foreign)}; it has {', '.join(own)}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _write_own(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        own = (*_SHARED, *METHODS[self.method])
+        return {name: value for name, value in write(self).items() if name in own}
+
+    @property
+    def stripes(self) -> int:
+        """Horizontal stripes that the network cuts a map into; 0 for none, and for methods that cut otherwise."""
+        return self.parts if self.method == "convnext_ap" else 0
+
+    @property
+    def refines(self) -> bool:
+        """Whether there is a part classifier."""
+        return self.method == "convnext_ap" and self.refine
 
     @model_validator(mode="after")
     def _sensible(self) -> Model:
+        if self.drop_height == self.drop_width == 1:
+            raise ValueError(
+                "drop_height and drop_width are both 1, which leaves nothing of the map; lower one of them"
+            )
         if self.refine and self.parts < 2:
             raise ValueError("refine: true needs parts of at least 2; set refine: false")
         if self.pretrained and self.weights is not None:
@@ -280,7 +340,7 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _stages_fit(self) -> Recipe:
         if self.stages:
-            _require_stages(self.stages, self.schedule.epochs, refines=self.model.refine)
+            _require_stages(self.stages, self.schedule.epochs, refines=self.model.refines)
             for stage in self.plan:  # its rates, with those that it takes from the schedule
                 _schedule_of(stage)
         return self
@@ -290,8 +350,8 @@ class Recipe(_Section):
         """The stages with nothing left open; without `stages`, one without a name that is the whole schedule."""
         schedule = self.schedule.model_dump()
         if not self.stages:
-            return (Stage.model_construct(name="", **schedule, refine=self.model.refine),)
-        defaults = {**schedule, "refine": self.model.refine}
+            return (Stage.model_construct(name="", **schedule, refine=self.model.refines),)
+        defaults = {**schedule, "refine": self.model.refines}
         filled = (
             {key: defaults[key] if value is None else value for key, value in stage.model_dump().items()}
             for stage in self.stages

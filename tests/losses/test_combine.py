@@ -108,3 +108,18 @@ def test_metric_losses_see_the_rows_of_every_process_and_the_identity_loss_its_o
 def test_impossible_settings_are_named(settings, message):
     with pytest.raises(RecipeError, match=message):
         Losses(**settings)
+
+
+def test_metric_losses_look_at_each_branch_by_itself():
+    """Oracle: the losses of each branch alone, averaged; the joined embedding has no part in them."""
+    made, labels = output()
+    branches = tuple(torch.randn(12, width, requires_grad=True) for width in (4, 6))
+    branched = Output(made.embedding, made.logits, made.parts, None, made.map, branches)
+    total, named = Losses(**SETTINGS)(branched, labels)
+    for name, function in (("circle", circle_loss), ("triplet", triplet_loss), ("contrastive", contrastive_loss)):
+        settings = {key: value for key, value in SETTINGS[name].items() if key != "weight"}
+        alone = [function(each, labels, **settings) for each in branches]
+        torch.testing.assert_close(named[name], sum(alone) / 2)
+    total.backward()
+    assert made.embedding.grad is None
+    assert all(each.grad.any() for each in branches)

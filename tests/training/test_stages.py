@@ -10,6 +10,7 @@ from passerby.data.datasets import load_data
 from passerby.data.joined import join_training
 from passerby.distributed import Process
 from passerby.model.convnext_ap import convnext_ap
+from passerby.model.methods import build_model
 from passerby.runs.arguments import losses_of, stages_of
 from passerby.runs.train import _loader, _state, _steps
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
@@ -109,7 +110,7 @@ def test_the_first_stage_is_a_training_of_stripes(people):
     """Oracle: the same network without a part classifier, from the same weights."""
     recipe = tiny_recipe(*STAGED)
     _, state = _state(recipe, people.identities, ALONE)
-    plain = convnext_ap(**{**recipe.model.model_dump(), "refine": False}, identities=people.identities)
+    plain = build_model(**{**recipe.model.model_dump(), "refine": False}, identities=people.identities)
     weights = state.network.state_dict()
     plain.load_state_dict({key: weights[key] for key in plain.state_dict()})
     batch = next(_loader(recipe, people, ALONE).epoch(0))
@@ -133,13 +134,22 @@ def test_a_new_stage_starts_with_an_optimiser_that_remembers_nothing(people):
     assert state.network.refined
 
 
-def test_the_pieces_hold_every_parameter_once():
-    network = convnext_ap("test_convnext", identities=3, parts=2, global_branch=True)
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: convnext_ap("test_convnext", identities=3, parts=2, global_branch=True),
+        lambda: build_model(method="hpm", backbone="resnet18", identities=3),
+        lambda: build_model(method="bdb", backbone="resnet18", identities=3),
+    ],
+)
+def test_the_pieces_hold_every_parameter_once(network):
+    network = network()
     names = [name for members in PIECES.values() for name in members]
-    assert sum(p.numel() for name in names for p in getattr(network, name).parameters()) == sum(
-        p.numel() for p in network.parameters()
-    )
-    assert [name for name, _ in network.named_children() if name not in names] == ["stripes"]
+    modules = [getattr(network, name) for name in names if getattr(network, name) is not None]
+    held = [parameter for module in modules for parameter in module.parameters()]
+    assert {id(each) for each in held} == {id(each) for each in network.parameters()}
+    assert len(held) == len(list(network.parameters()))
+    assert [name for name, _ in network.named_children() if name not in names] == []
 
 
 def test_a_part_classifier_that_is_not_used_does_not_learn():

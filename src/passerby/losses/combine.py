@@ -35,7 +35,8 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "contrastive": contrastive_loss,
     "supcon": supcon_loss,
 }
-"""Every loss by name. `identity` looks at the logits, the others at the embedding."""
+"""Every loss by name. `identity` looks at the logits, the others at the embedding, or at each branch of a network that
+has some: their mean."""
 
 
 class Losses:
@@ -70,10 +71,15 @@ class Losses:
             The weighted sum, and each loss by name before weighing; all scalars in float32.
         """
         with torch.autocast(output.embedding.device.type, enabled=False):
-            pairs = self.functions.keys() != {"identity"}
-            embedding, everyone = (gather(output.embedding), gather(labels)) if pairs else (output.embedding, labels)
+            vectors: list[Tensor] = []
+            everyone = labels
+            if self.functions.keys() != {"identity"}:
+                vectors = [gather(each) for each in output.branches or (output.embedding,)]
+                everyone = gather(labels)
             named = {
-                name: function(output.logits, labels) if name == "identity" else function(embedding, everyone)
+                name: function(output.logits, labels)
+                if name == "identity"
+                else torch.stack([function(each, everyone) for each in vectors]).mean()
                 for name, function in self.functions.items()
             }
         total = torch.stack([self.weights[name] * value for name, value in named.items()]).sum()

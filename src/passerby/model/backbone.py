@@ -1,4 +1,4 @@
-"""An image to a feature map: any convolutional network of timm, its head removed, ConvNeXt's with SimAM inside.
+"""An image to a feature map: a network of timm without its head, ConvNeXt's with SimAM inside; or OSNet.
 
 B batch   C channels   H W map height and width
 """
@@ -18,7 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import RecipeError, WeightsError
+from passerby.model.checks import require
+from passerby.model.osnet import WIDTHS, OSNet
 from passerby.model.simam import AttendedBlock, AttentionPosition
+from passerby.model.tokens import any_size_options, is_transformer, require_patches, token_map
 from passerby.model.weights import fill, read_tensors
 
 
@@ -37,25 +40,43 @@ class HalfInstanceNorm(nn.Module):
 
 
 class Backbone(nn.Module):
-    """A timm network up to its last map, with the final norm that ConvNeXt keeps in its head.
+    """A network up to its last map, with the final norm that ConvNeXt keeps in its head.
 
     Attributes:
-        net: The timm network, its tensors under timm's own names.
+        net: The network, timm's with its tensors under timm's own names.
         channels: C of the map.
         stride: Image pixels per map position.
+        tokens: Whether it is a transformer, whose tokens become the map.
     """
 
-    def __init__(self, net: Any, *, channels: int, stride: int, norm_in_head: bool) -> None:
+    def __init__(
+        self, net: Any, *, channels: int, stride: int, norm_in_head: bool = False, tokens: bool = False
+    ) -> None:
         super().__init__()
         self.net = net
         self.channels = channels
         self.stride = stride
         self.norm_in_head = norm_in_head
+        self.tokens = tokens
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, H / stride, W / stride)."""
-        features: Tensor = self.net.forward_features(images)
+        if self.tokens:
+            return token_map(self.net, images, norm=True)
+        features = self.before_norm(images)
         return self.net.head["norm"](features) if self.norm_in_head else features
+
+    def before_norm(self, images: Tensor) -> Tensor:
+        """The map before the final norm, which makes every place alike: (B, 3, H, W) -> (B, C, h, w)."""
+        if self.tokens:
+            return token_map(self.net, images, norm=False)
+        features: Tensor = self.net.forward_features(images)
+        return features
+
+    def require_size(self, size: tuple[int, int]) -> None:
+        """Raise RecipeError for images of a (height, width) that this network cannot see."""
+        if self.tokens:
+            require_patches(self.net, size)
 
 
 def build_backbone(
@@ -70,10 +91,11 @@ def build_backbone(
     layer_scale: float | None = 1e-6,
     instance_norm: int = 0,
 ) -> Backbone:
-    """Build a backbone by timm's name, such as `convnext_base` or `convnext_base.fb_in22k_ft_in1k`.
+    """Build a backbone by timm's name, such as `convnext_base` or `convnext_base.fb_in22k_ft_in1k`, or OSNet's.
 
     Args:
-        name: Any ConvNeXt v1 or v2, or another network of timm that makes a map, as a plain baseline.
+        name: Any ConvNeXt v1 or v2; as a plain baseline, another network of timm that makes a map, its Swins and
+            ViTs among them; or one of `osnet.WIDTHS`, of which timm knows nothing.
         pretrained: Download the weights that timm has under this name.
         weights: A safetensors file instead: timm's own weights of this network, or `model.safetensors` of a run,
             of which the backbone is taken.
@@ -85,21 +107,31 @@ def build_backbone(
         instance_norm: How many stages, from the first, end in `HalfInstanceNorm`; 0 to 3, ConvNeXt only.
 
     Raises:
-        RecipeError: For a name that timm does not know (close ones are listed), or an option that this network
-            does not have.
+        RecipeError: For a name that timm does not know (close ones are listed), an impossible value, or an option that
+            this network does not have.
         WeightsError: When the download fails, or the file is not one of this network.
     """
-    net = _create(name, pretrained=pretrained, drop_path=drop_path, layer_scale=layer_scale)
+    positions = ("depthwise", "block")
+    require(attention_position in positions, "attention_position", attention_position, "depthwise or block")
+    require(last_stride in (1, 2), "last_stride", last_stride, "1 or 2")
+    require(0 <= drop_path < 1, "drop_path", drop_path, "0 to below 1")
+    require(not (pretrained and weights), "weights", weights, "none beside pretrained: true; keep one of them")
+    require(0 <= instance_norm <= 3, "instance_norm", instance_norm, "0 to 3 stages")
+    is_osnet = name in WIDTHS
+    net: Any = (
+        _osnet(name, pretrained=pretrained, drop_path=drop_path)
+        if is_osnet
+        else _create(name, pretrained=pretrained, drop_path=drop_path, layer_scale=layer_scale)
+    )
     is_convnext = _is_convnext(net)
     norm_in_head = is_convnext and hasattr(net.head, "norm")
     if is_convnext:
         channels, stride = net.num_features, 32
         net.head = nn.ModuleDict({"norm": net.head.norm} if norm_in_head else {})
     else:
-        channels, stride = _map_of(name)
+        channels, stride = (net.channels, 16) if is_osnet else _map_of(name)
     if weights is not None:
-        classifier = net.pretrained_cfg["classifier"]
-        heads = ("head.",) if is_convnext else (classifier,) if isinstance(classifier, str) else tuple(classifier)
+        heads = () if is_osnet else ("head.",) if is_convnext else _classifiers(net)
         fill(net, _backbone_tensors(Path(weights)), source=str(weights), ignore=heads)
     if last_stride == 1:
         _keep_last_map(net, name)
@@ -108,7 +140,8 @@ def build_backbone(
         _attend(net, name, attention_position)
     if instance_norm:
         _normalise_style(net, name, instance_norm)
-    return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head)
+    tokens = not is_osnet and is_transformer(name)
+    return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head, tokens=tokens)
 
 
 def takes_attention(name: str) -> bool:
@@ -119,7 +152,9 @@ def takes_attention(name: str) -> bool:
 def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float | None) -> Any:
     """Make the network, without its classifier and pooling."""
     _require_known(name, pretrained=pretrained)
-    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path > 0 else {}
+    options = any_size_options(name)
+    if drop_path > 0 or options:  # not every network knows it; Swin without a word drops 0.1
+        options = {**options, "drop_path_rate": drop_path}
     scaled = name.startswith("convnext_")  # V1
     if scaled and layer_scale is not None:
         options["ls_init_value"] = layer_scale
@@ -151,6 +186,21 @@ def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float
     return net
 
 
+def _osnet(name: str, *, pretrained: bool, drop_path: float) -> OSNet:
+    """OSNet of this width, or an error for what it does not have."""
+    if pretrained:
+        raise RecipeError(f"backbone {name!r}: has no weights to download; set pretrained: false, or weights to a file")
+    if drop_path > 0:
+        raise RecipeError(f"backbone {name!r}: does not know drop_path {drop_path}; set drop_path: 0")
+    return OSNet(WIDTHS[name])
+
+
+def _classifiers(net: Any) -> tuple[str, ...]:
+    """What timm calls the network's classifiers."""
+    names = net.pretrained_cfg["classifier"]
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def _is_convnext(net: Any) -> bool:
     return isinstance(net, ConvNeXt)
 
@@ -163,7 +213,7 @@ def _require_known(name: str, *, pretrained: bool) -> None:
     """Raise RecipeError, with close names, unless timm knows `name` and, if asked, has weights of it."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, timm.list_models(), n=5, cutoff=0.5)
+        close = difflib.get_close_matches(architecture, [*timm.list_models(), *WIDTHS], n=5, cutoff=0.5)
         raise RecipeError(f"backbone {name!r}: timm has no such network; close names: {', '.join(close) or 'none'}")
     known = timm.list_pretrained(f"{architecture}.*")
     if (tag and name not in known) or (pretrained and not known):
@@ -176,11 +226,13 @@ def _map_of(name: str) -> tuple[int, int]:
     with torch.device("meta"):
         net: Any = timm.create_model(name, num_classes=0, global_pool="").eval()
         side = net.pretrained_cfg["input_size"][-1]
-        features = net.forward_features(torch.empty(1, 3, side, side))
+        images = torch.empty(1, 3, side, side)
+        features = token_map(net, images, norm=True) if is_transformer(name) else net.forward_features(images)
     if features.ndim != 4 or features.shape[2] != features.shape[3]:
         raise RecipeError(
             f"backbone {name!r}: makes {tuple(features.shape)}, not a map (B, C, H, W) that stripes can be cut from; "
-            "use a convolutional network, such as convnext_tiny or resnet50"
+            "use a convolutional network, such as convnext_tiny or resnet50, or one of timm's Swins (swin_*, swinv2_*) "
+            "and ViTs (vit_*)"
         )
     return features.shape[1], side // features.shape[2]
 

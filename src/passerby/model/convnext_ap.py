@@ -8,7 +8,7 @@ Variants: Baseline = ConvNeXt; A = with SimAM; P = with parts and their refineme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from passerby.errors import RecipeError
 from passerby.model.backbone import Backbone, build_backbone, takes_attention
+from passerby.model.checks import require
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
 from passerby.model.simam import HALVES, AttentionPosition
 from passerby.model.weights import MODEL_FILE, default_model, read_tensors
@@ -36,6 +36,8 @@ class Output:
         parts: (B, P, C) pooled parts; P is 0 without parts.
         assignment: (B, P, H, W) share of each position that belongs to each part; None without refinement.
         map: (B, C, H, W).
+        branches: The vectors that metric losses look at one by one, each (B, D of one part), in place of the embedding;
+            empty where they look at the embedding.
     """
 
     embedding: Tensor
@@ -43,23 +45,28 @@ class Output:
     parts: Tensor
     assignment: Tensor | None
     map: Tensor
+    branches: tuple[Tensor, ...] = ()
 
 
 class ReID(nn.Module):
-    """A backbone, its parts and their necks. `convnext_ap` builds it.
+    """A backbone, its parts and their necks; `convnext_ap`, `hpm` and `bdb` build it.
 
     Args:
         backbone: (B, 3, H, W) -> (B, C, h, w).
         identities: Training identities; 0 leaves the classifiers out.
-        parts: Number of stripes; 0 for the global branch alone.
-        part_dim: Width of a reduced part.
-        refine: Pool by the part classifier in place of stripes.
+        pooling: (B, C, h, w) -> (B, P, C), such as `Stripes`; None for no parts.
+        part_widths: Width of each reduced part, P in all.
+        part_names: What pictures call the parts; `part 1` and so on where it is not given.
+        refine: Pool by the part classifier in place of `pooling`.
         global_branch: One more vector, of the whole map, beside the parts.
-        embedding: `reduced`: what the batch norms put out; `full`: the pooled vectors.
+        embedding: `reduced`: what the necks put out; `full`: the pooled vectors.
+        relu: Whether each neck ends in a ReLU.
+        branches: Whether metric losses look at each part by itself.
 
     Attributes:
         embedding_parts: Width of each part's piece of the embedding, from the top; the global branch's comes last.
         embedding_width: D, their sum.
+        part_names: What each of these pieces is called.
     """
 
     def __init__(
@@ -67,26 +74,36 @@ class ReID(nn.Module):
         backbone: Backbone,
         *,
         identities: int,
-        parts: int,
-        part_dim: int,
-        refine: bool,
-        global_branch: bool,
-        embedding: EmbeddingKind,
+        pooling: nn.Module | None,
+        part_widths: Sequence[int],
+        part_names: Sequence[str] = (),
+        refine: bool = False,
+        global_branch: bool = False,
+        embedding: EmbeddingKind = "reduced",
+        relu: bool = False,
+        branches: bool = False,
     ) -> None:
         super().__init__()
-        channels = backbone.channels
+        require(identities >= 0, "identities", identities, "0 or more")
+        require(embedding in ("reduced", "full"), "embedding", embedding, "reduced or full")
+        channels, parts = backbone.channels, len(part_widths)
         self.backbone = backbone
-        self.stripes = Stripes(parts) if parts else None
+        self.pooling = pooling
         self.refinement = Refinement(channels, parts) if refine else None
         self.refined = refine  # a stage of the training may pool by stripes first
-        self.part_necks = nn.ModuleList(Neck(channels, width=part_dim, identities=identities) for _ in range(parts))
+        self.part_necks = nn.ModuleList(
+            Neck(channels, width=width, identities=identities, relu=relu) for width in part_widths
+        )
         has_global = global_branch or parts == 0
         self.global_neck = Neck(channels, width=None, identities=identities) if has_global else None
         self.embedding_kind = embedding
         self.identities = identities
-        width = part_dim if embedding == "reduced" else channels
-        self.embedding_parts = (width,) * parts + (channels,) * has_global
+        self.branches = branches
+        widths = tuple(part_widths) if embedding == "reduced" else (channels,) * parts
+        self.embedding_parts = widths + (channels,) * has_global
         self.embedding_width = sum(self.embedding_parts)
+        names = tuple(part_names) or tuple(f"part {number + 1}" for number in range(parts))
+        self.part_names = names + ("whole",) * has_global
 
     def forward(self, images: Tensor) -> Output:
         """(B, 3, H, W) -> `Output`."""
@@ -102,21 +119,23 @@ class ReID(nn.Module):
         passed = [neck(vector) for neck, vector in zip(necks, pooled, strict=True)]
 
         reduced, logits = zip(*passed, strict=True)
+        vectors = reduced if self.embedding_kind == "reduced" else pooled
         return Output(
-            embedding=_embed(reduced if self.embedding_kind == "reduced" else pooled),
+            embedding=_embed(vectors),
             logits=tuple(each for each in logits if each is not None),
             parts=parts,
             assignment=assignment,
             map=features,
+            branches=tuple(vectors) if self.branches else (),
         )
 
     def _pool(self, features: Tensor, assignment: Tensor | None) -> Tensor:
         """(B, C, H, W) -> (B, P, C)."""
         if assignment is not None:
             return pool_by_assignment(features, assignment)
-        if self.stripes is not None:
-            stripes: Tensor = self.stripes(features)
-            return stripes
+        if self.pooling is not None:
+            pooled: Tensor = self.pooling(features)
+            return pooled
         return features.new_empty(len(features), 0, features.shape[1])
 
 
@@ -171,24 +190,14 @@ def convnext_ap(
         RecipeError: For an impossible value, or one that the backbone does not have.
         WeightsError: When weights cannot be had or do not fit.
     """
-    _require(parts >= 0, "parts", parts, "0 or more")
-    _require(part_dim >= 1, "part_dim", part_dim, "1 or more")
-    _require(identities >= 0, "identities", identities, "0 or more")
-    _require(not refine or parts >= 2, "refine", refine, f"false, as parts is {parts}: refinement needs 2 or more")
-    _require(embedding in ("reduced", "full"), "embedding", embedding, "reduced or full")
-    _require(
-        attention_position in ("depthwise", "block"), "attention_position", attention_position, "depthwise or block"
-    )
-    _require(last_stride in (1, 2), "last_stride", last_stride, "1 or 2")
-    _require(0 <= drop_path < 1, "drop_path", drop_path, "0 to below 1")
-    _require(not (pretrained and weights), "weights", weights, "none beside pretrained: true; keep one of them")
-    _require(0 <= instance_norm <= 3, "instance_norm", instance_norm, "0 to 3 stages")
-    if str(weights) == "default":
-        weights = default_model() / MODEL_FILE
+    require(parts >= 0, "parts", parts, "0 or more")
+    require(part_dim >= 1, "part_dim", part_dim, "1 or more")
+    require(not refine or parts >= 2, "refine", refine, f"false, as parts is {parts}: refinement needs 2 or more")
+    path = weights_file(weights)
     net = build_backbone(
         backbone,
         pretrained=pretrained,
-        weights=weights,
+        weights=path,
         attention=attention,
         attention_position=attention_position,
         last_stride=last_stride,
@@ -199,19 +208,24 @@ def convnext_ap(
     network = ReID(
         net,
         identities=identities,
-        parts=parts,
-        part_dim=part_dim,
+        pooling=Stripes(parts) if parts else None,
+        part_widths=(part_dim,) * parts,
         refine=refine,
         global_branch=global_branch,
         embedding=embedding,
     )
-    if weights is not None:
-        _take_necks(network, Path(weights))
-    return network
+    return with_necks(network, path)
 
 
-def _take_necks(network: ReID, path: Path) -> None:
-    """Begin with the necks of another run, if every one of them fits."""
+def weights_file(weights: str | Path | None) -> Path | None:
+    """The file that `weights` names; the word `default` is the model that comes with the package."""
+    if weights is None:
+        return None
+    return default_model() / MODEL_FILE if str(weights) == "default" else Path(weights)
+
+
+def with_necks(network: ReID, path: Path | None) -> ReID:
+    """The network, beginning with the necks of another run, if there is one and every one of them fits."""
 
     def necks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {
@@ -220,18 +234,11 @@ def _take_necks(network: ReID, path: Path) -> None:
             if key.startswith(("part_necks.", "global_neck.")) and ".classifier." not in key
         }
 
-    own, other = necks(network.state_dict()), necks(read_tensors(path))
-    if {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in other.items()}:
-        network.load_state_dict(other, strict=False)
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    """Raise RecipeError unless the condition holds."""
-    if not holds:
-        raise RecipeError(f"model.{name}: got {value!r}, expected {expected}")
-
-
-MODELS: dict[str, Callable[..., ReID]] = {"convnext_ap": convnext_ap}
+    if path is not None:
+        own, other = necks(network.state_dict()), necks(read_tensors(path))
+        if {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in other.items()}:
+            network.load_state_dict(other, strict=False)
+    return network
 
 
 def variants(arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,8 @@ from passerby.data.images import read_image, resize_image, rgb_pixels
 from passerby.data.transforms import evaluation_transform
 from passerby.distributed import pick_device
 from passerby.errors import DataError, RecipeError, WeightsError
-from passerby.model.convnext_ap import EmbeddingKind, ReID, convnext_ap
+from passerby.model.convnext_ap import EmbeddingKind, ReID
+from passerby.model.methods import MODELS, build_model
 from passerby.model.weights import MANIFEST_FILE, default_model, load_state, read_manifest
 from passerby.types import FloatArray, Sample
 
@@ -172,13 +173,16 @@ def load(path: str | Path | None = None, *, device: str = "cpu", embedding: Embe
 
 def _build(manifest: Mapping[str, Any], source: Path) -> ReID:
     """The network that a manifest describes, its weights still random."""
-    known = inspect.signature(convnext_ap).parameters.keys()
     model = manifest["model"]
+    method = model.get("method", "convnext_ap") if isinstance(model, dict) else "convnext_ap"
+    if method not in MODELS:
+        raise WeightsError(f"{source}: model: method {method!r} is not known; expected one of {', '.join(MODELS)}")
+    known = {**inspect.signature(MODELS[method]).parameters, "method": None}.keys()
     if not isinstance(model, dict) or model.keys() - known:
         unknown = ", ".join(sorted(model.keys() - known)) if isinstance(model, dict) else repr(model)
         raise WeightsError(f"{source}: model: {unknown} is not known; expected an object of {', '.join(known)}")
     try:
-        return convnext_ap(**{**model, "identities": manifest["identities"], "pretrained": False, "weights": None})
+        return build_model(**{**model, "identities": manifest["identities"], "pretrained": False, "weights": None})
     except (RecipeError, TypeError) as error:
         raise WeightsError(f"{source}: describes a network that cannot be built: {error}") from None
 

@@ -25,8 +25,7 @@ def activation_maps(network: ReID, images: Tensor) -> FloatArray:
         (B, h, w) at least 0.
     """
     with torch.inference_mode():
-        features: Tensor = network.backbone.net.forward_features(images)
-        return _array(features.square().mean(dim=1))
+        return _array(network.backbone.before_norm(images).square().mean(dim=1))
 
 
 def similarity_maps(network: ReID, images: Tensor, others: FloatArray) -> FloatArray:

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from passerby.model.convnext_ap import ReID, convnext_ap, variants
+from passerby.model.convnext_ap import ReID, variants
+from passerby.model.methods import build_model
 from passerby.model.parts import Neck
 from passerby.model.simam import SimAM
 
@@ -69,20 +70,22 @@ def model_info(network: ReID, *, size: tuple[int, int]) -> ModelInfo:
 
 
 def variants_info(arguments: Mapping[str, Any], *, identities: int, size: tuple[int, int]) -> dict[str, ModelInfo]:
-    """Count the paper's variants of a network, without its weights.
+    """Count the paper's variants of a network, without its weights; another method has itself alone.
 
     Args:
-        arguments: Of `convnext_ap`; `pretrained` and `weights` are ignored, as they change no figure.
+        arguments: Of `build_model`; `pretrained` and `weights` are ignored, as they change no figure.
         identities: Training identities.
         size: (height, width) of the image, pixels.
 
     Raises:
-        RecipeError: As `convnext_ap`.
+        RecipeError: As `build_model`.
     """
     found = {}
-    for name, each in variants({**arguments, "pretrained": False, "weights": None}).items():
+    plain = {**arguments, "pretrained": False, "weights": None}
+    method = plain.get("method", "convnext_ap")
+    for name, each in (variants(plain) if method == "convnext_ap" else {method: plain}).items():
         with torch.device("meta"):
-            network = convnext_ap(**each, identities=identities)
+            network = build_model(**each, identities=identities)
         found[name] = model_info(network, size=size)
     return found
 

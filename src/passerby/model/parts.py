@@ -62,7 +62,7 @@ def pool_by_assignment(features: Tensor, assignment: Tensor) -> Tensor:
 
 
 class Neck(nn.Module):
-    """What follows one pooled vector: reduction, batch norm, and the identity classifier of the training.
+    """What follows one pooled vector: reduction, batch norm, ReLU if wanted, and the training's identity classifier.
 
     The reduction is the paper's 1 x 1 convolution; on a pooled vector it is a linear map.
 
@@ -70,13 +70,15 @@ class Neck(nn.Module):
         channels: C of the pooled vector.
         width: D after reduction; None for no reduction (BNNeck of a global vector), D = C.
         identities: Training identities; 0 for no classifier.
+        relu: Whether a ReLU follows the batch norm.
     """
 
-    def __init__(self, channels: int, *, width: int | None, identities: int) -> None:
+    def __init__(self, channels: int, *, width: int | None, identities: int, relu: bool = False) -> None:
         super().__init__()
         self.width = channels if width is None else width
         self.reduce = nn.Identity() if width is None else nn.Linear(channels, width, bias=False)
         self.norm = nn.BatchNorm1d(self.width)
+        self.relu = relu
         self.classifier = nn.Linear(self.width, identities) if identities else None
         if isinstance(self.reduce, nn.Linear):
             nn.init.kaiming_normal_(self.reduce.weight, mode="fan_out")
@@ -87,4 +89,5 @@ class Neck(nn.Module):
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, C) -> reduced (B, D), logits (B, I) or None."""
         reduced = self.norm(self.reduce(pooled))
+        reduced = reduced.relu() if self.relu else reduced
         return reduced, None if self.classifier is None else self.classifier(reduced)

@@ -25,9 +25,10 @@ from passerby.errors import DataError, PasserbyError, RecipeError, TrainingError
 from passerby.evaluation.paired import PairedTest, paired_test
 from passerby.evaluation.serialise import scores_from_dict, scores_to_dict
 from passerby.files import write_all_atomic
-from passerby.model.convnext_ap import EmbeddingKind, convnext_ap
+from passerby.model.convnext_ap import EmbeddingKind
 from passerby.model.embed import load
 from passerby.model.info import ModelInfo, model_info
+from passerby.model.methods import build_model
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.ablation import FIGURES, AblationTable, Measured, Row, to_csv, to_latex, to_markdown
 from passerby.runs.axes import NEEDS, Cell, grid, with_seed
@@ -312,5 +313,5 @@ def _info(cell: Cell, data: DataSet) -> ModelInfo:
     """What the cell's network costs, counted without its weights."""
     model = cell.recipe.model.model_dump(mode="json") | {"pretrained": False, "weights": None}
     with torch.device("meta"):
-        network = convnext_ap(**model | {"embedding": cell.embedding}, identities=join_training([data]).identities)
+        network = build_model(**model | {"embedding": cell.embedding}, identities=join_training([data]).identities)
     return model_info(network, size=cell.recipe.images.size)

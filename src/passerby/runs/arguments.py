@@ -18,7 +18,7 @@ def transform_arguments(recipe: Recipe) -> dict[str, Any]:
 
 
 def model_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's model as plain arguments of `convnext_ap`, paths as text."""
+    """The recipe's model as plain arguments of `build_model`, paths as text."""
     return recipe.model.model_dump(mode="json")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -258,8 +258,6 @@ def _facts(subject: Subject) -> dict[str, str]:
     manifest, recipe, result = subject.embedder.manifest, subject.recipe, subject.result
     size = subject.embedder.preprocessing.size
     info = model_info(subject.embedder.network, size=size)
-    model = manifest["model"]
-    parts = f"{model['parts']}, refined" if model["refine"] else f"{model['parts']}"
     losses = [name for name, value in recipe.loss.model_dump().items() if value]
     versions = ", ".join(f"{name} {number}" for name, number in manifest.get("versions", {}).items())
     return {
@@ -268,7 +266,7 @@ def _facts(subject: Subject) -> dict[str, str]:
         "Trained on": f"{manifest.get('data', 'not recorded')}: {manifest.get('images', 0):,} images, "
         f"{manifest['identities']:,} people",
         "Protocol": f"{result.scores.protocol}, {result.scores.ap} AP",
-        "Network": f"{model['backbone']}, attention {'on' if model['attention'] else 'off'}, parts {parts}",
+        "Network": _network(manifest["model"]),
         "Images": f"{size[0]} x {size[1]}",
         "Parameters": f"{info.parameters['total'] / 1e6:.2f} M, classifiers included",
         "Multiply-adds": f"{info.multiply_adds['total'] / 1e9:.3f} G an image",
@@ -280,6 +278,14 @@ def _facts(subject: Subject) -> dict[str, str]:
         "Training time": _training_time(subject),
         "Versions": f"passerby {manifest.get('passerby', '?')}, {versions}",
     }
+
+
+def _network(model: Mapping[str, Any]) -> str:
+    """A manifest's network in a few words."""
+    if model.get("method", "convnext_ap") != "convnext_ap":
+        return f"{model['method']} on {model['backbone']}"
+    refined = ", refined" if model["refine"] else ""
+    return f"{model['backbone']}, attention {'on' if model['attention'] else 'off'}, parts {model['parts']}{refined}"
 
 
 def _training_time(subject: Subject) -> str:

@@ -12,7 +12,7 @@ from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import RecipeError, TrainingError
 from passerby.files import write_atomic
-from passerby.model.convnext_ap import convnext_ap
+from passerby.model.methods import build_model
 from passerby.model.weights import fill, read_manifest, read_tensors, save_model
 from passerby.recipe import load_recipe
 from passerby.runs.calibrate import calibrate
@@ -91,7 +91,7 @@ def pack(run: Path, out: Path, *, data: str = DATA) -> None:
         raise TrainingError(
             f"{run}: was trained on {manifest['data']}, not on {data}; only rendered people are shipped"
         )
-    network = convnext_ap(**{**manifest["model"], "identities": 0})
+    network = build_model(**{**manifest["model"], "identities": 0})
     tensors = {key: value for key, value in read_tensors(folder.model).items() if ".classifier." not in key}
     fill(network, tensors, source=str(folder.model))
     for parameter in network.parameters():

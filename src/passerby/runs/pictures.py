@@ -140,9 +140,10 @@ def shares_section(group: Sequence[Subject], folder: Path) -> Section:
         end, of = ("", "") if len(group) == 1 else (f"-{number}", f"{subject.name}: ")
         path, *_ = shares_figure(drawn, folder / f"shares{end}.png", title=f"{of}why these two match")
         caption = (
-            f"{of}left, a query and its nearest match; right, the same query and the nearest image of somebody else. "
-            "Bars stand at the height of their stripe."
+            f"{of}left, a query and its nearest match; right, the same query and the nearest image of somebody else."
         )
+        if subject.recipe.model.stripes:
+            caption += " Bars stand at the height of their stripe."
         alt = "Pairs of images with a bar for each part's share of their similarity."
         parts.append(Picture(path, caption[0].upper() + caption[1:], alt, photographs=True))
     text: tuple[str, ...] = ()
@@ -153,9 +154,9 @@ def shares_section(group: Sequence[Subject], folder: Path) -> Section:
 
 def parts_section(group: Sequence[Subject], folder: Path) -> Section:
     """Which part each place of the map belongs to, before and after refinement (the paper's figure 7)."""
-    subject = next((each for each in group if each.recipe.model.refine), None)
+    subject = next((each for each in group if each.recipe.model.refines), None)
     if subject is None:
-        stripes = sorted({each.recipe.model.parts for each in group} - {0})
+        stripes = sorted({each.recipe.model.stripes for each in group} - {0})
         if not stripes:
             return Section("Parts", (), ())
         counts = " or ".join(map(str, stripes))
@@ -287,9 +288,7 @@ def _pixels(images: torch.Tensor, embedder: Embedder) -> NDArray[np.uint8]:
 
 
 def _part_names(subject: Subject) -> tuple[str, ...]:
-    parts = subject.recipe.model.parts
-    whole = ("whole",) * (len(subject.embedder.network.embedding_parts) - parts)
-    return (*(f"part {number + 1}" for number in range(parts)), *whole)
+    return subject.embedder.network.part_names
 
 
 def _short(name: str, length: int = 13) -> str:

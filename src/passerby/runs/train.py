@@ -23,8 +23,9 @@ from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, join_processes, share_batch_norms
 from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
-from passerby.model.convnext_ap import ReID, convnext_ap
+from passerby.model.convnext_ap import ReID
 from passerby.model.embed import Embedder, Preprocessing, load
+from passerby.model.methods import build_model
 from passerby.model.weights import MANIFEST_FORMAT, save_model
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
@@ -287,7 +288,8 @@ def _due(epochs_done: int, every: int, epochs: int) -> bool:
 def _state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
     """Network, optimiser of a stage and the rest at step 0; the initial weights depend on the seed alone."""
     torch.manual_seed(recipe.training.seed)
-    network = convnext_ap(**model_arguments(recipe), identities=identities)
+    network = build_model(**model_arguments(recipe), identities=identities)
+    network.backbone.require_size(recipe.images.size)
     share_batch_norms(network, process)
     network.to(process.device)
     if recipe.training.channels_last:

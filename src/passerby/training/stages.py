@@ -21,7 +21,7 @@ from passerby.training.loop import Step, TrainingState, fit
 
 PIECES: dict[str, tuple[str, ...]] = {
     "backbone": ("backbone",),
-    "necks": ("part_necks", "global_neck"),
+    "necks": ("pooling", "part_necks", "global_neck"),
     "refinement": ("refinement",),
 }
 """What a stage can train: modules of `ReID` by name. Together they hold every parameter."""

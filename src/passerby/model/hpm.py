@@ -1,0 +1,79 @@
+"""HPM: every strip of a pyramid of horizontal strips must tell people apart by itself.
+
+Fu et al., "Horizontal Pyramid Matching for Person Re-Identification" (AAAI 2019).
+
+    B batch   C channels   H W map height and width   P parts (bins of all levels)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from passerby.model.backbone import build_backbone
+from passerby.model.checks import require
+from passerby.model.convnext_ap import EmbeddingKind, ReID, weights_file, with_necks
+
+LEVELS = (1, 2, 4, 8)
+"""Bins of each level of the paper's pyramid, 15 in all."""
+
+
+class Pyramid(nn.Module):
+    """Average plus maximum of each bin; bin i of n covers rows floor(i H / n) to ceil((i + 1) H / n)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, P, C), level by level, each from the top."""
+        height = features.shape[2]
+        rows = ((i * height // bins, -(-(i + 1) * height // bins)) for bins in LEVELS for i in range(bins))
+        strips = (features[:, :, top:bottom] for top, bottom in rows)
+        return torch.stack([strip.mean(dim=(2, 3)) + strip.amax(dim=(2, 3)) for strip in strips], dim=1)
+
+
+def hpm(
+    backbone: str = "resnet50",
+    *,
+    identities: int = 0,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    part_dim: int = 256,
+    embedding: EmbeddingKind = "reduced",
+    last_stride: int = 1,
+    drop_path: float = 0.0,
+) -> ReID:
+    """Build HPM: a 1 x 1 convolution, batch norm and classifier of its own for each bin.
+
+    Args:
+        backbone: As for `convnext_ap`, without attention.
+        identities: Training identities; 0 leaves the classifiers out.
+        pretrained: As for `convnext_ap`.
+        weights: As for `convnext_ap`.
+        part_dim: Width of each reduced bin.
+        embedding: `reduced` (15 x part_dim) or `full` (15 x C).
+        last_stride: 1 keeps the last stage's map at stride 16, as the paper does.
+        drop_path: As for `convnext_ap`.
+
+    Raises:
+        RecipeError: For an impossible value, or one that the backbone does not have.
+        WeightsError: When weights cannot be had or do not fit.
+    """
+    require(part_dim >= 1, "part_dim", part_dim, "1 or more")
+    path = weights_file(weights)
+    net = build_backbone(
+        backbone,
+        pretrained=pretrained,
+        weights=path,
+        attention=False,
+        last_stride=last_stride,
+        drop_path=drop_path,
+    )
+    network = ReID(
+        net,
+        identities=identities,
+        pooling=Pyramid(),
+        part_widths=(part_dim,) * sum(LEVELS),
+        part_names=[f"{number + 1}/{bins}" for bins in LEVELS for number in range(bins)],
+        embedding=embedding,
+    )
+    return with_necks(network, path)

@@ -1,0 +1,107 @@
+"""OSNet: a small backbone that looks at several scales at once, and weighs them anew for every image.
+
+Zhou et al., "Omni-Scale Feature Learning for Person Re-Identification" (ICCV 2019): figures 3 and 4, table 1.
+
+    B batch   C channels   H W map height and width   T streams of a block
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+WIDTHS = {"osnet_x1_0": 1.0, "osnet_x0_75": 0.75, "osnet_x0_5": 0.5, "osnet_x0_25": 0.25}
+"""The paper's widths: each multiplies every number of channels."""
+CHANNELS = (64, 256, 384, 512)
+"""After the stem and after each stage, at width 1."""
+STREAMS = 4
+REDUCTION = {"block": 4, "gate": 16}
+"""By how much a block's bottleneck, and the gate's hidden layer, are narrower than what they are given."""
+
+
+def conv(inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, linear: bool = False) -> nn.Sequential:
+    """A convolution with its batch norm, then ReLU unless it is linear."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    return nn.Sequential(*layers, *([] if linear else [nn.ReLU(inplace=True)]))
+
+
+def lite_conv(channels: int) -> nn.Sequential:
+    """Lite 3 x 3: a pointwise convolution, then a depthwise one, with one batch norm and ReLU behind both."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Gate(nn.Module):
+    """The aggregation gate G: it weighs every channel of a stream by what the whole stream shows (equation 3)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(1, channels // REDUCTION["gate"])
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels), nn.Sigmoid()
+        )
+
+    def forward(self, stream: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        weights: Tensor = self.mlp(stream.mean(dim=(2, 3)))  # (B, C)
+        return stream * weights[:, :, None, None]
+
+
+class OmniScaleBlock(nn.Module):
+    """The residual block: stream t is t Lite 3 x 3 deep and so sees 2 t + 1 places; one gate serves all streams."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        middle = outputs // REDUCTION["block"]
+        self.reduce = conv(inputs, middle)
+        self.streams = nn.ModuleList(
+            nn.Sequential(*(lite_conv(middle) for _ in range(depth))) for depth in range(1, STREAMS + 1)
+        )
+        self.gate = Gate(middle)
+        self.expand = conv(middle, outputs, linear=True)
+        self.shortcut = nn.Identity() if inputs == outputs else conv(inputs, outputs, linear=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H, W)."""
+        reduced = self.reduce(x)
+        omni = torch.stack([self.gate(stream(reduced)) for stream in self.streams]).sum(dim=0)  # T maps -> one
+        return torch.relu(self.expand(omni) + self.shortcut(x))
+
+
+class OSNet(nn.Module):
+    """OSNet up to its last map; the paper's 512-d layer behind the global pooling belongs to the head.
+
+    Attributes:
+        channels: C of the map.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        stem, first, second, third = (int(channels * width) for channels in CHANNELS)
+        self.channels = third
+        self.stem = nn.Sequential(conv(3, stem, kernel=7, stride=2), nn.MaxPool2d(3, stride=2, padding=1))
+        self.stages = nn.Sequential(
+            nn.Sequential(OmniScaleBlock(stem, first), OmniScaleBlock(first, first), _transition(first)),
+            nn.Sequential(OmniScaleBlock(first, second), OmniScaleBlock(second, second), _transition(second)),
+            nn.Sequential(OmniScaleBlock(second, third), OmniScaleBlock(third, third), conv(third, third)),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, C, H / 16, W / 16)."""
+        features: Tensor = self.stages(self.stem(images))
+        return features
+
+
+def _transition(channels: int) -> nn.Sequential:
+    """Between stages: a 1 x 1 convolution, then half the resolution."""
+    return nn.Sequential(conv(channels, channels), nn.AvgPool2d(2, stride=2))

@@ -1,0 +1,117 @@
+"""The name of the method. Oracles: the builders themselves, and a manifest from before there was a choice."""
+
+import inspect
+
+import pytest
+import torch
+
+import passerby
+from passerby.errors import RecipeError, WeightsError
+from passerby.model.info import variants_info
+from passerby.model.methods import MODELS, build_model
+from passerby.model.weights import save_model
+from passerby.recipe import METHODS, Model, parse_recipe
+from passerby.runs.arguments import model_arguments
+
+META = torch.device("meta")
+PREPROCESSING = {"size": [64, 32], "mean": [0.5] * 3, "std": [0.5] * 3}
+TINY = {
+    "convnext_ap": {"backbone": "test_convnext", "parts": 2, "part_dim": 8, "refine": False},
+    "hpm": {"backbone": "resnet18", "part_dim": 8},
+    "bdb": {"backbone": "resnet18"},
+}
+
+
+@pytest.mark.parametrize("method", MODELS)
+def test_the_recipe_has_the_builders_words(method):
+    known = inspect.signature(MODELS[method]).parameters.keys() - {"identities"}
+    recipe = parse_recipe({"model": {"method": method}})
+    assert model_arguments(recipe).keys() == known | {"method"}
+    assert METHODS.keys() == MODELS.keys()
+    with META:
+        build_model(**{**model_arguments(recipe), **TINY[method]})
+
+
+@pytest.mark.parametrize("method", MODELS)
+def test_a_saved_model_comes_back_as_the_method_that_it_is(method, tmp_path):
+    network = build_model(method=method, **TINY[method], identities=3).eval()
+    manifest = {
+        "format": 1,
+        "model": {"method": method, **TINY[method]},
+        "preprocessing": PREPROCESSING,
+        "identities": 3,
+    }
+    save_model(tmp_path, network, manifest)
+    images = torch.randn(2, 3, 64, 32)
+    found = passerby.load(tmp_path).network
+    torch.testing.assert_close(found(images).embedding, network(images).embedding)
+
+
+def test_a_manifest_without_a_method_is_convnext_ap(tmp_path):
+    network = build_model(**TINY["convnext_ap"], identities=3)
+    manifest = {"format": 1, "model": TINY["convnext_ap"], "preprocessing": PREPROCESSING, "identities": 3}
+    save_model(tmp_path, network, manifest)
+    assert passerby.load(tmp_path).network.part_names == ("part 1", "part 2")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"method": "mgn"}, "model: method 'mgn' is not known; expected one of convnext_ap, hpm, bdb"),
+        ({"method": "hpm", "parts": 3}, "model: parts is not known; expected an object of backbone, .*method"),
+        (["hpm"], r"model: \['hpm'\] is not known"),
+    ],
+)
+def test_a_manifest_of_another_method_is_refused_by_name(model, message, tmp_path):
+    manifest = {"format": 1, "model": model, "preprocessing": PREPROCESSING, "identities": 3}
+    save_model(tmp_path, torch.nn.Linear(1, 1), manifest)
+    with pytest.raises(WeightsError, match=message):
+        passerby.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"method": "mgn"}, "model.method: .*'convnext_ap', 'hpm' or 'bdb', got 'mgn'"),
+        ({"method": "hpm", "parts": 6, "refine": True}, "model: method hpm has no parts, refine; it has method, backb"),
+        ({"method": "bdb", "part_dim": 8}, "model: method bdb has no part_dim; it has .*drop_height, drop_width"),
+        ({"drop_height": 0.3}, "model: method convnext_ap has no drop_height"),
+        ({"method": "bdb", "drop_height": 1}, "model: drop_height and drop_width are both 1, which leaves nothing"),
+        ({"method": "bdb", "drop_height": 0}, "model.drop_height: .*greater than 0, got 0"),
+    ],
+)
+def test_a_recipe_is_refused_what_its_method_does_not_have(model, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe({"model": model})
+
+
+@pytest.mark.parametrize("method", MODELS)
+def test_a_recipe_is_written_with_what_its_method_has_and_read_again(method, tmp_path):
+    recipe = parse_recipe({"model": {"method": method}})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+    assert passerby.load_recipe(path).to_yaml() == recipe.to_yaml()
+    assert ("parts" in recipe.model_dump()["model"]) == (method == "convnext_ap")
+
+
+def test_only_stripes_count_as_stripes_and_only_a_part_classifier_refines():
+    assert (Model().stripes, Model().refines) == (6, True)
+    assert (Model(method="hpm").stripes, Model(method="hpm").refines) == (0, False)
+    with pytest.raises(RecipeError, match=r"a has refine: true, but model\.refine is false"):
+        parse_recipe({"model": {"method": "hpm"}, "stages": [{"name": "a", "epochs": 120, "refine": True}]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "mgn"}, "model.method: got 'mgn', expected one of convnext_ap, hpm, bdb"),
+        ({"method": "hpm", "parts": 6, "attention": True}, "model: hpm has no attention, parts; it knows backbone"),
+    ],
+)
+def test_python_is_told_the_same(arguments, message):
+    with META, pytest.raises(RecipeError, match=message):
+        build_model(**arguments)
+
+
+def test_another_method_is_counted_by_itself():
+    assert list(variants_info({"method": "hpm", "backbone": "resnet18"}, identities=5, size=(64, 32))) == ["hpm"]
