@@ -78,22 +78,25 @@ class Losses:
             RecipeError: For a centre loss and a network that keeps no centres.
         """
         with torch.autocast(output.embedding.device.type, enabled=False):
-            named = {name: self._value(name, output, labels) for name in self.functions}
+            everyone = gather(labels) if self.functions.keys() != {"identity"} else labels
+            pairs = self.functions.keys() - {"identity", "centre"}
+            vectors = [gather(each) for each in output.branches or (output.embedding,)] if pairs else []
+            named = {}
+            for name, function in self.functions.items():
+                if name == "identity":
+                    named[name] = function(output.logits, labels)
+                elif name == "centre":
+                    named[name] = self._centre(output, everyone)
+                else:
+                    named[name] = torch.stack([function(each, everyone) for each in vectors]).mean()
         total = torch.stack([self.weights[name] * value for name, value in named.items()]).sum()
         return total, named
 
-    def _value(self, name: str, output: Output, labels: Tensor) -> Tensor:
-        """One loss before weighing."""
-        function = self.functions[name]
-        if name == "identity":
-            return function(output.logits, labels)
-        everyone = gather(labels)
-        if name == "centre":
-            if output.centres is None:
-                raise RecipeError("loss.centre: the network keeps no centres; call its keep_centres() first")
-            pooled = gather(output.map.mean(dim=(2, 3)))  # (B, C)
-            value = function(pooled, everyone, centres=output.centres)
-            move_centres(output.centres, pooled, everyone, alpha=self.alpha)
-            return value
-        vectors = output.branches or (output.embedding,)
-        return torch.stack([function(gather(each), everyone) for each in vectors]).mean()
+    def _centre(self, output: Output, everyone: Tensor) -> Tensor:
+        """The centre loss of all rows, by where the centres are; then they move."""
+        if output.centres is None:
+            raise RecipeError("loss.centre: the network keeps no centres; call its keep_centres() first")
+        pooled = gather(output.map.mean(dim=(2, 3)))  # (B, C)
+        value = self.functions["centre"](pooled, everyone, centres=output.centres)
+        move_centres(output.centres, pooled, everyone, alpha=self.alpha)
+        return value

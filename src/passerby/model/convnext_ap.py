@@ -137,7 +137,7 @@ class ReID(nn.Module):
     def keep_centres(self) -> None:
         """Begin with a centre for each identity, of which checkpoints then know; the centre loss moves them."""
         like = next(self.backbone.parameters())
-        self.centres = torch.zeros(self.identities, self.backbone.channels, device=like.device)
+        self.centres = like.detach().new_zeros(self.identities, self.backbone.channels)
 
     def forget_centres(self) -> None:
         """Be a network without centres again, as it is saved: nothing but the centre loss needs them."""
