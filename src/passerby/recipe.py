@@ -212,6 +212,13 @@ class SupConLoss(_Section):
     temperature: Positive = 0.1
 
 
+class CentreLoss(_Section):
+    """Distance to the centre of the own person (Wen et al. 2016), which moves `alpha` of the way."""
+
+    weight: NotNegative = 5e-4
+    alpha: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
 class Losses(_Section):
     """Which losses, each with its weight; `null` leaves one out."""
 
@@ -220,13 +227,22 @@ class Losses(_Section):
     triplet: TripletLoss | None = None
     contrastive: ContrastiveLoss | None = None
     supcon: SupConLoss | None = None
+    centre: CentreLoss | None = None
 
     @model_validator(mode="after")
     def _any(self) -> Losses:
         chosen = (self.identity, self.circle, self.triplet, self.contrastive, self.supcon)
         if not any(loss is not None and loss.weight > 0 for loss in chosen):
-            raise ValueError("every loss is off; give at least one of identity, circle, triplet, contrastive, supcon")
+            raise ValueError(
+                "every loss is off; give at least one of identity, circle, triplet, contrastive, supcon"
+                + (", as centre alone draws everybody to one point" if self.centre is not None else "")
+            )
         return self
+
+    @property
+    def keeps_centres(self) -> bool:
+        """Whether the training needs the network's centres."""
+        return self.centre is not None and self.centre.weight > 0
 
 
 class Optimiser(_Section):

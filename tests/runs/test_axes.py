@@ -62,6 +62,7 @@ def test_each_loss_goes_alone_or_with_identity_and_keeps_its_settings():
         "circle": ["identity", "circle"],
         "contrastive": ["identity", "contrastive"],
         "supcon": ["identity", "supcon"],
+        "centre": ["identity", "centre"],
     }
     assert found["triplet"].triplet.margin == 0.7
 

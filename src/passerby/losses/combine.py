@@ -21,6 +21,7 @@ from torch import Tensor
 
 from passerby.distributed import gather
 from passerby.errors import RecipeError
+from passerby.losses.centre import centre_loss, move_centres
 from passerby.losses.circle import circle_loss
 from passerby.losses.contrastive import contrastive_loss
 from passerby.losses.identity import identity_loss
@@ -34,9 +35,10 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "triplet": triplet_loss,
     "contrastive": contrastive_loss,
     "supcon": supcon_loss,
+    "centre": centre_loss,
 }
-"""Every loss by name. `identity` looks at the logits, the others at the embedding, or at each branch of a network that
-has some: their mean."""
+"""Every loss by name. `identity` looks at the logits, `centre` at the average of the map, and the others at the
+embedding, or at each branch of a network that has some: their mean."""
 
 
 class Losses:
@@ -44,6 +46,7 @@ class Losses:
 
     Args:
         settings: For each name in `LOSSES`, the loss's own settings and its `weight`; None or weight 0 leaves it out.
+            `alpha` of `centre` is not the loss's but how fast centres move.
 
     Raises:
         RecipeError: For a name that is not known, or when nothing is left.
@@ -54,6 +57,7 @@ class Losses:
         if unknown:
             raise RecipeError(f"loss {unknown[0]!r}: not known; expected {', '.join(LOSSES)}")
         chosen = {name: dict(each) for name, each in settings.items() if each is not None}
+        self.alpha = float(chosen["centre"].pop("alpha")) if "centre" in chosen else 0.0
         self.weights = {name: float(each.pop("weight")) for name, each in chosen.items()}
         self.weights = {name: weight for name, weight in self.weights.items() if weight > 0}
         self.functions = {name: partial(LOSSES[name], **chosen[name]) for name in self.weights}
@@ -61,7 +65,7 @@ class Losses:
             raise RecipeError(f"loss: every loss is off; give at least one of {', '.join(LOSSES)} a weight above 0")
 
     def __call__(self, output: Output, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of this process's rows, for `backward`.
+        """The loss of this process's rows, for `backward`; the network's centres, if it has some, move.
 
         Args:
             output: Of B / world images.
@@ -69,18 +73,30 @@ class Losses:
 
         Returns:
             The weighted sum, and each loss by name before weighing; all scalars in float32.
+
+        Raises:
+            RecipeError: For a centre loss and a network that keeps no centres.
         """
         with torch.autocast(output.embedding.device.type, enabled=False):
-            vectors: list[Tensor] = []
-            everyone = labels
-            if self.functions.keys() != {"identity"}:
-                vectors = [gather(each) for each in output.branches or (output.embedding,)]
-                everyone = gather(labels)
-            named = {
-                name: function(output.logits, labels)
-                if name == "identity"
-                else torch.stack([function(each, everyone) for each in vectors]).mean()
-                for name, function in self.functions.items()
-            }
+            everyone = gather(labels) if self.functions.keys() != {"identity"} else labels
+            pairs = self.functions.keys() - {"identity", "centre"}
+            vectors = [gather(each) for each in output.branches or (output.embedding,)] if pairs else []
+            named = {}
+            for name, function in self.functions.items():
+                if name == "identity":
+                    named[name] = function(output.logits, labels)
+                elif name == "centre":
+                    named[name] = self._centre(output, everyone)
+                else:
+                    named[name] = torch.stack([function(each, everyone) for each in vectors]).mean()
         total = torch.stack([self.weights[name] * value for name, value in named.items()]).sum()
         return total, named
+
+    def _centre(self, output: Output, everyone: Tensor) -> Tensor:
+        """The centre loss of all rows, by where the centres are; then they move."""
+        if output.centres is None:
+            raise RecipeError("loss.centre: the network keeps no centres; call its keep_centres() first")
+        pooled = gather(output.map.mean(dim=(2, 3)))  # (B, C)
+        value = self.functions["centre"](pooled, everyone, centres=output.centres)
+        move_centres(output.centres, pooled, everyone, alpha=self.alpha)
+        return value

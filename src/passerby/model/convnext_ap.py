@@ -38,6 +38,7 @@ class Output:
         map: (B, C, H, W).
         branches: The vectors that metric losses look at one by one, each (B, D of one part), in place of the embedding;
             empty where they look at the embedding.
+        centres: (I, C) the network's own, of the centre loss; None where there are none.
     """
 
     embedding: Tensor
@@ -46,6 +47,7 @@ class Output:
     assignment: Tensor | None
     map: Tensor
     branches: tuple[Tensor, ...] = ()
+    centres: Tensor | None = None
 
 
 class ReID(nn.Module):
@@ -99,6 +101,8 @@ class ReID(nn.Module):
         self.embedding_kind = embedding
         self.identities = identities
         self.branches = branches
+        self.centres: Tensor | None
+        self.register_buffer("centres", None)  # in no file while it is None
         widths = tuple(part_widths) if embedding == "reduced" else (channels,) * parts
         self.embedding_parts = widths + (channels,) * has_global
         self.embedding_width = sum(self.embedding_parts)
@@ -127,7 +131,17 @@ class ReID(nn.Module):
             assignment=assignment,
             map=features,
             branches=tuple(vectors) if self.branches else (),
+            centres=self.centres,
         )
+
+    def keep_centres(self) -> None:
+        """Begin with a centre for each identity, of which checkpoints then know; the centre loss moves them."""
+        like = next(self.backbone.parameters())
+        self.centres = like.detach().new_zeros(self.identities, self.backbone.channels)
+
+    def forget_centres(self) -> None:
+        """Be a network without centres again, as it is saved: nothing but the centre loss needs them."""
+        self.centres = None
 
     def _pool(self, features: Tensor, assignment: Tensor | None) -> Tensor:
         """(B, C, H, W) -> (B, P, C)."""

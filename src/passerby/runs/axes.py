@@ -9,6 +9,7 @@ from typing import Any
 
 from passerby.errors import RecipeError
 from passerby.recipe import (
+    CentreLoss,
     CircleLoss,
     ContrastiveLoss,
     Erasing,
@@ -29,6 +30,7 @@ LOSSES = {
     "triplet": TripletLoss(),
     "contrastive": ContrastiveLoss(),
     "supcon": SupConLoss(),
+    "centre": CentreLoss(),
 }
 
 
@@ -85,6 +87,7 @@ AXES: dict[str, dict[str, Level]] = {
         "circle": _losses("identity", "circle"),
         "contrastive": _losses("identity", "contrastive"),
         "supcon": _losses("identity", "supcon"),
+        "centre": _losses("identity", "centre"),
     },
     "erasing": {
         "off": {"images.erasing": None},

@@ -226,6 +226,7 @@ def _train(
     records = read_log(folder.log)
     lr_figure(records, folder.figures / "learning-rate.png")
     loss_figure(records, folder.figures / "losses.png")
+    kept.forget_centres()  # the training's alone
     save_model(folder.root, kept, manifest)
     return kept
 
@@ -290,6 +291,8 @@ def _state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0)
     torch.manual_seed(recipe.training.seed)
     network = build_model(**model_arguments(recipe), identities=identities)
     network.backbone.require_size(recipe.images.size)
+    if recipe.loss.keeps_centres:
+        network.keep_centres()
     share_batch_norms(network, process)
     network.to(process.device)
     if recipe.training.channels_last:
