@@ -2,7 +2,8 @@
 
     python benchmarks/gallery.py WHERE [--count 100000] [--dimension 1536] [--queries 200] [--knee 6]
 
-WHERE is a new folder, or milvus://host:port/name; it is filled and left there. People have 20 sightings each; queries
+WHERE is a new folder, or milvus://host:port/name; it is filled and left there. A server is waited for until it has
+indexed what it was given, and 30 s longer, in which it puts the index to use. People have 20 sightings each; queries
 are further sightings of people who are in it. Embeddings of people fill a few directions of their space: those of the
 default model have 99 % of the variance between people in 38 dimensions (rendered) or 45 (CUHK01), and of the variance
 within in 92 and 81. Vectors are drawn with spectra of that shape: variance 1 / (1 + (i / knee)^3.3) between people,
@@ -81,6 +82,24 @@ def nearest(queries: np.ndarray, total: int, knee: float, *, camera: int | None)
     return [set(row.tolist()) for row in places]
 
 
+def wait_for_index(address: str) -> float:
+    """Seconds until the server has sealed and indexed all vectors of the gallery."""
+    from pymilvus import MilvusClient
+
+    from passerby.gallery.milvus import parse_address
+
+    server, token, name, _ = parse_address(address)
+    client = MilvusClient(uri=server, token=token)
+    began = time.perf_counter()
+    client.flush(name)
+    while True:
+        state = client.describe_index(name, "vector")
+        if state["state"] == "Finished" and not int(state["pending_index_rows"]):
+            time.sleep(30)
+            return time.perf_counter() - began
+        time.sleep(2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("where")
@@ -106,6 +125,8 @@ def main() -> None:
     size = store.describe().bytes
     print(f"on disk: {'on the server' if size is None else f'{size / 1e9:.2f} GB'}")
     store.close()
+    if chosen.where.startswith("milvus://"):
+        print(f"indexed by the server after {wait_for_index(chosen.where):.0f} s more")
 
     store = open_gallery(chosen.where)
     places = np.random.default_rng(2).choice(chosen.count, chosen.queries, replace=False)

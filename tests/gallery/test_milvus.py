@@ -55,6 +55,31 @@ def test_a_server_that_vanishes_is_waited_for_then_named_and_nothing_acknowledge
     assert hits[0].distance == pytest.approx(0, abs=1e-6)
 
 
+def test_searches_see_own_writes_at_once_and_those_of_others_soon(server):
+    """Oracle: what each had been told was added or removed. Later searches do not wait as the first does."""
+    distinct = [each for i, each in enumerate(people(60)) if i % 7 != 1]
+    mine, theirs = distinct[:20], distinct[20:40]
+    one = opened(server, patience=60, card=GalleryCard(MODEL))
+    one.add(mine)
+    other = opened(server, patience=60)
+
+    def nearest_to(sighting, store):
+        return store.search(sighting.vector, top=1)[0][0].id
+
+    assert nearest_to(mine[0], other) == mine[0].id
+    assert nearest_to(mine[0], one) == mine[0].id
+    for each in theirs:
+        other.add([each])
+        assert nearest_to(each, other) == each.id
+    end = time.monotonic() + 30
+    while nearest_to(theirs[-1], one) != theirs[-1].id:
+        assert time.monotonic() < end
+    one.remove(Filter(ids=[mine[0].id]))
+    assert nearest_to(mine[0], one) != mine[0].id
+    one.close()
+    other.close()
+
+
 def test_a_name_that_nobody_made_is_no_gallery(server):
     with pytest.raises(NoGalleryError, match="no gallery; give a model to make one"):
         opened(server, patience=60)

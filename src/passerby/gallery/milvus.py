@@ -1,7 +1,8 @@
 """A gallery on a Milvus server, for those who outgrow one machine: `milvus://host:port/name`.
 
-Every read is strongly consistent: it sees what was acknowledged before. Candidates are the server's, by HNSW (Malkov
-and Yashunin 2018); distances are computed here from the vectors that it sends, so that they are those of every store.
+Every read but the searches is strongly consistent: it sees what was acknowledged before. The server lets such a read
+wait for some tenths of a second; of the searches only the first does. Candidates are the server's, by HNSW (Malkov and
+Yashunin 2018); distances are computed here from the vectors that it sends, so that they are those of every store.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from passerby.gallery.milvus_rows import (
     to_sighting,
 )
 
+GRACE = 5.0
+"""Seconds that a bounded read may be behind; the server's own default (`common.gracefulTime`)."""
 PATIENCE = 30.0
 """Seconds that a call is repeated while the server does not answer."""
 MOST = 16_384
@@ -57,7 +60,9 @@ class MilvusGallery:
 
     Everything is as `GalleryStore` says, with these differences, which are the server's: `add` is all or none for every
     1,000 sightings; an `add` and its line in the audit log are two writes, and nothing there refuses an administrator
-    who changes the log; `compact` asks for what was removed to be erased, and the server does that in its own time.
+    who changes the log; a search sees what this object did, and what others had done before its first search, and what
+    they do since after at most 15 s; `compact` asks for what was removed to be erased, and the server does that in its
+    own time.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class MilvusGallery:
         """
         server, token, self._name, self.address = parse_address(address)
         self._who, self._clock, self._patience = who, clock, patience
+        self._searched, self._added, self._removed = False, -np.inf, -np.inf
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it says of an error is said by ours
         self._client = self._connect(server, token)
         if not self._ask("has_collection", self._name):
@@ -153,6 +159,7 @@ class MilvusGallery:
             fresh = [each for each in some if each["id"] not in known]
             if fresh:  # upsert: another client may be sending the same ones
                 self._ask("upsert", self._name, fresh)
+                self._added = time.monotonic()
         new = tuple(each.id for each in distinct if each.id not in known)
         self.log("enrol", sightings=len(new), known=len(known))
         return Added(new, tuple(each.id for each in distinct if each.id in known))
@@ -197,12 +204,20 @@ class MilvusGallery:
                 self._name,
                 data=list(queries[start : start + together]),
                 search_params={"metric_type": "COSINE", "params": {"ef": max(count, 256)}},
-                consistency_level="Strong",
+                consistency_level=self._level(),
                 limit=count,
                 filter=expression,
                 output_fields=[*LIGHT, "vector"],
             )
+        self._searched = True
         return found
+
+    def _level(self) -> str:
+        """Of a search: `Session` sees what was added here, but not what was removed; `Bounded` what is `GRACE` old."""
+        now = time.monotonic()
+        if not self._searched or now - self._removed < 2 * GRACE:
+            return "Strong"
+        return "Session" if now - self._added < 2 * GRACE else "Bounded"
 
     def _query(self, where: Filter, fields: list[str], *, limit: int, after: str = "") -> list[dict[str, Any]]:
         """Entities in the order of their ids; the server keeps that order and cuts behind it."""
@@ -243,6 +258,7 @@ class MilvusGallery:
         gone = self.count(where)
         if gone:
             self._ask("delete", self._name, filter=expression_of(where))
+            self._removed = time.monotonic()
         self.log(what, sightings=gone)
         if gone and what != "remove":
             self.compact()
