@@ -117,7 +117,8 @@ def test_runs_on_different_data_are_labelled(tiny_run, tmp_path):
 
 def test_real_people_are_announced(tiny_run, tmp_path):
     """Whatever is not known to be rendered counts as real."""
-    from passerby.synth.dataset import SynthSettings, write_people
+    from passerby.synth.dataset import SynthSettings
+    from passerby.synth.write import write_people
 
     write_people(tmp_path / "data", SynthSettings(identities=10, cameras=2, images=2))
     (tmp_path / "data" / "synth.json").unlink()

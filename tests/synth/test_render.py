@@ -9,7 +9,7 @@ import pytest
 from passerby.synth.cameras import random_camera
 from passerby.synth.people import people, random_person
 from passerby.synth.photograph import photograph
-from passerby.synth.render import Surroundings, View, noise, project, render
+from passerby.synth.render import Surroundings, View, project, render
 from passerby.synth.solids import PATTERNS, Material, Scene, Solid, pack_solids
 
 SIZE = (64, 64)
@@ -87,13 +87,6 @@ def test_projection_is_the_renderers_own():
     row, column = np.argwhere(labels == 3).mean(axis=0)
     assert (0.5 - v) * 64 == pytest.approx(row + 0.5, abs=0.7)
     assert (u + 0.5) * 64 == pytest.approx(column + 0.5, abs=0.7)
-
-
-def test_noise_is_smooth_and_between_zero_and_one():
-    values = np.array([[noise(0.01 * x, 0.3 + 0.01 * y) for x in range(-200, 200)] for y in range(50)])
-    assert 0 <= values.min() < 0.2
-    assert 0.8 < values.max() <= 1
-    assert np.abs(np.diff(values, axis=1)).max() < 0.05
 
 
 @pytest.mark.parametrize("size", [(16, 8), (128, 64), (200, 90)])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from passerby.synth.solids import HIGH, LOW, ORIGIN, Scene, Solid, hit, pack_solids, surface, to_local
+from passerby.synth.solids import HIGH, LOW, ORIGIN, Scene, Solid, hit, pack_solids, shape_of, surface, to_local
 
 unit = st.floats(-1, 1, allow_nan=False)
 
@@ -25,7 +25,7 @@ def solids(draw):
 def enter(packed, origin, direction):
     """`hit` as the renderer calls it."""
     local = to_local(packed, *(np.array(origin) - packed[ORIGIN : ORIGIN + 3]))
-    return hit(packed, *local, *to_local(packed, *direction))
+    return hit(shape_of(packed), *local, *to_local(packed, *direction))
 
 
 def row_of_spheres(packed, origin, direction):

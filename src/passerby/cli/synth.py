@@ -38,7 +38,8 @@ def synth(
     ] = None,
 ) -> None:
     """Render people who do not exist: images, masks, and every parameter of every image in images.parquet."""
-    from passerby.synth.dataset import SynthSettings, write_people
+    from passerby.synth.dataset import SynthSettings
+    from passerby.synth.write import write_people
 
     if context.invoked_subcommand is not None:
         return
@@ -64,7 +65,7 @@ def _preview(settings: SynthSettings, picture: Path) -> None:
     from passerby.data.contact_sheet import contact_sheet
     from passerby.data.datasets import DATASETS
     from passerby.data.datasets.source import parse_spec
-    from passerby.synth.dataset import write_people
+    from passerby.synth.write import write_people
 
     few = replace(
         settings,

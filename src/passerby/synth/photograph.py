@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import simplejpeg
+from numba import njit
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
@@ -195,18 +197,48 @@ def _frame(
     return replace(view, window=window), (before, top, after, bottom)
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _tone(linear: Any, table: Any, gains: Any, saturation: Any) -> Any:
+    """(H, W, 3) light through the white balance, the tone curve and the saturation, to uint8."""
+    pixels = np.empty(linear.shape, dtype=np.uint8)
+    last = len(table) - 1
+    tone = np.empty(3, dtype=np.float32)
+    for i in range(linear.shape[0]):
+        for j in range(linear.shape[1]):
+            for c in range(3):
+                tone[c] = table[int(min(linear[i, j, c] * gains[c] * last, last))]
+            grey = 0.299 * tone[0] + 0.587 * tone[1] + 0.114 * tone[2]
+            for c in range(3):
+                value = grey + saturation * (tone[c] - grey)
+                pixels[i, j, c] = int(255.0 * min(max(value, 0.0), 1.0))
+    return pixels
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _noisy(pixels: Any, noise: Any, scale: Any) -> Any:
+    found = np.empty(pixels.shape, dtype=np.uint8)
+    for i in range(pixels.shape[0]):
+        for j in range(pixels.shape[1]):
+            for c in range(3):
+                found[i, j, c] = int(min(max(pixels[i, j, c] + scale * noise[i, j, c], 0.0), 255.0))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _curve(haze: float, contrast: float, gamma: float) -> NDArray[np.float32]:
+    """(_TONES,) what a camera makes of linear light from 0 to 1."""
+    table = np.clip(np.linspace(0, 1, _TONES, dtype=np.float32) * (1 - haze) + 0.8 * haze, 0, 1)
+    return np.asarray(np.clip(0.5 + contrast * (table ** (gamma / 2.2) - 0.5), 0, 1), dtype=np.float32)
+
+
 def _develop(
     linear: NDArray[np.float32], camera: Camera, rng: np.random.Generator, *, rows: float, blur: float
 ) -> NDArray[np.uint8]:
     """Light to pixels as this camera makes them: tone, colour, its own resolution, blur, noise, sharpening, JPEG."""
     gains = camera.gains * np.float32(math.exp(rng.normal(0, 0.06)))
-    table = np.clip(np.linspace(0, 1, _TONES, dtype=np.float32) * (1 - camera.haze) + 0.8 * camera.haze, 0, 1)
-    table = np.clip(0.5 + camera.contrast * (table ** (camera.gamma / 2.2) - 0.5), 0, 1).astype(np.float32)
-    tone = table[np.minimum(linear * (gains * np.float32(_TONES - 1)), _TONES - 1).astype(np.int32)]  # (H, W, 3)
-    grey = tone @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    tone = grey[..., None] + np.float32(camera.saturation) * (tone - grey[..., None])
-    image = Image.fromarray((np.clip(tone, 0, 1) * 255).astype(np.uint8))
-    height, width = tone.shape[:2]
+    table = _curve(camera.haze, camera.contrast, camera.gamma)
+    height, width = linear.shape[:2]
+    image = Image.fromarray(_tone(linear, table, gains.astype(np.float32), np.float32(camera.saturation)))
     own = min(1.0, rows / height)
     small = (max(8, round(width * own)), max(16, round(height * own)))
     if small != (width, height):
@@ -215,10 +247,8 @@ def _develop(
     image = image.filter(ImageFilter.GaussianBlur(min(sigma, blur)))
     if camera.sharpening > 0.05:
         image = image.filter(ImageFilter.UnsharpMask(radius=1.2, percent=int(100 * camera.sharpening), threshold=0))
-    noisy = np.asarray(image) + rng.standard_normal((small[1], small[0], 3), dtype=np.float32) * np.float32(
-        camera.noise * min(1.0, height / rows)
-    )
-    spoiled = np.clip(noisy, 0, 255).astype(np.uint8)
+    noise = rng.standard_normal((small[1], small[0], 3), dtype=np.float32)
+    spoiled = _noisy(np.asarray(image), noise, np.float32(camera.noise * min(1.0, height / rows)))
     quality = int(np.clip(camera.quality + rng.integers(-8, 9), 20, 98))
     spoiled = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(spoiled, quality=quality, colorspace="RGB"), "RGB")
     if small != (width, height):

@@ -26,10 +26,11 @@ Vector = tuple[float, float, float]
 PARTS = ("background", "head", "upper", "arms", "lower", "legs", "feet", "carried", "occluder", "passer-by")
 """What a pixel shows: its index is the label in a mask. Arms and legs are where skin, sleeve or trouser legs are."""
 
-MAP, ORIGIN, HEIGHT, LOW, HIGH, END, REACH, LOOK, PART, CAP = 0, 9, 12, 13, 14, 15, 18, 20, 24, 25
+MAP, ORIGIN, HEIGHT, LOW, HIGH, END, REACH, LOOK, PART, CAP, SLOPE = 0, 9, 12, 13, 14, 15, 18, 20, 24, 25, 26
 """Columns of a packed solid: 3 x 3 map to its space, origin, h, r1, r2, world end point, radii that bound both ends in
-the world, (material below the cut, above it, the cut in shares of h, phase of its folds), part, flat end."""
-COLUMNS = 26
+the world, (material below the cut, above it, the cut in shares of h, phase of its folds), part, flat end, tangent of
+half the cone's opening."""
+COLUMNS = 27
 
 
 class Solid(NamedTuple):
@@ -109,44 +110,49 @@ class Scene:
 
 def pack_solids(solids: Sequence[Solid]) -> Array:
     """(K, COLUMNS) of K solids."""
-    if not solids:
-        return np.empty((0, COLUMNS))
-    start, end, front = (
-        np.array([getattr(each, name) for each in solids], dtype=np.float64) for name in ("start", "end", "front")
-    )
-    radii = np.array([each.radii for each in solids])  # (K, 2)
-    stretch = np.array([(each.stretch[0], 1.0, each.stretch[1]) for each in solids])  # (K, 3)
-    axis = end - start
-    height = np.sqrt((axis * axis).sum(axis=1))
-    point = height < 1e-9
-    axis[point] = (0.0, 1.0, 0.0)
-    axis /= np.where(point, 1.0, height)[:, None]
-    side = _cross(axis, front)
-    flat = (side * side).sum(axis=1) < 1e-9  # the front lies along the axis: any side will do
-    side[flat] = _cross(axis[flat], np.array([(0.31, 0.17, 0.93)]))
-    side /= np.sqrt((side * side).sum(axis=1))[:, None]
-    turned = np.stack([side, axis, _cross(side, axis)], axis=1)  # (K, 3, 3) rows: the solid's x, y, z in the world
-    packed = np.empty((len(solids), COLUMNS))
-    packed[:, MAP : MAP + 9] = (turned / stretch[:, :, None]).reshape(-1, 9)
-    packed[:, ORIGIN : ORIGIN + 3] = start
-    packed[:, HEIGHT] = np.where(point, 0.0, height)
-    packed[:, LOW : HIGH + 1] = radii
-    packed[:, END : END + 3] = end
-    packed[:, REACH : REACH + 2] = radii * stretch.max(axis=1, keepdims=True)
-    packed[:, LOOK : LOOK + 3] = [each.look for each in solids]
-    packed[:, LOOK + 3] = 2.399 * np.arange(len(solids))
-    packed[:, PART] = [each.part for each in solids]
-    packed[:, CAP] = [each.hem for each in solids]
+    rows = [
+        (*each.start, *each.end, *each.radii, *each.stretch, *each.front, *each.look, each.part, each.hem)
+        for each in solids
+    ]
+    return np.asarray(_packed(np.array(rows, dtype=np.float64).reshape(-1, 18)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _packed(rows: Any) -> Any:
+    """(K, COLUMNS) of (K, 18): start, end, radii, stretch, front, look, part, hem."""
+    packed = np.empty((len(rows), COLUMNS))
+    for k in range(len(rows)):
+        row, solid = rows[k], packed[k]
+        axis, front = row[3:6] - row[0:3], row[10:13]
+        height = math.sqrt(axis[0] ** 2 + axis[1] ** 2 + axis[2] ** 2)
+        point = height < 1e-9
+        axis = np.array([0.0, 1.0, 0.0]) if point else axis / height
+        side = _cross(axis, front)
+        if (side * side).sum() < 1e-9:  # the front lies along the axis: any side will do
+            side = _cross(axis, np.array([0.31, 0.17, 0.93]))
+        side /= math.sqrt((side * side).sum())
+        solid[MAP : MAP + 3] = side / row[8]  # rows of the map: the solid's x, y, z in the world
+        solid[MAP + 3 : MAP + 6] = axis
+        solid[MAP + 6 : MAP + 9] = _cross(side, axis) / row[9]
+        solid[ORIGIN : ORIGIN + 3] = row[0:3]
+        solid[HEIGHT] = 0.0 if point else height
+        solid[LOW : HIGH + 1] = row[6:8]
+        solid[END : END + 3] = row[3:6]
+        solid[REACH : REACH + 2] = row[6:8] * max(row[8], 1.0, row[9])
+        solid[LOOK : LOOK + 3] = row[13:16]
+        solid[LOOK + 3] = 2.399 * k
+        solid[PART], solid[CAP] = row[16], row[17]
+        sine = 0.0 if point else (row[6] - row[7]) / height
+        solid[SLOPE] = sine / math.sqrt(max(1e-9, 1 - sine * sine)) if abs(sine) < 1 else 0.0
     return packed
 
 
-def _cross(a: Array, b: Array) -> Array:
-    """Row by row; numpy's own takes twenty times as long for a few rows."""
-    (ax, ay, az), (bx, by, bz) = a.T, b.T
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cross(a: Any, b: Any) -> Any:
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def to_local(solid: Any, x: float, y: float, z: float) -> tuple[float, float, float]:
     """A world direction in the solid's space."""
     return (
@@ -156,63 +162,72 @@ def to_local(solid: Any, x: float, y: float, z: float) -> tuple[float, float, fl
     )
 
 
-@njit(cache=True, nogil=True)
-def hit(solid: Any, px: float, py: float, pz: float, dx: float, dy: float, dz: float) -> float:
-    """Smallest t > 0 at which p + t d, both in the solid's space, enters the solid; infinity when it does not."""
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def shape_of(solid: Any) -> tuple[float, float, float, float, float, float, float]:
+    """What rays need to know of a solid, worked out once for all: h, r1, r2, flat end, the cone's opening (3)."""
     h, r1, r2 = solid[HEIGHT], solid[LOW], solid[HIGH]
+    s = (r1 - r2) / h if h > 0.0 else 0.0  # sine of half the cone's opening
+    return h, r1, r2, solid[CAP], s, 1.0 - s * s, solid[SLOPE]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def hit(
+    shape: tuple[float, float, float, float, float, float, float],
+    px: float,
+    py: float,
+    pz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+) -> float:
+    """Smallest t > 0 at which p + t d, both in the solid's space, enters the solid; infinity when it does not."""
+    h, r1, r2, cap, s, cc, slope = shape
     square = dx * dx + dy * dy + dz * dz
     best = math.inf
     across, along = px * dx + pz * dz, px * px + pz * pz
-    for end in range(2):  # the two spheres
-        y, r = (py, r1) if end == 0 else (py - h, r2)
+    b = across + py * dy
+    root = b * b - square * (along + py * py - r1 * r1)
+    if root > 0:  # the first sphere
+        t = (-b - math.sqrt(root)) / square
+        if t > 1e-6:
+            best = t
+    if h == 0.0:
+        return best
+    if cap == 0.0:
+        y = py - h
         b = across + y * dy
-        c = along + y * y - r * r
-        root = b * b - square * c
+        root = b * b - square * (along + y * y - r2 * r2)
         if root > 0:
             t = (-b - math.sqrt(root)) / square
             if 1e-6 < t < best:
                 best = t
-        if h == 0.0 or solid[CAP] > 0.0:
-            break
-    if h == 0.0:
-        return best
-    s = (r1 - r2) / h  # sine of half the cone's opening
-    cc = 1.0 - s * s
     if cc <= 0.0:
         return best
     # rho^2 cos^2 = (r1 - y s)^2, the cone that touches both spheres
     w, wd = r1 - py * s, -dy * s
     a = cc * (dx * dx + dz * dz) - wd * wd
     b = cc * across - w * wd
-    c = cc * along - w * w
-    root = b * b - a * c
+    root = b * b - a * (cc * along - w * w)
     if root > 0 and abs(a) > 1e-12:
         root = math.sqrt(root)
         for sign in (-1.0, 1.0):  # which root comes first depends on the sign of a
             t = (-b + sign * root) / a
             if 1e-6 < t < best and w + t * wd > 0:
                 x, y, z = px + t * dx, py + t * dy, pz + t * dz
-                touch = y - math.sqrt(x * x + z * z) * s / math.sqrt(cc)  # centre of the sphere that touches here
-                if touch > 0.0 and (y if solid[CAP] > 0.0 else touch) < h:
+                touch = y - math.sqrt(x * x + z * z) * slope  # centre of the sphere that touches here
+                if touch > 0.0 and (y if cap > 0.0 else touch) < h:
                     best = t
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def surface(solid: Any, x: float, y: float, z: float) -> tuple[float, float, float, float, float, float]:
     """Of a world point on a solid: its place in the solid's space (3), and the outward normal in the world (3)."""
     lx, ly, lz = to_local(solid, x - solid[ORIGIN], y - solid[ORIGIN + 1], z - solid[ORIGIN + 2])
-    h = solid[HEIGHT]
-    along = 0.0
-    if h > 0.0:
-        s = (solid[LOW] - solid[HIGH]) / h
-        along = ly
-        if abs(s) < 1.0:
-            along = ly - math.sqrt(lx * lx + lz * lz) * s / math.sqrt(1.0 - s * s)
-        along = min(max(along, 0.0), h)
+    along = min(max(ly - math.sqrt(lx * lx + lz * lz) * solid[SLOPE], 0.0), solid[HEIGHT])
     ny = ly - along
     nx = solid[0] * lx + solid[3] * ny + solid[6] * lz
     nz = solid[2] * lx + solid[5] * ny + solid[8] * lz
     ny = solid[1] * lx + solid[4] * ny + solid[7] * lz
-    length = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12
-    return lx, ly, lz, nx / length, ny / length, nz / length
+    inverse = 1.0 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12)
+    return lx, ly, lz, nx * inverse, ny * inverse, nz * inverse

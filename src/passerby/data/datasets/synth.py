@@ -28,7 +28,7 @@ def read_synth(source: Source) -> Reading:
     Raises:
         DataError: When an option is impossible, or the cache cannot be written.
     """
-    from passerby.synth import dataset  # numba, which takes a second, only where people are rendered
+    from passerby.synth import dataset, write  # numba, which takes a second, only where people are rendered
 
     default = asdict(dataset.SynthSettings())
     given = {
@@ -37,7 +37,7 @@ def read_synth(source: Source) -> Reading:
     }
     settings = dataset.SynthSettings(**given)
     root = cache_folder() / "-".join(["synth", *map(str, given.values()), dataset.renderer()])
-    dataset.write_people(root, settings)
+    write.write_people(root, settings)
     shown = ("identities", "cameras", "images", "seed")
     variant = ", ".join(
         f"{name} {value}" if name == "seed" else f"{value} {name}"
