@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from conftest import SIMPLE, STAGED, TINY, tiny_recipe
+from conftest import SIMPLE, TINY
 from passerby.errors import DataError, RecipeError
 from passerby.recipe import load_recipe
 from passerby.runs import compare as module
-from passerby.runs.compare import compare, with_epochs
+from passerby.runs.compare import compare
 from passerby.runs.train import measure_speed
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -84,15 +84,17 @@ def test_another_recipe_in_the_folder_is_refused(recipes, tmp_path):
     assert "holds a run of another recipe" in found.failed[f"{recipes[1]}, seed 0"]
 
 
-def test_stages_and_warm_up_keep_their_shares():
-    recipe = tiny_recipe("schedule.epochs=12", "schedule.warmup_epochs=4")
-    assert with_epochs(recipe, 6).schedule.warmup_epochs == 2
-    assert with_epochs(recipe, 1).schedule.warmup_epochs == 0
-    staged = with_epochs(tiny_recipe(*STAGED), 7)
-    assert sum(stage.epochs for stage in staged.stages) == staged.schedule.epochs == 7
-    assert min(stage.epochs for stage in staged.stages) >= 2
-    with pytest.raises(RecipeError, match="got 2 epochs, expected at least 3, one for each of its 3 stages"):
-        with_epochs(tiny_recipe(*STAGED), 2)
+def test_all_train_like_one_recipe(recipes, tmp_path):
+    """Oracle: the two runs' recipes, which differ in their model alone."""
+    like = tmp_path / "like.yaml"
+    like.write_text(load_recipe(recipes[0], overrides=["schedule.lr_max=0.003", "name=like"]).to_yaml())
+    compare(SIMPLE, tmp_path / "out", methods=recipes, epochs=1, like=str(like), device="cpu")
+    first, second = (
+        load_recipe(next((tmp_path / "out" / "runs").glob(f"*/{name}/seed-0")) / "recipe.yaml").model_dump()
+        for name in ("parts", "whole")
+    )
+    assert first["schedule"]["lr_max"] == 0.003
+    assert {key for key in first if first[key] != second[key]} == {"name", "model"}
 
 
 def test_bad_input_is_named_before_anything_is_trained(recipes, tmp_path):

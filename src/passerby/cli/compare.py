@@ -22,6 +22,9 @@ def compare(
         float | None, typer.Option("--budget-minutes", help="Or minutes of every training on this machine.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each method.")] = 1,
+    like: Annotated[
+        str | None, typer.Option(help="A recipe whose images, batches, optimiser and schedule all of them take.")
+    ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
     as_json: Annotated[
@@ -30,7 +33,7 @@ def compare(
 ) -> None:
     """Train methods on one data set, for the same epochs or minutes, and write comparison.md and comparison.csv.
 
-    [bold]passerby compare --data cuhk01:/data/cuhk01 --methods lab-atto,demo --budget-minutes 10 --out runs/t5[/]
+    [bold]passerby compare --data cuhk01:/data/cuhk01 --methods pcb,hpm,bdb --like lab-atto --epochs 12 --out runs/t5[/]
     """
     from passerby.runs import compare as runs
 
@@ -44,6 +47,7 @@ def compare(
             epochs=epochs,
             budget_minutes=budget_minutes,
             seeds=seeds,
+            like=like,
             overrides=overrides or [],
             device=device,
             on_step=live,

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
@@ -27,6 +26,7 @@ from passerby.report.quoted import quoted_on
 from passerby.runs.axes import with_seed
 from passerby.runs.evaluate import require_valid_queries
 from passerby.runs.folder import RunFolder, write_json
+from passerby.runs.harness import under, with_epochs
 from passerby.runs.subjects import rendered
 from passerby.runs.train import OnStep, measure_speed, resume, train
 from passerby.training.log import read_log
@@ -51,6 +51,7 @@ def compare(
     epochs: int | None = None,
     budget_minutes: float | None = None,
     seeds: int = 1,
+    like: str | None = None,
     overrides: Sequence[str] = (),
     device: str = "auto",
     on_step: OnStep | None = None,
@@ -66,7 +67,8 @@ def compare(
         budget_minutes: Minutes of every training on this machine: a few steps are timed first, and the schedule is as
             many whole epochs as fit, at least one.
         seeds: Trainings of each method, from its recipe's seed on.
-        overrides: `key=value`, for every recipe: the common harness.
+        like: A recipe whose images, batches, optimiser, schedule and precision all of them take; see `under`.
+        overrides: `key=value`, for every recipe.
         device: As for `train`.
         on_step: As for `train`.
         say: Called with one line for each training.
@@ -84,6 +86,9 @@ def compare(
             "each"
         )
     recipes = {name: load_recipe(name, overrides=list(overrides)) for name in methods}
+    if like is not None:
+        harness = load_recipe(like, overrides=list(overrides))
+        recipes = {name: under(harness, recipe) for name, recipe in recipes.items()}
     if len(recipes) < len(methods):
         raise RecipeError(f"methods: {', '.join(methods)}: one of them twice; name each once")
     (tested,) = _one(data)
@@ -117,35 +122,10 @@ def compare(
     return Comparison([row for each in rows.values() for row in each], failed)
 
 
-def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe with another length: warm-up and stages keep their shares, stages at least one epoch each.
-
-    Raises:
-        RecipeError: For fewer epochs than the recipe has stages, or none.
-    """
-    if epochs < max(1, len(recipe.stages)):
-        raise RecipeError(
-            f"{recipe.name}: got {epochs} epochs, expected at least {max(1, len(recipe.stages))}"
-            + (f", one for each of its {len(recipe.stages)} stages" if recipe.stages else "")
-        )
-    share = epochs / recipe.schedule.epochs
-    changed: dict[str, Any] = recipe.model_dump()
-    changed["schedule"] |= {"epochs": epochs, "warmup_epochs": int(share * recipe.schedule.warmup_epochs)}
-    if recipe.stages:
-        lengths = [max(1, int(share * stage.epochs)) for stage in recipe.stages]
-        while sum(lengths) != epochs:  # what rounding has left over or taken goes to the longest
-            lengths[lengths.index(max(lengths))] += 1 if sum(lengths) < epochs else -1
-        for stage, length in zip(changed["stages"], lengths, strict=True):
-            warmup = stage["warmup_epochs"]
-            stage |= {
-                "epochs": length,
-                "warmup_epochs": None if warmup is None else min(int(share * warmup), length - 1),
-            }
-    return Recipe.model_validate(changed)
-
-
 def _what(epochs: int | None, minutes: float | None) -> str:
-    return f"{epochs} epochs each" if minutes is None else f"{minutes:g} minutes of training each, in whole epochs"
+    if minutes is not None:
+        return f"{minutes:g} minutes of training each, in whole epochs"
+    return "1 epoch each" if epochs == 1 else f"{epochs} epochs each"
 
 
 def _one(spec: str) -> list[DataSet]:
