@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -27,12 +28,15 @@ def enrol(
     boxes: Annotated[
         Path | None, typer.Option(help="Boxes of the video, MOT or CSV; default: OpenCV's HOG detector looks.")
     ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Look at every so many frames of the video.")] = 1,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Look at every so many frames of the video; default 1.")
+    ] = None,
     gap: Annotated[
-        float, typer.Option(min=0, help="Seconds within which a lost track is found again by its looks.")
-    ] = 3.0,
+        float | None,
+        typer.Option(min=0, help="Seconds within which a lost track is found again by its looks; default 3."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="A data set instead, such as synth:identities=40,cameras=4.")] = None,
-    split: Annotated[str, typer.Option(help="Of the data set: train, query, gallery.")] = "gallery",
+    split: Annotated[str | None, typer.Option(help="Of the data set: train, query, gallery; default gallery.")] = None,
     camera: Annotated[str | None, typer.Option(help="Which camera took all of them.")] = None,
     label: Annotated[str | None, typer.Option(help="Who is on all of them.")] = None,
     at: Annotated[str | None, typer.Option("--time", help="When: ISO 8601 (UTC) or seconds since 1970.")] = None,
@@ -60,17 +64,15 @@ def enrol(
     from passerby.gallery.crops import Crop, crops_of, crops_of_data
     from passerby.gallery.gallery import DEFAULT, Gallery
 
-    _check(images, data, video, boxes)
+    _check(
+        {"images": images, "video": video, "data": data},
+        {"boxes": boxes, "every": every, "gap": gap, "split": split}
+        | {"camera": camera, "label": label, "time": at, "folders": folders},
+    )
     crops: list[Crop] = []
-    if video is not None:
-        _refuse("--video", label=label, folders=folders)
-        if camera is None:
-            raise GalleryError("enrol: a --video needs --camera")
-    elif data is not None:
-        _refuse("--data", camera=camera, label=label, time=at, folders=folders)
-        crops = crops_of_data(data, split=cast("Any", split))
-    else:
-        assert images is not None
+    if data is not None:
+        crops = crops_of_data(data, split=cast("Any", split or "gallery"))
+    elif images is not None:
         time = moment(at, "--time")
         crops = crops_of(images, camera=camera, label=label, time=time, folders=cast("Any", folders))
     settings: dict[str, Any] = {"pictures": pictures, "retention": retention, "device": device}
@@ -91,8 +93,8 @@ def enrol(
                 camera=camera or "",
                 boxes=hog_detector() if boxes is None else read_boxes(boxes),
                 started=moment(at, "--time"),
-                every=every,
-                gap=gap,
+                every=every or 1,
+                gap=3.0 if gap is None else gap,
                 progress=progress,
             )
         total = gallery.store.count()
@@ -109,16 +111,23 @@ def enrol(
         raise typer.Exit(1)
 
 
-def _check(images: Path | None, data: str | None, video: Path | None, boxes: Path | None) -> None:
-    """One source, and boxes for a video only."""
-    if sum(each is not None for each in (images, data, video)) != 1:
+_GOES = {
+    "images": {"camera", "label", "time", "folders"},
+    "video": {"boxes", "every", "gap", "camera", "time"},
+    "data": {"split"},
+}
+"""Which options go with which source."""
+
+
+def _check(sources: Mapping[str, object], options: Mapping[str, object]) -> None:
+    """One source, and the options that go with it."""
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) != 1:
         raise GalleryError("enrol: expected one of --images, --data and --video")
-    if boxes is not None and video is None:
-        raise GalleryError("enrol: --boxes are a video's; give --video")
-
-
-def _refuse(source: str, **settings: str | None) -> None:
-    """Options that do not go with a source."""
-    given = [f"--{name}" for name, value in settings.items() if value is not None]
-    if given:
-        raise GalleryError(f"enrol: {', '.join(given)} does not go with {source}")
+    (source,) = given
+    wrong = [f"--{name}" for name, value in options.items() if value is not None and name not in _GOES[source]]
+    if wrong:
+        fitting = ", ".join(f"--{name}" for name in sorted(_GOES[source]))
+        raise GalleryError(f"enrol: {', '.join(wrong)} does not go with --{source}, which takes {fitting}")
+    if source == "video" and options["camera"] is None:
+        raise GalleryError("enrol: a --video needs --camera")
