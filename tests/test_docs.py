@@ -31,7 +31,7 @@ def commands():
     """Every `passerby ...` line of a code block."""
     for page in PAGES:
         for block in re.findall(r"```\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 found = re.search(r"(?:^|-m )passerby (.*)", line)
                 if found:
                     yield pytest.param(shlex.split(found[1], comments=True), id=found[1][:60])
