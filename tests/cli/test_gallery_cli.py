@@ -46,6 +46,17 @@ def test_enrol_search_identify_cluster(passerby, people, query, tmp_path):
     assert 0 < tree["b_cubed_recall"] <= 1
 
 
+def test_who_it_is_can_be_said_later(passerby, people, query):
+    hits = json.loads(passerby("search", people, "--image", query[0].path, "--top", "2", "--json").out)[0]["hits"]
+    words = [word for hit in hits for word in ("--id", hit["id"])]
+    assert "2 sightings labelled\n" in passerby("gallery", "label", people, "Ada", *words, "--yes").out
+    again = json.loads(passerby("search", people, "--image", query[0].path, "--top", "3", "--json").out)[0]["hits"]
+    assert [hit["label"] == "Ada" for hit in again] == [True, True, False]
+    assert "as nobody's" in passerby("gallery", "label", people, "--label", "Ada", "--yes").out
+    assert "no such sighting" in passerby("gallery", "label", people, "B", "--label", "Ada", "--yes").out
+    assert "label as 'B': nothing named" in passerby("gallery", "label", people, "B", "--yes").complaint
+
+
 def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
     count = json.loads(passerby("gallery", "stats", people, "--json").out)["sightings"]
     assert f"{count:,}" in passerby("gallery", "stats", people).out

@@ -154,6 +154,31 @@ def test_what_is_removed_is_found_no_more(address):
         assert store.count() == 60
 
 
+def test_sightings_can_be_labelled_later_and_found_by_it(address):
+    everybody = people(60)
+    chosen = Filter(ids=[each.id for each in everybody[:7]], cameras=["cam0", "cam1"])
+    expected = {each.id for each in everybody[:7] if each.camera != "cam2"}
+    with opened(address) as store:
+        store.add(everybody)
+        store.search(everybody[0].vector)
+        assert store.relabel(chosen, "Ada") == len(expected)
+        assert {each.id for rows in store.walk(Filter(labels=["Ada"])) for each in rows} == expected
+        (hits,) = store.search(everybody[0].vector, top=60, where=Filter(labels=["Ada"]))
+        assert {hit.id for hit in hits} == expected
+        (again,) = store.get([everybody[0].id])
+        assert again.label == "Ada"
+        assert same(everybody[0], dataclasses.replace(again, label=everybody[0].label))
+        assert store.count() == 60
+        assert store.relabel(Filter(labels=["Ada"]), None) == len(expected)
+        assert store.count(Filter(labels=["Ada"])) == 0
+        told = [dict(entry.counts) for entry in store.audit() if entry.what == "label"]
+        assert told == [{"sightings": len(expected)}] * 2
+        with pytest.raises(GalleryError, match="relabel: the filter leaves nothing out"):
+            store.relabel(Filter(), "Ada")
+        with pytest.raises(GalleryError, match="relabel: label is '', expected 1 to 255 characters"):
+            store.relabel(chosen, "")
+
+
 def test_an_empty_gallery_answers(address):
     with opened(address) as store:
         assert store.search(np.ones((2, D), np.float32)) == [[], []]

@@ -126,6 +126,22 @@ def audit_command(where: Where, as_json: Json = False) -> None:
         typer.echo(f"{written_time(each.time)}  {each.who:12}  {each.what:8}  {counts}".rstrip())
 
 
+@app.command("label")
+def label_command(
+    where: Where,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Who it is; left out, nobody knows.")] = None,
+    labels: Labels = None,
+    ids: Ids = None,
+    images: Images = None,
+    yes: Yes = False,
+) -> None:
+    """Say who is on sightings that are here already; cluster --json and search --json tell their ids."""
+    store = opened(where)
+    chosen = filter_of(labels=labels, ids=ids, images=images)
+    if _agreed(store, chosen, "unlabel" if name is None else f"label as {name!r}", yes=yes):
+        typer.echo(f"{store.relabel(chosen, name):,} sightings labelled" + ("" if name else " as nobody's"))
+
+
 @app.command("remove")
 def remove_command(
     where: Where,
@@ -219,7 +235,7 @@ def import_command(
 def _agreed(store: GalleryStore, chosen: Filter, what: str, *, yes: bool) -> bool:
     """Whether to go on: there is something, and the user says so."""
     if chosen.everything:
-        raise GalleryError(f"{what}: nothing named; give --label, --id or --image, so that not everything goes")
+        raise GalleryError(f"{what}: nothing named; give --label, --id or --image, so that not all are taken")
     count = store.count(chosen)
     if not count:
         typer.echo("no such sighting")

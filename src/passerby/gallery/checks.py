@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import GalleryError
-from passerby.gallery.types import Filter, Removal, Sighting
+from passerby.gallery.types import Filter, Removal, Sighting, require_label
 from passerby.types import FloatArray
 
 
@@ -53,6 +53,17 @@ def check_queries(vectors: FloatArray, dimension: int, *, top: int) -> FloatArra
         raise GalleryError(f"query {bad[0]}: a vector of length {lengths[bad[0]]}; expected finite and not all zero")
     unit: FloatArray = (exact / lengths[:, None]).astype(np.float32)
     return unit
+
+
+def check_label(where: Filter, label: str | None) -> None:
+    """Refuse to label everything by a forgotten condition, and a label that is none.
+
+    Raises:
+        GalleryError: For either.
+    """
+    require_label("relabel", "label", label)
+    if where.everything:
+        raise GalleryError("relabel: the filter leaves nothing out; name labels, ids, cameras or times")
 
 
 def check_removal(where: Filter, what: Removal) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.checks import check_queries, check_removal, check_sightings
+from passerby.gallery.checks import check_label, check_queries, check_removal, check_sightings
 from passerby.gallery.database import Database
 from passerby.gallery.follow import EXACT_BELOW, Follower
 from passerby.gallery.pictures import kept_picture
@@ -143,6 +143,15 @@ class EmbeddedGallery:
         if gone and erase:
             self.compact()
         return gone
+
+    def relabel(self, where: Filter, label: str | None) -> int:
+        """As `GalleryStore.relabel`: one transaction."""
+        check_label(where, label)
+        condition, values = condition_of(where)
+        with self._base.write() as run:
+            changed = run.execute(f"UPDATE sightings SET label = ? WHERE {condition}", [label, *values]).rowcount
+            self._log(run, "label", sightings=changed)
+        return changed
 
     def compact(self) -> None:
         """As `GalleryStore.compact`; takes the time and the free disk space of a copy.

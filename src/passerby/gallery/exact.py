@@ -10,7 +10,7 @@ import numpy as np
 
 from passerby.errors import GalleryError
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.checks import check_queries, check_removal, check_sightings
+from passerby.gallery.checks import check_label, check_queries, check_removal, check_sightings
 from passerby.gallery.nearest import exact_distances, nearest_first
 from passerby.gallery.pictures import kept_picture
 from passerby.gallery.types import (
@@ -89,6 +89,14 @@ class ExactGallery:
             del self._sightings[each.id]
         self.log(what, sightings=len(gone))
         return len(gone)
+
+    def relabel(self, where: Filter, label: str | None) -> int:
+        """As `GalleryStore.relabel`."""
+        check_label(where, label)
+        chosen = self._passing(where)
+        self._sightings |= {each.id: replace(each, label=label) for each in chosen}
+        self.log("label", sightings=len(chosen))
+        return len(chosen)
 
     def compact(self) -> None:
         """Nothing to do: there are no files."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.checks import check_queries, check_removal, check_sightings
+from passerby.gallery.checks import check_label, check_queries, check_removal, check_sightings
 from passerby.gallery.nearest import exact_distances, nearest_first
 from passerby.gallery.pictures import kept_picture
 from passerby.gallery.types import EVERYTHING, Added, AuditEntry, Description, Filter, Hit, Removal, Sighting
@@ -263,6 +263,18 @@ class MilvusGallery:
         if gone and what != "remove":
             self.compact()
         return gone
+
+    def relabel(self, where: Filter, label: str | None) -> int:
+        """As `GalleryStore.relabel`, in steps of 1,000: the server changes nothing in place, so all is sent again."""
+        check_label(where, label)
+        changed = 0
+        for found in self.walk(where, batch=_TOGETHER):
+            entities = [to_entity(replace(each, label=label), each.picture, now=self._clock()) for each in found]
+            self._ask("upsert", self._name, entities)
+            changed += len(found)
+        self._removed = time.monotonic()  # what an upsert replaces is removed: see `_level`
+        self.log("label", sightings=changed)
+        return changed
 
     def compact(self) -> None:
         """Ask the server to rewrite its segments; it deletes the old files when its garbage collection comes by."""

@@ -58,6 +58,13 @@ class GalleryStore(Protocol):
             GalleryError: For a filter that leaves nothing out.
         """
 
+    def relabel(self, where: Filter, label: str | None) -> int:
+        """Say who is on the sightings that pass, None for nobody knows, and return how many there are.
+
+        Raises:
+            GalleryError: For a filter that leaves nothing out, or a label that is not 1 to 255 characters.
+        """
+
     def compact(self) -> None:
         """Rewrite the files without what was removed."""
 

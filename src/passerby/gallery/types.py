@@ -62,9 +62,8 @@ class Sighting(Facts):
 
     def __post_init__(self) -> None:
         name = f"sighting {self.source or self.label or self.id or ''}".rstrip()
-        for what, text in (("camera", self.camera), ("label", self.label)):
-            if text is not None and not (isinstance(text, str) and 1 <= len(text) <= 255):
-                raise GalleryError(f"{name}: {what} is {text!r}, expected 1 to 255 characters")
+        require_label(name, "camera", self.camera)
+        require_label(name, "label", self.label)
         for what, number in (("time", self.time), ("enrolled", self.enrolled)):
             if number is not None and not math.isfinite(number):
                 raise GalleryError(f"{name}: {what} is {number}, expected seconds since 1970, or None")
@@ -79,6 +78,12 @@ class Sighting(Facts):
             object.__setattr__(self, "id", made)
         elif len(self.id) > 64:
             raise GalleryError(f"{name}: id has {len(self.id)} characters, expected at most 64")
+
+
+def require_label(name: str, what: str, text: object) -> None:
+    """Raise GalleryError for a text that is not 1 to 255 characters, nor None."""
+    if text is not None and not (isinstance(text, str) and 1 <= len(text) <= 255):
+        raise GalleryError(f"{name}: {what} is {text!r}, expected 1 to 255 characters")
 
 
 def sighting_id(source: str, camera: str, time: float | None, *, vector: FloatArray | None = None) -> str:
