@@ -143,3 +143,22 @@ def test_a_gallery_whose_model_nobody_named_says_so(tmp_path, data):
     open_gallery(tmp_path / "g", model=MODEL).close()
     with Gallery(tmp_path / "g") as gallery, pytest.raises(GalleryError, match="does not say where its model lies"):
         gallery.search(data.query[0])
+
+
+def test_the_words_of_the_command_line_are_methods(tiny_run, tmp_path, data):
+    """Oracle: the counts of what was put in, and the file."""
+    crops = crops_of_data(SIMPLE)
+    with Gallery(tmp_path / "people", model=tiny_run) as gallery:
+        gallery.enrol(crops)
+        (hit,) = gallery.search(data.query[0].path, top=1)[0]
+        assert gallery.label("Ada", where=Filter(ids=[hit.id])) == 1
+        assert gallery.search(data.query[0].path, top=1)[0][0].label == "Ada"
+        assert gallery.export(tmp_path / "ada.parquet", where=Filter(labels=["Ada"])) == 1
+        assert (tmp_path / "ada.parquet").is_file()
+        assert gallery.forget(label="Ada") == 1
+        in_first = sum(each.camera == "c1" for each in crops) - (hit.camera == "c1")
+        assert gallery.remove(where=Filter(cameras=["c1"])) == in_first
+        left = gallery.stats().sightings
+        assert left == len(crops) - 1 - in_first
+        assert gallery.expire() == 0
+        assert gallery.expire(days=0) == left

@@ -18,9 +18,10 @@ from passerby.errors import DataError, GalleryError
 from passerby.evaluation.calibration import Calibration, calibration_from_dict
 from passerby.gallery.card import GalleryModel, Pictures, check_card, gallery_model
 from passerby.gallery.crops import Crop
+from passerby.gallery.forget import expire, forget
 from passerby.gallery.open import open_gallery
 from passerby.gallery.store import GalleryStore
-from passerby.gallery.types import EVERYTHING, Facts, Filter, Hit, Sighting, facts, sighting_id
+from passerby.gallery.types import EVERYTHING, Description, Facts, Filter, Hit, Sighting, facts, sighting_id
 from passerby.types import FloatArray, Sample
 
 if TYPE_CHECKING:
@@ -210,6 +211,34 @@ class Gallery:
             groups[number].append(each)
         ordered = sorted(groups, key=lambda group: (-len(group), min(each.id for each in group)))
         return [sorted(group, key=_when) for group in ordered]
+
+    def stats(self) -> Description:
+        """The gallery in numbers."""
+        return self.store.describe()
+
+    def label(self, name: str | None, *, where: Filter) -> int:
+        """Say who is on the sightings that pass, None for nobody knows; see `GalleryStore.relabel`."""
+        return self.store.relabel(where, name)
+
+    def remove(self, *, where: Filter) -> int:
+        """Take out the sightings that pass; see `GalleryStore.remove`."""
+        return self.store.remove(where)
+
+    def forget(
+        self, *, label: str | None = None, ids: Sequence[str] | None = None, sources: Sequence[str] | None = None
+    ) -> int:
+        """Erase one person, some sightings or files, out of the files too; see `passerby.gallery.forget.forget`."""
+        return forget(self.store, label=label, ids=ids, sources=sources)
+
+    def expire(self, *, days: float | None = None) -> int:
+        """Erase what was enrolled long ago; see `passerby.gallery.forget.expire`."""
+        return expire(self.store, days=days)
+
+    def export(self, path: str | Path, *, where: Filter = EVERYTHING) -> int:
+        """Write sightings into a Parquet file; see `passerby.gallery.parquet.export_gallery`."""
+        from passerby.gallery.parquet import export_gallery  # and pyarrow
+
+        return export_gallery(self.store, path, where=where)
 
     @property
     def calibration(self) -> Calibration:
