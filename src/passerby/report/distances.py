@@ -88,7 +88,7 @@ def precision_recall_figure(
     dress(axes, title=title, x="Share of a person's images found (recall, %)", y="Precision (%)")
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 100)
-    axes.legend(fontsize=9, frameon=False, labelcolor=INK, loc="lower left")
+    axes.legend(fontsize=9, frameon=False, labelcolor=INK, loc="best")
     figure.tight_layout()
     return save(figure, path, vector=True)
 
@@ -108,7 +108,7 @@ def camera_pairs_figure(pairs: CameraPairs, path: Path, *, title: str = "Rank-1 
         raise DataError("pairs: no query has its person in another camera; there is no pair of cameras to show")
     shown = pairs.busiest(MOST_CAMERAS)
     rows, columns = shown.rank1.shape
-    width, height = max(5.2, 1.6 + 0.62 * columns), max(2.4, 1.5 + 0.46 * rows)
+    width, height = max(5.2, 1.6 + 0.62 * columns), max(2.9, 1.5 + 0.46 * rows)
     figure = new_figure(width, height)
     axes = figure.add_subplot()
     axes.set_facecolor("#F4F4F4")

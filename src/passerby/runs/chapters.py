@@ -41,11 +41,12 @@ def score_section(subjects: Sequence[Subject], folder: Path) -> Section:
         ("Run", *FIGURES.values()),
         tuple(rows),
     )
-    rules = [
-        f"{subject.name}: {describe(subject.result.scores)}, {'mirrored images averaged' if flip else 'no mirroring'}."
-        for subject in subjects
-        for flip in (subject.result.flip,)
-    ]
+    measured: dict[str, list[str]] = {}  # how: whose
+    for subject in subjects:
+        flip = "mirrored images averaged" if subject.result.flip else "no mirroring"
+        how = f"{describe(subject.result.scores)}, {flip}"
+        measured.setdefault(how, []).append(subject.name)
+    rules = [f"{', '.join(names)}: {how}." for how, names in measured.items()]
     several = len({fingerprint([subject.result.data]) for subject in subjects}) > 1
     parts: list[Picture | Grid] = [main]
     recorded = _recorded_rows(subjects)
@@ -172,12 +173,12 @@ def distance_section(group: Sequence[Subject], folder: Path) -> Section:
     ]
     for number, subject in enumerate(group, start=1):
         end = "" if len(group) == 1 else f"-{number}"
-        of = "" if len(group) == 1 else f" ({subject.name})"
+        of, below = ("", "") if len(group) == 1 else (f" ({subject.name})", f"\n{subject.name}")
         pairs = camera_pairs(*_labels(subject), distances=_distances(subject))
-        matrix, *_ = camera_pairs_figure(pairs, folder / f"cameras{end}.png", title=f"Rank-1 by pair of cameras{of}")
+        matrix, *_ = camera_pairs_figure(pairs, folder / f"cameras{end}.png", title=f"Rank-1 by pair of cameras{below}")
         parts.append(Picture(matrix, _worst_pair(pairs) + of, "Matrix of Rank-1 by pair of cameras.", narrow=True))
         points, chosen, named = _map_of(subject.result)
-        title = f"Images of {len(np.unique(chosen.person_ids))} people{of}"
+        title = f"Images of {len(np.unique(chosen.person_ids))} people{below}"
         plane, *_ = map_figure(
             points, chosen.person_ids, chosen.camera_ids, folder / f"map{end}.png", title=title, named=named
         )
