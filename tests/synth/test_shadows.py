@@ -39,7 +39,7 @@ def towards(lamp):
 @given(st.lists(solids(), min_size=1, max_size=8), places, st.tuples(unit, st.floats(0.2, 1), unit))
 def test_the_few_that_are_asked_are_enough(some, place, lamp):
     packed, light, place = pack_solids(some), towards(lamp), 2 * np.array(place)
-    seen = lamp_seen(packed, *shadows_of(packed, light), *place, np.zeros(3), light)
+    seen = lamp_seen(packed, shadows_of(packed, light), *place, np.zeros(3), light)
     assert seen == expected(packed, place, light)
 
 
@@ -49,6 +49,6 @@ def test_a_wide_hem_throws_its_whole_shadow():
     packed, light = pack_solids([skirt]), towards((0.0, 1.0, 0.3))
     found = shadows_of(packed, light)
     floor = [np.array([x, 0.1, z]) for x in np.linspace(-0.6, 0.6, 61) for z in np.linspace(-0.6, 0.6, 61)]
-    seen = [lamp_seen(packed, *found, *place, np.zeros(3), light) for place in floor]
+    seen = [lamp_seen(packed, found, *place, np.zeros(3), light) for place in floor]
     assert seen == [expected(packed, place, light) for place in floor]
     assert 0.05 < 1 - np.mean(seen) < 0.9

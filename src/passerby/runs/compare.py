@@ -86,14 +86,15 @@ def compare(
             "each"
         )
     recipes = {name: load_recipe(name, overrides=list(overrides)) for name in methods}
-    if like is not None:
-        harness = load_recipe(like, overrides=list(overrides))
-        recipes = {name: under(harness, recipe) for name, recipe in recipes.items()}
     if len(recipes) < len(methods):
         raise RecipeError(f"methods: {', '.join(methods)}: one of them twice; name each once")
     (tested,) = _one(data)
     if epochs is not None:
         recipes = {name: with_epochs(recipe, epochs) for name, recipe in recipes.items()}
+    if like is not None:
+        harness = load_recipe(like, overrides=list(overrides))
+        harness = harness if epochs is None else with_epochs(harness, epochs)
+        recipes = {name: under(harness, recipe) for name, recipe in recipes.items()}
     place = Path(out) / "runs" / f"{tested.name}-{fingerprint([tested])[:8]}"
     rows: dict[str, list[Compared]] = {name: [] for name in recipes}
     failed: dict[str, str] = {}

@@ -198,7 +198,7 @@ def _shade(
     left, right, top, bottom = window
     across, down = (right - left) / columns, (bottom - top) / rows
     colour, normal = np.empty(3), np.empty(3)
-    axes, grid, bounds, cells = shadows_of(solids, light)
+    shadows = shadows_of(solids, light)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
             lamp = -1.0  # how much of the lamp reaches this pixel; looked for at its first sample that needs it
@@ -231,7 +231,7 @@ def _shade(
                         x, y, z = eye[0] + t * dx, eye[1] + t * dy, eye[2] + t * dz
                     facing = normal[0] * light[0] + normal[1] * light[1] + normal[2] * light[2]
                     if lamp < 0.0 and cast and facing > 0.0:
-                        lamp = lamp_seen(solids, axes, grid, bounds, cells, x, y, z, normal, light)
+                        lamp = lamp_seen(solids, shadows, x, y, z, normal, light)
                     direct = max(0.0, facing) * (lamp if cast and lamp >= 0.0 else 1.0)
                     up = 0.5 + 0.5 * normal[1]
                     shine = gloss * _shine(normal, light, dx, dy, dz) if gloss > 0.0 and direct > 0.0 else 0.0

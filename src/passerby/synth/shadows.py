@@ -62,10 +62,9 @@ def _cell(place: float, grid: Any, c: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def lamp_seen(
-    solids: Any, axes: Any, grid: Any, bounds: Any, cells: Any, x: float, y: float, z: float, normal: Any, light: Any
-) -> float:
-    """1 where the lamp is seen from a point, 0 where a solid stands before it."""
+def lamp_seen(solids: Any, shadows: Any, x: float, y: float, z: float, normal: Any, light: Any) -> float:
+    """1 where the lamp is seen from a point, 0 where a solid stands before it; `shadows` is what `shadows_of` found."""
+    axes, grid, bounds, cells = shadows
     x, y, z = x + 0.012 * normal[0], y + 0.012 * normal[1], z + 0.012 * normal[2]
     u = axes[0, 0] * x + axes[0, 2] * z
     v = axes[1, 0] * x + axes[1, 1] * y + axes[1, 2] * z
