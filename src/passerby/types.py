@@ -23,6 +23,8 @@ JUNK = -1
 """Person id of a detection that is nobody: readers drop it."""
 DISTRACTOR = 0
 """Person id of a gallery image that matches no query. Readers give real people ids from 1."""
+DEFAULT = "default"
+"""The word, wherever a model is named, for the one that comes with the package."""
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from passerby.data.datasets import load_data
+from passerby.model.weights import DEFAULT_MODEL
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -93,6 +94,35 @@ def test_open_set_figures_stand_beside_the_closed_ones(passerby, run):
     assert "queries" in unresolved["reason"]
     assert 0 <= made["verification"]["equal_error_rate"] <= 0.5
     assert made["reliability"]["same"] > 0
+
+
+def test_open_set_figures_outlive_an_evaluation_without_them(passerby, run):
+    words = ("--data", OTHER, "--device", "cpu")
+    for more in (("--open-set",), ()):
+        assert passerby("evaluate", run, *words, *more).code == 0
+    (made,) = (entry for entry in evaluations(run) if entry["data"] == OTHER)
+    assert "open_set" in made
+
+
+def test_the_default_model_is_evaluated_where_one_says(passerby, tmp_path):
+    """The package's folder is never written to: installed, it may belong to somebody else."""
+    out = tmp_path / "made" / "here"
+    said = passerby("evaluate", "default", "--data", OTHER, "--out", out, "--device", "cpu")
+    assert said.code == 0, said.err
+    (made,) = evaluations(out)
+    assert made["rank1"] > 0.2
+    assert not (DEFAULT_MODEL / "scores.json").exists()
+    complaint = passerby("evaluate", "default", "--data", OTHER).complaint
+    assert "default: the package's own model keeps no figures; say with --out where they go" in complaint
+
+
+def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):
+    before = evaluations(tiny_run)
+    assert passerby("evaluate", tiny_run, "--out", tmp_path / "other", "--device", "cpu").code == 0
+    assert evaluations(tiny_run) == before
+    assert len(evaluations(tmp_path / "other")) == 1
+    (tmp_path / "file").touch()
+    assert "file: cannot be made" in passerby("evaluate", tiny_run, "--out", tmp_path / "file").complaint
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from passerby.cli.data import slow_progress
 from passerby.cli.gallery import Json, Where, moment
 from passerby.cli.train import Device
 from passerby.errors import GalleryError, NoGalleryError
+from passerby.types import DEFAULT
 
 
 def enrol(
@@ -62,7 +63,7 @@ def enrol(
     [bold]passerby enrol people --video door.avi --camera door --time 2026-11-01T08:00[/]
     """
     from passerby.gallery.crops import Crop, crops_of, crops_of_data
-    from passerby.gallery.gallery import DEFAULT, Gallery
+    from passerby.gallery.gallery import Gallery
 
     _check(
         {"images": images, "video": video, "data": data},

@@ -17,8 +17,11 @@ AP_RULES = get_args(ApRule)
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="A finished run's folder, or the word default: the package's own model.")],
     data: Annotated[str | None, typer.Option("--data", help="Data sets; without it, those of the training.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for scores.json and figures; without it, the run.")
+    ] = None,
     protocol: Annotated[str | None, typer.Option(help=f"{', '.join(PROTOCOLS)}; default: the data set's own.")] = None,
     ap: Annotated[str | None, typer.Option(help=f"{', '.join(AP_RULES)}; default: the recipe's.")] = None,
     flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Average with the mirrored image.")] = None,
@@ -47,6 +50,8 @@ def evaluate(
 
     [bold]passerby evaluate runs/m --data dukemtmc:/data/DukeMTMC-reID[/]
 
+    [bold]passerby evaluate default --data cuhk01:/data/cuhk01 --out runs/default[/]
+
     [bold]passerby evaluate runs/m --rerank k-reciprocal --fuse runs/a,runs/b[/]
     """
     for name, value, known in (("--protocol", protocol, PROTOCOLS), ("--ap", ap, AP_RULES)):
@@ -58,6 +63,7 @@ def evaluate(
         results = evaluate_run(
             run,
             data,
+            out=out,
             protocol=cast("ProtocolName | None", protocol),
             ap=cast("ApRule | None", ap),
             flip=flip,
@@ -71,4 +77,4 @@ def evaluate(
             device=device,
             on_images=progress,
         )
-    report(results, as_json=as_json, root=run)
+    report(results, as_json=as_json, root=out or run)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def threshold(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="A finished run's folder, or the word default: the package's own model.")],
     far: Annotated[float, typer.Option(help="Chance that an unknown person is taken for somebody, 0 to 1.")],
     gallery_size: Annotated[
         int | None, typer.Option(help="People who will be enrolled; default: as many as the data show.")

@@ -22,14 +22,12 @@ from passerby.gallery.forget import expire, forget
 from passerby.gallery.open import open_gallery
 from passerby.gallery.store import GalleryStore
 from passerby.gallery.types import EVERYTHING, Description, Facts, Filter, Hit, Sighting, facts, sighting_id
-from passerby.types import FloatArray, Sample
+from passerby.types import DEFAULT, FloatArray, Sample
 
 if TYPE_CHECKING:
     from passerby.gallery.identify import Identity
     from passerby.model.embed import Embedder, ImageLike
 
-DEFAULT = "default"
-"""The word for the model that comes with the package."""
 DEPTH = 100
 """Nearest labelled sightings that `identify` looks at."""
 

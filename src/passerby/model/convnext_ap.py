@@ -22,6 +22,7 @@ from passerby.model.checks import require
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
 from passerby.model.simam import HALVES, AttentionPosition
 from passerby.model.weights import MODEL_FILE, default_model, read_tensors
+from passerby.types import DEFAULT
 
 EmbeddingKind = Literal["reduced", "full"]
 
@@ -235,7 +236,7 @@ def weights_file(weights: str | Path | None) -> Path | None:
     """The file that `weights` names; the word `default` is the model that comes with the package."""
     if weights is None:
         return None
-    return default_model() / MODEL_FILE if str(weights) == "default" else Path(weights)
+    return default_model() / MODEL_FILE if str(weights) == DEFAULT else Path(weights)
 
 
 def with_necks(network: ReID, path: Path | None) -> ReID:

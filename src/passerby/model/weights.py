@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from passerby.errors import WeightsError
 from passerby.files import write_all_atomic
+from passerby.types import DEFAULT
 
 MANIFEST_FORMAT = 1
 MODEL_FILE = "model.safetensors"
@@ -74,6 +75,15 @@ def default_model() -> Path:
             "takes hours, and name RUN/shipped, or name the folder of another run"
         )
     return DEFAULT_MODEL
+
+
+def model_folder(name: str | Path) -> Path:
+    """The folder of a model by its name: the word `default` is the package's own; any other name is the folder itself.
+
+    Raises:
+        WeightsError: When this installation has no default model.
+    """
+    return default_model() if str(name) == DEFAULT else Path(name)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

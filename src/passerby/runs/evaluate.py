@@ -11,12 +11,13 @@ from typing import Any
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.data.images import read_image
-from passerby.errors import DataError
+from passerby.errors import DataError, WeightsError
 from passerby.evaluation.calibration import Calibration
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.score import score
 from passerby.evaluation.serialise import scores_to_dict
 from passerby.model.embed import Embedder, load
+from passerby.model.weights import DEFAULT_MODEL, model_folder
 from passerby.ranking.fuse import Fusion
 from passerby.ranking.rank import recording
 from passerby.ranking.sets import Pooling, SetDistance
@@ -85,6 +86,7 @@ def evaluate(
     run: str | Path,
     data: str | None = None,
     *,
+    out: str | Path | None = None,
     protocol: ProtocolName | None = None,
     ap: ApRule | None = None,
     flip: bool | None = None,
@@ -98,11 +100,12 @@ def evaluate(
     device: str = "auto",
     on_images: OnImages | None = None,
 ) -> list[Evaluated]:
-    """Evaluate a finished run on its own data or on any other, and record the figures and pictures in the run.
+    """Evaluate a finished run on its own data or on any other, and record the figures and pictures.
 
     Args:
-        run: The folder that `train` made.
+        run: The folder that `train` made, or `default` for the package's own model.
         data: Data sets, as for `train`; None is what the run was trained on.
+        out: A folder for `scores.json` and `figures`; None is the run itself. The package's own model needs one.
         protocol: `market`, `single-gallery-shot` or `multi-query`; None is the recipe's, then the data set's own.
         ap: `step` or `trapezoid`; None is the recipe's.
         flip: Average with the mirrored image; None is the recipe's.
@@ -122,11 +125,13 @@ def evaluate(
     Raises:
         PasserbyError: When there is no finished run, or the data cannot be evaluated on.
     """
-    folder = RunFolder(Path(run))
-    folders = [folder.root, *map(Path, fuse)]
+    folders = [model_folder(name) for name in (run, *fuse)]
+    record = RunFolder(Path(out) if out is not None else folders[0])
+    if record.root == DEFAULT_MODEL:
+        raise WeightsError(f"{run}: the package's own model keeps no figures; say with --out where they go")
     embedder, *others = (load(each, device=device) for each in folders)
     calibrations = [load_calibration(each) if has_calibration(each) else None for each in folders]
-    recipe = load_recipe(folder.recipe)
+    recipe = load_recipe(RunFolder(folders[0]).recipe)
     settings = recipe.evaluation
     cameras = settings.cameras if cameras is None else cameras
     plain = not (rerank or expand or sets or cameras)
@@ -144,6 +149,7 @@ def evaluate(
         require_valid_queries(each)
         if not each.query:
             raise DataError(f"{each.title}: {each.root} has no query split; name one, or evaluate on another data set")
+    record.make()
     results = [
         evaluate_network(
             (embedder, *others),
@@ -161,7 +167,7 @@ def evaluate(
         )
         for each in chosen
     ]
-    record_evaluations(folder, results)
+    record_evaluations(record, results)
     return results
 
 
@@ -245,10 +251,15 @@ def require_valid_queries(data: DataSet) -> None:
 
 
 def record_evaluations(folder: RunFolder, results: Sequence[Evaluated]) -> None:
-    """Add to the run's `scores.json`, in place of the same evaluation made before, and draw the pictures."""
+    """Add to the run's `scores.json`, in place of the same evaluation made before, and draw the pictures.
+
+    Open-set figures of before stay where this evaluation was made without.
+    """
     known = json.loads(folder.scores.read_text(encoding="utf-8")) if folder.scores.is_file() else {"evaluations": []}
     found = {_key(entry): entry for entry in known["evaluations"]}
-    found |= {_key(entry): entry for entry in (result.as_dict() for result in results)}
+    for entry in (result.as_dict() for result in results):
+        before = found.get(_key(entry), {})
+        found[_key(entry)] = {**(before if before.get("fingerprint") == entry["fingerprint"] else {}), **entry}
     write_json(folder.scores, {**known, "evaluations": list(found.values())})
     for result in results:
         draw_evaluation(result, folder.figures / _slug(result))

@@ -12,6 +12,7 @@ from passerby.errors import DataError
 from passerby.evaluation.nearest import nearest_people
 from passerby.evaluation.threshold import Threshold, threshold_for
 from passerby.model.embed import load
+from passerby.model.weights import model_folder
 from passerby.runs.calibrate import IMAGES, draw_training, embed_groups
 from passerby.runs.embed import OnImages
 from passerby.runs.evaluate import require_valid_queries
@@ -67,7 +68,7 @@ def find_threshold(
     """The cosine distance at which an unknown person is taken for one of `gallery_size` with probability `far`.
 
     Args:
-        run: The folder of a finished run.
+        run: The folder of a finished run, or `default` for the package's own model.
         data: Data sets whose queries and galleries are used. None uses the *training* people of the run's own data: a
             threshold must not be chosen on the people that figures are reported on, but it is over-optimistic.
         far: Above 0, below 1.
@@ -84,7 +85,7 @@ def find_threshold(
     Raises:
         PasserbyError: When there is no finished run, or the data cannot tell; see `threshold_for`.
     """
-    root = Path(run)
+    root = model_folder(run)
     embedder = load(root, device=device)
     sets = load_data(data or embedder.manifest["data"])
     sides: list[tuple[Sequence[Sample], Sequence[Sample]]]
