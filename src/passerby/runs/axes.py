@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from passerby.errors import RecipeError
-from passerby.recipe import (
+from passerby.recipe import Recipe, parse_recipe
+from passerby.recipe.sections import (
     CentreLoss,
     CircleLoss,
     ContrastiveLoss,
     Erasing,
     IdentityLoss,
-    Recipe,
     SupConLoss,
     TripletLoss,
-    parse_recipe,
 )
 
 Overrides = Mapping[str, Any]
