@@ -59,7 +59,8 @@ def _drawn(people: np.ndarray, dimension: int, knee: float, *, seed: int) -> np.
     found = np.zeros((len(people), dimension), np.float32)
     found[:, kept] = centres[which] * between[kept] + noise * within[kept]
     found[:, -1] += 0.15**0.5
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    unit: np.ndarray = found / np.linalg.norm(found, axis=1, keepdims=True)
+    return unit
 
 
 def blocks(total: int, dimension: int, knee: float) -> Iterator[tuple[int, np.ndarray]]:
@@ -83,7 +84,7 @@ def nearest(queries: np.ndarray, total: int, knee: float, *, camera: int | None)
 
 
 def wait_for_index(address: str) -> float:
-    """Seconds until the server has sealed and indexed all vectors of the gallery."""
+    """Seconds until the server has sealed and indexed all vectors of the gallery; RuntimeError after an hour."""
     from pymilvus import MilvusClient
 
     from passerby.gallery.milvus import parse_address
@@ -97,6 +98,8 @@ def wait_for_index(address: str) -> float:
         if state["state"] == "Finished" and not int(state["pending_index_rows"]):
             time.sleep(30)
             return time.perf_counter() - began
+        if time.perf_counter() - began > 3600:
+            raise RuntimeError(f"{address}: an hour after the last vector the index is {state}")
         time.sleep(2)
 
 

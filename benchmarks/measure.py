@@ -68,9 +68,9 @@ def measure(
             found[name].append((seconds, before * _UNIT, peak * _UNIT))
             print(f"  {name}: {seconds:.2f} s, {peak * _UNIT / 1e6:,.0f} MB", file=sys.stderr)
     return {
-        name: Measured(*(statistics.median(column) for column in (s, p, b)), tuple(s))
+        name: Measured(statistics.median(seconds), statistics.median(peak), statistics.median(before), tuple(seconds))
         for name, runs in found.items()
-        for s, b, p in [tuple(zip(*runs, strict=True))]
+        for seconds, before, peak in [tuple(zip(*runs, strict=True))]
     }
 
 

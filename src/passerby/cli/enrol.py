@@ -88,15 +88,16 @@ def enrol(
             from passerby.video.boxes import hog_detector, read_boxes
             from passerby.video.enrol import enrol_video
 
+            following: dict[str, Any] = {"every": every, "gap": gap}
+            following = {name: value for name, value in following.items() if value is not None}
             done = enrol_video(
                 gallery,
                 video,
                 camera=camera or "",
                 boxes=hog_detector() if boxes is None else read_boxes(boxes),
                 started=moment(at, "--time"),
-                every=every or 1,
-                gap=3.0 if gap is None else gap,
                 progress=progress,
+                **following,
             )
         total = gallery.store.count()
     if as_json:
