@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -74,14 +76,37 @@ def test_a_draft_of_other_settings_is_not_mixed_in(tmp_path):
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     """kill -9 of the process that renders with two others; they share its group, which is empty soon after."""
-    words = "from pathlib import Path; from passerby.synth.write import *\nif __name__ == '__main__': write_people"
-    text = f"{words}(Path({str(tmp_path / 'a')!r}), SynthSettings(identities=5000, cameras=2, images=2), workers=2)"
-    (tmp_path / "run.py").write_text(text)
-    parent = subprocess.Popen([sys.executable, tmp_path / "run.py"], start_new_session=True)
+    parent = subprocess.Popen([sys.executable, script(tmp_path, identities=5000)], start_new_session=True)
     until(lambda: list(tmp_path.glob(".a.part/shards/*.parquet")))
     parent.kill()
     parent.wait()
     until(lambda: not alive(parent.pid))
+
+
+def script(folder, *, identities):
+    """A program of somebody who has never heard of `if __name__ == "__main__"`."""
+    path = folder / "run.py"
+    settings = f"SynthSettings(identities={identities}, cameras=2, images=2, height=16)"
+    path.write_text(
+        "from pathlib import Path\nfrom passerby.synth.write import SynthSettings, write_people\n"
+        f"write_people(Path({str(folder / 'a')!r}), {settings}, workers=2)\nprint('once')\n"
+    )
+    return path
+
+
+def test_a_plain_script_may_render_with_several_processes(tmp_path):
+    """Workers that ran the script again would wait for the lock that their parent holds, and it for them."""
+    done = subprocess.run(
+        [sys.executable, script(tmp_path, identities=33)], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == "once\n"
+    assert len(contents(tmp_path / "a")) == SynthSettings(identities=33, cameras=2, images=2).total
+
+
+def workers():
+    """Processes that render for this one."""
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    return [int(child) for child in children if b"popen_loky" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def until(holds, seconds=120):
@@ -166,7 +191,7 @@ def test_a_worker_that_is_killed_is_said_and_what_was_rendered_stays(tmp_path):
     settings = SynthSettings(identities=33, cameras=2, images=2, height=16)
 
     def kill(done, total):
-        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        os.kill(workers()[0], signal.SIGKILL)
 
     with pytest.raises(DataError, match=r"a: not written \(a process .* was ended from outside.*fewer --workers"):
         write_people(tmp_path / "a", settings, workers=2, progress=kill)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-import multiprocessing
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import simplejpeg
+from loky import ProcessPoolExecutor
 from PIL import Image
 
 from passerby.errors import DataError
@@ -142,9 +143,9 @@ def _render_all(
             if progress is not None:
                 progress(done, settings.total)
         return
-    # Fresh processes: a fork of one that runs threads (torch's, say) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
+    # Fresh processes: a fork of one that runs threads (torch's, say) may hang. Loky's, since those of the standard
+    # library run the caller's script again if it has no `if __name__ == "__main__"`, and wait for this very lock.
+    with ProcessPoolExecutor(count, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         waiting = [pool.submit(_render_shard, part, settings, shard) for shard in missing]
         try:
             for future in as_completed(waiting):
@@ -152,17 +153,17 @@ def _render_all(
                 if progress is not None:
                     progress(done, settings.total)
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            for each in waiting:
+                each.cancel()
             raise
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """A worker whose parent was killed would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
 
     def wait() -> None:
-        parent.join()
+        while os.getppid() == parent:
+            time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
