@@ -5,8 +5,8 @@ import pytest
 
 from passerby.errors import DataError
 from passerby.evaluation.score import score
-from passerby.ranking.cameras import FEWEST, normalise_cameras
-from passerby.types import Embeddings
+from passerby.ranking.cameras import FEWEST, CameraView, normalise_cameras
+from passerby.types import Embeddings, Labels
 
 
 def sides(generator, *, push=0.0, people=40, dtype=np.float32):
@@ -41,6 +41,25 @@ def test_a_push_that_a_camera_gives_all_its_vectors_does_no_harm_any_more():
     plain, normalised = score(query, gallery).rank1, score(*normalise_cameras(query, gallery)).rank1
     assert plain < 0.7
     assert normalised > 0.95
+    assert score(query, gallery, cameras=True).rank1 == normalised
+
+
+def test_distances_that_are_made_already_cannot_be_normalised():
+    query, gallery = sides(np.random.default_rng(1))
+    labels = [Labels(side.person_ids, side.camera_ids) for side in (query, gallery)]
+    made = (1 - query.vectors @ gallery.vectors.T).astype(np.float32)
+    for given in ((query, gallery), labels):
+        with pytest.raises(DataError, match="cameras: normalisation needs vectors, got distances"):
+            score(*given, distances=made, cameras=True)
+
+
+def test_a_view_is_joined_of_others_as_if_their_vectors_were_one_cameras():
+    query, gallery = sides(np.random.default_rng(4), push=1.0)
+    views = [CameraView.of(side.vectors) for side in (query, gallery)]
+    joined = CameraView.join(views, [len(query), len(gallery)])
+    whole = CameraView.of(np.concatenate([query.vectors, gallery.vectors]))
+    np.testing.assert_allclose(joined.mean, whole.mean, atol=1e-7)
+    np.testing.assert_allclose(joined.spread, whole.spread, atol=1e-7)
 
 
 def test_a_constant_dimension_stays_harmless():

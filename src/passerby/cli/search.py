@@ -40,6 +40,13 @@ def search(
     since: Since = None,
     until: Until = None,
     labels: Labels = None,
+    seen_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Camera that saw the images: what each camera does to all of its images is then taken out "
+            "(camera-wise normalisation, by the gallery's own sightings)."
+        ),
+    ] = None,
     picture: Picture = None,
     model: Model = None,
     device: Device = "auto",
@@ -48,13 +55,15 @@ def search(
     """Who looks like this: the nearest sightings. --json tells their ids and whole paths too.
 
     [bold]passerby search people --image a.jpg --not-camera north --open rank.png[/]
+
+    [bold]passerby search people --image a.jpg --seen-by north[/]
     """
     from passerby.gallery.gallery import Gallery
 
     _require_picture(picture)
     chosen = filter_of(cameras=cameras, not_cameras=not_cameras, since=since, until=until, labels=labels)
     with Gallery(where, model=model, device=device) as gallery:
-        found = gallery.search(images, top=top, where=chosen)
+        found = gallery.search(images, top=top, where=chosen, seen_by=seen_by)
         if picture is not None:
             rows = [(image, f"{image.name}", hits) for image, hits in zip(images, found, strict=True)]
             _draw_hits(gallery, rows, picture, title=f"The nearest in {where}")

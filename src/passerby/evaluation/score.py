@@ -13,6 +13,7 @@ from passerby.evaluation.bootstrap import identity_intervals
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.precision import average_precision, inverse_negative_penalty
 from passerby.evaluation.single_shot import Shots
+from passerby.ranking.cameras import normalise_cameras
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import Places, match_ranks
 from passerby.ranking.strips import Strips, strips_of
@@ -45,6 +46,7 @@ def score(
     seed: int = 0,
     repeats: int = 10,
     multi_query: Embeddings | None = None,
+    cameras: bool = False,
     device: str = "cpu",
 ) -> Scores:
     """Score how well queries find their person in a gallery.
@@ -69,6 +71,8 @@ def score(
         seed: Seed of the draws and of the bootstrap.
         repeats: Galleries drawn for each query by `single-gallery-shot`.
         multi_query: Images to average for `multi-query`; None averages over the query set itself.
+        cameras: Camera-wise normalisation first (`normalise_cameras`), which uses the test cameras' unlabelled images;
+            whoever prints such a figure says so.
         device: `cpu`, or a CUDA device: distances and counting run there.
 
     Returns:
@@ -84,6 +88,10 @@ def score(
         raise DataError(f"multi_query: given to {what}, which does not use it; leave it out")
     if protocol == "multi-query" and distances is None and isinstance(query, Embeddings):
         query = average_queries(query, multi_query, metric=metric)
+    if cameras:
+        if distances is not None or isinstance(query, Labels) or isinstance(gallery, Labels):
+            raise DataError("cameras: normalisation needs vectors, got distances; normalise before making them")
+        query, gallery = normalise_cameras(query, gallery)
     strips = strips_of(query, gallery, distances, metric=metric, device=device)
     draws, replicates = np.random.default_rng(seed).spawn(2)
     shots = Shots.of(gallery.person_ids) if protocol == "single-gallery-shot" else None

@@ -85,14 +85,17 @@ class EmbeddedGallery:
             self._log(run, "enrol", sightings=len(new), known=len(known))
         return Added(tuple(new), tuple(known))
 
-    def search(self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING) -> list[list[Hit]]:
+    def search(
+        self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
+    ) -> list[list[Hit]]:
         """As `GalleryStore.search`; above `exact_below` sightings and without a filter, nearly all of the nearest."""
         queries = check_queries(vectors, self.card.model.dimension, top=top)
         with self._base.read() as run:
             allowed = None if where.everything else rows_of(run, where)
             nearest = self._follower.nearest(run, queries, top=top, allowed=allowed)
             found = [self._hits(run, rows, distances) for rows, distances in nearest]
-        self.log("search", queries=len(queries), hits=sum(map(len, found)))
+        if record:
+            self.log("search", queries=len(queries), hits=sum(map(len, found)))
         return found
 
     @staticmethod

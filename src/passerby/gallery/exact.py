@@ -55,7 +55,9 @@ class ExactGallery:
         self.log("enrol", sightings=len(new), known=len(known))
         return Added(tuple(new), tuple(known))
 
-    def search(self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING) -> list[list[Hit]]:
+    def search(
+        self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
+    ) -> list[list[Hit]]:
         """As `GalleryStore.search`."""
         queries = check_queries(vectors, self.card.model.dimension, top=top)
         rows = self._passing(where)
@@ -65,7 +67,8 @@ class ExactGallery:
             distances = exact_distances(query, stacked)
             places = nearest_first(distances, [each.id for each in rows], top=top)
             found.append([Hit(**facts(rows[place]), distance=float(distances[place])) for place in places])
-        self.log("search", queries=len(queries), hits=sum(map(len, found)))
+        if record:
+            self.log("search", queries=len(queries), hits=sum(map(len, found)))
         return found
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:

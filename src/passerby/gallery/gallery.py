@@ -25,6 +25,7 @@ from passerby.gallery.types import EVERYTHING, Description, Facts, Filter, Hit, 
 from passerby.types import DEFAULT, FloatArray, Sample
 
 if TYPE_CHECKING:
+    from passerby.gallery.cameras import CameraViews
     from passerby.gallery.identify import Identity
     from passerby.model.embed import Embedder, ImageLike
 
@@ -76,6 +77,7 @@ class Gallery:
         device: str = "cpu",
     ) -> None:
         self._where, self._device = str(where), device
+        self._views: CameraViews | None = None
         made = None
         if model is not None:
             source = "" if model == DEFAULT else str(Path(model).expanduser().resolve())
@@ -138,14 +140,42 @@ class Gallery:
         return Enrolled(new, known, tuple(unreadable))
 
     def search(
-        self, images: ImageLike | Sequence[ImageLike], *, top: int = 10, where: Filter = EVERYTHING
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        *,
+        top: int = 10,
+        where: Filter = EVERYTHING,
+        seen_by: str | None = None,
     ) -> list[list[Hit]]:
         """The nearest sightings of each image, nearest first; see `GalleryStore.search`.
 
+        Args:
+            images: One or several.
+            top: Hits per image.
+            where: Which sightings count.
+            seen_by: The camera that saw the images: what each camera does to all of its vectors is then taken out, by
+                the gallery's own unlabelled sightings (`search_across`). Its distances are no other search's.
+
         Raises:
             DataError: For an image that cannot be read.
+            GalleryError: For a camera that the gallery does not know, or fewer than ten sightings to learn from.
         """
-        return self.store.search(self._embed(images), top=top, where=where)
+        vectors = self._embed(images)
+        if seen_by is None:
+            return self.store.search(vectors, top=top, where=where)
+        from passerby.gallery.cameras import search_across
+
+        views = self._learn_cameras(seen_by)
+        return search_across(self.store, views, vectors, seen_by=seen_by, top=top, where=where)
+
+    def _learn_cameras(self, needed: str) -> CameraViews:
+        """What cameras do, learnt again when the gallery has changed by a tenth or lacks the one that is needed."""
+        from passerby.gallery.cameras import GROWN, CameraViews
+
+        known = self._views
+        if known is None or needed not in known or abs(self.store.count() / known.sightings - 1) > GROWN:
+            self._views = known = CameraViews(self.store)
+        return known
 
     def identify(
         self,

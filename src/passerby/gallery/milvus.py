@@ -164,7 +164,9 @@ class MilvusGallery:
         self.log("enrol", sightings=len(new), known=len(known))
         return Added(new, tuple(each.id for each in distinct if each.id in known))
 
-    def search(self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING) -> list[list[Hit]]:
+    def search(
+        self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
+    ) -> list[list[Hit]]:
         """As `GalleryStore.search`; above some thousand sightings nearly all of the nearest, also with a filter.
 
         Raises:
@@ -174,7 +176,8 @@ class MilvusGallery:
         if top > MOST:
             raise GalleryError(f"top: got {top}, a Milvus server gives at most {MOST}; use a gallery in a folder")
         found = list(self._nearest(queries, top, expression_of(where)))
-        self.log("search", queries=len(queries), hits=sum(map(len, found)))
+        if record:
+            self.log("search", queries=len(queries), hits=sum(map(len, found)))
         return found
 
     def _nearest(self, queries: FloatArray, top: int, expression: str) -> Iterator[list[Hit]]:

@@ -29,13 +29,16 @@ class GalleryStore(Protocol):
             GalleryError: For a vector of another width, a picture that is none, a store that cannot be written.
         """
 
-    def search(self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING) -> list[list[Hit]]:
+    def search(
+        self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
+    ) -> list[list[Hit]]:
         """The nearest sightings of each query, nearest first, equal distances by id.
 
         Args:
             vectors: (Q, D) or (D,) floating point, of any length above 0.
             top: Hits per query, fewer when fewer sightings pass the filter.
             where: Which sightings count.
+            record: Add a line to the audit log; False where this is a part of a search that the caller records.
 
         Raises:
             GalleryError: For vectors of another width, not finite or all zero, or `top` below 1.

@@ -10,6 +10,9 @@ Dimension legend of `types`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +23,50 @@ FEWEST = 10
 """Images of a camera below which its statistics would be those of the people in it."""
 
 _STILL = 1e-6  # spread of a dimension of unit vectors below which it holds nothing but rounding
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """What the unit vectors of a camera have in common.
+
+    Attributes:
+        mean: (D,) of each dimension.
+        spread: (D,) standard deviation of each; 0 where it holds nothing but rounding.
+    """
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.floating]) -> CameraView:
+        """That of (N, D) vectors of any length above 0, N at least 1."""
+        unit = unit_rows(vectors)
+        spread = unit.std(axis=0)
+        return cls(unit.mean(axis=0), np.where(spread > _STILL, spread, 0.0))
+
+    @classmethod
+    def join(cls, views: Sequence[CameraView], counts: Sequence[int]) -> CameraView:
+        """What several cameras' vectors have in common, from their views and how many vectors each was made of."""
+        shares = np.asarray(counts, dtype=np.float64) / sum(counts)
+        mean = shares @ np.stack([view.mean for view in views])
+        squares = shares @ np.stack([view.spread**2 + view.mean**2 for view in views])
+        spread = np.sqrt(np.maximum(squares - mean**2, 0))
+        return cls(mean, np.where(spread > _STILL, spread, 0.0))
+
+    def towards(self, other: CameraView, share: float) -> CameraView:
+        """This view and a `share` (0 to 1) of another: their means, and the root of the means of their variances."""
+        mean = (1 - share) * self.mean + share * other.mean
+        return CameraView(mean, np.sqrt((1 - share) * self.spread**2 + share * other.spread**2))
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """(D,) what each dimension is multiplied with: 1 / spread, and 0 where there is none."""
+        scale: NDArray[np.float64] = np.divide(1, self.spread, out=np.zeros_like(self.spread), where=self.spread > 0)
+        return scale
+
+    def standardise(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(N, D) vectors of the camera, of any length -> (N, D) unit vectors without what they have in common."""
+        return unit_rows((unit_rows(vectors) - self.mean) * self.scale)
 
 
 def normalise_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embeddings, Embeddings]:
@@ -35,7 +82,7 @@ def normalise_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embedding
     Raises:
         DataError: Naming a camera with fewer than `FEWEST` images, or whose images are all the same.
     """
-    vectors = np.concatenate([_unit(side.vectors) for side in (query, gallery)])  # (Q + G, D)
+    vectors = np.concatenate([side.vectors.astype(np.float64) for side in (query, gallery)])  # (Q + G, D)
     cameras = np.concatenate([side.camera_ids for side in (query, gallery)])
     for camera in np.unique(cameras):
         rows = np.flatnonzero(cameras == camera)
@@ -44,13 +91,10 @@ def normalise_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embedding
                 f"camera {camera}: {len(rows)} images, expected at least {FEWEST} to normalise by; leave camera-wise "
                 "normalisation out, or join cameras"
             )
-        seen = vectors[rows]
-        spread = seen.std(axis=0)
-        varies = spread > _STILL
-        if not varies.any():
+        view = CameraView.of(vectors[rows])
+        if not view.spread.any():
             raise DataError(f"camera {camera}: all {len(rows)} images have the same vector; find out what made it")
-        vectors[rows] = np.where(varies, (seen - seen.mean(axis=0)) / np.where(varies, spread, 1.0), 0.0)
-    vectors = _unit(vectors)
+        vectors[rows] = view.standardise(vectors[rows])
     sides = vectors[: len(query)], vectors[len(query) :]
     found = [
         Embeddings(part.astype(side.vectors.dtype), side.person_ids, side.camera_ids)
@@ -59,8 +103,8 @@ def normalise_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embedding
     return found[0], found[1]
 
 
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rows of unit length; an all-zero row stays what it is, and is refused where distances are made."""
+def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(N, D) rows of unit length; an all-zero row stays what it is, and is refused where distances are made."""
     wide = vectors.astype(np.float64)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     unit: NDArray[np.float64] = wide / np.where(lengths > 0, lengths, 1.0)
