@@ -17,7 +17,7 @@ import numpy as np
 
 import passerby
 from passerby.gallery.cameras import LEAST, WIDER
-from passerby.ranking.cameras import CameraView
+from passerby.ranking.cameras import DOUBT, CameraView
 from passerby.types import Embeddings
 
 DOUBTS = (0, 3, 10, 30, 100)
@@ -43,7 +43,7 @@ def main() -> None:
         for count in (5, 10, 20, 50, 100, 485):
             drawn = [_views(gallery, count, np.random.default_rng(seed)) for seed in range(DRAWS)]
             row = [_figures(query, gallery, drawn, count, doubt) for doubt in DOUBTS]
-            kept = np.mean([_candidates(query, gallery, _mixed(views, count, 10)) for views in drawn])
+            kept = np.mean([_candidates(query, gallery, _mixed(views, count, DOUBT)) for views in drawn])
             print(f"| {count} | {' | '.join(row)} | {100 * kept:.1f} |", flush=True)
 
 

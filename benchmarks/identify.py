@@ -7,6 +7,8 @@ it is when none is named. Of the 486 test people a half, drawn anew each time, a
 both images of each camera; the first image in each camera of all 486 is asked for, with `not_cameras` the query's own.
 So a half of the queries shows nobody with a label, which is what `unknown` says.
 
+Each model plainly, and with `seen_by`: under camera-wise normalisation, by what is enrolled.
+
 `named`  known people who are given a name, and of all names given how many are right
 `said`   the mean probability of the names that were given
 `error`  expected calibration error of "it is the best candidate", in ten bins of equal width, over all queries
@@ -22,8 +24,10 @@ import numpy as np
 
 import passerby
 from passerby.evaluation.calibration import Calibration
+from passerby.gallery.cameras import CameraViews, search_across
 from passerby.gallery.identify import identify_hits
 from passerby.gallery.types import Filter, Sighting
+from passerby.model.weights import model_folder
 from passerby.runs.calibrate import load_calibration
 from passerby.types import Embeddings, Sample
 
@@ -41,13 +45,15 @@ def main() -> None:
     for model in chosen.models:
         embedder = passerby.load(None if model == "default" else model)
         embedded = _embeddings(embedder.embed(samples), samples)
-        calibration = load_calibration(passerby.model.weights.model_folder(model))
-        rows = [
-            _figures(*_answers(embedded, len(data.query), calibration, model, seed, chosen.at_least))
-            for seed in range(chosen.draws)
-        ]
-        columns = [f"{statistics.mean(column):.1f}" for column in zip(*rows, strict=True)]
-        print(f"| {model} | {' | '.join(columns)} |", flush=True)
+        calibration = load_calibration(model_folder(model))
+        for across, known in ((False, calibration), (True, calibration.cameras)):
+            if known is not None:
+                rows = [
+                    _figures(*_answers(embedded, len(data.query), known, model, seed, chosen.at_least, across))
+                    for seed in range(chosen.draws)
+                ]
+                columns = [f"{statistics.mean(column):.1f}" for column in zip(*rows, strict=True)]
+                print(f"| {model}{', seen_by' if across else ''} | {' | '.join(columns)} |", flush=True)
 
 
 def _embeddings(vectors: np.ndarray, samples: list[Sample]) -> Embeddings:
@@ -56,7 +62,13 @@ def _embeddings(vectors: np.ndarray, samples: list[Sample]) -> Embeddings:
 
 
 def _answers(
-    embedded: Embeddings, queries: int, calibration: Calibration, model: str, seed: int, at_least: float
+    embedded: Embeddings,
+    queries: int,
+    calibration: Calibration,
+    model: str,
+    seed: int,
+    at_least: float,
+    across: bool,
 ) -> tuple[np.ndarray, ...]:
     """For every query: known, named, right, the probability said, and best candidate right, its probability."""
     people = np.unique(embedded.person_ids)
@@ -71,12 +83,16 @@ def _answers(
             if person in known
         ]
     )
+    views = CameraViews(gallery.store) if across else None
     found = []
     for vector, person, camera in zip(
         embedded.vectors[:queries], embedded.person_ids.tolist(), embedded.camera_ids.tolist(), strict=False
     ):
         where = Filter(not_cameras=[str(camera)], labelled=True)
-        (hits,) = gallery.store.search(vector[None], top=100, where=where)
+        if views is None:
+            (hits,) = gallery.store.search(vector, top=100, where=where)
+        else:
+            (hits,) = search_across(gallery.store, views, vector, seen_by=str(camera), top=100, where=where)
         answer = identify_hits(hits, labels=len(known), calibration=calibration, at_least=at_least)
         first = answer.candidates[0]
         right = answer.label == str(person) if answer.label else person not in known

@@ -1,5 +1,6 @@
 """Calibration. Oracles: the distributions that pairs were drawn from, NumPy's own fit, pooling by a loop."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -113,7 +114,11 @@ def test_what_is_read_is_what_was_written(method):
     back = calibration_from_dict(json.loads(json.dumps(calibration_to_dict(found), allow_nan=False)))
     at = np.linspace(0, 2, 30)
     np.testing.assert_array_equal(back.log_ratio(at), found.log_ratio(at))
-    assert (back.method, back.metric, back.fitted_on) == (method, "cosine", FACTS)
+    assert (back.method, back.metric, back.fitted_on, back.cameras) == (method, "cosine", FACTS, None)
+    both = dataclasses.replace(found, cameras=fit_calibration(normal_pairs(count=200), FACTS, method=method))
+    back = calibration_from_dict(json.loads(json.dumps(calibration_to_dict(both))))
+    np.testing.assert_array_equal(back.log_ratio(at), found.log_ratio(at))
+    np.testing.assert_array_equal(back.cameras.log_ratio(at), both.cameras.log_ratio(at))
 
 
 @pytest.mark.parametrize(
@@ -128,6 +133,7 @@ def test_what_is_read_is_what_was_written(method):
         ({"distances": []}, r"distances has shape \(0,\)"),
         ({"log_ratios": [1.0, None]}, "log_ratios has shape|log_ratios cannot be read"),
         ({"distances": "near"}, "distances cannot be read"),
+        ({"cameras": {"format": 1}}, "it lacks method"),
         ({"fitted_on": None}, "fitted_on lacks data, identities"),
         ({"fitted_on": {"data": "x"}}, "fitted_on lacks identities"),
         ({"fitted_on": {**vars(FACTS), "images": "many"}}, "fitted_on.images is 'many', expected int"),

@@ -1,5 +1,6 @@
 """Search across cameras, in every store. Oracle: `normalise_cameras` and brute force, and a camera's planted push."""
 
+import dataclasses
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,9 +14,10 @@ from passerby.errors import GalleryError
 from passerby.gallery import cameras
 from passerby.gallery.cameras import CameraViews, search_across
 from passerby.gallery.crops import crops_of_data
+from passerby.gallery.identify import identify_hits
 from passerby.gallery.open import open_gallery
 from passerby.gallery.types import Filter, Sighting
-from passerby.ranking.cameras import normalise_cameras
+from passerby.ranking.cameras import DOUBT, normalise_cameras
 from passerby.types import Embeddings
 
 PEOPLE = 60
@@ -54,7 +56,7 @@ def found_by(hits):
 
 def test_what_is_found_is_what_normalised_vectors_give(address, monkeypatch):
     """With no doubt about a camera, and the queries among the sightings, the views are those of `normalise_cameras`."""
-    monkeypatch.setattr(cameras, "DOUBT", 0)
+    monkeypatch.setattr("passerby.ranking.cameras.DOUBT", 0)
     everybody = seen()
     queries = [each for each in everybody if each.camera == "north"][:7]
     names = sorted({each.camera for each in everybody})
@@ -104,12 +106,12 @@ def test_a_cameras_push_no_longer_hides_its_people(address):
 
 def test_few_sightings_of_a_camera_count_little(address):
     """DOUBT sightings weigh as much as everybody's mean and variance; arithmetic by hand."""
-    everybody = [*seen(), *seen(names=("new",), people=cameras.DOUBT, seed=1)]
+    everybody = [*seen(), *seen(names=("new",), people=DOUBT, seed=1)]
     with opened(address, everybody) as store:
         views = CameraViews(store)
     of = {name: np.stack([s.vector for s in everybody if s.camera == name]).astype(float) for name in ("north", "new")}
     whole = np.stack([each.vector for each in everybody]).astype(float)
-    for name, own in ((("new", 0.5)), ("north", PEOPLE / (PEOPLE + cameras.DOUBT))):
+    for name, own in ((("new", 0.5)), ("north", PEOPLE / (PEOPLE + DOUBT))):
         mean = own * of[name].mean(axis=0) + (1 - own) * whole.mean(axis=0)
         variance = own * of[name].var(axis=0) + (1 - own) * whole.var(axis=0)
         np.testing.assert_allclose(views[name].mean, mean, atol=1e-6)
@@ -174,3 +176,21 @@ def test_a_gallery_learns_as_images_come_in(tiny_run, monkeypatch):
         gallery.store.add([Sighting(camera="new", source="x", vector=gallery.embedder.embed([other[0].image])[0])])
         gallery.search(image, seen_by="new")
         assert learnt == [20, len(crops), len(crops) + 1]
+
+
+def test_who_it_is_is_asked_across_cameras_with_a_calibration_of_its_own(tiny_run, monkeypatch):
+    """The same hits as `search`, and probabilities of the calibration for normalised distances."""
+    image = load_data(SIMPLE)[0].query[0]
+    with Gallery("memory", model=tiny_run) as gallery:
+        gallery.enrol(crops_of_data(SIMPLE))
+        (found,) = gallery.identify(image, seen_by="c1", at_least=0.0)
+        (hits,) = gallery.search(image, top=100, seen_by="c1", where=Filter(labelled=True))
+        calibration = gallery.calibration
+        expected = identify_hits(hits, labels=gallery.store.labels(), calibration=calibration.cameras, at_least=0.0)
+        assert (found.label, found.probability) == (expected.label, pytest.approx(expected.probability))
+        assert found.candidates[0].hit.distance == pytest.approx(hits[0].distance)
+        old = dataclasses.replace(calibration, cameras=None)
+        monkeypatch.setattr(Gallery, "calibration", property(lambda _self: old))
+        with pytest.raises(GalleryError, match="does not know distances under camera-wise normalisation; calibrate"):
+            gallery.identify(image, seen_by="c1")
+        assert gallery.identify(image, at_least=0.0)[0].label is not None

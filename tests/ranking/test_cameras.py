@@ -5,7 +5,7 @@ import pytest
 
 from passerby.errors import DataError
 from passerby.evaluation.score import score
-from passerby.ranking.cameras import FEWEST, CameraView, normalise_cameras
+from passerby.ranking.cameras import DOUBT, FEWEST, CameraView, normalise_cameras, standardise_cameras
 from passerby.types import Embeddings, Labels
 
 
@@ -51,6 +51,20 @@ def test_distances_that_are_made_already_cannot_be_normalised():
     for given in ((query, gallery), labels):
         with pytest.raises(DataError, match="cameras: normalisation needs vectors, got distances"):
             score(*given, distances=made, cameras=True)
+
+
+def test_one_set_is_standardised_by_views_that_doubt_few_images():
+    query, _ = sides(np.random.default_rng(5), push=2.0, people=30)
+    found = standardise_cameras(query)
+    own = {camera: query.vectors[query.camera_ids == camera].astype(np.float64) for camera in (0, 1)}
+    everything = np.concatenate(list(own.values()))
+    for camera, vectors in own.items():
+        share = 30 / (30 + DOUBT)
+        mean = share * vectors.mean(axis=0) + (1 - share) * everything.mean(axis=0)
+        spread = np.sqrt(share * vectors.var(axis=0) + (1 - share) * everything.var(axis=0))
+        expected = (vectors - mean) / spread
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(found.vectors[query.camera_ids == camera], expected, atol=1e-5)
 
 
 def test_a_view_is_joined_of_others_as_if_their_vectors_were_one_cameras():

@@ -9,7 +9,11 @@ import pytest
 import passerby
 from conftest import SIMPLE
 from passerby.data.datasets import load_data
+from passerby.evaluation.calibration import fit_calibration
+from passerby.evaluation.pairs import pair_histogram
+from passerby.ranking.cameras import standardise_cameras
 from passerby.runs.calibrate import calibrate, draw_people, load_calibration
+from passerby.types import Embeddings
 
 OTHER = "synth:identities=16,cameras=2,images=2,seed=9"
 
@@ -37,6 +41,16 @@ def test_it_is_fitted_on_training_people_written_and_read(run, method):
     distances = 1 - np.float32(np.prod(passerby.load(run).embed(train[:2]).astype(np.float64), axis=0).sum())
     assert back.probability(distances) == found.probability(distances)
     assert back.fitted_on == facts
+    normalised = standardise_cameras(
+        Embeddings(
+            passerby.load(run).embed(train),
+            np.array([s.person_id for s in train]),
+            np.array([s.camera_id for s in train]),
+        )
+    )
+    expected = fit_calibration(pair_histogram(normalised, normalised), facts, method=method)
+    at = np.linspace(0, 2, 9)
+    np.testing.assert_allclose(back.cameras.log_ratio(at), expected.log_ratio(at), atol=1e-6)
     assert 0 < found.probability(distances, prior=0.1) < found.probability(distances, prior=0.9) < 1
 
 

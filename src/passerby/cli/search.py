@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 Queries = Annotated[list[Path], typer.Option("--image", help="A crop of one person; may be repeated.")]
 Model = Annotated[str | None, typer.Option(help="Where the gallery's model lies, if it was moved; or default.")]
+SeenBy = Annotated[
+    str | None,
+    typer.Option(
+        help="Camera that saw the images: what each camera does to all of its images is then taken out "
+        "(camera-wise normalisation, by the gallery's own sightings)."
+    ),
+]
 Picture = Annotated[Path | None, typer.Option("--open", help="Draw the answer into this picture and show it.")]
 
 _MOST = 20
@@ -40,13 +47,7 @@ def search(
     since: Since = None,
     until: Until = None,
     labels: Labels = None,
-    seen_by: Annotated[
-        str | None,
-        typer.Option(
-            help="Camera that saw the images: what each camera does to all of its images is then taken out "
-            "(camera-wise normalisation, by the gallery's own sightings)."
-        ),
-    ] = None,
+    seen_by: SeenBy = None,
     picture: Picture = None,
     model: Model = None,
     device: Device = "auto",
@@ -85,6 +86,7 @@ def identify(
     not_cameras: NotCameras = None,
     since: Since = None,
     until: Until = None,
+    seen_by: SeenBy = None,
     picture: Picture = None,
     model: Model = None,
     device: Device = "auto",
@@ -96,7 +98,7 @@ def identify(
     _require_picture(picture)
     chosen = filter_of(cameras=cameras, not_cameras=not_cameras, since=since, until=until)
     with Gallery(where, model=model, device=device) as gallery:
-        found = gallery.identify(images, where=chosen, unknown=unknown, at_least=at_least)
+        found = gallery.identify(images, where=chosen, unknown=unknown, at_least=at_least, seen_by=seen_by)
         if picture is not None:
             rows = [
                 (image, f"{image.name}: {_said(each)}", [candidate.hit for candidate in each.candidates[:9]])

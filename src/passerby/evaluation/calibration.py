@@ -56,6 +56,7 @@ class Calibration:
         distances: (K,) ascending, K at least 1.
         log_ratios: (K,) never rising: nearer is never less probable.
         fitted_on: Which pairs it was learnt from.
+        cameras: The same of distances under camera-wise normalisation; None where nobody has fitted it.
 
     Raises:
         DataError: (a ValueError) naming what cannot be.
@@ -66,6 +67,7 @@ class Calibration:
     distances: NDArray[np.float64]
     log_ratios: NDArray[np.float64]
     fitted_on: FittedOn
+    cameras: Calibration | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("method", get_args(CalibrationMethod)), ("metric", get_args(Metric))):
@@ -173,6 +175,7 @@ def logistic_line(
 
 def calibration_to_dict(calibration: Calibration) -> dict[str, Any]:
     """A dict that `json.dumps` takes."""
+    more = {} if calibration.cameras is None else {"cameras": calibration_to_dict(calibration.cameras)}
     return {
         "format": FORMAT,
         "method": calibration.method,
@@ -180,6 +183,7 @@ def calibration_to_dict(calibration: Calibration) -> dict[str, Any]:
         "distances": calibration.distances.tolist(),
         "log_ratios": calibration.log_ratios.tolist(),
         "fitted_on": asdict(calibration.fitted_on),
+        **more,
     }
 
 
@@ -189,7 +193,7 @@ def calibration_from_dict(tree: Any) -> Calibration:
     Raises:
         DataError: For a missing or impossible entry, which is named.
     """
-    tree = _object(tree, "it", ("format", *(field.name for field in fields(Calibration))))
+    tree = _object(tree, "it", ("format", "method", "metric", "distances", "log_ratios", "fitted_on"))
     if tree["format"] != FORMAT:
         raise DataError(f"calibration: format {tree['format']!r}, this version reads {FORMAT}; calibrate again")
     names = [field.name for field in fields(FittedOn)]
@@ -199,7 +203,8 @@ def calibration_from_dict(tree: Any) -> Calibration:
         if type(value).__name__ != field.type:
             raise DataError(f"calibration: fitted_on.{field.name} is {value!r}, expected {field.type}")
     fitted_on = FittedOn(**{name: facts[name] for name in names})
-    return Calibration(tree["method"], tree["metric"], tree["distances"], tree["log_ratios"], fitted_on)
+    cameras = calibration_from_dict(tree["cameras"]) if "cameras" in tree else None
+    return Calibration(tree["method"], tree["metric"], tree["distances"], tree["log_ratios"], fitted_on, cameras)
 
 
 def _object(tree: Any, name: str, keys: Sequence[str]) -> Mapping[str, Any]:

@@ -22,13 +22,11 @@ from passerby.errors import GalleryError
 from passerby.gallery.nearest import exact_distances, nearest_first
 from passerby.gallery.store import GalleryStore
 from passerby.gallery.types import Filter, Hit
-from passerby.ranking.cameras import FEWEST, CameraView
+from passerby.ranking.cameras import FEWEST, CameraView, shrunk_views
 from passerby.types import FloatArray
 
 SAMPLE = 1000
 """Sightings of a camera that it is learnt from, the first by id; ids are as good as random."""
-DOUBT = 10
-"""Sightings that a camera must have before it counts for as much as all cameras together."""
 GROWN = 0.1
 """Share by which a gallery must have grown or shrunk before its cameras are learnt again."""
 WIDER, LEAST = 4, 100
@@ -55,10 +53,9 @@ class CameraViews:
             )
         seen = {camera: _sample(store, camera) for camera in described.cameras}
         own = {camera: (CameraView.of(vectors), len(vectors)) for camera, vectors in seen.items() if len(vectors)}
-        self.general = CameraView.join(*zip(*own.values(), strict=True))
+        self.general, self._views = shrunk_views(own)
         if not self.general.spread.any():
             raise GalleryError(f"{described.address}: all sightings have the same vector; find out what made it")
-        self._views = {camera: view.towards(self.general, DOUBT / (DOUBT + n)) for camera, (view, n) in own.items()}
 
     def __contains__(self, camera: object) -> bool:
         return camera in self._views
@@ -102,7 +99,7 @@ def search_across(
         where: Which sightings count.
 
     Returns:
-        As `GalleryStore.search`; distances are of standardised vectors, 0 to 2, and no calibration knows them.
+        As `GalleryStore.search`; distances are of standardised vectors, 0 to 2: `Calibration.cameras` knows them.
 
     Raises:
         GalleryError: For a camera that the gallery does not know; as `GalleryStore.search`.

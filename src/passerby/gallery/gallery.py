@@ -184,6 +184,7 @@ class Gallery:
         where: Filter = EVERYTHING,
         unknown: float = 0.5,
         at_least: float = 0.5,
+        seen_by: str | None = None,
     ) -> list[Identity]:
         """Who each image shows, or nobody with a label; see `identify_hits`.
 
@@ -192,16 +193,22 @@ class Gallery:
             where: Which labelled sightings count.
             unknown: Share of images that show nobody with a label, between 0 and 1.
             at_least: A name is given from this probability on.
+            seen_by: The camera that saw the images, as for `search`.
 
         Raises:
-            GalleryError: When the model is not calibrated, or for a probability out of its range.
+            GalleryError: When the model is not calibrated, or for a probability out of its range; as `search`.
             DataError: For an image that cannot be read.
         """
         from passerby.gallery.identify import identify_hits
 
-        calibration = self.calibration
+        calibration = self.calibration if seen_by is None else self.calibration.cameras
+        if calibration is None:
+            raise GalleryError(
+                f"{self._where}: its model's calibration does not know distances under camera-wise normalisation; "
+                "calibrate the model again, or leave the camera out"
+            )
         named = replace(where, labelled=True)
-        found = self.store.search(self._embed(images), top=DEPTH, where=named)
+        found = self.search(images, top=DEPTH, where=named, seen_by=seen_by)
         labels = self.store.labels(named)
         return [
             identify_hits(hits, labels=labels, calibration=calibration, unknown=unknown, at_least=at_least)

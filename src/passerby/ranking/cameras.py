@@ -10,8 +10,9 @@ Dimension legend of `types`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,13 @@ from numpy.typing import NDArray
 from passerby.errors import DataError
 from passerby.types import Embeddings
 
+Name = TypeVar("Name")
+
 FEWEST = 10
 """Images of a camera below which its statistics would be those of the people in it."""
+
+DOUBT = 10
+"""Images that a camera must have before it counts for as much as all cameras together, where it may have few."""
 
 _STILL = 1e-6  # spread of a dimension of unit vectors below which it holds nothing but rounding
 
@@ -67,6 +73,26 @@ class CameraView:
     def standardise(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
         """(N, D) vectors of the camera, of any length -> (N, D) unit vectors without what they have in common."""
         return unit_rows((unit_rows(vectors) - self.mean) * self.scale)
+
+
+def shrunk_views(own: Mapping[Name, tuple[CameraView, int]]) -> tuple[CameraView, dict[Name, CameraView]]:
+    """The view of all cameras together, and each camera's drawn towards it as long as it has few images.
+
+    Args:
+        own: By camera, at least one: its view and how many images that was made of.
+    """
+    general = CameraView.join([view for view, _ in own.values()], [count for _, count in own.values()])
+    return general, {name: view.towards(general, DOUBT / (DOUBT + count)) for name, (view, count) in own.items()}
+
+
+def standardise_cameras(images: Embeddings) -> Embeddings:
+    """One set of images under camera-wise normalisation, as a gallery does it: cameras may have few images."""
+    rows = {camera: np.flatnonzero(images.camera_ids == camera) for camera in np.unique(images.camera_ids).tolist()}
+    own = {camera: (CameraView.of(images.vectors[some]), len(some)) for camera, some in rows.items()}
+    vectors = np.empty_like(images.vectors)
+    for camera, view in shrunk_views(own)[1].items():
+        vectors[rows[camera]] = view.standardise(images.vectors[rows[camera]])
+    return Embeddings(vectors, images.person_ids, images.camera_ids)
 
 
 def normalise_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embeddings, Embeddings]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from passerby.evaluation.calibration import (
 )
 from passerby.evaluation.pairs import join_histograms, pair_histogram
 from passerby.model.embed import Embedder, load
+from passerby.ranking.cameras import standardise_cameras
 from passerby.recipe import load_recipe
 from passerby.runs.embed import OnImages, embed_set
 from passerby.runs.folder import RunFolder, write_json
@@ -44,7 +46,8 @@ def calibrate(
 
     Without `data` these are the people that the network was trained on. It tells them apart better than anybody else,
     so the probabilities will be over-confident; the training people of another data set are not learnt by heart.
-    Pairs are of images from different cameras, within one data set.
+    Pairs are of images from different cameras, within one data set; their distances under camera-wise normalisation
+    are calibrated beside the plain ones.
 
     Args:
         run: The folder of a finished run.
@@ -74,7 +77,11 @@ def calibrate(
         different=int(pairs.different.sum()) // 2,
         trained_on=any(was_trained_on(embedder, each) for each in sets),
     )
-    calibration = fit_calibration(pairs, fitted_on, method=method)
+    normalised = join_histograms(pair_histogram(each, each) for each in map(standardise_cameras, embedded))
+    calibration = replace(
+        fit_calibration(pairs, fitted_on, method=method),
+        cameras=fit_calibration(normalised, fitted_on, method=method),
+    )
     write_json(RunFolder(folder).calibration, calibration_to_dict(calibration))
     return calibration
 
