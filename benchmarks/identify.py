@@ -9,7 +9,7 @@ So a half of the queries shows nobody with a label, which is what `unknown` says
 
 Each model plainly, and with `seen_by`: under camera-wise normalisation, by what is enrolled.
 
-`named`  known people who are given a name, and of all names given how many are right
+`named`  known people who are given a name, and of all names given how many are right (draws without one left out)
 `said`   the mean probability of the names that were given
 `error`  expected calibration error of "it is the best candidate", in ten bins of equal width, over all queries
 `knows`  of the answers "unknown", how many are right; and what was said
@@ -18,7 +18,6 @@ Each model plainly, and with `seen_by`: under camera-wise normalisation, by what
 from __future__ import annotations
 
 import argparse
-import statistics
 
 import numpy as np
 
@@ -52,7 +51,7 @@ def main() -> None:
                     _figures(*_answers(embedded, len(data.query), known, model, seed, chosen.at_least, across))
                     for seed in range(chosen.draws)
                 ]
-                columns = [f"{statistics.mean(column):.1f}" for column in zip(*rows, strict=True)]
+                columns = [f"{np.nanmean(column):.1f}" for column in zip(*rows, strict=True)]
                 print(f"| {model}{', seen_by' if across else ''} | {' | '.join(columns)} |", flush=True)
 
 
@@ -107,7 +106,8 @@ def _figures(
     """The columns of the table, in percent."""
     bins = np.minimum((chance * 10).astype(int), 9)
     error = sum(abs(best[bins == each].sum() - chance[bins == each].sum()) for each in range(10)) / len(best)
-    names = named[known].mean(), right[named].mean(), said[named].mean()
+    given = (right[named].mean(), said[named].mean()) if named.any() else (np.nan, np.nan)
+    names = named[known].mean(), *given
     return [100 * float(value) for value in (*names, error, right[~named].mean(), said[~named].mean())]
 
 
