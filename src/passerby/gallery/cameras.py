@@ -6,13 +6,14 @@ outlives a sighting that is forgotten. With z the standardised query and m, s th
 
     z . (g - m) / s  =  (z / s) . g  -  constant,
 
-so that a search of that camera's own vectors g for z / s finds the candidates; their lengths after standardisation,
-which differ a little, are then put right. `docs/gallery.md` has how few of the true nearest that misses.
+so that a search of that camera's own vectors g for z / s finds the candidates, in order but for their lengths after
+standardisation, which differ a little. The best of all cameras' are then compared exactly; `docs/results.md` has how
+few of the true nearest that misses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from passerby.errors import GalleryError
 from passerby.gallery.nearest import exact_distances, nearest_first
 from passerby.gallery.store import GalleryStore
-from passerby.gallery.types import Filter, Hit
+from passerby.gallery.types import Filter, Hit, Sighting
 from passerby.ranking.cameras import FEWEST, CameraView, shrunk_views
 from passerby.types import FloatArray
 
@@ -30,7 +31,7 @@ SAMPLE = 1000
 GROWN = 0.1
 """Share by which a gallery must have grown or shrunk before its cameras are learnt again."""
 WIDER, LEAST = 4, 100
-"""Candidates of each camera: so many for each hit that is asked for, and at least so many."""
+"""Candidates that are compared exactly: so many for each hit that is asked for, and at least so many."""
 
 
 class CameraViews:
@@ -51,9 +52,9 @@ class CameraViews:
                 f"{described.address}: {self.sightings} sightings, expected at least {FEWEST} to learn from what "
                 "cameras do; search without saying which camera saw the query, or enrol more"
             )
-        seen = {camera: _sample(store, camera) for camera in described.cameras}
-        own = {camera: (CameraView.of(vectors), len(vectors)) for camera, vectors in seen.items() if len(vectors)}
+        own = {camera: view for camera in described.cameras if (view := _learn(store, camera)) is not None}
         self.general, self._views = shrunk_views(own)
+        self._lengths = {camera: _length(view, self._views[camera]) for camera, (view, _) in own.items()}
         if not self.general.spread.any():
             raise GalleryError(f"{described.address}: all sightings have the same vector; find out what made it")
 
@@ -74,8 +75,16 @@ class CameraViews:
             )
         return self._views[camera]
 
+    def of(self, camera: str) -> CameraView:
+        """That of a camera; all cameras' for one that came since."""
+        return self._views.get(camera, self.general)
+
+    def length(self, camera: str) -> float:
+        """Root mean square of a camera's vectors' lengths when they have been standardised."""
+        return self._lengths.get(camera) or _length(self.general, self.general)
+
     def passing(self, where: Filter) -> Iterator[tuple[CameraView, Filter]]:
-        """Each camera's view with the filter that leaves its own sightings; cameras that came since are seen as all."""
+        """Each camera's view with the filter that leaves its own sightings; those that came since go together."""
         for camera, view in self._views.items():
             if camera not in where.not_cameras and (where.cameras is None or camera in where.cameras):
                 yield view, replace(where, cameras=[camera], not_cameras=())
@@ -105,34 +114,52 @@ def search_across(
         GalleryError: For a camera that the gallery does not know; as `GalleryStore.search`.
     """
     asked = views[seen_by].standardise(np.atleast_2d(vectors))  # (Q, D)
-    found: list[dict[str, tuple[float, Hit]]] = [{} for _ in asked]
+    count = max(WIDER * top, LEAST)
+    candidates: list[list[tuple[float, Hit]]] = [[] for _ in asked]
     for view, there in views.passing(where):
-        towards = (asked * view.scale).astype(np.float32)
-        candidates = store.search(towards, top=max(WIDER * top, LEAST), where=there, record=False)
-        standardised = _standardised(store, view, {hit.id for hits in candidates for hit in hits})
-        for query, hits, kept in zip(asked, candidates, found, strict=True):
-            held = [hit for hit in hits if hit.id in standardised]
-            if held:
-                distances = exact_distances(query.astype(np.float32), np.stack([standardised[hit.id] for hit in held]))
-                kept |= {hit.id: (float(each), hit) for each, hit in zip(distances, held, strict=True)}
-    answers = []
-    for kept in found:
-        ids = list(kept)
-        places = nearest_first(np.array([kept[each][0] for each in ids]), ids, top=top)
-        answers.append([replace(kept[ids[place]][1], distance=kept[ids[place]][0]) for place in places])
+        towards = asked * view.scale
+        lengths, offsets = np.linalg.norm(towards, axis=1), towards @ view.mean
+        found = store.search(towards.astype(np.float32), top=count, where=there, record=False)
+        for hits, length, offset, kept in zip(found, lengths, offsets, candidates, strict=True):
+            kept += [(((1 - hit.distance) * length - offset) / views.length(hit.camera), hit) for hit in hits]
+    best = [[hit for _, hit in sorted(kept, key=lambda each: -each[0])[:count]] for kept in candidates]
+    standardised = _standardised(store, views, {hit.id for hits in best for hit in hits})
+    answers = [_nearest(query, hits, standardised, top=top) for query, hits in zip(asked, best, strict=True)]
     store.log("search", queries=len(answers), hits=sum(map(len, answers)))
     return answers
 
 
-def _sample(store: GalleryStore, camera: str) -> FloatArray:
+def _nearest(
+    query: NDArray[np.float64], candidates: Sequence[Hit], standardised: Mapping[str, FloatArray], *, top: int
+) -> list[Hit]:
+    """The nearest of the candidates that are there still, with their exact distances."""
+    held = [hit for hit in candidates if hit.id in standardised]
+    if not held:
+        return []
+    distances = exact_distances(query.astype(np.float32), np.stack([standardised[hit.id] for hit in held]))
+    places = nearest_first(distances, [hit.id for hit in held], top=top)
+    return [replace(held[place], distance=float(distances[place])) for place in places]
+
+
+def _standardised(store: GalleryStore, views: CameraViews, ids: set[str]) -> dict[str, FloatArray]:
+    """Vectors of those that are there still, each as its camera's view has it."""
+    by_camera: dict[str, list[Sighting]] = {}
+    for some in store.walk(Filter(ids=sorted(ids))) if ids else ():
+        for each in some:
+            by_camera.setdefault(each.camera, []).append(each)
+    found: dict[str, FloatArray] = {}
+    for camera, seen in by_camera.items():
+        vectors = views.of(camera).standardise(np.stack([each.vector for each in seen])).astype(np.float32)
+        found |= {each.id: vector for each, vector in zip(seen, vectors, strict=True)}
+    return found
+
+
+def _learn(store: GalleryStore, camera: str) -> tuple[CameraView, int] | None:
+    """A camera's own view and how many sightings it is of; None when the last of them has just gone."""
     first = next(store.walk(Filter(cameras=[camera]), batch=SAMPLE), [])
-    return np.stack([each.vector for each in first]) if first else np.empty((0, store.card.model.dimension), np.float32)
+    return (CameraView.of(np.stack([each.vector for each in first])), len(first)) if first else None
 
 
-def _standardised(store: GalleryStore, view: CameraView, ids: set[str]) -> dict[str, NDArray[np.float32]]:
-    """Vectors of those that are there still."""
-    found = [each for some in store.walk(Filter(ids=sorted(ids))) for each in some] if ids else []
-    if not found:
-        return {}
-    vectors = view.standardise(np.stack([each.vector for each in found])).astype(np.float32)
-    return {each.id: vector for each, vector in zip(found, vectors, strict=True)}
+def _length(own: CameraView, seen_as: CameraView) -> float:
+    """Root mean square length of vectors with one view, standardised by another."""
+    return float(np.linalg.norm(np.hypot(own.spread, own.mean - seen_as.mean) * seen_as.scale))
