@@ -22,7 +22,7 @@ import argparse
 import numpy as np
 
 import passerby
-from passerby.evaluation.calibration import Calibration
+from passerby.evaluation.identification import Identification
 from passerby.gallery.cameras import CameraViews, search_across
 from passerby.gallery.identify import identify_hits
 from passerby.gallery.types import Filter, Sighting
@@ -46,9 +46,11 @@ def main() -> None:
         embedded = _embeddings(embedder.embed(samples), samples)
         calibration = load_calibration(model_folder(model))
         for across, known in ((False, calibration), (True, calibration.cameras)):
-            if known is not None:
+            if known is not None and known.identification is not None:
                 rows = [
-                    _figures(*_answers(embedded, len(data.query), known, model, seed, chosen.at_least, across))
+                    _figures(
+                        *_answers(embedded, len(data.query), known.identification, model, seed, chosen.at_least, across)
+                    )
                     for seed in range(chosen.draws)
                 ]
                 columns = [f"{np.nanmean(column):.1f}" for column in zip(*rows, strict=True)]
@@ -63,7 +65,7 @@ def _embeddings(vectors: np.ndarray, samples: list[Sample]) -> Embeddings:
 def _answers(
     embedded: Embeddings,
     queries: int,
-    calibration: Calibration,
+    line: Identification,
     model: str,
     seed: int,
     at_least: float,
@@ -92,7 +94,7 @@ def _answers(
             (hits,) = gallery.store.search(vector, top=100, where=where)
         else:
             (hits,) = search_across(gallery.store, views, vector, seen_by=str(camera), top=100, where=where)
-        answer = identify_hits(hits, labels=len(known), calibration=calibration, at_least=at_least)
+        answer = identify_hits(hits, labels=len(known), line=line, at_least=at_least)
         first = answer.candidates[0]
         right = answer.label == str(person) if answer.label else person not in known
         best = first.label == str(person), first.probability

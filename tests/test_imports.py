@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "ranking": BASE,
     "evaluation": BASE | {"ranking", "data", "model.embed"},
     "report": BASE | {"evaluation", "ranking", "data", "training.schedule"},
-    "gallery": BASE | {"ranking", "data", "model", "evaluation.calibration"},
+    "gallery": BASE | {"ranking", "data", "model", "evaluation.calibration", "evaluation.identification"},
     "runs": BASE
     | {"recipe", "distributed", "synth", "data", "model", "losses", "training", "ranking", "evaluation", "report"},
     "__main__": {"cli"},

@@ -17,6 +17,7 @@ from passerby.evaluation.calibration import (
     fit_calibration,
     logistic_line,
 )
+from passerby.evaluation.identification import Identification
 from passerby.evaluation.pairs import PairHistogram
 from passerby.evaluation.reliability import reliability
 
@@ -115,9 +116,13 @@ def test_what_is_read_is_what_was_written(method):
     at = np.linspace(0, 2, 30)
     np.testing.assert_array_equal(back.log_ratio(at), found.log_ratio(at))
     assert (back.method, back.metric, back.fitted_on, back.cameras) == (method, "cosine", FACTS, None)
-    both = dataclasses.replace(found, cameras=fit_calibration(normal_pairs(count=200), FACTS, method=method))
+    line = Identification(12.0, 3.0)
+    both = dataclasses.replace(
+        found, identification=line, cameras=fit_calibration(normal_pairs(count=200), FACTS, method=method)
+    )
     back = calibration_from_dict(json.loads(json.dumps(calibration_to_dict(both))))
     np.testing.assert_array_equal(back.log_ratio(at), found.log_ratio(at))
+    assert back.identification == line
     np.testing.assert_array_equal(back.cameras.log_ratio(at), both.cameras.log_ratio(at))
 
 
@@ -133,6 +138,8 @@ def test_what_is_read_is_what_was_written(method):
         ({"distances": []}, r"distances has shape \(0,\)"),
         ({"log_ratios": [1.0, None]}, "log_ratios has shape|log_ratios cannot be read"),
         ({"distances": "near"}, "distances cannot be read"),
+        ({"identification": {"slope": 1.0}}, "identification lacks offset"),
+        ({"identification": {"slope": "steep", "offset": 1.0}}, "identification.slope is 'steep', expected a finite"),
         ({"cameras": {"format": 1}}, "it lacks method"),
         ({"fitted_on": None}, "fitted_on lacks data, identities"),
         ({"fitted_on": {"data": "x"}}, "fitted_on lacks identities"),

@@ -186,11 +186,13 @@ def test_who_it_is_is_asked_across_cameras_with_a_calibration_of_its_own(tiny_ru
         (found,) = gallery.identify(image, seen_by="c1", at_least=0.0)
         (hits,) = gallery.search(image, top=100, seen_by="c1", where=Filter(labelled=True))
         calibration = gallery.calibration
-        expected = identify_hits(hits, labels=gallery.store.labels(), calibration=calibration.cameras, at_least=0.0)
+        expected = identify_hits(
+            hits, labels=gallery.store.labels(), line=calibration.cameras.identification, at_least=0.0
+        )
         assert (found.label, found.probability) == (expected.label, pytest.approx(expected.probability))
         assert found.candidates[0].hit.distance == pytest.approx(hits[0].distance)
         old = dataclasses.replace(calibration, cameras=None)
         monkeypatch.setattr(Gallery, "calibration", property(lambda _self: old))
-        with pytest.raises(GalleryError, match="does not know distances under camera-wise normalisation; calibrate"):
+        with pytest.raises(GalleryError, match="of an earlier version, which did not tell people from nobody; calibr"):
             gallery.identify(image, seen_by="c1")
         assert gallery.identify(image, at_least=0.0)[0].label is not None

@@ -8,11 +8,16 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from gallery.people import unit
-from gallery.test_identify import LINE
 from passerby.errors import GalleryError
+from passerby.evaluation.calibration import Calibration, FittedOn
 from passerby.gallery import cluster
 from passerby.gallery.cluster import b_cubed, join, never_together, threshold_of
 from passerby.gallery.types import Facts
+
+PAIRS = Calibration(
+    "logistic", "cosine", np.array([0.0, 1.0]), np.array([6.0, -6.0]), FittedOn("made", 2, 4, 2, 4, trained_on=False)
+)
+"""Log ratio 6 - 12 d."""
 
 
 def planted(people, each, spread, seed=0):
@@ -78,8 +83,8 @@ def test_tracks_that_overlap_in_one_camera_are_different_people():
 
 def test_the_threshold_is_where_one_person_is_as_probable_as_two():
     """The ratio falls as 6 - 12 d; with even odds that is 1 at 0.5, with a prior of p at 0.5 + logit(p) / 12."""
-    assert threshold_of(LINE, prior=0.5) == pytest.approx(0.5, abs=1e-3)
-    assert threshold_of(LINE, prior=0.01) == pytest.approx(0.5 + np.log(0.01 / 0.99) / 12, abs=1e-3)
+    assert threshold_of(PAIRS, prior=0.5) == pytest.approx(0.5, abs=1e-3)
+    assert threshold_of(PAIRS, prior=0.01) == pytest.approx(0.5 + np.log(0.01 / 0.99) / 12, abs=1e-3)
 
 
 def test_b_cubed_counts_each_labelled_sighting():

@@ -2,19 +2,16 @@
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.errors import GalleryError
-from passerby.evaluation.calibration import Calibration, FittedOn
+from passerby.evaluation.identification import Identification
 from passerby.gallery.identify import identify_hits
 from passerby.gallery.types import Hit
 
-LINE = Calibration(
-    "logistic", "cosine", np.array([0.0, 1.0]), np.array([6.0, -6.0]), FittedOn("made", 2, 4, 2, 4, trained_on=False)
-)
+LINE = Identification(slope=12.0, offset=6.0)
 """Log ratio 6 - 12 d."""
 
 
@@ -23,7 +20,7 @@ def hits(*pairs):
 
 
 def test_the_probability_is_bayes_rule_over_the_nearest_sighting_of_each_label():
-    found = identify_hits(hits(("Alice", 0.2), ("Alice", 0.3), ("Bob", 0.5)), labels=2, calibration=LINE, unknown=0.4)
+    found = identify_hits(hits(("Alice", 0.2), ("Alice", 0.3), ("Bob", 0.5)), labels=2, line=LINE, unknown=0.4)
     alice, bob = 0.3 * math.exp(6 - 12 * 0.2), 0.3 * math.exp(6 - 12 * 0.5)
     assert found.label == "Alice"
     assert found.probability == pytest.approx(alice / (alice + bob + 0.4))
@@ -31,17 +28,17 @@ def test_the_probability_is_bayes_rule_over_the_nearest_sighting_of_each_label()
 
 
 def test_labels_that_were_not_near_count_as_far_as_the_last_hit():
-    found = identify_hits(hits(("Alice", 0.1), ("Bob", 0.4)), labels=12, calibration=LINE)
+    found = identify_hits(hits(("Alice", 0.1), ("Bob", 0.4)), labels=12, line=LINE)
     share = 0.5 / 12
     alice, bob = share * math.exp(6 - 1.2), share * math.exp(6 - 4.8)
     assert found.probability == pytest.approx(alice / (alice + bob + 10 * bob + 0.5))
 
 
 def test_far_sightings_and_an_empty_gallery_are_unknown():
-    far = identify_hits(hits(("Alice", 0.9)), labels=1, calibration=LINE)
+    far = identify_hits(hits(("Alice", 0.9)), labels=1, line=LINE)
     assert far.label is None
     assert far.probability == pytest.approx(0.5 / (0.5 + 0.5 * math.exp(6 - 10.8)))
-    assert identify_hits([], labels=0, calibration=LINE).probability == 1
+    assert identify_hits([], labels=0, line=LINE).probability == 1
 
 
 @given(
@@ -52,7 +49,7 @@ def test_far_sightings_and_an_empty_gallery_are_unknown():
 def test_probabilities_never_exceed_one_in_all_and_a_name_needs_its_share(pairs, unknown, at_least):
     ordered = sorted(pairs, key=lambda pair: pair[1])
     labels = len({label for label, _ in ordered}) + 3
-    found = identify_hits(hits(*ordered), labels=labels, calibration=LINE, unknown=unknown, at_least=at_least)
+    found = identify_hits(hits(*ordered), labels=labels, line=LINE, unknown=unknown, at_least=at_least)
     assert sum(each.probability for each in found.candidates) <= 1 + 1e-9
     assert (found.label is None) == (found.candidates[0].probability < at_least)
     assert list(found.candidates) == sorted(found.candidates, key=lambda each: -each.probability)
@@ -67,4 +64,4 @@ def test_probabilities_never_exceed_one_in_all_and_a_name_needs_its_share(pairs,
 )
 def test_what_is_no_probability(options, message):
     with pytest.raises(GalleryError, match=message):
-        identify_hits(hits(("A", 0.1)), labels=1, calibration=LINE, **options)
+        identify_hits(hits(("A", 0.1)), labels=1, line=LINE, **options)

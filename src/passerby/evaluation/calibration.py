@@ -18,6 +18,7 @@ from scipy.optimize import Bounds, isotonic_regression, minimize
 from scipy.special import expit, logit
 
 from passerby.errors import DataError
+from passerby.evaluation.identification import Identification
 from passerby.evaluation.pairs import PairHistogram
 from passerby.ranking.distance import Metric
 
@@ -56,6 +57,8 @@ class Calibration:
         distances: (K,) ascending, K at least 1.
         log_ratios: (K,) never rising: nearer is never less probable.
         fitted_on: Which pairs it was learnt from.
+        identification: What the nearest distances to many people are worth, when one of them is right or nobody; None
+            where nobody has fitted it.
         cameras: The same of distances under camera-wise normalisation; None where nobody has fitted it.
 
     Raises:
@@ -67,6 +70,7 @@ class Calibration:
     distances: NDArray[np.float64]
     log_ratios: NDArray[np.float64]
     fitted_on: FittedOn
+    identification: Identification | None = None
     cameras: Calibration | None = None
 
     def __post_init__(self) -> None:
@@ -175,7 +179,11 @@ def logistic_line(
 
 def calibration_to_dict(calibration: Calibration) -> dict[str, Any]:
     """A dict that `json.dumps` takes."""
-    more = {} if calibration.cameras is None else {"cameras": calibration_to_dict(calibration.cameras)}
+    line, cameras = calibration.identification, calibration.cameras
+    more = {
+        **({} if line is None else {"identification": asdict(line)}),
+        **({} if cameras is None else {"cameras": calibration_to_dict(cameras)}),
+    }
     return {
         "format": FORMAT,
         "method": calibration.method,
@@ -203,8 +211,16 @@ def calibration_from_dict(tree: Any) -> Calibration:
         if type(value).__name__ != field.type:
             raise DataError(f"calibration: fitted_on.{field.name} is {value!r}, expected {field.type}")
     fitted_on = FittedOn(**{name: facts[name] for name in names})
-    cameras = calibration_from_dict(tree["cameras"]) if "cameras" in tree else None
-    return Calibration(tree["method"], tree["metric"], tree["distances"], tree["log_ratios"], fitted_on, cameras)
+    line = _object(tree["identification"], "identification", ("slope", "offset")) if "identification" in tree else None
+    return Calibration(
+        tree["method"],
+        tree["metric"],
+        tree["distances"],
+        tree["log_ratios"],
+        fitted_on,
+        identification=None if line is None else Identification(line["slope"], line["offset"]),
+        cameras=calibration_from_dict(tree["cameras"]) if "cameras" in tree else None,
+    )
 
 
 def _object(tree: Any, name: str, keys: Sequence[str]) -> Mapping[str, Any]:

@@ -202,18 +202,16 @@ class Gallery:
         from passerby.gallery.identify import identify_hits
 
         calibration = self.calibration if seen_by is None else self.calibration.cameras
-        if calibration is None:
+        line = None if calibration is None else calibration.identification
+        if line is None:
             raise GalleryError(
-                f"{self._where}: its model's calibration does not know distances under camera-wise normalisation; "
-                "calibrate the model again, or leave the camera out"
+                f"{self._where}: the calibration of its model is of an earlier version, which did not tell people from "
+                "nobody; calibrate the model again"
             )
         named = replace(where, labelled=True)
         found = self.search(images, top=DEPTH, where=named, seen_by=seen_by)
         labels = self.store.labels(named)
-        return [
-            identify_hits(hits, labels=labels, calibration=calibration, unknown=unknown, at_least=at_least)
-            for hits in found
-        ]
+        return [identify_hits(hits, labels=labels, line=line, unknown=unknown, at_least=at_least) for hits in found]
 
     def cluster(
         self, *, where: Filter = EVERYTHING, threshold: float | None = None, prior: float = 0.01

@@ -1,13 +1,12 @@
 """Who is it: the label of somebody in the gallery with a calibrated probability, or nobody that it knows.
 
-Each label k says how likely the distance to its nearest sighting is if the query shows k rather than somebody else, the
-calibration's ratio r(k). Exactly one of the labels, or nobody, is right; by Bayes' rule
+Exactly one of the labels, or nobody, is right. With r(k) what the distance to the nearest sighting of label k is worth,
+as `passerby.evaluation.identification` has learnt it from galleries of other people,
 
     p(k) = (1 - u) / K * r(k) / (u + (1 - u) / K * sum of r)
 
-for K labels and the share u of queries that show nobody of them. Distances to other labels are taken as independent,
-and the nearest of many sightings is nearer by chance than one: `docs/gallery.md` has by how much the figure is wrong
-where it could be measured.
+for K labels and the share u of queries that show nobody of them. `docs/results.md` has how far that can be believed
+where it was measured.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from passerby.errors import GalleryError
-from passerby.evaluation.calibration import Calibration
+from passerby.evaluation.identification import Identification
 from passerby.gallery.types import Hit
 
 
@@ -54,7 +53,7 @@ class Identity:
 
 
 def identify_hits(
-    hits: Sequence[Hit], *, labels: int, calibration: Calibration, unknown: float = 0.5, at_least: float = 0.5
+    hits: Sequence[Hit], *, labels: int, line: Identification, unknown: float = 0.5, at_least: float = 0.5
 ) -> Identity:
     """Turn one query's nearest labelled sightings into an answer.
 
@@ -64,7 +63,7 @@ def identify_hits(
     Args:
         hits: Nearest first, every one labelled; those of one label may be many.
         labels: K, how many different labels passed the filter.
-        calibration: What the model's distances mean.
+        line: What the model's distances are worth.
         unknown: u, the share of queries that show nobody with a label; between 0 and 1.
         at_least: A name is given from this probability on; 0 to 1.
 
@@ -81,9 +80,9 @@ def identify_hits(
         nearest.setdefault(hit.label, hit)
     if not nearest:
         return Identity(None, 1.0, ())
-    ratios = calibration.log_ratio([hit.distance for hit in nearest.values()]) + np.log((1 - unknown) / labels)
+    ratios = line.log_ratio([hit.distance for hit in nearest.values()]) + np.log((1 - unknown) / labels)
     rest = labels - len(nearest)
-    others = calibration.log_ratio(hits[-1].distance) + np.log((1 - unknown) / labels)
+    others = line.log_ratio(hits[-1].distance) + np.log((1 - unknown) / labels)
     total = logsumexp([*ratios, others, np.log(unknown)], b=[*np.ones(len(ratios)), max(rest, 0), 1])
     candidates = tuple(
         Candidate(label, float(np.exp(ratio - total)), hit)

@@ -20,7 +20,8 @@ from passerby.evaluation.calibration import (
     calibration_to_dict,
     fit_calibration,
 )
-from passerby.evaluation.pairs import join_histograms, pair_histogram
+from passerby.evaluation.identification import fit_identification
+from passerby.evaluation.pairs import PairHistogram, join_histograms, pair_histogram
 from passerby.model.embed import Embedder, load
 from passerby.ranking.cameras import standardise_cameras
 from passerby.recipe import load_recipe
@@ -46,15 +47,15 @@ def calibrate(
 
     Without `data` these are the people that the network was trained on. It tells them apart better than anybody else,
     so the probabilities will be over-confident; the training people of another data set are not learnt by heart.
-    Pairs are of images from different cameras, within one data set; their distances under camera-wise normalisation
-    are calibrated beside the plain ones.
+    Pairs are of images from different cameras, within one data set; beside them stands what the nearest of many people
+    is worth (`fit_identification`), and both again for distances under camera-wise normalisation.
 
     Args:
         run: The folder of a finished run.
         data: Data sets, as for `train`, whose train splits are used; None is what the run was trained on.
         method: `logistic` or `isotonic`; see `fit_calibration`.
         images: At most so many, shared by the data sets: whole people, drawn with `seed`.
-        seed: Of that draw.
+        seed: Of that draw, and of the galleries that identification is learnt from.
         device: `auto`, `cpu`, `cuda` or `mps`.
         on_images: Called with (images embedded, images in all).
 
@@ -68,7 +69,7 @@ def calibrate(
     embedder = load(folder, device=device)
     sets = load_data(data or embedder.manifest["data"])
     embedded = embed_groups(folder, embedder, draw_training(sets, images, seed=seed), on_images=on_images)
-    pairs = join_histograms(pair_histogram(each, each) for each in embedded)
+    pairs = _pairs(embedded)
     fitted_on = FittedOn(
         data=data or str(embedder.manifest["data"]),
         identities=sum(len(np.unique(each.person_ids)) for each in embedded),
@@ -77,13 +78,21 @@ def calibrate(
         different=int(pairs.different.sum()) // 2,
         trained_on=any(was_trained_on(embedder, each) for each in sets),
     )
-    normalised = join_histograms(pair_histogram(each, each) for each in map(standardise_cameras, embedded))
-    calibration = replace(
-        fit_calibration(pairs, fitted_on, method=method),
-        cameras=fit_calibration(normalised, fitted_on, method=method),
+    normalised = [standardise_cameras(each) for each in embedded]
+    plain, cameras = (
+        replace(
+            fit_calibration(counted, fitted_on, method=method), identification=fit_identification(groups, seed=seed)
+        )
+        for counted, groups in ((pairs, embedded), (_pairs(normalised), normalised))
     )
+    calibration = replace(plain, cameras=cameras)
     write_json(RunFolder(folder).calibration, calibration_to_dict(calibration))
     return calibration
+
+
+def _pairs(groups: Sequence[Embeddings]) -> PairHistogram:
+    """All pairs within each group."""
+    return join_histograms(pair_histogram(each, each) for each in groups)
 
 
 def has_calibration(run: str | Path) -> bool:
