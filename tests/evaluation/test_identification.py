@@ -91,6 +91,18 @@ def test_people_whom_nothing_confuses_have_a_line_too():
     assert line.log_ratio(0.0) > 0 > line.log_ratio(1.0)
 
 
+def test_distances_that_say_the_opposite_say_nothing():
+    """The right one is always the farthest, and some are in one camera only: no slope, and not a number too many."""
+    generator = np.random.default_rng(0)
+    vectors = generator.standard_normal((40, 8))
+    vectors[1::2] = -vectors[::2]
+    cameras = np.tile([0, 1], 20)
+    cameras[:6] = 0
+    line = fit_identification([Embeddings(vectors.astype(np.float32), np.repeat(np.arange(1, 21), 2), cameras)])
+    assert line.slope == 0
+    assert np.isfinite(line.offset)
+
+
 def test_what_cannot_be_is_named():
     alone = Embeddings(np.eye(4, dtype=np.float32), np.arange(1, 5), np.zeros(4, int))
     with pytest.raises(DataError, match="identification: nobody is seen by two cameras"):

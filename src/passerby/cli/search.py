@@ -110,7 +110,7 @@ def identify(
         typer.echo(json.dumps(answers, indent=2))
     else:
         for image, each in zip(images, found, strict=True):
-            others = ", ".join(f"{other.label} {other.probability:.1%}" for other in each.candidates[:3])
+            others = ", ".join(f"{other.label} {_percent(other.probability)}" for other in each.candidates[:3])
             typer.echo(f"{image}: {_said(each)}" + (f"   (nearest: {others})" if others else ""))
     _show(picture, quiet=as_json)
 
@@ -170,8 +170,13 @@ def _agreement(groups: Sequence[Sequence[Facts]]) -> dict[str, float]:
 
 def _said(identity: Identity) -> str:
     if identity.label is None:
-        return f"unknown (nobody with a label: {identity.probability:.1%})"
-    return f"{identity.label} ({identity.probability:.1%})"
+        return f"unknown (nobody with a label: {_percent(identity.probability)})"
+    return f"{identity.label} ({_percent(identity.probability)})"
+
+
+def _percent(probability: float) -> str:
+    """Nothing is certain, and no rounding makes it so."""
+    return "over 99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def _heading(group: Sequence[Facts]) -> str:

@@ -87,15 +87,17 @@ def fit_identification(sets: Sequence[Embeddings], *, seed: int = 0) -> Identifi
         """Minus the mean log likelihood, and its gradient by (slope, offset)."""
         total, gradient = 0.0, np.zeros(2)
         for distances, answers, weights in drawn:
-            ratios = line[1] - line[0] * distances - np.log(distances.shape[1])  # (Q, K); -inf where it is infinite
+            met = np.isfinite(distances)
+            finite = np.where(met, distances, 0)
+            ratios = np.where(met, line[1] - line[0] * finite, -np.inf) - np.log(distances.shape[1])  # (Q, K)
             whole = np.logaddexp(logsumexp(ratios, axis=1), 0)
             p = np.exp(ratios - whole[:, None])
             known = np.flatnonzero(answers >= 0)
             right = np.zeros(len(answers))
             right[known] = ratios[known, answers[known]]
             at = np.zeros(len(answers))
-            at[known] = distances[known, answers[known]]
-            expected = np.einsum("qk,qk->q", p, np.where(np.isfinite(distances), distances, 0))
+            at[known] = finite[known, answers[known]]
+            expected = np.einsum("qk,qk->q", p, finite)
             total += float(weights @ (whole - right))
             gradient += weights @ np.stack([at - expected, p.sum(axis=1) - (answers >= 0)], axis=1)
         return total / len(drawn), gradient / len(drawn)
