@@ -190,6 +190,14 @@ class Database:
             connection.execute("UPDATE state SET erased = max(erased, ?)", (before,))
         return True
 
+    def cut_log(self) -> None:
+        """Empty the log, whose end may hold what a killed process never committed; not while others are at work."""
+        with self.told():
+            (patience,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
+            self.connection.execute("PRAGMA busy_timeout=0")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self.connection.execute(f"PRAGMA busy_timeout={patience}")
+
     def is_erased(self) -> bool:
         """Whether nothing that was to be erased may still be in the files."""
         with self.told():

@@ -56,7 +56,9 @@ class EmbeddedGallery:
             self._base.close()
             raise
         self._follower = Follower(self.card.model.dimension, exact_below=exact_below)
-        if not self._base.is_erased():  # whoever was to erase it was interrupted, or others were reading
+        if self._base.is_erased():
+            self._base.cut_log()
+        else:  # whoever was to erase it was interrupted, or others were reading
             self._base.erase()
 
     def _make_or_read(self, card: GalleryCard | None) -> GalleryCard:
