@@ -1,6 +1,7 @@
 """The gallery in a directory: large galleries, several connections, damaged and foreign files."""
 
 import dataclasses
+import shutil
 import sqlite3
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 from gallery.people import DAY, MODEL, NOW, OTHER, D, Watch, people, unit
 from gallery.test_stores import FILTERS, brute_force, naive
 from passerby.errors import GalleryError
-from passerby.gallery import follow, index
+from passerby.gallery import database, follow, index
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.embedded import EmbeddedGallery
 from passerby.gallery.exact import ExactGallery
@@ -180,6 +181,27 @@ def test_nothing_is_acknowledged_before_it_is_on_the_disk(folder):
     base = embedded(folder)._base.connection
     pragmas = ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
     assert [base.execute(f"PRAGMA {each}").fetchone()[0] for each in pragmas] == ["wal", 2, 1, 1]
+
+
+def test_what_was_never_committed_is_gone_when_the_gallery_is_opened(folder, tmp_path):
+    """A log as a killed writer leaves it: what was acknowledged, then frames of a commit that never came."""
+    embedded(folder).add(people(5))
+    shutil.copytree(folder, tmp_path / "killed")
+    log = tmp_path / "killed" / "gallery.sqlite-wal"
+    log.write_bytes(log.read_bytes() + 40 * b"never committed ")
+    assert embedded(tmp_path / "killed").count() == 5
+    assert b"never committed" not in b"".join(path.read_bytes() for path in (tmp_path / "killed").iterdir())
+
+
+def test_a_gallery_opens_while_another_reads_and_waits_for_others_as_before(folder):
+    first = embedded(folder)
+    first.add(people(5))
+    with first._base.read() as run:
+        run.execute("SELECT count(*) FROM sightings").fetchone()
+        second = embedded(folder)
+        assert second.count() == 5
+    patience = [each._base.connection.execute("PRAGMA busy_timeout").fetchone()[0] for each in (first, second)]
+    assert patience == [1000 * database._WAIT] * 2
 
 
 def test_a_folder_without_a_gallery_is_not_turned_into_one(folder, tmp_path):
