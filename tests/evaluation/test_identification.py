@@ -33,11 +33,13 @@ def test_the_nearest_image_of_each_person_is_of_another_camera():
 def test_drawn_galleries_hold_half_of_the_people_at_most_and_both_kinds_weigh_alike():
     images = crowd(40, seed=1)
     drawn = _draw(images, np.random.default_rng(0))
-    assert [distances.shape[1] for distances, _, _ in drawn][:: len(drawn) - 1] == [1, 20]
-    for distances, answers, weights in drawn:
-        assert weights[answers >= 0].sum() == pytest.approx(0.5)
-        assert weights[answers < 0].sum() == pytest.approx(0.5)
-        assert np.isfinite(distances[np.flatnonzero(answers >= 0), answers[answers >= 0]]).all()
+    assert [each.distances.shape[1] for each in drawn][:: len(drawn) - 1] == [1, 20]
+    for each in drawn:
+        assert each.weights[each.known == 1].sum() == pytest.approx(0.5)
+        assert each.weights[each.known == 0].sum() == pytest.approx(0.5)
+        assert np.isfinite(each.distances).all()
+        right = each.known == 1
+        assert (each.distances[right] == each.right[right, None]).any(axis=1).all()
 
 
 def test_the_line_is_the_likeliest_of_a_grid():
@@ -47,10 +49,11 @@ def test_the_line_is_the_likeliest_of_a_grid():
 
     def minus_log_likelihood(slope, offset):
         total = 0.0
-        for distances, answers, weights in drawn:
-            for row, answer, weight in zip(distances, answers, weights, strict=True):
+        for each in drawn:
+            for row, known, right, weight in zip(each.distances, each.known, each.right, each.weights, strict=True):
                 r = [math.exp(offset - slope * d) / len(row) for d in row]
-                total -= weight * math.log((1.0 if answer < 0 else r[answer]) / (1 + sum(r)))
+                answer = math.exp(offset - slope * right) / len(row) if known else 1.0
+                total -= weight * math.log(answer / (1 + sum(r)))
         return total
 
     best = minus_log_likelihood(line.slope, line.offset)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,20 +86,14 @@ def fit_identification(sets: Sequence[Embeddings], *, seed: int = 0) -> Identifi
     def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Minus the mean log likelihood, and its gradient by (slope, offset)."""
         total, gradient = 0.0, np.zeros(2)
-        for distances, answers, weights in drawn:
-            met = np.isfinite(distances)
-            finite = np.where(met, distances, 0)
-            ratios = np.where(met, line[1] - line[0] * finite, -np.inf) - np.log(distances.shape[1])  # (Q, K)
+        for each in drawn:
+            ratios = line[1] - line[0] * each.distances + each.shares  # (Q, K)
             whole = np.logaddexp(logsumexp(ratios, axis=1), 0)
             p = np.exp(ratios - whole[:, None])
-            known = np.flatnonzero(answers >= 0)
-            right = np.zeros(len(answers))
-            right[known] = ratios[known, answers[known]]
-            at = np.zeros(len(answers))
-            at[known] = finite[known, answers[known]]
-            expected = np.einsum("qk,qk->q", p, finite)
-            total += float(weights @ (whole - right))
-            gradient += weights @ np.stack([at - expected, p.sum(axis=1) - (answers >= 0)], axis=1)
+            right = each.known * (line[1] - line[0] * each.right - np.log(ratios.shape[1]))
+            expected = np.einsum("qk,qk->q", p, each.distances)
+            total += float(each.weights @ (whole - right))
+            gradient += each.weights @ np.stack([each.right - expected, p.sum(axis=1) - each.known], axis=1)
         return total / len(drawn), gradient / len(drawn)
 
     start = np.array([10.0, 3.0])
@@ -107,27 +101,49 @@ def fit_identification(sets: Sequence[Embeddings], *, seed: int = 0) -> Identifi
     return Identification(float(found.x[0]), float(found.x[1]))
 
 
-_Drawn = tuple[NDArray[np.float64], IntArray, NDArray[np.float64]]
+class _Drawn(NamedTuple):
+    """A gallery of K people, and those who are asked for.
+
+    Attributes:
+        distances: (Q, K) to each one's nearest image of another camera; 0 where there is none.
+        shares: (Q, K) log(1 / K), and minus infinity where there is no such image.
+        known: (Q,) 1 for who is enrolled, 0 for who is not.
+        right: (Q,) distance to the right one, 0 without.
+        weights: (Q,) sum 1.
+    """
+
+    distances: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    known: NDArray[np.float64]
+    right: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
 def _draw(images: Embeddings, generator: np.random.Generator) -> list[_Drawn]:
-    """Galleries of a set: (Q, K) nearest distances, (Q,) place of the right one or -1, (Q,) weights that sum to 1."""
+    """Galleries of a set."""
     people, own = np.unique(images.person_ids, return_inverse=True)
     nearest = _nearest_images(images, own, len(people))
     found: list[_Drawn] = []
     for share in np.linspace(0, 1, DRAWS):
         count = round((len(people) // 2) ** share)
-        place = np.full(len(people), -1)
         enrolled = generator.permutation(len(people))[:count]
-        place[enrolled] = np.arange(count)
-        met = np.isfinite(nearest[:, enrolled]).any(axis=1)
-        known = np.flatnonzero((place[own] >= 0) & np.isfinite(nearest[np.arange(len(own)), own]))
-        unknown = np.flatnonzero((place[own] < 0) & met)
+        belongs = np.isin(own, enrolled)
+        known = np.flatnonzero(belongs & np.isfinite(nearest[np.arange(len(own)), own]))
+        unknown = np.flatnonzero(~belongs & np.isfinite(nearest[:, enrolled]).any(axis=1))
         if len(known) and len(unknown):
             known, unknown = (generator.permutation(some)[:QUERIES] for some in (known, unknown))
-            rows = np.concatenate([known, unknown])
-            weights = np.repeat([0.5 / len(known), 0.5 / len(unknown)], [len(known), len(unknown)])
-            found.append((nearest[np.ix_(rows, enrolled)].astype(np.float64), place[own[rows]], weights))
+            sizes = [len(known), len(unknown)]
+            distances = nearest[np.ix_(np.concatenate([known, unknown]), enrolled)].astype(np.float64)
+            met = np.isfinite(distances)
+            found.append(
+                _Drawn(
+                    distances=np.where(met, distances, 0),
+                    shares=np.where(met, -np.log(count), -np.inf),
+                    known=np.repeat([1.0, 0.0], sizes),
+                    right=np.concatenate([nearest[known, own[known]], np.zeros(len(unknown))]).astype(np.float64),
+                    weights=np.repeat([0.5 / len(known), 0.5 / len(unknown)], sizes),
+                )
+            )
     return found
 
 
