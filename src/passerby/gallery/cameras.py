@@ -79,19 +79,19 @@ class CameraViews:
         """That of a camera; all cameras' for one that came since."""
         return self._views.get(camera, self.general)
 
-    def length(self, camera: str) -> float:
-        """Root mean square of a camera's vectors' lengths when they have been standardised."""
-        return self._lengths.get(camera) or _length(self.general, self.general)
+    def passing(self, where: Filter) -> Iterator[tuple[CameraView, float, Filter]]:
+        """Each camera's view, how long its standardised vectors are, and the filter that leaves its own sightings.
 
-    def passing(self, where: Filter) -> Iterator[tuple[CameraView, Filter]]:
-        """Each camera's view with the filter that leaves its own sightings; those that came since go together."""
+        Cameras that came since go together.
+        """
+        since = self.general, _length(self.general, self.general)
         for camera, view in self._views.items():
             if camera not in where.not_cameras and (where.cameras is None or camera in where.cameras):
-                yield view, replace(where, cameras=[camera], not_cameras=())
+                yield view, self._lengths[camera], replace(where, cameras=[camera], not_cameras=())
         if where.cameras is None:
-            yield self.general, replace(where, not_cameras=[*where.not_cameras, *self._views])
+            yield *since, replace(where, not_cameras=[*where.not_cameras, *self._views])
         elif others := [camera for camera in where.cameras if camera not in self._views]:
-            yield self.general, replace(where, cameras=others)
+            yield *since, replace(where, cameras=others)
 
 
 def search_across(
@@ -116,12 +116,12 @@ def search_across(
     asked = views[seen_by].standardise(np.atleast_2d(vectors))  # (Q, D)
     count = max(WIDER * top, LEAST)
     candidates: list[list[tuple[float, Hit]]] = [[] for _ in asked]
-    for view, there in views.passing(where):
+    for view, typical, there in views.passing(where):
         towards = asked * view.scale
         lengths, offsets = np.linalg.norm(towards, axis=1), towards @ view.mean
         found = store.search(towards.astype(np.float32), top=count, where=there, record=False)
         for hits, length, offset, kept in zip(found, lengths, offsets, candidates, strict=True):
-            kept += [(((1 - hit.distance) * length - offset) / views.length(hit.camera), hit) for hit in hits]
+            kept += [(((1 - hit.distance) * length - offset) / typical, hit) for hit in hits]
     best = [[hit for _, hit in sorted(kept, key=lambda each: -each[0])[:count]] for kept in candidates]
     standardised = _standardised(store, views, {hit.id for hits in best for hit in hits})
     answers = [_nearest(query, hits, standardised, top=top) for query, hits in zip(asked, best, strict=True)]

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passerby.errors import GalleryError
@@ -84,6 +85,37 @@ def gallery_model(
         calibration=calibration,
         source=source,
     )
+
+
+def load_model(source: str, device: str) -> tuple[Embedder, GalleryModel]:
+    """The model in a folder, or the package's for an empty name, and what a gallery records of it.
+
+    Raises:
+        WeightsError: When it is no trained model.
+        GalleryError: As `calibration_of`.
+    """
+    from passerby.model.embed import load
+
+    embedder = load(source or None, device=device)
+    return embedder, gallery_model(embedder, calibration=calibration_of(source), source=source)
+
+
+def calibration_of(source: str) -> dict[str, Any] | None:
+    """The calibration beside a model, or beside the package's for an empty name; None when it is not there.
+
+    Raises:
+        GalleryError: When it cannot be read.
+    """
+    from passerby.model.weights import DEFAULT_MODEL
+
+    path = (Path(source) if source else DEFAULT_MODEL) / "calibration.json"
+    if not path.is_file():
+        return None
+    try:
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GalleryError(f"{path}: cannot be read ({error}); calibrate the model again") from None
+    return known
 
 
 @dataclass(frozen=True)

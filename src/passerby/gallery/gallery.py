@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from PIL import Image
 from passerby.data.images import decode_image, read_bytes, read_image
 from passerby.errors import DataError, GalleryError
 from passerby.evaluation.calibration import Calibration, calibration_from_dict
-from passerby.gallery.card import GalleryModel, Pictures, check_card, gallery_model
+from passerby.gallery.card import Pictures, calibration_of, check_card, load_model
 from passerby.gallery.crops import Crop
 from passerby.gallery.forget import expire, forget
 from passerby.gallery.open import open_gallery
@@ -81,7 +80,7 @@ class Gallery:
         made = None
         if model is not None:
             source = "" if model == DEFAULT else str(Path(model).expanduser().resolve())
-            self.embedder, made = _load(source, device)  # in place of the property
+            self.embedder, made = load_model(source, device)  # in place of the property
         self.store: GalleryStore = open_gallery(where, model=made, pictures=pictures, retention=retention, who=who)
 
     @cached_property
@@ -100,7 +99,7 @@ class Gallery:
             raise GalleryError(
                 f"{self._where}: its model lay in {source}, which is gone; name the folder where it is now"
             )
-        embedder, found = _load(source, self._device)
+        embedder, found = load_model(source, self._device)
         check_card(self.store.card, self._where, model=found, pictures=None, retention=None)
         return embedder
 
@@ -281,7 +280,7 @@ class Gallery:
             GalleryError: When there is neither.
         """
         model = self.store.card.model
-        known = model.calibration if model.source is None else _calibration_of(model.source) or model.calibration
+        known = model.calibration if model.source is None else calibration_of(model.source) or model.calibration
         if known is None:
             raise GalleryError(
                 f"{self._where}: its model is not calibrated, so distances are no probabilities; run `passerby "
@@ -303,28 +302,6 @@ class Gallery:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _load(source: str, device: str) -> tuple[Embedder, GalleryModel]:
-    """The model in a folder, or the package's for an empty name, and what a gallery records of it."""
-    from passerby.model.embed import load
-
-    embedder = load(source or None, device=device)
-    return embedder, gallery_model(embedder, calibration=_calibration_of(source), source=source)
-
-
-def _calibration_of(source: str) -> dict[str, Any] | None:
-    """What lies beside the model; None when it is not there."""
-    from passerby.model.weights import DEFAULT_MODEL
-
-    path = (Path(source) if source else DEFAULT_MODEL) / "calibration.json"
-    if not path.is_file():
-        return None
-    try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise GalleryError(f"{path}: cannot be read ({error}); calibrate the model again") from None
-    return known
 
 
 def _read(crop: Crop) -> tuple[Any, bytes]:
