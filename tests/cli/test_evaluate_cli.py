@@ -112,8 +112,9 @@ def test_the_default_model_is_evaluated_where_one_says(passerby, tmp_path):
     (made,) = evaluations(out)
     assert made["rank1"] > 0.2
     assert not (DEFAULT_MODEL / "scores.json").exists()
-    complaint = passerby("evaluate", "default", "--data", OTHER).complaint
-    assert "default: the package's own model keeps no figures; say with --out where they go" in complaint
+    for name in ("default", DEFAULT_MODEL / ".." / DEFAULT_MODEL.name):
+        complaint = passerby("evaluate", name, "--data", OTHER).complaint
+        assert f"{name}: the package's own model keeps no figures; say with --out where they go" in complaint
 
 
 def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):

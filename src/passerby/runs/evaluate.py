@@ -127,7 +127,7 @@ def evaluate(
     """
     folders = [model_folder(name) for name in (run, *fuse)]
     record = RunFolder(Path(out) if out is not None else folders[0])
-    if record.root == DEFAULT_MODEL:
+    if record.root.resolve() == DEFAULT_MODEL.resolve():
         raise WeightsError(f"{run}: the package's own model keeps no figures; say with --out where they go")
     embedder, *others = (load(each, device=device) for each in folders)
     calibrations = [load_calibration(each) if has_calibration(each) else None for each in folders]
