@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from passerby.errors import RecipeError, WeightsError
 from passerby.model.checks import require
+from passerby.model.depthwise import learn_depthwise_fast
 from passerby.model.osnet import WIDTHS, OSNet
 from passerby.model.simam import AttendedBlock, AttentionPosition
 from passerby.model.tokens import any_size_options, is_transformer, require_patches, token_map
@@ -136,6 +137,7 @@ def build_backbone(
     if last_stride == 1:
         _keep_last_map(net, name)
         stride //= 2
+    learn_depthwise_fast(net)
     if attention:
         _attend(net, name, attention_position)
     if instance_norm:
