@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.errors import RecipeError
-from passerby.recipe import RECIPES, Recipe, load_recipe, parse_recipe, recipe_names
+from passerby.recipe import RECIPES, Recipe, differences, load_recipe, parse_recipe, recipe_names
 
 
 def write(folder, text):
@@ -90,6 +90,24 @@ def test_overrides_apply_in_order_and_open_what_was_off():
     assert recipe.schedule.epochs == 70
     assert recipe.loss.circle.gamma == 32
     assert recipe.loss.triplet is None
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_differences_make_one_recipe_of_another(name):
+    """Of one method: no override takes a setting away that another method does not have."""
+    recipe = load_recipe(name)
+    others = {base: load_recipe(base) for base in recipe_names()}
+    alike = {base: other for base, other in others.items() if other.model.method == recipe.model.method}
+    for base, other in alike.items():
+        assert load_recipe(base, overrides=differences(recipe, other)) == recipe
+    assert [base for base, other in alike.items() if not differences(recipe, other)] == [name]
+
+
+def test_a_difference_reads_as_it_would_be_typed():
+    typed = ["training.precision=bf16", "schedule.lr_min=1e-6", "loss.supcon=null"]
+    changed = load_recipe("default", overrides=typed)
+    expected = {'training.precision="bf16"', "schedule.lr_min=1e-06", "loss.supcon=null"}
+    assert set(differences(changed, load_recipe("default"))) == expected
 
 
 def test_an_override_may_hold_an_equals_sign():

@@ -1,6 +1,7 @@
 """The default model: made by one call, half the size, the same vectors, and a card that counts every query once."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from conftest import TINY
 from passerby import load
 from passerby.data.datasets import load_data
 from passerby.errors import RecipeError, TrainingError
+from passerby.recipe import load_recipe
 from passerby.runs.default_model import pack, train_default
 from passerby.runs.evaluate import evaluate
 from passerby.runs.model_card import FACTS, groups
@@ -45,6 +47,11 @@ def test_the_card_tells_every_query_once_for_each_fact(made):
     found = groups(result)
     card = (shipped / "MODEL_CARD.md").read_text()
     assert "no picture of a real person" in card
+    (line,) = (line for line in card.splitlines() if line.startswith("Made by "))
+    words = shlex.split(line.split("`")[1])
+    changes = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+    assert words[:7] == ["passerby", "synth", "train-default", "--out", "RUN", "--data", DATA]
+    assert load_recipe("default", overrides=changes) == load_recipe(run / "recipe.yaml")
     for group in found:
         assert f"| {group.name} | {group.queries:,} | {group.people:,} |" in card
         assert group.interval[0] <= group.mAP <= group.interval[1]

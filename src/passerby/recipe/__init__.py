@@ -4,8 +4,18 @@ A recipe is YAML. `load_recipe("lab-atto", overrides=["schedule.epochs=60"])` re
 the `recipe.yaml` of a run. Inside the package, rooms take plain arguments and never see it.
 """
 
-from passerby.recipe.read import RECIPES, load_recipe, parse_recipe, recipe_names
+from passerby.recipe.read import RECIPES, differences, load_recipe, parse_recipe, recipe_names
 from passerby.recipe.sections import METHODS, Losses, Model
 from passerby.recipe.whole import Recipe
 
-__all__ = ["METHODS", "RECIPES", "Losses", "Model", "Recipe", "load_recipe", "parse_recipe", "recipe_names"]
+__all__ = [
+    "METHODS",
+    "RECIPES",
+    "Losses",
+    "Model",
+    "Recipe",
+    "differences",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_names",
+]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,22 @@ def parse_recipe(tree: dict[str, Any], *, source: str = "recipe") -> Recipe:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise RecipeError(f"recipe {source}: " + "; ".join(_explain(item) for item in error.errors())) from None
+
+
+def differences(recipe: Recipe, other: Recipe) -> list[str]:
+    """The overrides, `key.subkey=value`, under which `other` is `recipe`; both of one method."""
+    return _differences(recipe.model_dump(mode="json"), other.model_dump(mode="json"))
+
+
+def _differences(tree: Mapping[str, Any], other: Mapping[str, Any] | None, prefix: str = "") -> list[str]:
+    found = []
+    for key, value in tree.items():
+        theirs = None if other is None else other.get(key)
+        if isinstance(value, dict) and (theirs is None or isinstance(theirs, dict)):
+            found += _differences(value, theirs, f"{prefix}{key}.")
+        elif value != theirs:
+            found.append(f"{prefix}{key}={json.dumps(value)}")
+    return found
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

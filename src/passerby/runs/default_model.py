@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from passerby.errors import RecipeError, TrainingError
 from passerby.files import write_atomic
 from passerby.model.methods import build_model
 from passerby.model.weights import fill, read_manifest, read_tensors, save_model
-from passerby.recipe import load_recipe
+from passerby.recipe import differences, load_recipe
 from passerby.runs.calibrate import calibrate
 from passerby.runs.folder import RunFolder
 from passerby.runs.model_card import groups, model_card
@@ -65,9 +66,17 @@ def train_default(
     calibrate(folder.root, calibration, device=device)
     shipped = folder.root / "shipped"
     pack(folder.root, shipped, data=data)
-    card = model_card(read_manifest(shipped), result, groups(result))
+    card = model_card(read_manifest(shipped), command(folder.recipe, data), result, groups(result))
     write_atomic(shipped / "MODEL_CARD.md", card.encode())
     return shipped
+
+
+def command(recipe: Path, data: str) -> str:
+    """The line that makes a run of this recipe from the recipe `default` as it is now."""
+    changes = differences(load_recipe(recipe), load_recipe(RECIPE))
+    options = ["--data", data] if data != DATA else []
+    options += [word for change in changes for word in ("--set", change)]
+    return shlex.join(["passerby", "synth", "train-default", "--out", "RUN", *options])
 
 
 def pack(run: Path, out: Path, *, data: str = DATA) -> None:

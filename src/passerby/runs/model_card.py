@@ -80,8 +80,8 @@ def groups(result: Evaluated) -> list[Group]:
     return found
 
 
-def model_card(manifest: dict[str, Any], result: Evaluated, found: list[Group]) -> str:
-    """Markdown: what the model is, how it was made, whom it finds and whom it does not."""
+def model_card(manifest: dict[str, Any], command: str, result: Evaluated, found: list[Group]) -> str:
+    """Markdown: what the model is, the command that made it, whom it finds and whom it does not."""
     scores, settings = result.scores, manifest["model"]
     ends = " to ".join(f"{100 * end:.1f}" for end in scores.intervals["mAP"])
     lines = [
@@ -92,8 +92,9 @@ def model_card(manifest: dict[str, Any], result: Evaluated, found: list[Group]) 
         f"Trained on {manifest['images']:,} images of {manifest['trained_identities']:,} people who do not exist",
         f"(`{manifest['data']}`), seed {manifest['seed']}; no picture of a real person was used at any point.",
         "",
-        "Made by `passerby synth train-default --out RUN`. What it finds of real people is in docs/results.md: much",
-        "less than a model trained where it is used. It is a starting point, and no ground to decide about anybody.",
+        f"Made by `{command}`.",
+        "What it finds of real people is in docs/results.md: much less than a model trained where it is used. It is a",
+        "starting point, and no ground to decide about anybody.",
         "",
         f"## On {len({s.person_id for s in result.data.query}):,} rendered people that it was not trained on",
         "",
