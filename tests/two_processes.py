@@ -12,7 +12,7 @@ from passerby.data.datasets import load_data
 from passerby.data.joined import join_training
 from passerby.distributed import gather, join_processes, share_batch_norms
 from passerby.losses.combine import Losses
-from passerby.runs.train import _loader, _state, _steps
+from passerby.runs.assemble import training_loader, training_state, training_steps
 
 SAME = ("model.drop_path=0", "optimiser.name=sgd", "schedule.lr_init=1e-3", "schedule.lr_max=1e-2", "model.parts=3")
 EVERY_LOSS = ("loss.triplet.margin=0.3", "loss.contrastive.margin=1.0")
@@ -56,10 +56,10 @@ def trained(process):
     """Eight steps (an epoch has six): the losses of each, the identities of each batch, the weights in the end."""
     recipe = tiny_recipe(*SAME, *EVERY_LOSS)
     people = join_training(load_data(SIMPLE))
-    network, state = _state(recipe, people.identities, process)
-    loader = _loader(recipe, people, process)
+    network, state = training_state(recipe, people.identities, process)
+    loader = training_loader(recipe, people, process)
     labels = torch.stack([batch.labels for batch in loader.epoch(0)])
-    steps = _steps(state, loader, recipe, process, people)
+    steps = training_steps(state, loader, recipe, process, people)
     found = [list(next(steps).losses.values()) for _ in range(8)]
     assert list(Losses(**recipe.loss.model_dump()).weights) == ["identity", "circle", "triplet", "contrastive"]
     weights = {f"weights.{key}": value.contiguous() for key, value in network.state_dict().items()}

@@ -17,7 +17,8 @@ from passerby.losses.centre import centre_loss, move_centres
 from passerby.losses.combine import Losses
 from passerby.model.convnext_ap import Output, convnext_ap
 from passerby.recipe import parse_recipe
-from passerby.runs.train import _state, resume, train
+from passerby.runs.assemble import training_state
+from passerby.runs.train import resume, train
 
 CENTRED = ("loss.centre.weight=0.05", "training.ema=0.9")
 
@@ -120,7 +121,7 @@ def test_only_a_network_that_is_told_to_keeps_centres():
     network.forget_centres()
     assert network.state_dict().keys() == plain
     for weight, kept in (("0.05", True), ("0", False)):
-        state = _state(tiny_recipe(f"loss.centre.weight={weight}"), 3, Process(0, 1, torch.device("cpu")))[1]
+        state = training_state(tiny_recipe(f"loss.centre.weight={weight}"), 3, Process(0, 1, torch.device("cpu")))[1]
         assert (state.network.centres is not None) is kept
 
 

@@ -9,7 +9,7 @@ from passerby.errors import DataError, RecipeError
 from passerby.recipe import load_recipe
 from passerby.runs import compare as module
 from passerby.runs.compare import compare
-from passerby.runs.train import measure_speed
+from passerby.runs.speed import measure_speed
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 

@@ -13,7 +13,7 @@ from passerby.model.info import model_info
 from passerby.model.methods import build_model
 from passerby.recipe import load_recipe
 from passerby.runs.arguments import model_arguments
-from passerby.runs.train import _loader, _state, _steps
+from passerby.runs.assemble import training_loader, training_state, training_steps
 
 IDENTITIES = 751
 RESNET = 25_557_032 - (2048 * 1000 + 1000)
@@ -129,8 +129,8 @@ def test_a_recipe_takes_a_step_on_a_small_network(name):
     recipe = load_recipe(name, overrides=overrides)
     people = join_training(load_data(SIMPLE))
     alone = Process(0, 1, torch.device("cpu"))
-    network, state = _state(recipe, people.identities, alone)
-    steps = _steps(state, _loader(recipe, people, alone), recipe, alone, people)
+    network, state = training_state(recipe, people.identities, alone)
+    steps = training_steps(state, training_loader(recipe, people, alone), recipe, alone, people)
     before = {key: each.clone() for key, each in network.named_parameters()}
     (first, second) = (next(steps), next(steps))
     on = {key for key, value in recipe.loss.model_dump().items() if value} | {"loss"}

@@ -14,7 +14,7 @@ from passerby.data.joined import join_training
 from passerby.distributed import Process
 from passerby.errors import TrainingError, WeightsError
 from passerby.losses.combine import Losses
-from passerby.runs.train import _loader, _state
+from passerby.runs.assemble import training_loader, training_state
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
 from passerby.training.loop import fit
 
@@ -22,7 +22,7 @@ ALONE = Process(0, 1, torch.device("cpu"))
 
 
 def state_of(*overrides, identities=12):
-    return _state(tiny_recipe(*overrides), identities, ALONE)[1]
+    return training_state(tiny_recipe(*overrides), identities, ALONE)[1]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +30,12 @@ def stepped():
     """A state after two steps, with averaged weights."""
     recipe = tiny_recipe("training.ema=0.9")
     people = join_training(load_data(SIMPLE))
-    _, state = _state(recipe, people.identities, ALONE)
+    _, state = training_state(recipe, people.identities, ALONE)
     settings = recipe.schedule.model_dump()
     losses = Losses(**recipe.loss.model_dump())
-    steps = fit(state, _loader(recipe, people, ALONE), losses, process=ALONE, samples=people.samples, **settings)
+    steps = fit(
+        state, training_loader(recipe, people, ALONE), losses, process=ALONE, samples=people.samples, **settings
+    )
     next(steps)
     next(steps)
     return state

@@ -9,7 +9,7 @@ from passerby.data.joined import join_training
 from passerby.distributed import Process
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
-from passerby.runs.train import _loader, _state
+from passerby.runs.assemble import training_loader, training_state
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
 from passerby.training.loop import fit, seed_step
 from passerby.training.optimiser import set_learning_rate
@@ -24,7 +24,7 @@ def people():
 
 def begin(recipe, people, *, path=None, **changes):
     """State and the generator of steps, from a checkpoint when there is one."""
-    _, state = _state(recipe, people.identities, ALONE)
+    _, state = training_state(recipe, people.identities, ALONE)
     if path is not None:
         load_checkpoint(path, state)
     settings = {
@@ -36,7 +36,9 @@ def begin(recipe, people, *, path=None, **changes):
         **changes,
     }
     losses = Losses(**recipe.loss.model_dump())
-    return state, fit(state, _loader(recipe, people, ALONE), losses, process=ALONE, samples=people.samples, **settings)
+    return state, fit(
+        state, training_loader(recipe, people, ALONE), losses, process=ALONE, samples=people.samples, **settings
+    )
 
 
 def weights(network):
@@ -49,8 +51,8 @@ def test_a_step_is_forward_loss_backward_clip_step(people):
     state, steps = begin(recipe, people)
     step = next(steps)
 
-    _, plain = _state(recipe, people.identities, ALONE)
-    batch = next(_loader(recipe, people, ALONE).epoch(0))
+    _, plain = training_state(recipe, people.identities, ALONE)
+    batch = next(training_loader(recipe, people, ALONE).epoch(0))
     set_learning_rate(plain.optimiser, recipe.schedule.lr_init)
     seed_step(0, 0, 0)
     plain.network.train()
@@ -72,10 +74,10 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(people):
     state, steps = begin(recipe, people)
     step = next(steps)
 
-    _, plain = _state(recipe, people.identities, ALONE)
+    _, plain = training_state(recipe, people.identities, ALONE)
     set_learning_rate(plain.optimiser, recipe.schedule.lr_init)
     plain.network.train()
-    batches = _loader(recipe, people, ALONE).epoch(0)
+    batches = training_loader(recipe, people, ALONE).epoch(0)
     found = []
     for _ in range(2):
         batch = next(batches)

@@ -12,7 +12,7 @@ from passerby.distributed import Process
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.methods import build_model
 from passerby.runs.arguments import losses_of, stages_of
-from passerby.runs.train import _loader, _state, _steps
+from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.optimiser import build_optimiser
 from passerby.training.stages import PIECES, Stage, enter_stage, frozen_modules, set_stage
@@ -29,10 +29,10 @@ def people():
 
 def begin(recipe, people, *, path=None):
     """State and the generator of steps, from a checkpoint when there is one, as a run does it."""
-    _, state = _state(recipe, people.identities, ALONE, stage=0 if path is None else read_stage(path))
+    _, state = training_state(recipe, people.identities, ALONE, stage=0 if path is None else read_stage(path))
     if path is not None:
         load_checkpoint(path, state)
-    return state, _steps(state, _loader(recipe, people, ALONE), recipe, ALONE, people)
+    return state, training_steps(state, training_loader(recipe, people, ALONE), recipe, ALONE, people)
 
 
 def snapshot(network):
@@ -109,11 +109,11 @@ def test_resuming_in_any_stage_and_at_each_border_ends_with_the_same_bits(unbrok
 def test_the_first_stage_is_a_training_of_stripes(people):
     """Oracle: the same network without a part classifier, from the same weights."""
     recipe = tiny_recipe(*STAGED)
-    _, state = _state(recipe, people.identities, ALONE)
+    _, state = training_state(recipe, people.identities, ALONE)
     plain = build_model(**{**recipe.model.model_dump(), "refine": False}, identities=people.identities)
     weights = state.network.state_dict()
     plain.load_state_dict({key: weights[key] for key in plain.state_dict()})
-    batch = next(_loader(recipe, people, ALONE).epoch(0))
+    batch = next(training_loader(recipe, people, ALONE).epoch(0))
     loss, _ = losses_of(recipe)(plain.eval()(batch.images), batch.labels)
     again, _ = losses_of(recipe)(state.network.eval()(batch.images), batch.labels)
     assert torch.equal(loss, again)

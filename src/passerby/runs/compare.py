@@ -27,8 +27,9 @@ from passerby.runs.axes import with_seed
 from passerby.runs.evaluate import require_valid_queries
 from passerby.runs.folder import RunFolder, write_json
 from passerby.runs.harness import under, with_epochs
+from passerby.runs.speed import measure_speed
 from passerby.runs.subjects import rendered
-from passerby.runs.train import OnStep, measure_speed, resume, train
+from passerby.runs.train import OnStep, resume, train
 from passerby.training.log import read_log
 from passerby.types import DataSet
 

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import platform
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from timm.utils.model_ema import ModelEmaV3
 
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.data.joined import TrainingSet, join_training
-from passerby.data.loading import TrainingLoader
-from passerby.distributed import Process, join_processes, share_batch_norms
+from passerby.distributed import Process, join_processes
 from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
 from passerby.model.convnext_ap import ReID
 from passerby.model.embed import Embedder, Preprocessing, load
-from passerby.model.methods import build_model
 from passerby.model.weights import MANIFEST_FORMAT, save_model
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
-from passerby.runs.arguments import losses_of, model_arguments, optimiser_arguments, stages_of, transform_arguments
+from passerby.runs.arguments import model_arguments
+from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.runs.calibrate import calibrate, has_calibration
 from passerby.runs.evaluate import (
     Evaluated,
@@ -42,9 +38,7 @@ from passerby.runs.evaluate import (
 from passerby.runs.folder import RunFolder, json_bytes
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.log import RunLog, read_log
-from passerby.training.loop import Step, TrainingState, steps_per_epoch
-from passerby.training.optimiser import build_optimiser
-from passerby.training.stages import fit_stages, set_stage
+from passerby.training.loop import Step, steps_per_epoch
 from passerby.types import DataSet
 
 OnStep = Callable[[Step, int], None]
@@ -95,41 +89,6 @@ def resume(
     manifest = folder.read_manifest()
     recipe = load_recipe(folder.recipe)
     return _run(folder, recipe, manifest["data"], device=device, on_step=on_step, say=say, before=manifest)
-
-
-def measure_speed(recipe: Recipe, data: str, *, device: str = "auto", seconds: float = 20.0) -> tuple[float, int]:
-    """How fast `recipe` trains on `data` here, by steps that are thrown away.
-
-    Args:
-        recipe: What to time; its first stage is.
-        data: Data sets, as for `train`.
-        device: As for `train`.
-        seconds: About how long to try, after the first two steps; at least three steps are timed.
-
-    Returns:
-        Images a second, the median over the steps; and images in an epoch.
-
-    Raises:
-        PasserbyError: As `train`.
-    """
-    training_set = join_training(load_data(data))
-    rates: list[float] = []
-    with join_processes(device) as process:
-        _, state = _state(recipe, training_set.identities, process)
-        loader = _loader(recipe, training_set, process)
-        steps = steps_per_epoch(len(loader), recipe.optimiser.accumulate)
-        began = time.monotonic()
-        for step in _steps(state, loader, recipe, process, training_set):
-            if step.step == 2:
-                began = time.monotonic()  # the first steps allocate and compile
-            elif step.step > 2:
-                rates.append(step.images_per_second)
-            if len(rates) >= 3 and time.monotonic() - began > seconds:
-                break
-    if not rates:
-        raise TrainingError(f"{data}: too few steps in {recipe.schedule.epochs} epochs to be timed; give more epochs")
-    images = recipe.batches.persons * recipe.batches.images * recipe.optimiser.accumulate
-    return statistics.median(rates), steps * images
 
 
 def _silent(_line: str) -> None:
@@ -194,15 +153,15 @@ def _train(
         folder.make()
     resumed = folder.checkpoint.is_file()
     stage = read_stage(folder.checkpoint) if resumed else 0
-    network, state = _state(recipe, training_set.identities, process, stage=stage)
-    loader = _loader(recipe, training_set, process)
+    network, state = training_state(recipe, training_set.identities, process, stage=stage)
+    loader = training_loader(recipe, training_set, process)
     total = recipe.schedule.epochs * steps_per_epoch(len(loader), recipe.optimiser.accumulate)
     if resumed:
         load_checkpoint(folder.checkpoint, state)
         name = recipe.plan[stage].name
         say(f"resumed at step {state.step}{f', stage {name},' if name else ''} from {folder.checkpoint}")
     kept: ReID = network if state.ema is None else state.ema.module
-    steps = _steps(state, loader, recipe, process, training_set)
+    steps = training_steps(state, loader, recipe, process, training_set)
     if not process.first:
         for _ in steps:
             pass
@@ -229,27 +188,6 @@ def _train(
     kept.forget_centres()  # the training's alone
     save_model(folder.root, kept, manifest)
     return kept
-
-
-def _steps(
-    state: TrainingState, loader: TrainingLoader, recipe: Recipe, process: Process, training_set: TrainingSet
-) -> Iterator[Step]:
-    """The loop with the recipe's settings as plain arguments."""
-    return fit_stages(
-        state,
-        loader,
-        losses_of(recipe),
-        stages=stages_of(recipe),
-        optimiser=partial(build_optimiser, **optimiser_arguments(recipe)),
-        process=process,
-        samples=training_set.samples,
-        accumulate=recipe.optimiser.accumulate,
-        clip=recipe.optimiser.clip,
-        precision=recipe.training.precision,
-        channels_last=recipe.training.channels_last,
-        compiled=recipe.training.compile,
-        seed=recipe.training.seed,
-    )
 
 
 def _scores_on_the_way(
@@ -284,43 +222,6 @@ def _stage_scores(
 def _due(epochs_done: int, every: int, epochs: int) -> bool:
     """Whether to evaluate now; the end of the run has its own evaluation."""
     return every > 0 and epochs_done % every == 0 and epochs_done < epochs
-
-
-def _state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
-    """Network, optimiser of a stage and the rest at step 0; the initial weights depend on the seed alone."""
-    torch.manual_seed(recipe.training.seed)
-    network = build_model(**model_arguments(recipe), identities=identities)
-    network.backbone.require_size(recipe.images.size)
-    if recipe.loss.keeps_centres:
-        network.keep_centres()
-    share_batch_norms(network, process)
-    network.to(process.device)
-    if recipe.training.channels_last:
-        network.to(memory_format=torch.channels_last)
-    set_stage(network, stages_of(recipe)[stage])
-    state = TrainingState(
-        network=network,
-        optimiser=build_optimiser(network, **optimiser_arguments(recipe)),
-        scaler=torch.amp.GradScaler(process.device.type, enabled=recipe.training.precision == "fp16"),
-        ema=ModelEmaV3(network, decay=recipe.training.ema, use_warmup=True) if recipe.training.ema else None,
-        stage=stage,
-    )
-    return network, state
-
-
-def _loader(recipe: Recipe, training_set: TrainingSet, process: Process) -> TrainingLoader:
-    return TrainingLoader(
-        training_set,
-        **transform_arguments(recipe),
-        persons=recipe.batches.persons,
-        images_per_person=recipe.batches.images,
-        workers=recipe.batches.workers,
-        prefetch=recipe.batches.prefetch,
-        cache=recipe.batches.cache,
-        seed=recipe.training.seed,
-        rank=process.rank,
-        world=process.world,
-    )
 
 
 def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:

@@ -1,0 +1,93 @@
+"""A recipe and a training set become what a training is made of: network, batches, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+
+from passerby.data.joined import TrainingSet
+from passerby.data.loading import TrainingLoader
+from passerby.distributed import Process, share_batch_norms
+from passerby.model.convnext_ap import ReID
+from passerby.model.methods import build_model
+from passerby.recipe import Recipe
+from passerby.runs.arguments import losses_of, model_arguments, optimiser_arguments, stages_of, transform_arguments
+from passerby.training.loop import Step, TrainingState
+from passerby.training.optimiser import build_optimiser
+from passerby.training.stages import fit_stages, set_stage
+
+
+def training_state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
+    """Network, optimiser of a stage and the rest at step 0; the initial weights depend on the seed alone.
+
+    Args:
+        recipe: What is trained.
+        identities: Of the training set, for the classifiers.
+        process: Where.
+        stage: Which of the recipe's stages.
+
+    Returns:
+        The network, and what a step changes, the network in it.
+
+    Raises:
+        RecipeError: For settings that do not go together.
+        WeightsError: For weights that are not there or of something else.
+    """
+    torch.manual_seed(recipe.training.seed)
+    network = build_model(**model_arguments(recipe), identities=identities)
+    network.backbone.require_size(recipe.images.size)
+    if recipe.loss.keeps_centres:
+        network.keep_centres()
+    share_batch_norms(network, process)
+    network.to(process.device)
+    if recipe.training.channels_last:
+        network.to(memory_format=torch.channels_last)
+    set_stage(network, stages_of(recipe)[stage])
+    state = TrainingState(
+        network=network,
+        optimiser=build_optimiser(network, **optimiser_arguments(recipe)),
+        scaler=torch.amp.GradScaler(process.device.type, enabled=recipe.training.precision == "fp16"),
+        ema=ModelEmaV3(network, decay=recipe.training.ema, use_warmup=True) if recipe.training.ema else None,
+        stage=stage,
+    )
+    return network, state
+
+
+def training_loader(recipe: Recipe, training_set: TrainingSet, process: Process) -> TrainingLoader:
+    """The batches of a training, and of one process of it their share."""
+    return TrainingLoader(
+        training_set,
+        **transform_arguments(recipe),
+        persons=recipe.batches.persons,
+        images_per_person=recipe.batches.images,
+        workers=recipe.batches.workers,
+        prefetch=recipe.batches.prefetch,
+        cache=recipe.batches.cache,
+        seed=recipe.training.seed,
+        rank=process.rank,
+        world=process.world,
+    )
+
+
+def training_steps(
+    state: TrainingState, loader: TrainingLoader, recipe: Recipe, process: Process, training_set: TrainingSet
+) -> Iterator[Step]:
+    """The loop with the recipe's settings as plain arguments."""
+    return fit_stages(
+        state,
+        loader,
+        losses_of(recipe),
+        stages=stages_of(recipe),
+        optimiser=partial(build_optimiser, **optimiser_arguments(recipe)),
+        process=process,
+        samples=training_set.samples,
+        accumulate=recipe.optimiser.accumulate,
+        clip=recipe.optimiser.clip,
+        precision=recipe.training.precision,
+        channels_last=recipe.training.channels_last,
+        compiled=recipe.training.compile,
+        seed=recipe.training.seed,
+    )
