@@ -17,6 +17,7 @@ from passerby.model.weights import (
     read_manifest,
     read_tensors,
     save_model,
+    unseen_differences,
 )
 
 MANIFEST = {"format": MANIFEST_FORMAT, "model": {}, "preprocessing": {}, "identities": 3, "passerby": "9.9"}
@@ -37,6 +38,22 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert files(tmp_path) == ["manifest.json", "model.safetensors"]
     assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in saved.state_dict().items())
     assert read_manifest(tmp_path / "new" / "run") == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("manifest", "model", "found"),
+    [
+        ({"attention": True, "parts": 4}, {"attention": False, "parts": 6}, {"attention": True}),
+        ({"attention": True}, {"attention": True, "instance_norm": 2}, {}),  # from before there was instance_norm
+        ({"attention": True, "instance_norm": 2}, {"drop_height": 0.3}, {}),  # another method has neither
+        (None, {"attention": True}, {}),  # timm's, with nothing beside them
+    ],
+)
+def test_what_no_tensor_shows_is_found_in_the_manifest(tmp_path, manifest, model, found):
+    """Oracle: by hand; `parts` is left to the shapes."""
+    if manifest is not None:
+        save_model(tmp_path, network(), MANIFEST | {"model": manifest})
+    assert unseen_differences(tmp_path / "model.safetensors", model) == found
 
 
 def test_channels_last_weights_are_saved(tmp_path):

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.errors import RecipeError
+from passerby.model.convnext_ap import weights_file
+from passerby.model.weights import unseen_differences
 from passerby.recipe import RECIPES, Recipe, differences, load_recipe, parse_recipe, recipe_names
 
 
@@ -242,6 +244,18 @@ def test_the_staged_recipe_is_lab_atto_but_for_its_parts():
     stages = load_recipe("lab-atto-rpp").plan
     assert [stage.train for stage in stages[1:]] == [("refinement",), ("backbone", "necks", "refinement")]
     assert [stage.refine for stage in stages] == [False, True, True]
+
+
+def test_fine_tuning_is_lab_atto_from_the_default_model():
+    """Oracle: the shipped model's own settings of what its tensors do not show; the schedule and the start differ."""
+    found = differences(load_recipe("fine-tune"), load_recipe("lab-atto"))
+    assert {each.split(".")[0] for each in found} == {'name="fine-tune"', "model", "schedule"}
+    assert {each for each in found if each.startswith("model.")} == {
+        'model.weights="default"',
+        "model.instance_norm=2",
+    }
+    tuned = load_recipe("fine-tune").model
+    assert unseen_differences(weights_file(tuned.weights), tuned.model_dump(mode="json")) == {}
 
 
 def test_every_fault_is_told_at_once(tmp_path):

@@ -123,6 +123,26 @@ def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
     assert json.loads((runs[0] / "scores.json").read_text())["stages"] == scores["stages"]
 
 
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        ([], []),
+        (
+            ["model.attention=false", "model.instance_norm=1"],
+            ["--set model.attention=true --set model.instance_norm=0"],
+        ),
+    ],
+)
+def test_weights_of_a_network_that_computes_something_else_are_named(tiny_run, tmp_path, settings, lines):
+    """SimAM and instance normalisation have no tensor that would not fit. Oracle: the settings of the weights' run."""
+    said = []
+    recipe = tiny_recipe(f"model.weights={tiny_run / 'model.safetensors'}", "schedule.warmup_epochs=0", *settings)
+    train(recipe, SIMPLE, tmp_path / "run", device="cpu", say=said.append)
+    about = [line for line in said if line.startswith(f"weights {tiny_run}")]
+    assert [line.split("where they ended: ")[1] for line in about] == lines
+
+
 def test_a_run_is_not_overwritten(tiny_run):
     before = snapshot(tiny_run)
     with pytest.raises(TrainingError, match="already holds a run; continue it with --resume"):

@@ -22,6 +22,8 @@ DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
 """The folder of the model that comes with the package, trained on rendered people alone."""
 MANIFEST_KEYS = ("format", "model", "preprocessing", "identities")
 """What a manifest must say for its model to be loaded; a run's says more."""
+UNSEEN = ("attention", "attention_position", "last_stride", "instance_norm")
+"""Settings that change what a network computes and none of its tensors, so that weights fit whatever they are."""
 
 
 def save_model(folder: Path, network: nn.Module, manifest: Mapping[str, Any]) -> None:
@@ -120,6 +122,23 @@ def load_state(folder_or_file: Path, network: nn.Module) -> None:
     if folder_or_file.is_dir() and not path.is_file():
         raise WeightsError(f"{folder_or_file}: {MODEL_FILE} is missing; if the training was stopped, resume it first")
     fill(network, read_tensors(path), source=str(path))
+
+
+def unseen_differences(weights: Path, model: Mapping[str, Any]) -> dict[str, Any]:
+    """What weights of a run were trained with and a network that begins with them has not, where no tensor shows it.
+
+    Args:
+        weights: The file; what lies beside it says what it is of. Nothing does for timm's.
+        model: The network's settings.
+
+    Returns:
+        Of each setting that differs what the weights' network has.
+    """
+    try:
+        trained = read_manifest(weights.parent)["model"]
+    except WeightsError:
+        return {}
+    return {key: trained[key] for key in UNSEEN if key in trained and key in model and trained[key] != model[key]}
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str, ignore: tuple[str, ...] = ()) -> None:

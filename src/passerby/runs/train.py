@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +20,9 @@ from passerby.data.joined import TrainingSet, join_training
 from passerby.distributed import Process, join_processes
 from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
-from passerby.model.convnext_ap import ReID
+from passerby.model.convnext_ap import ReID, weights_file
 from passerby.model.embed import Embedder, Preprocessing, load
-from passerby.model.weights import MANIFEST_FORMAT, save_model
+from passerby.model.weights import MANIFEST_FORMAT, save_model, unseen_differences
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
 from passerby.runs.arguments import model_arguments
@@ -154,6 +155,8 @@ def _train(
     resumed = folder.checkpoint.is_file()
     stage = read_stage(folder.checkpoint) if resumed else 0
     network, state = training_state(recipe, training_set.identities, process, stage=stage)
+    if not resumed:
+        _say_what_weights_lack(recipe, say)
     loader = training_loader(recipe, training_set, process)
     total = recipe.schedule.epochs * steps_per_epoch(len(loader), recipe.optimiser.accumulate)
     if resumed:
@@ -263,6 +266,18 @@ def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: 
         "versions": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy")}
         | {"python": platform.python_version()},
     }
+
+
+def _say_what_weights_lack(recipe: Recipe, say: Say) -> None:
+    """One line where the network does not begin as the one whose weights it begins with."""
+    path = weights_file(recipe.model.weights)
+    unlike = {} if path is None else unseen_differences(path, model_arguments(recipe))
+    if unlike:
+        theirs = " ".join(f"--set model.{key}={json.dumps(value)}" for key, value in unlike.items())
+        say(
+            f"weights {recipe.model.weights}: of a network that computes something else, so they are worth less than "
+            f"they were; to begin where they ended: {theirs}"
+        )
 
 
 def _initial_weights(recipe: Recipe) -> str:
