@@ -17,6 +17,7 @@ def test_it_is_small_and_says_that_nobody_real_was_seen():
     assert sum(file.stat().st_size for file in DEFAULT_MODEL.iterdir()) < 10_000_000
     card = (DEFAULT_MODEL / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert manifest["data"] in card
+    assert manifest["whitening"] in card
     assert "skin tone" in card
     assert not [key for key in read_tensors(DEFAULT_MODEL / "model.safetensors") if "classifier" in key]
 
