@@ -90,8 +90,8 @@ def model_card(manifest: dict[str, Any], command: str, result: Evaluated, found:
         f"`{settings['backbone']}` with SimAM and {settings['parts']} stripes, "
         f"{manifest['preprocessing']['size'][0]} x {manifest['preprocessing']['size'][1]} pixels, float16.",
         f"Trained on {manifest['images']:,} images of {manifest['trained_identities']:,} people who do not exist",
-        f"(`{manifest['data']}`), seed {manifest['seed']}; its reductions are whitened by others "
-        f"(`{manifest['whitening']}`). No picture of a real person was used at any point.",
+        f"(`{manifest['data']}`), seed {manifest['seed']}; whitened by others of them",
+        f"(`{manifest['whitening']}`); no picture of a real person was used at any point.",
         "",
         f"Made by `{command}`.",
         "What it finds of real people is in docs/results.md: much less than a model trained where it is used. It is a",
