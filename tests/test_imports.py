@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "data": BASE | {"synth"},
     "model": BASE | {"data", "distributed"},
     "losses": BASE | {"model", "distributed"},
-    "training": BASE | {"data", "model", "losses", "distributed"},
+    "training": BASE | {"data", "model", "losses", "distributed", "ranking.neighbours"},
     "ranking": BASE,
     "evaluation": BASE | {"ranking", "data", "model.embed"},
     "report": BASE | {"evaluation", "ranking", "data", "training.schedule"},

@@ -107,6 +107,15 @@ def average(values: dict[str, float], process: Process) -> dict[str, float]:
     return dict(zip(values, (total / process.world).tolist(), strict=True))
 
 
+def from_first(mine: Tensor, process: Process) -> Tensor:
+    """What the first process has in the place of `mine`, on the CPU; all must call this with the same shape."""
+    if process.world == 1:
+        return mine
+    shared = mine.to(process.device)
+    dist.broadcast(shared, 0)
+    return shared.cpu()
+
+
 class GatheredBatchNorm1d(nn.BatchNorm1d):
     """Batch norm of (B / world, C) rows with the statistics of all B rows; torch's SyncBatchNorm is for GPUs only."""
 

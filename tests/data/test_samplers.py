@@ -22,9 +22,10 @@ def cases(draw):
     return labels, persons, draw(st.integers(1, 5)), draw(st.integers(0, 2**40))
 
 
-def batches(labels, *, epoch=0, **settings):
+def batches(labels, *, epoch=0, near=None, **settings):
     sampler = PKSampler(labels, **settings)
     sampler.set_epoch(epoch)
+    sampler.set_alike(near)
     return list(sampler)
 
 
@@ -130,6 +131,53 @@ def test_companions_change_from_epoch_to_epoch():
             people = sorted(set(labels[batch].tolist()))
             pairs |= {(a, b) for a in people for b in people if a < b}
     assert len(pairs) > 180  # of 190; 30 epochs meet 30 x 30 at random
+
+
+@settings(max_examples=150)
+@given(cases(), st.integers(2, 6), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_batches_of_people_who_look_alike_visit_everybody_as_often_as_others_do(case, alike, width, random):
+    """Whoever is said to look like whom: different persons, the same length, and the same visits in the epoch."""
+    labels, persons, images, seed = case
+    people = range(len(set(labels)))
+    near = [random.sample([other for other in people if other != person], len(people) - 1)[:width] for person in people]
+    setting = {"persons": persons, "images": images, "seed": seed}
+    drawn = batches(labels, near=np.array(near), alike=alike, **setting)
+    blocks = [labels[batch].reshape(persons, images) for batch in drawn]
+    assert all((block == block[:, :1]).all() and len(set(block[:, 0])) == persons for block in blocks)
+    visits = [
+        Counter(np.concatenate([labels[batch] for batch in some]).tolist())
+        for some in (drawn, batches(labels, **setting))
+    ]
+    assert visits[0] == visits[1]
+
+
+def test_a_group_comes_together_and_the_groups_of_a_batch_by_chance():
+    """Five families of four: each batch of eight is two of them, and in some epochs others."""
+    near = np.array(
+        [[other for other in range(20) if other != person and other // 4 == person // 4] for person in range(20)]
+    )
+    met = set()
+    for epoch in range(12):
+        for batch in batches(
+            np.repeat(np.arange(20), 16), persons=8, images=4, alike=4, near=near, seed=0, epoch=epoch
+        ):
+            families = Counter(person // 4 for person in set((np.array(batch) // 16).tolist()))
+            assert set(families.values()) == {4}
+            met.add(tuple(sorted(families)))
+    assert len(met) == 10
+
+
+def test_nobody_is_grouped_before_it_is_said_who_looks_alike():
+    labels = np.repeat(np.arange(20), 4)
+    setting = {"persons": 4, "images": 2, "seed": 0}
+    assert batches(labels, alike=4, **setting) == batches(labels, **setting)
+
+
+def test_one_image_of_each_is_of_each_and_changes_with_the_epoch():
+    labels = np.random.default_rng(0).permutation(np.repeat([3, 7, 9, 30], 25))
+    sampler = PKSampler(labels, persons=2, images=2, seed=0)
+    assert all(labels[sampler.one_of_each(epoch)].tolist() == [3, 7, 9, 30] for epoch in range(4))
+    assert sampler.one_of_each(0).tolist() == sampler.one_of_each(0).tolist() != sampler.one_of_each(1).tolist()
 
 
 def test_too_many_persons_names_both_numbers():

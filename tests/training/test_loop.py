@@ -1,5 +1,6 @@
 """Oracles: a step written out by hand, and an unbroken run of the same loop."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from passerby.distributed import Process
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
 from passerby.runs.assemble import training_loader, training_state
+from passerby.training import loop
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
 from passerby.training.loop import fit, seed_step
 from passerby.training.optimiser import set_learning_rate
@@ -96,6 +98,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(people):
         ["optimiser.name=adamw", "training.ema=0.9"],
         ["optimiser.name=sgd", "batches.workers=1", "images.jitter={}"],
         ["optimiser.accumulate=2", "optimiser.clip=1", "training.precision=bf16", "model.refine=true"],
+        ["training.ema=0.9", "batches.alike=2"],
     ],
 )
 def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, settings):
@@ -120,6 +123,22 @@ def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, settings):
         for kept, again in [(unbroken.network, resumed.network), *averaged]:
             for key, value in kept.state_dict().items():
                 assert torch.equal(value, again.state_dict()[key]), (path.name, key)
+
+
+def test_an_epoch_begins_with_asking_the_averaged_network_who_look_alike(people, monkeypatch):
+    """From the epoch on that the recipe says, and its batches are of those people."""
+    recipe = tiny_recipe("training.ema=0.9", "batches.alike=2")
+    asked = []
+
+    def pairs(network, loader, epoch, **_):
+        asked.append((network, epoch))
+        return np.arange(people.identities)[:, None] ^ 1  # 0 and 1, 2 and 3, ...
+
+    monkeypatch.setattr(loop, "who_look_alike", pairs)
+    state, steps = begin(recipe, people, alike_from=1)
+    for step in steps:
+        assert (state.near is None) == (step.epoch == 0)
+    assert asked == [(state.ema.module, epoch) for epoch in range(1, recipe.schedule.epochs)]
 
 
 def test_a_bf16_step_is_near_the_float32_step(people):

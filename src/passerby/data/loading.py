@@ -56,6 +56,7 @@ class TrainingLoader:
         std: Per channel.
         persons: P, identities in the global batch.
         images_per_person: K.
+        alike: Persons of a batch that look like each other, once `set_alike` has said who does; see `PKSampler`.
         workers: Processes that make batches, at most one for each CPU core; 0 makes them in this process.
         prefetch: Batches that each worker keeps ready.
         cache: Keep the resized images in memory: `always`, `never`, or `auto`, when they take no more than a quarter
@@ -82,6 +83,7 @@ class TrainingLoader:
         std: tuple[float, float, float],
         persons: int,
         images_per_person: int,
+        alike: int = 1,
         workers: int = 0,
         prefetch: int = 2,
         cache: CacheRule = "auto",
@@ -91,7 +93,9 @@ class TrainingLoader:
         progress: Progress | None = None,
     ) -> None:
         samples, labels = training_set.samples, training_set.labels
-        sampler = PKSampler(labels, persons=persons, images=images_per_person, seed=seed, rank=rank, world=world)
+        self.sampler = PKSampler(
+            labels, persons=persons, images=images_per_person, seed=seed, alike=alike, rank=rank, world=world
+        )
         workers = min(workers, _cores())
         decoded = (
             cache_images(samples, size=size, threads=workers, progress=progress)
@@ -99,8 +103,9 @@ class TrainingLoader:
             else None
         )
         self.cached = decoded is not None
-        self._jobs = _Jobs(sampler)
-        batches = _TrainingBatches(
+        self._jobs = _Jobs(self.sampler)
+        self._normalise = evaluation_transform(mean=mean, std=std)
+        self._images = _TrainingBatches(
             training_set,
             decoded,
             transform=training_transform(
@@ -111,11 +116,24 @@ class TrainingLoader:
             global_batch=persons * images_per_person,
             first_place=rank * persons * images_per_person // world,
         )
-        self._loader = _loader(batches, self._jobs, workers=workers, prefetch=prefetch, persistent=True)
+        self._loader = _loader(self._images, self._jobs, workers=workers, prefetch=prefetch, persistent=True)
 
     def __len__(self) -> int:
         """Batches in an epoch, the same in every one."""
-        return len(self._jobs.sampler)
+        return len(self.sampler)
+
+    def portraits(self, epoch: int, *, batch: int = 128) -> Iterator[Tensor]:
+        """One image of each identity as it is, in the order of their labels: (B, 3, H, W) normalised.
+
+        Another image in another epoch. `batch` is B, but for the last.
+
+        Raises:
+            DataError: While iterating, naming the file of an image that cannot be read.
+        """
+        chosen = self.sampler.one_of_each(epoch).tolist()
+        for start in range(0, len(chosen), batch):
+            pixels = [self._images.pixels(index) for index in chosen[start : start + batch]]
+            yield self._normalise(torch.stack(pixels))
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch (from 0), from batch number `start` on; ends what an earlier call still had to give.
@@ -200,14 +218,15 @@ class _TrainingBatches(Dataset[_Tensors | str]):
         try:
             with torch.random.fork_rng(devices=[]):  # with no workers, this is the generator that the network uses
                 for place, index in enumerate(job.indices):
-                    pixels = self._pixels(index)
+                    pixels = self.pixels(index)
                     torch.default_generator.manual_seed(seeds[place])  # the CPU's alone, and ten times faster
                     images[place] = self._transform(pixels)
         except DataError as error:
             return str(error)
         return images, self._labels[indices], self._cameras[indices], indices
 
-    def _pixels(self, index: int) -> Tensor:
+    def pixels(self, index: int) -> Tensor:
+        """(3, H, W) uint8 of a training image, resized and no more."""
         return read_pixels(self._samples[index], self._size) if self._decoded is None else self._decoded[index]
 
     def _seeds(self, job: _Job) -> list[int]:

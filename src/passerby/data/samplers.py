@@ -11,6 +11,9 @@ from torch.utils.data import Sampler
 from passerby.errors import DataError
 from passerby.types import IntArray
 
+_PORTRAITS = 1
+"""Keeps the draw of one image of each identity apart from that of the batches."""
+
 
 class PKSampler(Sampler[list[int]]):
     """The batches of an epoch, a pure function of (labels, persons, images, seed, epoch).
@@ -23,10 +26,16 @@ class PKSampler(Sampler[list[int]]):
     With several processes, each takes its P / world persons of the same global batch: the ranks' batches one after the
     other are the batch of a single process.
 
+    Once `set_alike` has said who looks like whom, a batch is drawn in groups: a person, and with it those nearest to
+    it who still have visits in this epoch. How often anybody is drawn stays as it was. (Graph sampling, where one such
+    group is a batch: Liao and Shao, "Graph Sampling Based Deep Metric Learning for Generalizable Person
+    Re-Identification", 2022. Several groups keep a part of the batch random.)
+
     Args:
         labels: (N,) class of each training image.
         persons: P, identities in the global batch.
         images: K, images of each.
+        alike: Persons of a group, at least 1: 4 draws each person with three who look like it. 1 draws all at random.
         seed: Of the whole run, at least 0.
         rank: Which process this is, from 0.
         world: How many processes share the batch.
@@ -37,13 +46,16 @@ class PKSampler(Sampler[list[int]]):
     """
 
     def __init__(
-        self, labels: ArrayLike, *, persons: int, images: int, seed: int, rank: int = 0, world: int = 1
+        self, labels: ArrayLike, *, persons: int, images: int, seed: int, alike: int = 1, rank: int = 0, world: int = 1
     ) -> None:
         assert 0 <= rank < world
+        assert alike >= 1
         _, classes, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
         _check(sizes, persons=persons, images=images, world=world)
         self.persons = persons
         self.images = images
+        self.alike = alike
+        self._near: IntArray | None = None
         self._seed = seed
         self._epoch = 0
         share = persons // world
@@ -56,6 +68,16 @@ class PKSampler(Sampler[list[int]]):
         """Choose the epoch, from 0, that the next iteration goes through."""
         self._epoch = epoch
 
+    def set_alike(self, near: IntArray | None) -> None:
+        """Say who looks like whom, from the next iteration on: (I, n) identities, nearest first; None forgets it."""
+        assert near is None or (len(near) == len(self._members) and not (near == np.arange(len(near))[:, None]).any())
+        self._near = near
+
+    def one_of_each(self, epoch: int) -> IntArray:
+        """(I,) an image of each identity, in the order of their labels; another one in another epoch."""
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch], spawn_key=(_PORTRAITS,)))
+        return np.array([members[rng.integers(len(members))] for members in self._members])
+
     def __len__(self) -> int:
         return self._batches
 
@@ -65,7 +87,10 @@ class PKSampler(Sampler[list[int]]):
         visits = self._visits(rng)
         stock = [np.empty(0, dtype=np.int64) for _ in self._members]
         for left in range(self._batches, 0, -1):
-            drawn = _draw_persons(visits, self.persons, left=left, rng=rng)
+            order = _order_persons(visits, self.persons, left=left, rng=rng)
+            if self._near is not None and self.alike > 1:
+                order = _with_alike(order, self._near, visits, self.persons, left=left, group=self.alike)
+            drawn = rng.permutation(order[: self.persons])
             visits[drawn] -= 1
             batch: list[int] = []
             for person in drawn:
@@ -104,16 +129,44 @@ def _count_batches(chunks: IntArray, persons: int) -> int:
     return max(low, -(-len(chunks) // persons))
 
 
-def _draw_persons(visits: IntArray, persons: int, *, left: int, rng: np.random.Generator) -> IntArray:
-    """(P,) different identities, each with a chance that grows with its visits left, in random order.
+def _order_persons(visits: IntArray, persons: int, *, left: int, rng: np.random.Generator) -> IntArray:
+    """(P,) different identities, each with a chance that grows with its visits left, in the order that they are drawn.
 
-    Whoever has as many visits left as there are batches left must be drawn, or would not find room later. Successive
-    draws without replacement by weight: the P largest of log(weight) + Gumbel noise (Efraimidis and Spirakis 2006).
+    Whoever has as many visits left as there are batches left must be drawn, or would not find room later, and is
+    first. Successive draws without replacement by weight: the P largest of log(weight) + Gumbel noise (Efraimidis and
+    Spirakis 2006).
     """
     with np.errstate(divide="ignore"):
         keys = np.log(visits) + rng.gumbel(size=len(visits))
     keys[visits == left] = np.inf
-    return rng.permutation(np.argpartition(-keys, persons - 1)[:persons])
+    first = np.argpartition(-keys, persons - 1)[:persons]
+    return first[np.argsort(-keys[first], kind="stable")]
+
+
+def _with_alike(order: IntArray, near: IntArray, visits: IntArray, persons: int, *, left: int, group: int) -> IntArray:
+    """(P,) the persons of `order`, each followed by the nearest with visits left, until the batch is full.
+
+    A person and its company are `group`, and fewer where fewer have visits left or seats are kept for those who must be
+    drawn.
+    """
+    must = set(np.flatnonzero(visits == left).tolist())
+    chosen: dict[int, None] = {}  # in order
+    for person in order.tolist():
+        if person in chosen:
+            continue
+        must.discard(person)
+        chosen[person] = None
+        company = 1
+        for other in near[person].tolist():
+            if company == group or len(chosen) + len(must - {other}) >= persons:
+                break
+            if visits[other] > 0 and other not in chosen:
+                must.discard(other)
+                chosen[other] = None
+                company += 1
+        if len(chosen) == persons:
+            break
+    return np.fromiter(chosen, dtype=np.int64)
 
 
 def _check(sizes: IntArray, *, persons: int, images: int, world: int) -> None:

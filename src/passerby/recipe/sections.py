@@ -77,11 +77,15 @@ class Images(Section):
 class Batches(Section):
     """P x K batches: `persons` identities of `images` images each, on all processes together.
 
-    `cache` keeps resized images in memory: `auto` when they fit in a quarter of the free memory.
+    `alike` draws the persons in groups of so many who look like each other, from epoch `alike_from` on, as the network
+    sees them when an epoch begins (graph sampling). `cache` keeps resized images in memory: `auto` when they fit in a
+    quarter of the free memory.
     """
 
     persons: Annotated[int, Field(ge=2)] = 16
     images: Annotated[int, Field(ge=1)] = 4
+    alike: Annotated[int, Field(ge=1)] = 1
+    alike_from: Annotated[int, Field(ge=0)] = 1
     workers: Annotated[int, Field(ge=0, le=256)] = 4
     prefetch: Count = 4
     cache: Literal["auto", "always", "never"] = "auto"

@@ -33,6 +33,8 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     tensors = {f"network.{key}": value for key, value in state.network.state_dict().items()}
     if state.ema is not None:
         tensors |= {f"ema.{key}": value for key, value in state.ema.module.state_dict().items()}
+    if state.near is not None:
+        tensors["near"] = torch.from_numpy(state.near)
     scalars: dict[str, Any] = {}
     for index, values in optimiser["state"].items():
         for key, value in values.items():
@@ -73,6 +75,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     _fill_optimiser(state.optimiser, _under(tensors, "optimiser."), metadata["optimiser"], path)
     if metadata["scaler"]:
         state.scaler.load_state_dict(metadata["scaler"])
+    state.near = tensors["near"].numpy() if "near" in tensors else None
     state.step = metadata["step"]
     state.stage = metadata.get("stage", 0)
 

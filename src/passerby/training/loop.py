@@ -15,9 +15,10 @@ from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, average
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
+from passerby.training.alike import who_look_alike
 from passerby.training.optimiser import clip_gradients, set_learning_rate
 from passerby.training.schedule import learning_rate
-from passerby.types import Batch, Sample
+from passerby.types import Batch, IntArray, Sample
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -26,6 +27,7 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 class TrainingState:
     """All that a step changes. `step` counts optimiser steps since the start of the run; `stage` is the optimiser's.
 
+    `near` is who looked like whom when the epoch began, as `who_look_alike` says; None where nobody asked.
     There is no generator among it: the randomness of a batch is a pure function of (seed, epoch, batch), and that of
     the network of (seed, step, rank), so the step says where every generator stands.
     """
@@ -36,6 +38,7 @@ class TrainingState:
     ema: ModelEmaV3 | None
     step: int = 0
     stage: int = 0
+    near: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def fit(
     first_epoch: int = 0,
     stage: str = "",
     frozen: Sequence[nn.Module] = (),
+    alike_from: int = 1,
     accumulate: int = 1,
     clip: float | None = None,
     precision: str = "fp32",
@@ -81,7 +85,9 @@ def fit(
     """Train from `state.step` to the end of the last epoch, yielding after every optimiser step.
 
     `epochs` are counted from `first_epoch`, as the learning rate is: one stage of a training (`fit_stages`). Modules
-    that are `frozen` stay in evaluation mode, so that their batch norms keep the statistics that they have.
+    that are `frozen` stay in evaluation mode, so that their batch norms keep the statistics that they have. Where the
+    loader's batches are of people who look alike, each epoch from `alike_from` on begins with asking the network (the
+    averaged one, if there is one) who does.
 
     `state` may be saved whenever the generator has yielded; a run continued from there takes the same steps. An epoch
     whose number of batches is not a multiple of `accumulate` drops the rest.
@@ -100,6 +106,11 @@ def fit(
         module.eval()
     for epoch in range(state.step // steps, first_epoch + epochs):
         done = state.step - epoch * steps
+        if loader.sampler.alike > 1 and epoch >= alike_from:
+            if done == 0:
+                asked = state.network if state.ema is None else state.ema.module
+                state.near = who_look_alike(asked, loader, epoch, process=process, precision=autocast)
+            loader.sampler.set_alike(state.near)
         batches = loader.epoch(epoch, start=done * accumulate)
         for number in range(done, steps):
             started = time.perf_counter()
