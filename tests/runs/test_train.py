@@ -32,7 +32,8 @@ def test_a_run_leaves_what_it_promises(tiny_run):
     facts = {"data", "fingerprint", "protocol", "ap", "flip", "valid_queries", "queries", "gallery", "intervals", "mAP"}
     assert facts <= scores[0].keys()
     manifest = json.loads((tiny_run / "manifest.json").read_text())
-    assert (manifest["identities"], manifest["seed"], manifest["data"]) == (12, 0, SIMPLE)
+    assert (manifest["identities"], manifest["trained_identities"]) == (12, 12)
+    assert (manifest["seed"], manifest["data"]) == (0, SIMPLE)
     assert {"torch", "timm", "python"} <= manifest["versions"].keys()
     assert [record["step"] for record in read_log(tiny_run / "log.jsonl")] == list(range(1, 19))
 

@@ -237,6 +237,11 @@ class Losses(Section):
         """Whether the training needs the network's centres."""
         return self.centre is not None and self.centre.weight > 0
 
+    @property
+    def knows_classes(self) -> bool:
+        """Whether the training needs something of each identity: a classifier's weights, or a centre."""
+        return self.keeps_centres or (self.identity is not None and self.identity.weight > 0)
+
 
 class Optimiser(Section):
     """How a gradient becomes a step. `backbone_scale` multiplies the learning rate of the backbone.

@@ -14,7 +14,14 @@ from passerby.distributed import Process, share_batch_norms
 from passerby.model.convnext_ap import ReID
 from passerby.model.methods import build_model
 from passerby.recipe import Recipe
-from passerby.runs.arguments import losses_of, model_arguments, optimiser_arguments, stages_of, transform_arguments
+from passerby.runs.arguments import (
+    classes_of,
+    losses_of,
+    model_arguments,
+    optimiser_arguments,
+    stages_of,
+    transform_arguments,
+)
 from passerby.training.loop import Step, TrainingState
 from passerby.training.optimiser import build_optimiser
 from passerby.training.stages import fit_stages, set_stage
@@ -25,7 +32,7 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
 
     Args:
         recipe: What is trained.
-        identities: Of the training set, for the classifiers.
+        identities: Of the training set.
         process: Where.
         stage: Which of the recipe's stages.
 
@@ -37,7 +44,7 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
         WeightsError: For weights that are not there or of something else.
     """
     torch.manual_seed(recipe.training.seed)
-    network = build_model(**model_arguments(recipe), identities=identities)
+    network = build_model(**model_arguments(recipe), identities=classes_of(recipe, identities))
     network.backbone.require_size(recipe.images.size)
     if recipe.loss.keeps_centres:
         network.keep_centres()

@@ -265,7 +265,7 @@ def _facts(subject: Subject) -> dict[str, str]:
         "Tested on": f"{result.title}, {len(result.data.query):,} queries, {len(result.data.gallery):,} gallery images",
         "Its fingerprint": fingerprint([result.data])[:16],
         "Trained on": f"{manifest.get('data', 'not recorded')}: {manifest.get('images', 0):,} images, "
-        f"{manifest['identities']:,} people",
+        f"{manifest.get('trained_identities', manifest['identities']):,} people",
         "Protocol": f"{result.scores.protocol}, {result.scores.ap} AP",
         "Network": _network(manifest["model"]),
         "Images": f"{size[0]} x {size[1]}",

@@ -124,7 +124,6 @@ def pack(run: Path, out: Path, *, data: str = DATA, whitening: str = WHITENING) 
         "whitening": whitening,
         "identities": 0,
         "precision": "float16",
-        "trained_identities": manifest["identities"],
     }
     save_model(out, network, known)
     write_atomic(out / folder.recipe.name, folder.recipe.read_bytes())

@@ -25,7 +25,7 @@ from passerby.model.embed import Embedder, Preprocessing, load
 from passerby.model.weights import MANIFEST_FORMAT, save_model, unseen_differences
 from passerby.recipe import Recipe, load_recipe
 from passerby.report.curves import loss_figure, lr_figure
-from passerby.runs.arguments import model_arguments
+from passerby.runs.arguments import classes_of, model_arguments
 from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.runs.calibrate import calibrate, has_calibration
 from passerby.runs.evaluate import (
@@ -255,7 +255,8 @@ def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: 
         "model": model_arguments(recipe) | {"pretrained": False, "weights": None},
         "initial_weights": _initial_weights(recipe),
         "preprocessing": recipe.images.model_dump(mode="json", include={"size", "mean", "std"}),
-        "identities": training_set.identities,
+        "identities": classes_of(recipe, training_set.identities),
+        "trained_identities": training_set.identities,
         "images": len(training_set.samples),
         "data": data,
         "titles": [each.title for each in sets],
