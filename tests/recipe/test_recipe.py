@@ -106,9 +106,9 @@ def test_differences_make_one_recipe_of_another(name):
 
 
 def test_a_difference_reads_as_it_would_be_typed():
-    typed = ["training.precision=bf16", "schedule.lr_min=1e-6", "loss.supcon=null"]
+    typed = ["training.precision=bf16", "schedule.lr_min=1e-6", "images.jitter=null"]
     changed = load_recipe("default", overrides=typed)
-    expected = {'training.precision="bf16"', "schedule.lr_min=1e-06", "loss.supcon=null"}
+    expected = {'training.precision="bf16"', "schedule.lr_min=1e-06", "images.jitter=null"}
     assert set(differences(changed, load_recipe("default"))) == expected
 
 

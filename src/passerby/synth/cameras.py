@@ -84,7 +84,7 @@ def random_camera(rng: np.random.Generator) -> Camera:
     for _ in range(int(rng.poisson(1.6))):
         _thing(scene, rng, lane)
     warm = float(rng.normal(0, 0.07))
-    gains = float(np.exp(rng.normal(0.0, 0.22))) * np.array([1 + warm, 1 + rng.normal(0, 0.025), 1 - warm])
+    gains = float(np.exp(rng.normal(0.0, 0.28))) * np.array([1 + warm, 1 + rng.normal(0, 0.025), 1 - warm])
     return Camera(
         height=height,
         lane=lane,
@@ -100,9 +100,9 @@ def random_camera(rng: np.random.Generator) -> Camera:
             float(rng.choice([0.0, rng.uniform(0.35, 0.5)])),
         ),
         gains=gains.astype(np.float32),
-        gamma=float(np.clip(rng.normal(1.0, 0.12), 0.7, 1.4)),
-        contrast=float(np.clip(rng.normal(1.1, 0.15), 0.7, 1.6)),
-        saturation=float(np.clip(rng.normal(0.92, 0.2), 0.3, 1.4)),
+        gamma=float(np.clip(rng.normal(1.05, 0.16), 0.7, 1.6)),
+        contrast=float(np.clip(rng.normal(1.2, 0.27), 0.7, 2.2)),
+        saturation=float(np.clip(rng.normal(0.85, 0.25), 0.25, 1.4)),
         haze=float(max(0.0, rng.normal(0.0, 0.06))),
         blur=float(rng.uniform(0.2, 1.0)),
         sharpening=float(max(0.0, rng.normal(0.4, 0.6))),

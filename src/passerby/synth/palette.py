@@ -38,14 +38,14 @@ CLOTH: dict[str, Vector] = {
 """sRGB, 0 to 1."""
 
 UPPER: Weights = {
-    "black": 20, "charcoal": 9, "grey": 9, "silver": 4, "white": 13, "navy": 9, "denim": 4, "pale denim": 2, "blue": 5,
-    "sky": 4, "red": 5, "wine": 2.5, "pink": 3, "orange": 1.5, "yellow": 2, "olive": 3, "green": 2.5, "teal": 1.5,
-    "brown": 3, "camel": 3, "beige": 4, "purple": 1.5,
+    "black": 34, "charcoal": 14, "grey": 10, "silver": 3, "white": 11, "navy": 12, "denim": 4, "pale denim": 1.5,
+    "blue": 3, "sky": 2.5, "red": 3, "wine": 2, "pink": 2, "orange": 0.8, "yellow": 1, "olive": 2.5, "green": 1.5,
+    "teal": 1, "brown": 3, "camel": 2, "beige": 3, "purple": 1,
 }  # fmt: skip
 LOWER: Weights = {
-    "black": 26, "charcoal": 12, "grey": 7, "silver": 1, "white": 3, "navy": 10, "denim": 18, "pale denim": 7,
-    "blue": 1, "red": 0.7, "wine": 0.8, "pink": 0.7, "olive": 3, "green": 0.7, "brown": 3, "camel": 3, "beige": 5,
-    "purple": 0.5,
+    "black": 36, "charcoal": 16, "grey": 7, "silver": 0.8, "white": 2, "navy": 11, "denim": 17, "pale denim": 5,
+    "blue": 0.7, "red": 0.5, "wine": 0.6, "pink": 0.4, "olive": 2.5, "green": 0.5, "brown": 3, "camel": 2.5, "beige": 4,
+    "purple": 0.3,
 }  # fmt: skip
 SHOES: Weights = {
     "black": 12,

@@ -94,7 +94,7 @@ def photograph(
     solids = np.concatenate([body[: 0 if person is None else None], pack_solids(scene.solids)])
     view, box = _frame(body, camera, rng, size=size)
     light = camera.around.light.copy()
-    light[3:] *= math.exp(rng.normal(0, 0.1))
+    light[3:] *= math.exp(rng.normal(0, 0.2))
     around = replace(camera.around, light=light)
     linear, mask, counts = render(
         solids,
