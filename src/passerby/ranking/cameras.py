@@ -25,7 +25,7 @@ Name = TypeVar("Name")
 FEWEST = 10
 """Images of a camera below which its statistics would be those of the people in it."""
 
-DOUBT = 10
+DOUBT = 30
 """Images that a camera must have before it counts for as much as all cameras together, where it may have few."""
 
 _STILL = 1e-6  # spread of a dimension of unit vectors below which it holds nothing but rounding
