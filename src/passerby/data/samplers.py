@@ -16,7 +16,7 @@ _PORTRAITS = 1
 
 
 class PKSampler(Sampler[list[int]]):
-    """The batches of an epoch, a pure function of (labels, persons, images, seed, epoch).
+    """The batches of an epoch, a pure function of (labels, persons, images, seed, epoch) and of `set_alike`.
 
     In an epoch every identity is drawn at least once, and in all about as often as its images fill chunks of K: an
     identity with n images gets n // K chunks of different images (what is over sits this epoch out), and one chunk with
@@ -88,9 +88,9 @@ class PKSampler(Sampler[list[int]]):
         stock = [np.empty(0, dtype=np.int64) for _ in self._members]
         for left in range(self._batches, 0, -1):
             order = _order_persons(visits, self.persons, left=left, rng=rng)
-            if self._near is not None and self.alike > 1:
+            if self._near is not None:
                 order = _with_alike(order, self._near, visits, self.persons, left=left, group=self.alike)
-            drawn = rng.permutation(order[: self.persons])
+            drawn = rng.permutation(order)
             visits[drawn] -= 1
             batch: list[int] = []
             for person in drawn:
