@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate 
 	rm -rf $(DEMO)/run $(DEMO)/people
 	$(BIN)/passerby train --recipe demo --data $(DEMO_DATA) --out $(DEMO)/run
 	$(BIN)/passerby evaluate $(DEMO)/run --rerank k-reciprocal --open-set
-	$(BIN)/passerby enrol $(DEMO)/people --data $(DEMO_DATA) --model $(DEMO)/run
+	$(BIN)/passerby enroll $(DEMO)/people --data $(DEMO_DATA) --model $(DEMO)/run
 	$(BIN)/passerby search $(DEMO)/people --image $(DEMO)/data/query/0001_c1s1_000000_01.jpg --not-camera c1 --top 5 \
 		--open $(DEMO)/search.png
 	$(BIN)/passerby report $(DEMO)/run --out $(DEMO)/report.html
@@ -27,7 +27,7 @@ demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate 
 	@echo "Open $(DEMO)/report.html: rank lists, heatmaps, CMC; every score with its rules: $(DEMO)/run/scores.json"
 	@echo "Ask more: $(BIN)/passerby identify $(DEMO)/people --image $(DEMO)/data/query/0001_c2s1_000000_01.jpg"
 	@echo "Now yours: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"
-	@echo "           $(BIN)/passerby enrol people --images /path/to/crops --camera door --model runs/mine"
+	@echo "           $(BIN)/passerby enroll people --images /path/to/crops --camera door --model runs/mine"
 
 test: $(VENV)/.installed-dev  ## Run the tests.
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -53,7 +53,7 @@ $(VENV)/.made:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/.made
 	@echo "Setting up $(VENV), once; PyTorch is a large download"
-	$(BIN)/python -m pip install --editable .
+	$(BIN)/python -m pip install --editable ".[train,report]"
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.made

@@ -1,12 +1,12 @@
-"""Camera-wise normalisation with few sightings of a camera: what it is worth, and how much they should count.
+"""Camera-wise normalization with few sightings of a camera: what it is worth, and how much they should count.
 
     python benchmarks/cameras.py CUHK01 [MODEL ...]
 
 CUHK01 is the folder of its images; MODEL the folder of a run, or `default`, which it is when none is named. The 485
 *training* people of the split, so that the weight could be chosen here: each one's first image in a camera is a query,
-the second stands in the gallery, Market rule. Views are learnt from n gallery images of each camera, mean of 5 draws;
+the second stands in the gallery, Market rule. Views are learned from n gallery images of each camera, mean of 5 draws;
 `DOUBT` is how many images a camera must have before it counts for as much as all together. Last: how many of the ten
-nearest under normalisation `search_across` finds.
+nearest under normalization `search_across` finds.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import argparse
 import numpy as np
 
 import passerby
-from passerby.gallery.cameras import CameraViews, search_across
-from passerby.gallery.types import Filter, Sighting
+from passerby.gallery.camera_search import CameraViews, search_across
+from passerby.gallery.sightings import Filter, Sighting
 from passerby.model.weights import model_folder
-from passerby.ranking.cameras import CameraView
+from passerby.ranking.camera_normalization import CameraView
 from passerby.types import Embeddings
 
 DOUBTS = (0, 3, 10, 30, 100)
@@ -60,31 +60,31 @@ def _mixed(views: dict[int, CameraView], count: int, doubt: int) -> dict[int, Ca
     return {camera: view.towards(general, doubt / (doubt + count)) for camera, view in views.items()}
 
 
-def _standardised(side: Embeddings, views: dict[int, CameraView]) -> Embeddings:
+def _standardized(side: Embeddings, views: dict[int, CameraView]) -> Embeddings:
     vectors = np.empty_like(side.vectors)
     for camera, view in views.items():
         rows = side.camera_ids == camera
-        vectors[rows] = view.standardise(side.vectors[rows])
+        vectors[rows] = view.standardize(side.vectors[rows])
     return Embeddings(vectors, side.person_ids, side.camera_ids)
 
 
 def _figures(query: Embeddings, gallery: Embeddings, drawn: list[dict[int, CameraView]], count: int, doubt: int) -> str:
     """Rank-1 / mAP in percent."""
     found = [
-        passerby.score(*(_standardised(side, _mixed(views, count, doubt)) for side in (query, gallery)))
+        passerby.score(*(_standardized(side, _mixed(views, count, doubt)) for side in (query, gallery)))
         for views in drawn
     ]
     return f"{100 * np.mean([each.rank1 for each in found]):.1f} / {100 * np.mean([each.mAP for each in found]):.1f}"
 
 
 def _found(model: str, query: Embeddings, gallery: Embeddings, top: int = 10) -> float:
-    """Share of the `top` nearest under normalisation that a gallery's search brings, as it learns its cameras."""
+    """Share of the `top` nearest under normalization that a gallery's search brings, as it learns its cameras."""
     store = passerby.Gallery("memory", model=model).store
     columns = (gallery.vectors, gallery.camera_ids.tolist(), range(len(gallery)))
     store.add([Sighting(vector=v, camera=str(camera), source=str(n)) for v, camera, n in zip(*columns, strict=True)])
     views = CameraViews(store)
     named = {camera: views[str(camera)] for camera in np.unique(gallery.camera_ids).tolist()}
-    asked, there = (_standardised(side, named).vectors for side in (query, gallery))
+    asked, there = (_standardized(side, named).vectors for side in (query, gallery))
     shares = []
     for place in range(0, len(query), 5):
         nearest = np.argsort(-(there @ asked[place]))[:top]

@@ -4,7 +4,7 @@
 
 CUHK01 is the folder of its images, OUT where the runs go; one that is finished there is not trained again. From nothing
 it is `lab-atto` with the epochs of `fine-tune`: both sides have the same batches and steps, hence the same time; the
-start, the highest learning rate and the default model's instance normalisation differ. Figures are of the 486 test
+start, the highest learning rate and the default model's instance normalization differ. Figures are of the 486 test
 people, Market rule; `--holdout N` measures on N training people instead, which is where settings may be chosen.
 """
 
@@ -16,7 +16,7 @@ import statistics
 from pathlib import Path
 
 import passerby
-from passerby.runs.folder import RunFolder
+from passerby.runs.run_folder import RunFolder
 
 
 def main() -> None:

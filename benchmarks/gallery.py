@@ -11,7 +11,7 @@ knee 6, and 1 / (1 + (i / 1.5 knee)^2.7) within, 0.67 and 0.25 in all, beside a 
 is harder; `--knee 0` spreads both over all dimensions, where most of the 50 nearest are strangers as far away as any
 other, and only brute force finds them.
 
-Each query is asked alone, as a service would, and 20 of them under camera-wise normalisation, too; recall is the share
+Each query is asked alone, as a service would, and 20 of them under camera-wise normalization, too; recall is the share
 of the true 50 nearest, found by brute force over the same vectors. The peak of memory is of this process, with the
 brute force's block of vectors in it.
 """
@@ -26,10 +26,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from measure import machine
-from passerby.gallery.cameras import CameraViews, search_across
+from passerby.gallery.camera_search import CameraViews, search_across
 from passerby.gallery.card import GalleryModel
-from passerby.gallery.open import open_gallery
-from passerby.gallery.types import Filter, Sighting
+from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.stores.opening import open_gallery
 
 TOP = 50
 CAMERAS = 20
@@ -54,12 +54,12 @@ def _drawn(people: np.ndarray, dimension: int, knee: float, *, seed: int) -> np.
         )
     )
     kept = slice(0, min(dimension, int(64 * knee)) if knee else dimension)  # what follows is nothing
-    centres = np.stack(
+    centers = np.stack(
         [np.random.default_rng([0, int(p)]).standard_normal(dimension, np.float32)[kept] for p in different]
     )
     noise = np.random.default_rng([1, seed]).standard_normal((len(people), dimension), np.float32)[:, kept]
     found = np.zeros((len(people), dimension), np.float32)
-    found[:, kept] = centres[which] * between[kept] + noise * within[kept]
+    found[:, kept] = centers[which] * between[kept] + noise * within[kept]
     found[:, -1] += 0.15**0.5
     unit: np.ndarray = found / np.linalg.norm(found, axis=1, keepdims=True)
     return unit
@@ -89,7 +89,7 @@ def wait_for_index(address: str) -> float:
     """Seconds until the server has sealed and indexed all vectors of the gallery; RuntimeError after an hour."""
     from pymilvus import MilvusClient
 
-    from passerby.gallery.milvus import parse_address
+    from passerby.gallery.stores.milvus import parse_address
 
     server, token, name, _ = parse_address(address)
     client = MilvusClient(uri=server, token=token)
@@ -154,13 +154,13 @@ def main() -> None:
         print(f"{name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms, recall@{TOP} {recall:.4f}; peak memory {peak:.2f} GB")
     began = time.perf_counter()
     views = CameraViews(store)
-    print(f"learnt what {CAMERAS} cameras do in {time.perf_counter() - began:.1f} s")
+    print(f"learned what {CAMERAS} cameras do in {time.perf_counter() - began:.1f} s")
     times = []
     for query in queries[:20]:
         began = time.perf_counter()
         search_across(store, views, query, seen_by="c3", top=TOP, where=Filter())
         times.append(1000 * (time.perf_counter() - began))
-    print("under camera-wise normalisation: p50 {:.0f} ms, p95 {:.0f} ms".format(*np.percentile(times, [50, 95])))
+    print("under camera-wise normalization: p50 {:.0f} ms, p95 {:.0f} ms".format(*np.percentile(times, [50, 95])))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ it is when none is named. Of the 486 test people a half, drawn anew each time, a
 both images of each camera; the first image in each camera of all 486 is asked for, with `not_cameras` the query's own.
 So a half of the queries shows nobody with a label, which is what `unknown` says.
 
-Each model plainly, and with `seen_by`: under camera-wise normalisation, by what is enrolled.
+Each model plainly, and with `seen_by`: under camera-wise normalization, by what is enrolled.
 
 `named`  known people who are given a name, and of all names given how many are right (draws without one left out)
 `said`   the mean probability of the names that were given
@@ -22,11 +22,11 @@ import argparse
 import numpy as np
 
 import passerby
-from passerby.evaluation.identification import Identification
-from passerby.gallery.cameras import CameraViews, search_across
+from passerby.gallery.camera_search import CameraViews, search_across
 from passerby.gallery.identify import identify_hits
-from passerby.gallery.types import Filter, Sighting
+from passerby.gallery.sightings import Filter, Sighting
 from passerby.model.weights import model_folder
+from passerby.openset.identification import Identification
 from passerby.runs.calibrate import load_calibration
 from passerby.types import Embeddings, Sample
 
@@ -89,7 +89,7 @@ def _answers(
     for vector, person, camera in zip(
         embedded.vectors[:queries], embedded.person_ids.tolist(), embedded.camera_ids.tolist(), strict=False
     ):
-        where = Filter(not_cameras=[str(camera)], labelled=True)
+        where = Filter(not_cameras=[str(camera)], labeled=True)
         if views is None:
             (hits,) = gallery.store.search(vector, top=100, where=where)
         else:

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from measure import machine
-from passerby.synth.dataset import SynthSettings, shard_images
-from passerby.synth.write import write_people
+from passerby.synthesis.dataset import SynthSettings, shard_images
+from passerby.synthesis.write import write_people
 
 
 def settings(people: int, seed: int) -> SynthSettings:

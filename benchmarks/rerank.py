@@ -5,7 +5,7 @@
 `market`: 3,368 x 15,913 vectors of 512, from vectors to distances, of 750 people that cluster as a trained model's do.
 `random`: the same number of unit vectors in no order at all. `msmt17`: 11,659 x 82,161 of 512, in strips. Torchreid's
 re-ranking is measured on the first two, if it is installed (`pip install --no-deps torchreid`); `--ours` leaves it out:
-it takes minutes and 9 GB. `growth`: what 1,000 queries cost beside their distances and neighbours, for galleries of
+it takes minutes and 9 GB. `growth`: what 1,000 queries cost beside their distances and neighbors, for galleries of
 10,000 to 80,000 images of 8 per person. Compilation, once per installation, is not measured.
 """
 
@@ -21,12 +21,12 @@ import numpy as np
 from passerby import Embeddings
 from passerby.ranking.rerank import rerank, rerank_blocks
 generator = np.random.default_rng(0)
-def people(count, centres, noise):
-    ids = generator.integers(0, len(centres), count)
+def people(count, centers, noise):
+    ids = generator.integers(0, len(centers), count)
     found = np.empty((count, 512), dtype=np.float32)
     for start in range(0, count, 4096):
         some = noise * generator.standard_normal((min(4096, count - start), 512), dtype=np.float32)
-        some += centres[ids[start:start + 4096]]
+        some += centers[ids[start:start + 4096]]
         found[start:start + 4096] = some / np.linalg.norm(some, axis=1, keepdims=True)
     return Embeddings(found, ids + 1, generator.integers(0, 6, count))
 def walk(query, gallery):
@@ -35,9 +35,9 @@ def walk(query, gallery):
 warm = [people(count, np.ones((1, 512), np.float32), 1.0) for count in (2, 40)]
 walk(*warm)
 """
-CLUSTERS = "centres = generator.standard_normal(({people}, 512), dtype=np.float32)\nnoise = 1.0\n"
-NOISE = "centres = np.zeros((1, 512), dtype=np.float32)\nnoise = 1.0\n"
-SIDES = "query, gallery = people({query}, centres, noise), people({gallery}, centres, noise)\n"
+CLUSTERS = "centers = generator.standard_normal(({people}, 512), dtype=np.float32)\nnoise = 1.0\n"
+NOISE = "centers = np.zeros((1, 512), dtype=np.float32)\nnoise = 1.0\n"
+SIDES = "query, gallery = people({query}, centers, noise), people({gallery}, centers, noise)\n"
 TORCHREID = """
 import importlib.util, pathlib
 package = importlib.util.find_spec("torchreid").submodule_search_locations[0]
@@ -50,11 +50,11 @@ def apart(a, b):
 """
 
 JACCARD = """
-from passerby.ranking.neighbours import nearest
-from passerby.ranking.reciprocal import average_neighbours, describe, subtract_overlap
+from passerby.ranking.neighbors import nearest
+from passerby.ranking.reciprocal import average_neighbors, describe, subtract_overlap
 vectors = np.concatenate([query.vectors, gallery.vectors])
 found = nearest(vectors, k=21)
-weights = average_neighbours(describe(vectors, found, half=10, power=1), found.places[:, :6])
+weights = average_neighbors(describe(vectors, found, half=10, power=1), found.places[:, :6])
 inverted = weights[len(query):].tocsc()
 lists = [(each.indptr, each.indices, each.data) for each in (weights, inverted)]
 strip = np.full((len(query), len(gallery)), 0.5, dtype=np.float32)  # in memory before it is timed
@@ -93,7 +93,7 @@ def growth(*, repeats: int, ours: bool) -> str:
         setup = VECTORS + CLUSTERS.format(people=gallery // 8) + SIDES.format(query=1000, gallery=gallery)
         alternatives = {f"{gallery:,} gallery images": (setup + JACCARD, "subtract_overlap(strip, 0, *lists, 0.7)")}
         rows |= measure(alternatives, repeats=repeats)
-    return table("1,000 queries beside distances and neighbours", rows, ours="10,000 gallery images")
+    return table("1,000 queries beside distances and neighbors", rows, ours="10,000 gallery images")
 
 
 SIZES = {"market": market, "random": random, "msmt17": msmt17, "growth": growth}

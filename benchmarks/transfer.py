@@ -7,7 +7,7 @@ the baselines. Every person's first image in each camera is a query, the second 
 
 `P`   the Market rule: strangers whom the query's own camera saw stay in the gallery
 `X`   only the other camera's images stand in the gallery
-`+z`  camera-wise normalisation, by the test cameras' unlabelled images
+`+z`  camera-wise normalization, by the test cameras' unlabeled images
 
 All 971 people; and the 486 that the split of 485 (`order=permuted`) tests, the ones that fine-tuned figures are of.
 Baselines: HSV and Lab histograms over six stripes, the network with random weights, EfficientNet-Lite0 trained on
@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 import passerby
-import passerby.ranking.strips
+import passerby.ranking.blocks
 from passerby.data.images import read_image
 from passerby.model.embed import Embedder, Preprocessing
 from passerby.types import Embeddings, Sample
@@ -34,7 +34,7 @@ Describe = Callable[[Sequence[Sample]], np.ndarray]
 STRIPES = 6
 
 
-def colour_histograms(samples: Sequence[Sample]) -> np.ndarray:
+def color_histograms(samples: Sequence[Sample]) -> np.ndarray:
     """Square roots (Hellinger) of HSV and Lab histograms, 16 bins a channel, of six stripes."""
     found = []
     for sample in samples:
@@ -79,7 +79,7 @@ def imagenet(size: tuple[int, int]) -> Describe:
 
 def other_camera_only(query: Embeddings, gallery: Embeddings) -> Iterator[tuple[int, np.ndarray]]:
     """Distances with the query's own camera taken out."""
-    for first, strip in passerby.ranking.strips.strips_of(query, gallery):
+    for first, strip in passerby.ranking.blocks.strips_of(query, gallery):
         mine = query.camera_ids[first : first + len(strip), None] == gallery.camera_ids
         strip[mine] = np.inf
         yield first, strip
@@ -87,7 +87,7 @@ def other_camera_only(query: Embeddings, gallery: Embeddings) -> Iterator[tuple[
 
 def rows(query: Embeddings, gallery: Embeddings) -> Iterator[str]:
     """P, P+z, X, X+z as `Rank-1 / mAP`."""
-    for sides in ((query, gallery), passerby.normalise_cameras(query, gallery)):
+    for sides in ((query, gallery), passerby.normalize_cameras(query, gallery)):
         for distances in (None, other_camera_only(*sides)):
             found = passerby.score(*sides, distances=distances)
             yield f"{100 * found.rank1:.1f} / {100 * found.mAP:.1f}"
@@ -106,7 +106,7 @@ def main() -> None:
         [i == 0 or (people[i], cameras[i]) != (people[i - 1], cameras[i - 1]) for i in range(len(samples))]
     )
     makers: dict[str, Describe] = {
-        "HSV + Lab histograms, 6 stripes": colour_histograms,
+        "HSV + Lab histograms, 6 stripes": color_histograms,
         "the network, untrained": untrained,
         "EfficientNet-Lite0 (ImageNet), 128 x 64": imagenet((128, 64)),
         "EfficientNet-Lite0 (ImageNet), 256 x 128": imagenet((256, 128)),

@@ -1,8 +1,11 @@
 """What every test shares: one thread, a cache of its own for drawn people, and a network small enough to train."""
 
+import contextlib
 import os
+import shutil
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 settings.register_profile("passerby", deadline=None)  # time is measured in benchmarks/; a busy machine is no failure
@@ -21,7 +24,7 @@ TINY = (
     "batches.persons=4",
     "batches.images=2",
     "batches.workers=0",
-    "optimiser.name=adamw",
+    "optimizer.name=adamw",
     "schedule.epochs=3",
     "schedule.warmup_epochs=1",
     "schedule.lr_init=1e-5",
@@ -41,11 +44,25 @@ STAGED = (
 """The tiny recipe in three stages."""
 
 
+def once_per_run(tmp_path_factory, name, make):
+    """A path that the first worker of a test run makes and all workers read: `make(path)` is called once."""
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent  # shared by the workers of one run
+    path, finished = root / name, root / f"{name}.finished"
+    with FileLock(root / f"{name}.lock"):
+        if not finished.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make(path)
+            finished.touch()
+    return path
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    """Drawn people are rendered once for all tests (and their processes), away from the user's cache."""
+    """Rendered people are rendered once per test run, away from the user's cache."""
     before = os.environ.get("PASSERBY_CACHE")
-    os.environ["PASSERBY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["PASSERBY_CACHE"] = str(once_per_run(tmp_path_factory, "cache", lambda path: path.mkdir()))
     yield
     os.environ.pop("PASSERBY_CACHE")
     if before is not None:
@@ -54,12 +71,43 @@ def _own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """A finished run of the tiny recipe, made once; tests read it and do not write to it."""
+    """A finished run of the tiny recipe, trained once per test run; tests read it and do not write to it."""
     from passerby.runs.train import train
 
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    train(tiny_recipe(), SIMPLE, out, device="cpu")
-    return out
+    return once_per_run(tmp_path_factory, "tiny", lambda path: train(tiny_recipe(), SIMPLE, path, device="cpu"))
+
+
+@pytest.fixture
+def workspace(tmp_path_factory, tmp_path, monkeypatch):
+    """A copy of the folder in which examples run, as the working directory.
+
+    It holds `people/` (24 rendered people in Market-1501's layout), `runs/m` (a run trained on them), `crops/north`
+    and `crops/south` (crops by camera), `a.jpg` and `b.jpg` (one person in two cameras) and `c.jpg` (another person).
+    """
+    made = once_per_run(tmp_path_factory, "workspace", _make_workspace)
+    copy = tmp_path / "workspace"
+    shutil.copytree(made, copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def _make_workspace(root):
+    from passerby.data.datasets import load_data
+    from passerby.runs.train import train
+
+    (data,) = load_data(SIMPLE)
+    shutil.copytree(data.root, root / "people")
+    for sample in (*data.query, *data.gallery):
+        folder = root / "crops" / ("north", "south")[sample.camera_id]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sample.path, folder)
+    first = data.query[0]
+    others = [sample for sample in data.gallery if sample.camera_id != first.camera_id]
+    shutil.copy(first.path, root / "a.jpg")
+    shutil.copy(next(s.path for s in others if s.person_id == first.person_id), root / "b.jpg")
+    shutil.copy(next(s.path for s in others if s.person_id not in (0, first.person_id)), root / "c.jpg")
+    with contextlib.chdir(root):
+        train(tiny_recipe(), "market1501:people", "runs/m", device="cpu")
 
 
 @pytest.fixture(scope="session")

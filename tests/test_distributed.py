@@ -48,7 +48,7 @@ def test_batch_norm_sees_the_global_batch(ranks):
     whole = two_processes.rows().requires_grad_()
     out = norm(whole)
     out.pow(3).sum().backward()
-    torch.testing.assert_close(torch.cat([each["normalised"] for each in ranks]), out.detach())
+    torch.testing.assert_close(torch.cat([each["normalized"] for each in ranks]), out.detach())
     torch.testing.assert_close(torch.cat([each["input_gradient"] for each in ranks]), whole.grad)
     torch.testing.assert_close(sum(each["weight_gradient"] for each in ranks), norm.weight.grad)
     for each in ranks:

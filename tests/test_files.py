@@ -4,13 +4,13 @@ import stat
 
 import pytest
 
-from passerby.errors import TrainingError
+from passerby.errors import WriteError
 from passerby.files import write_all_atomic, write_atomic
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TrainingError, match=r"file/model.json: not saved"):
+    with pytest.raises(WriteError, match=r"file/model.json: not saved"):
         write_atomic(tmp_path / "file" / "model.json", b"{}")
 
 

@@ -10,40 +10,48 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "passerby"
 
-BASE = {"types", "errors", "files"}
+BASE = {"types", "errors", "files", "extras", "progress"}
 MAY_IMPORT = {
     "errors": set(),
     "types": {"errors"},
     "files": {"errors"},
+    "extras": {"errors"},
+    "progress": set(),
     "recipe": BASE,
     "distributed": BASE,
-    "synth": BASE,
-    "data": BASE | {"synth"},
+    "synthesis": BASE,
+    "data": BASE | {"synthesis"},
     "model": BASE | {"data", "distributed"},
     "losses": BASE | {"model", "distributed"},
-    "training": BASE | {"data", "model", "losses", "distributed", "ranking.neighbours"},
+    "training": BASE | {"data", "model", "losses", "distributed", "ranking.neighbors"},
     "ranking": BASE,
-    "evaluation": BASE | {"ranking", "data", "model.embed"},
-    "report": BASE | {"evaluation", "ranking", "data", "training.schedule"},
-    "gallery": BASE | {"ranking", "data", "model", "evaluation.calibration", "evaluation.identification"},
-    "runs": BASE
-    | {"recipe", "distributed", "synth", "data", "model", "losses", "training", "ranking", "evaluation", "report"},
-    "__main__": {"cli"},
+    "evaluation": BASE | {"ranking", "data"},
+    "openset": BASE | {"ranking", "evaluation"},
+    "plots": BASE | {"evaluation", "openset", "ranking", "data", "training.schedule"},
+    "gallery": BASE | {"ranking", "data", "model", "openset"},
     "video": BASE | {"model", "gallery"},
-    "cli": BASE
+    "runs": BASE
+    | {"recipe", "distributed", "synthesis", "data", "model", "losses", "training", "ranking", "evaluation", "openset"}
+    | {"plots"},
+    "reporting": BASE | {"recipe", "data", "model", "ranking", "evaluation", "openset", "plots", "training", "runs"},
+    "experiments": BASE
     | {
         "recipe",
         "distributed",
-        "synth",
         "data",
         "model",
         "training",
+        "ranking",
         "evaluation",
-        "report",
-        "gallery",
-        "video",
+        "openset",
+        "plots",
         "runs",
+        "reporting",
     },
+    "__main__": {"cli"},
+    "cli": BASE
+    | {"recipe", "distributed", "synthesis", "data", "model", "training", "evaluation", "openset", "plots", "gallery"}
+    | {"video", "runs", "reporting", "experiments"},
 }
 """What each room may import beside itself: rooms, or single modules of one. `cli` is for `__main__` alone."""
 

@@ -9,12 +9,12 @@ from torch import nn
 
 from conftest import SIMPLE, tiny_recipe
 from passerby.data.datasets import load_data
-from passerby.data.joined import join_training
+from passerby.data.training_set import join_training
 from passerby.distributed import gather, join_processes, share_batch_norms
 from passerby.losses.combine import Losses
 from passerby.runs.assemble import training_loader, training_state, training_steps
 
-SAME = ("model.drop_path=0", "optimiser.name=sgd", "schedule.lr_init=1e-3", "schedule.lr_max=1e-2", "model.parts=3")
+SAME = ("model.drop_path=0", "optimizer.name=sgd", "schedule.lr_init=1e-3", "schedule.lr_max=1e-2", "model.parts=3")
 EVERY_LOSS = ("loss.triplet.margin=0.3", "loss.contrastive.margin=1.0")
 
 
@@ -35,7 +35,7 @@ def gathered(process):
     return {"gathered": everyone.detach(), "gradient": mine.grad}
 
 
-def normalised(process):
+def normalized(process):
     norm = nn.Sequential(nn.BatchNorm1d(5, dtype=torch.float64))
     share_batch_norms(norm, process)
     mine = rows().chunk(process.world)[process.rank].clone().requires_grad_()
@@ -43,7 +43,7 @@ def normalised(process):
     out.pow(3).sum().backward()
     norm.eval()
     return {
-        "normalised": out.detach(),
+        "normalized": out.detach(),
         "input_gradient": mine.grad,
         "weight_gradient": norm[0].weight.grad,
         "running_mean": norm[0].running_mean,
@@ -67,7 +67,7 @@ def trained(process):
 
 
 def everything(process):
-    return trained(process) if process.world == 1 else gathered(process) | normalised(process) | trained(process)
+    return trained(process) if process.world == 1 else gathered(process) | normalized(process) | trained(process)
 
 
 if __name__ == "__main__":

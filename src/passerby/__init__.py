@@ -21,7 +21,7 @@ _HOME = {
     "rank": "passerby.ranking.rank",
     "rerank": "passerby.ranking.rerank",
     "rerank_top": "passerby.ranking.rerank",
-    "normalise_cameras": "passerby.ranking.cameras",
+    "normalize_cameras": "passerby.ranking.camera_normalization",
     "expand_queries": "passerby.ranking.expand",
     "fuse": "passerby.ranking.fuse",
     "pool": "passerby.ranking.sets",
@@ -32,7 +32,7 @@ _HOME = {
     "load_calibration": "passerby.runs.calibrate",
     "find_threshold": "passerby.runs.threshold",
     "Gallery": "passerby.gallery.gallery",
-    "open_set": "passerby.evaluation.open_set",
+    "open_set": "passerby.openset.detection",
     "Recipe": "passerby.recipe",
     "load_recipe": "passerby.recipe",
 }
@@ -41,12 +41,12 @@ __all__ = ["__version__", *_HOME]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from passerby.data.datasets import load_data as load_data
-    from passerby.evaluation.open_set import open_set as open_set
     from passerby.evaluation.score import score as score
     from passerby.gallery.gallery import Gallery as Gallery
     from passerby.model.convnext_ap import convnext_ap as convnext_ap
     from passerby.model.embed import load as load
-    from passerby.ranking.cameras import normalise_cameras as normalise_cameras
+    from passerby.openset.detection import open_set as open_set
+    from passerby.ranking.camera_normalization import normalize_cameras as normalize_cameras
     from passerby.ranking.expand import expand_queries as expand_queries
     from passerby.ranking.fuse import fuse as fuse
     from passerby.ranking.rank import rank as rank

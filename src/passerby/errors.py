@@ -1,4 +1,4 @@
-"""The errors that a user can cause. Each message names the thing, what was received, what was expected, what to do."""
+"""Errors that a user can cause. Each message names the thing, the value received, what was expected and what to do."""
 
 
 class PasserbyError(ValueError):
@@ -6,24 +6,32 @@ class PasserbyError(ValueError):
 
 
 class DataError(PasserbyError):
-    """A data set, an image or a spec that cannot be used as asked."""
+    """A data set, an image or a data spec that cannot be used."""
 
 
 class RecipeError(PasserbyError):
-    """A recipe with an unknown key or an impossible value."""
+    """A recipe with an unknown key or an invalid value."""
 
 
 class WeightsError(PasserbyError):
-    """Weights, a manifest or a checkpoint that do not fit what they are loaded into."""
+    """Weights, a manifest or a checkpoint that do not fit the model that they are loaded into."""
 
 
 class TrainingError(PasserbyError):
-    """A run that cannot go on: non-finite loss, nothing to resume, a full disk."""
+    """A run that cannot continue: non-finite loss, no checkpoint, a changed data set."""
+
+
+class WriteError(PasserbyError):
+    """A file that cannot be written: full disk, missing rights, a read-only folder."""
+
+
+class MissingExtraError(PasserbyError):
+    """An optional dependency that is not installed; the message names the extra."""
 
 
 class GalleryError(PasserbyError):
-    """A gallery that cannot be opened, reached or asked as wanted, or a sighting that does not belong in it."""
+    """A gallery that cannot be opened or reached, or a sighting that does not belong in it."""
 
 
 class NoGalleryError(GalleryError):
-    """There is no gallery at this address yet."""
+    """No gallery exists at this address."""

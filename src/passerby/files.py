@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, for everyone who saves anything."""
+"""Write files completely or not at all."""
 
 from __future__ import annotations
 
@@ -6,20 +6,36 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from passerby.errors import TrainingError
+from passerby.errors import WriteError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all: who reads it, now or after a power cut, finds the old or the new content.
+    """Write a file completely or not at all: a reader, now or after a power cut, finds the old or the new content.
+
+    Args:
+        path: The file. Its folder is made.
+        data: The whole content.
 
     Raises:
-        TrainingError: When the disk is full or the folder cannot be written; what was there is intact.
+        WriteError: When the disk is full or the folder cannot be written; the old content is intact.
+
+    Example:
+        >>> write_atomic(Path("notes.txt"), b"one line")
+        >>> Path("notes.txt").read_bytes()
+        b'one line'
     """
     write_all_atomic({path: data})
 
 
 def write_all_atomic(contents: Mapping[Path, bytes]) -> None:
-    """`write_atomic` for files that belong together: none is replaced before all are safely on the disk."""
+    """Write files that belong together: none is replaced before all are on the disk.
+
+    Args:
+        contents: The whole content of each file.
+
+    Raises:
+        WriteError: As `write_atomic`.
+    """
     drafts: dict[Path, Path] = {}
     path = next(iter(contents))
     try:
@@ -38,13 +54,13 @@ def write_all_atomic(contents: Mapping[Path, bytes]) -> None:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
         reason = error.strerror or error
-        raise TrainingError(
-            f"{path}: not saved ({reason}); what was there is intact. Free space or rights there"
+        raise WriteError(
+            f"{path}: not saved ({reason}); the old content is intact. Free disk space or grant write access"
         ) from None
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; systems that cannot open a folder (Windows) do it by themselves."""
+    """Make a rename durable. Windows cannot open a folder and makes renames durable by itself."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -98,7 +98,7 @@ class Batch:
     """P x K images, ready for the network.
 
     Attributes:
-        images: (B, 3, H, W) float32, normalised.
+        images: (B, 3, H, W) float32, normalized.
         labels: (B,) int64 class of each image among the training identities, 0-based.
         camera_ids: (B,) int64.
         indices: (B,) int64 place of each image in the list of training samples.
@@ -138,7 +138,7 @@ class Embeddings:
     """Vectors of N images with whose they are and which camera saw them.
 
     Attributes:
-        vectors: (N, D) floating point, finite. Any length; `score` normalises when it compares by cosine. float16 and
+        vectors: (N, D) floating point, finite. Any length; `score` normalizes when it compares by cosine. float16 and
             memory-mapped vectors stay what they are.
         person_ids: (N,) integers, at least 0.
         camera_ids: (N,) integers, at least 0.

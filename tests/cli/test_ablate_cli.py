@@ -41,7 +41,7 @@ def test_tables_are_printed_and_a_failure_is_in_the_exit_code(passerby, tmp_path
     def fail(*_args, **_settings):
         raise TrainingError("the disk is full")
 
-    monkeypatch.setattr("passerby.runs.ablate.train", fail)
+    monkeypatch.setattr("passerby.experiments.ablate.train", fail)
     said = passerby(*words(out, "attention=on", "--seeds", 2, "--json"))
     assert said.code == 1
     assert list(json.loads(said.out)["failed"].values()) == ["the disk is full"]
@@ -50,6 +50,6 @@ def test_tables_are_printed_and_a_failure_is_in_the_exit_code(passerby, tmp_path
 
 
 def test_an_unknown_axis_lists_the_known_ones(passerby, tmp_path):
-    assert passerby(*words(tmp_path, "colour")).complaint.startswith(
-        "axis 'colour': not known; expected some of attention, position, parts, stripes, refine, loss, erasing, warmup,"
+    assert passerby(*words(tmp_path, "color")).complaint.startswith(
+        "axis 'color': not known; expected some of attention, position, parts, stripes, refine, loss, erasing, warmup,"
     )

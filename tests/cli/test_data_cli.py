@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from data.layouts import write_image, write_market
 from passerby.cli import data as verbs
 from passerby.cli.data import app, slow_progress
-from passerby.errors import DataError, PasserbyError, TrainingError
+from passerby.errors import DataError, PasserbyError, WriteError
 
 
 def run(*arguments: str, code: int = 0) -> str:
@@ -83,7 +83,7 @@ def test_show_keeps_the_old_picture_when_it_cannot_write(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(TrainingError, match=r"sheet.png: not saved \(No space left on device\)"):
+    with pytest.raises(WriteError, match=r"sheet.png: not saved \(No space left on device\)"):
         run("show", f"market1501:{market}", "--out", str(out))
     assert out.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mark[et]", "sheet.png"]

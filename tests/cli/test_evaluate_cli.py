@@ -61,13 +61,13 @@ def test_re_ranking_and_fusion_are_recorded_beside_the_plain_figures(passerby, r
 
 
 def test_runs_that_are_calibrated_are_averaged_by_probability(passerby, run, tiny_run):
-    """The tiny run, calibrated while it trained; a copy without its calibration leaves standardised distances."""
+    """The tiny run, calibrated while it trained; a copy without its calibration leaves standardized distances."""
     words = ("--fuse", tiny_run, "--fuse-by", "average", "--device", "cpu", "--json")
     (made,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
     assert made["method"] == f"fused with {tiny_run} (average of probabilities)"
     (run / "calibration.json").unlink()
     (made,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
-    assert made["method"] == f"fused with {tiny_run} (average of standardised distances)"
+    assert made["method"] == f"fused with {tiny_run} (average of standardized distances)"
 
 
 def test_sets_of_images_are_fewer_queries(passerby, run):

@@ -18,13 +18,13 @@ def query():
 @pytest.fixture
 def people(passerby, tiny_run, tmp_path):
     where = tmp_path / "people"
-    said = passerby("enrol", where, "--data", SIMPLE, "--model", tiny_run, "--json")
+    said = passerby("enroll", where, "--data", SIMPLE, "--model", tiny_run, "--json")
     assert json.loads(said.out)["new"] > 0, said
     return where
 
 
-def test_enrol_search_identify_cluster(passerby, people, query, tmp_path):
-    again = passerby("enrol", people, "--data", SIMPLE)
+def test_enroll_search_identify_cluster(passerby, people, query, tmp_path):
+    again = passerby("enroll", people, "--data", SIMPLE)
     assert " 0 new, " in again.out
     image = query[0].path
     found = json.loads(passerby("search", people, "--image", image, "--top", 3, "--not-camera", "c1", "--json").out)
@@ -49,7 +49,7 @@ def test_enrol_search_identify_cluster(passerby, people, query, tmp_path):
 def test_who_it_is_can_be_said_later(passerby, people, query):
     hits = json.loads(passerby("search", people, "--image", query[0].path, "--top", "2", "--json").out)[0]["hits"]
     words = [word for hit in hits for word in ("--id", hit["id"])]
-    assert "2 sightings labelled\n" in passerby("gallery", "label", people, "Ada", *words, "--yes").out
+    assert "2 sightings labeled\n" in passerby("gallery", "label", people, "Ada", *words, "--yes").out
     again = json.loads(passerby("search", people, "--image", query[0].path, "--top", "3", "--json").out)[0]["hits"]
     assert [hit["label"] == "Ada" for hit in again] == [True, True, False]
     assert "as nobody's" in passerby("gallery", "label", people, "--label", "Ada", "--yes").out
@@ -75,13 +75,13 @@ def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
     assert f"0 sightings taken in, {left:,} were there" in passerby("gallery", "import", tmp_path / "copy", out).out
     assert f"{left:,} sightings erased" in passerby("gallery", "expire", people, "--days", 0, "--yes").out
     audit = passerby("gallery", "audit", people).out
-    for word in ("create", "enrol", "search", "forget", "remove", "export", "expire"):
+    for word in ("create", "enroll", "search", "forget", "remove", "export", "expire"):
         assert word in audit
     assert json.loads(passerby("gallery", "audit", people, "--json").out)[0]["what"] == "create"
 
 
 def test_without_a_word_the_gallery_has_the_model_of_the_package(passerby, query, tmp_path):
-    said = passerby("enrol", tmp_path / "g", "--images", query[0].path, "--camera", "c", "--label", "somebody")
+    said = passerby("enroll", tmp_path / "g", "--images", query[0].path, "--camera", "c", "--label", "somebody")
     assert "1 new" in said.out, said
     found = passerby("identify", tmp_path / "g", "--image", query[0].path).out
     assert ": somebody (over 99.9%)" in found  # the very image, and nobody else is there
@@ -96,7 +96,7 @@ def test_a_video_with_its_boxes(passerby, walkers, tiny_run, tmp_path):
     ]
     (tmp_path / "mot.txt").write_text("\n".join(rows))
     words = ("--video", walkers, "--camera", "door", "--boxes", tmp_path / "mot.txt", "--model", tiny_run, "--gap", 0)
-    assert "2 new" in passerby("enrol", tmp_path / "g", *words).out
+    assert "2 new" in passerby("enroll", tmp_path / "g", *words).out
     assert "0 s to 4 s" in passerby("cluster", tmp_path / "g", "--threshold", "0.5").out
 
 
@@ -112,7 +112,7 @@ def test_unreadable_images_are_said_and_the_exit_code_is_one(passerby, tiny_run,
     (tmp_path / "in" / "good.jpg").write_bytes(query[0].path.read_bytes())
     for number in range(5):
         (tmp_path / "in" / f"bad{number}.jpg").write_bytes(b"")
-    said = passerby("enrol", tmp_path / "g", "--images", tmp_path / "in", "--camera", "c", "--model", tiny_run)
+    said = passerby("enroll", tmp_path / "g", "--images", tmp_path / "in", "--camera", "c", "--model", tiny_run)
     assert said.code == 1
     assert "1 new" in said.out
     assert "bad0.jpg: the file is empty" in said.out
@@ -122,20 +122,23 @@ def test_unreadable_images_are_said_and_the_exit_code_is_one(passerby, tiny_run,
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("enrol", "g"), "enrol: expected one of --images, --data and --video"),
-        (("enrol", "g", "--data", SIMPLE, "--camera", "c"), "enrol: --camera does not go with --data"),
+        (("enroll", "g"), "enroll: expected one of --images, --data and --video"),
+        (("enroll", "g", "--data", SIMPLE, "--camera", "c"), "enroll: --camera does not go with --data"),
         (
-            ("enrol", "g", "--images", ".", "--camera", "c", "--time", "noon"),
+            ("enroll", "g", "--images", ".", "--camera", "c", "--time", "noon"),
             "--time: timestamp 'noon'; expected seconds",
         ),
-        (("enrol", "g", "--video", "a.avi"), "enrol: a --video needs --camera"),
-        (("enrol", "g", "--video", "a.avi", "--label", "L"), "enrol: --label does not go with --video"),
-        (("enrol", "g", "--images", ".", "--boxes", "b.csv"), "enrol: --boxes does not go with --images, which takes"),
+        (("enroll", "g", "--video", "a.avi"), "enroll: a --video needs --camera"),
+        (("enroll", "g", "--video", "a.avi", "--label", "L"), "enroll: --label does not go with --video"),
         (
-            ("enrol", "g", "--data", SIMPLE, "--every", "2", "--gap", "1"),
-            "enrol: --every, --gap does not go with --data",
+            ("enroll", "g", "--images", ".", "--boxes", "b.csv"),
+            "enroll: --boxes does not go with --images, which takes",
         ),
-        (("enrol", "g", "--images", ".", "--split", "query"), "enrol: --split does not go with --images"),
+        (
+            ("enroll", "g", "--data", SIMPLE, "--every", "2", "--gap", "1"),
+            "enroll: --every, --gap does not go with --data",
+        ),
+        (("enroll", "g", "--images", ".", "--split", "query"), "enroll: --split does not go with --images"),
         (("search", "g", "--image", "a.jpg"), "g: no gallery; give a model to make one"),
         (("search", "g", "--image", "a.jpg", "--open", "a.gif"), "--open a.gif: expected a name that ends in .png"),
         (("search", "g", "--image", "a.jpg", "--since", "then"), "--since: timestamp 'then'"),

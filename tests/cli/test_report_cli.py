@@ -2,7 +2,7 @@
 
 import pytest
 
-from passerby.runs.report import MOST_RUNS
+from passerby.reporting.report import MOST_RUNS
 
 
 def test_a_page_is_made_and_named(passerby, tiny_run, tmp_path):

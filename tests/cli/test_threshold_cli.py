@@ -16,7 +16,7 @@ def test_json_and_nothing_else_on_stdout(passerby, tiny_run):
     assert (said.code, said.err) == (0, "")
     found = json.loads(said.out)
     (expected,) = find_threshold(tiny_run, OTHER, far=0.1, gallery_size=4, device="cpu")
-    assert found == {"run": str(tiny_run), "thresholds": [json.loads(json.dumps(expected.as_dict()))]}
+    assert found == {"run": str(tiny_run), "thresholds": [json.loads(json.dumps(expected.to_dict()))]}
 
 
 def test_the_table_says_on_whom_it_was_measured_and_that_it_is_too_optimistic(passerby, tiny_run):

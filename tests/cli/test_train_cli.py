@@ -81,7 +81,7 @@ def test_options_that_do_not_make_a_run(passerby, words, message):
         (["--set", "model.backbone=convnext_bse"], ["backbone 'convnext_bse'", "convnext_base"]),
         (["--set", "model.weights=/no/where.safetensors"], ["/no/where.safetensors: no such file"]),
         (["--set", "batches.persons=100"], ["batches.persons: a batch takes 100 persons", "12 identities"]),
-        (["--set", "optimiser.accumulate=100"], ["accumulate: 100 batches make a step, but an epoch has 6"]),
+        (["--set", "optimizer.accumulate=100"], ["accumulate: 100 batches make a step, but an epoch has 6"]),
         (["--data", "market:/x"], ["'market:/x'", "market1501"]),
         (["--data", "market1501:/no/where"], ["/no/where"]),
         (["--device", "gpu"], ["device 'gpu'", "use auto, cpu, cuda"]),

@@ -1,4 +1,4 @@
-"""What stands where on the sheet. Oracle: images of one colour, read back at their places."""
+"""What stands where on the sheet. Oracle: images of one color, read back at their places."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from passerby.types import DataSet, Sample
 RED, GREEN, BLUE = (250, 0, 0), (0, 250, 0), (0, 0, 250)
 
 
-def sample(folder: Path, name: str, colour: tuple[int, int, int], person: int, camera: int) -> Sample:
+def sample(folder: Path, name: str, color: tuple[int, int, int], person: int, camera: int) -> Sample:
     path = folder / f"{name}.png"
-    Image.new("RGB", (20, 40), colour).save(path)
+    Image.new("RGB", (20, 40), color).save(path)
     return Sample(path, person, camera)
 
 
@@ -35,13 +35,13 @@ def data(tmp_path: Path) -> DataSet:
     return DataSet("mini", tmp_path, f"mini:{tmp_path}", train, (), (Sample(train[0].path, 0, 0),))
 
 
-def tiles(sheet: Image.Image, colour: tuple[int, int, int]) -> set[tuple[int, int]]:
-    """Corners (x, y) of the whole 128 x 64 tiles of this colour (letters have single pixels of any grey)."""
-    is_colour = (np.asarray(sheet) == colour).all(axis=2)
+def tiles(sheet: Image.Image, color: tuple[int, int, int]) -> set[tuple[int, int]]:
+    """Corners (x, y) of the whole 128 x 64 tiles of this color (letters have single pixels of any gray)."""
+    is_color = (np.asarray(sheet) == color).all(axis=2)
     return {
         (int(x), int(y))
-        for y, x in np.argwhere(is_colour)
-        if not is_colour[y - 1, x] and not is_colour[y, x - 1] and is_colour[y : y + 128, x : x + 64].sum() == 128 * 64
+        for y, x in np.argwhere(is_color)
+        if not is_color[y - 1, x] and not is_color[y, x - 1] and is_color[y : y + 128, x : x + 64].sum() == 128 * 64
     }
 
 
@@ -57,9 +57,9 @@ def test_people_are_rows_and_cameras_columns(data: DataSet) -> None:
     assert (np.asarray(sheet)[red_y : red_y + 128, red_x : red_x + 64] == RED).all()
 
 
-def test_absent_images_are_grey_and_a_long_title_still_fits(data: DataSet) -> None:
-    grey = tiles(contact_sheet(data, people=1, per_camera=4), (0xEE, 0xEE, 0xEE))
-    assert len(grey) == 3 + 1  # three of four places of camera 1, one of camera 3
+def test_absent_images_are_gray_and_a_long_title_still_fits(data: DataSet) -> None:
+    gray = tiles(contact_sheet(data, people=1, per_camera=4), (0xEE, 0xEE, 0xEE))
+    assert len(gray) == 3 + 1  # three of four places of camera 1, one of camera 3
     narrow = contact_sheet(data, people=1, per_camera=1)
     assert narrow.width >= 150
 

@@ -9,7 +9,7 @@ import pytest
 from data.layouts import CUHK03NP, DUKE, MARKET, write_image, write_images, write_market
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
-from passerby.synth import dataset
+from passerby.synthesis import dataset
 
 
 def told(samples: tuple) -> list[tuple[str, int, int]]:

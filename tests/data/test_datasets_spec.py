@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from data.layouts import write_cuhk01, write_market
 from passerby.data.datasets import DATASETS, load_data
-from passerby.data.datasets.files import natural_key
+from passerby.data.datasets.listing import natural_key
 from passerby.data.datasets.source import parse_spec
 from passerby.errors import DataError
 

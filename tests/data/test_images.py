@@ -36,7 +36,7 @@ def test_png_pixels_come_back_as_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "TIFF"])
-def test_grey_becomes_three_equal_channels(kind: str) -> None:
+def test_gray_becomes_three_equal_channels(kind: str) -> None:
     image = Image.fromarray(np.full((40, 20), 77, dtype=np.uint8))
     options = {"lossless": True} if kind == "WEBP" else {}
     assert np.array_equal(decode_image(encoded(image, kind, **options), "a"), np.full((40, 20, 3), 77))
@@ -56,14 +56,14 @@ def test_alpha_is_laid_over_white() -> None:
     assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[255, 0, 0], [255, 255, 255], [255, 153, 153]]]
 
 
-def test_grey_with_alpha_is_laid_over_white() -> None:
+def test_gray_with_alpha_is_laid_over_white() -> None:
     image = Image.new("LA", (2, 1))
     image.putpixel((0, 0), (10, 255))
     image.putpixel((1, 0), (10, 0))
     assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[10] * 3, [255] * 3]]
 
 
-def test_palette_is_looked_up_and_its_transparent_colour_is_white() -> None:
+def test_palette_is_looked_up_and_its_transparent_color_is_white() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([9, 8, 7, 200, 100, 50])
     image.putpixel((1, 0), 1)
@@ -73,10 +73,10 @@ def test_palette_is_looked_up_and_its_transparent_colour_is_white() -> None:
 
 def test_sixteen_bits_keep_the_high_byte() -> None:
     """Clipping, which is what a plain conversion does, would make both pixels white."""
-    grey = Image.fromarray(np.array([[0x1234, 0xFF00]], dtype=np.uint16))
-    assert decode_image(encoded(grey, "PNG"), "a").tolist() == [[[0x12] * 3, [0xFF] * 3]]
-    colour = png(1, 1, depth=16, colour=2, rows=b"\0" + struct.pack(">HHH", 0x1234, 0x5678, 0x9ABC))
-    assert decode_image(colour, "a").tolist() == [[[0x12, 0x56, 0x9A]]]
+    gray = Image.fromarray(np.array([[0x1234, 0xFF00]], dtype=np.uint16))
+    assert decode_image(encoded(gray, "PNG"), "a").tolist() == [[[0x12] * 3, [0xFF] * 3]]
+    color = png(1, 1, depth=16, color=2, rows=b"\0" + struct.pack(">HHH", 0x1234, 0x5678, 0x9ABC))
+    assert decode_image(color, "a").tolist() == [[[0x12, 0x56, 0x9A]]]
 
 
 def test_cmyk_jpeg_is_converted_and_not_inverted() -> None:
@@ -166,7 +166,7 @@ def test_damage_of_any_kind_gives_pixels_or_a_data_error(data: st.DataObject, or
 
 @given(height=st.integers(1, 60), width=st.integers(1, 60))
 @settings(max_examples=30)
-def test_resize_gives_the_size_asked_for_and_keeps_one_colour(height: int, width: int) -> None:
+def test_resize_gives_the_size_asked_for_and_keeps_one_color(height: int, width: int) -> None:
     image = np.full((23, 17, 3), (10, 200, 99), dtype=np.uint8)
     resized = resize_image(image, (height, width))
     assert resized.shape == (height, width, 3)
@@ -175,7 +175,7 @@ def test_resize_gives_the_size_asked_for_and_keeps_one_colour(height: int, width
 
 
 def test_resize_averages_when_it_shrinks_and_leaves_the_same_size_alone() -> None:
-    """Stripes of 0 and 255 one pixel wide shrink to grey: without antialiasing they would stay black or white."""
+    """Stripes of 0 and 255 one pixel wide shrink to gray: without antialiasing they would stay black or white."""
     stripes = np.zeros((64, 64, 3), dtype=np.uint8)
     stripes[:, ::2] = 255
     small = resize_image(stripes, (8, 8))

@@ -10,8 +10,8 @@ from PIL import Image
 from passerby.data import cache as cache_module
 from passerby.data import loading
 from passerby.data.images import read_image
-from passerby.data.joined import TrainingSet
 from passerby.data.loading import TrainingLoader, evaluation_batches
+from passerby.data.training_set import TrainingSet
 from passerby.data.transforms import training_transform
 from passerby.errors import DataError
 from passerby.types import Sample

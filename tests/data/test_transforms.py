@@ -16,14 +16,14 @@ def image():
     return torch.randint(0, 256, (3, 32, 16), dtype=torch.uint8)
 
 
-def normalised(image):
+def normalized(image):
     """The oracle: NumPy in double precision."""
     values = image.numpy().astype(np.float64) / 255
     return (values - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
 
 
 def erased_boxes(*, size=(64, 32), area=(0.02, 0.4), aspect=(0.3, 3.3), count=300):
-    """(top, bottom, left, right) of what is not 0 after erasing an image whose normalised value is 0 everywhere."""
+    """(top, bottom, left, right) of what is not 0 after erasing an image whose normalized value is 0 everywhere."""
     erase = training_transform(
         **{**OFF, "size": size, "erasing": (1.0, area, aspect), "mean": (0.0,) * 3, "std": (1.0,) * 3}
     )
@@ -35,16 +35,16 @@ def erased_boxes(*, size=(64, 32), area=(0.02, 0.4), aspect=(0.3, 3.3), count=30
         yield int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def test_with_every_step_off_only_normalisation_is_left(image):
+def test_with_every_step_off_only_normalization_is_left(image):
     made = training_transform(**OFF)(image)
     assert made.dtype == torch.float32
-    np.testing.assert_allclose(made.numpy(), normalised(image), atol=1e-6)
+    np.testing.assert_allclose(made.numpy(), normalized(image), atol=1e-6)
     assert torch.equal(made, evaluation_transform(mean=MEAN, std=STD)(image))
 
 
-def test_a_batch_is_normalised_like_its_images(image):
-    normalise = evaluation_transform(mean=MEAN, std=STD)
-    assert torch.equal(normalise(torch.stack([image, image.flip(0)]))[1], normalise(image.flip(0)))
+def test_a_batch_is_normalized_like_its_images(image):
+    normalize = evaluation_transform(mean=MEAN, std=STD)
+    assert torch.equal(normalize(torch.stack([image, image.flip(0)]))[1], normalize(image.flip(0)))
 
 
 def test_the_input_is_left_as_it_was(image):
@@ -56,7 +56,7 @@ def test_the_input_is_left_as_it_was(image):
 
 def test_flip_mirrors_left_and_right(image):
     made = training_transform(**{**OFF, "flip": 1.0})(image)
-    np.testing.assert_allclose(made.numpy(), normalised(image)[:, :, ::-1], atol=1e-6)
+    np.testing.assert_allclose(made.numpy(), normalized(image)[:, :, ::-1], atol=1e-6)
 
 
 def test_flip_happens_as_often_as_its_probability(image):
@@ -97,7 +97,7 @@ def test_aspect_is_height_over_width():
     assert all(bottom - top > right - left for top, bottom, left, right in tall)
 
 
-def test_erased_pixels_are_standard_normal_after_normalisation(image):
+def test_erased_pixels_are_standard_normal_after_normalization(image):
     """40 % of the image in one square: its mean is 0, its deviation 1, and its channels differ."""
     erase = training_transform(**{**OFF, "size": (64, 64), "erasing": (1.0, (0.4, 0.4), (1.0, 1.0))})
     big = image.repeat(1, 2, 4)
@@ -118,7 +118,7 @@ def test_erasing_happens_as_often_as_its_probability(image):
     assert 140 < sum(not torch.equal(erase(image), plain) for _ in range(400)) < 260
 
 
-def test_jitter_changes_colours_but_not_places(image):
+def test_jitter_changes_colors_but_not_places(image):
     image[:, :, :8], image[:, :, 8:] = 60, 180
     made = training_transform(**{**OFF, "jitter": (1.0, 0.4, 0.0, 0.0, 0.0)})(image)
     back = made * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from passerby.gallery.card import GalleryModel
-from passerby.gallery.types import Sighting
+from passerby.gallery.sightings import Sighting
 
 D = 24
 MODEL = GalleryModel("a" * 64, "b" * 64, {"size": [64, 32], "mean": [0.5] * 3, "std": [0.5] * 3}, D)

@@ -9,10 +9,10 @@ from scipy.spatial.distance import squareform
 
 from gallery.people import unit
 from passerby.errors import GalleryError
-from passerby.evaluation.calibration import Calibration, FittedOn
 from passerby.gallery import cluster
 from passerby.gallery.cluster import b_cubed, join, never_together, threshold_of
-from passerby.gallery.types import Facts
+from passerby.gallery.sightings import Facts
+from passerby.openset.calibration import Calibration, FittedOn
 
 PAIRS = Calibration(
     "logistic", "cosine", np.array([0.0, 1.0]), np.array([6.0, -6.0]), FittedOn("made", 2, 4, 2, 4, trained_on=False)
@@ -87,7 +87,7 @@ def test_the_threshold_is_where_one_person_is_as_probable_as_two():
     assert threshold_of(PAIRS, prior=0.01) == pytest.approx(0.5 + np.log(0.01 / 0.99) / 12, abs=1e-3)
 
 
-def test_b_cubed_counts_each_labelled_sighting():
+def test_b_cubed_counts_each_labeled_sighting():
     """By hand: groups {A A B} {A} {B}, one more without a label."""
     precision, recall = b_cubed(np.array([0, 0, 0, 1, 2, 0]), ["A", "A", "B", "A", "B", None])
     assert precision == pytest.approx((2 / 3 + 2 / 3 + 1 / 3 + 1 + 1) / 5)

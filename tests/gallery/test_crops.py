@@ -94,11 +94,11 @@ def test_what_a_table_cannot_say(tmp_path, text, options, message):
         crops_of(tmp_path / "t.csv", **options)
 
 
-def test_a_data_set_s_split_is_labelled_by_its_people():
+def test_a_data_set_s_split_is_labeled_by_its_people():
     crops = crops_of_data(SIMPLE, split="query")
     assert {crop.camera for crop in crops} == {"c1", "c2"}
     assert all(crop.label == str(crop.image.person_id) for crop in crops)
-    assert {crop.label for crop in crops_of_data(SIMPLE, split="query", labelled=False)} == {None}
+    assert {crop.label for crop in crops_of_data(SIMPLE, split="query", labeled=False)} == {None}
     with pytest.raises(GalleryError, match="split: got 'test', expected one of train, query, gallery"):
         crops_of_data(SIMPLE, split="test")
     with pytest.raises(GalleryError, match="2 data sets"):

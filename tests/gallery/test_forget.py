@@ -8,10 +8,10 @@ import pytest
 
 from gallery.people import DAY, MODEL, NOW, Watch, people, picture, unit
 from passerby.errors import GalleryError
-from passerby.gallery import database
 from passerby.gallery.forget import expire, forget
-from passerby.gallery.open import open_gallery
-from passerby.gallery.types import Filter, Sighting
+from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.stores import database
+from passerby.gallery.stores.opening import open_gallery
 
 LABEL = "Wilhelmina Unforgotten"
 
@@ -128,4 +128,4 @@ def test_expire_takes_days_of_its_own_or_the_gallery_s(store):
     memory = open_gallery("memory", model=MODEL, clock=Watch())
     memory.add(people(3))
     assert expire(memory, clock=lambda: NOW + 1e6 * DAY) == 0  # no retention
-    assert json.dumps([entry.what for entry in memory.audit()]) == '["create", "enrol"]'
+    assert json.dumps([entry.what for entry in memory.audit()]) == '["create", "enroll"]'

@@ -12,7 +12,7 @@ from conftest import SIMPLE
 from passerby import Gallery, load, load_data, rank
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.crops import Crop, crops_of, crops_of_data
-from passerby.gallery.types import Filter
+from passerby.gallery.sightings import Filter
 from passerby.types import Embeddings
 
 
@@ -27,7 +27,7 @@ def filled(tiny_run, tmp_path_factory):
     where = tmp_path_factory.mktemp("galleries") / "people"
     with Gallery(where, model=tiny_run, who="test") as gallery:
         crops = crops_of_data(SIMPLE)
-        assert gallery.enrol(crops, batch=10).new == len(crops)
+        assert gallery.enroll(crops, batch=10).new == len(crops)
     return where
 
 
@@ -51,7 +51,7 @@ def test_search_finds_what_rank_finds(filled, tiny_run, data):
 def test_enrolling_again_takes_nothing_twice(filled):
     crops = crops_of_data(SIMPLE)
     with Gallery(filled) as gallery:
-        again = gallery.enrol([*crops, crops[0]])
+        again = gallery.enroll([*crops, crops[0]])
         assert (again.new, again.known) == (0, len(crops) + 1)
 
 
@@ -61,7 +61,7 @@ def test_unreadable_images_are_named_and_the_others_are_in(tiny_run, tmp_path):
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xffgarbage")
     steps = []
     with Gallery("memory", model=tiny_run) as gallery:
-        done = gallery.enrol(crops_of(tmp_path, camera="c"), batch=2, progress=lambda *step: steps.append(step))
+        done = gallery.enroll(crops_of(tmp_path, camera="c"), batch=2, progress=lambda *step: steps.append(step))
     assert (done.new, done.known) == (2, 0)
     ((source, why),) = done.unreadable
     assert source == str(tmp_path / "c.jpg")
@@ -75,7 +75,7 @@ def test_a_sample_inside_a_container_is_kept_as_a_picture(tiny_run, monkeypatch,
     crop = Crop(image=dataclasses.replace(data.query[0], key="detected/1"), camera="c")
     assert crop.source.endswith("::detected/1")
     with Gallery("memory", model=tiny_run, pictures="crops") as gallery:
-        assert gallery.enrol([crop]).new == 1
+        assert gallery.enroll([crop]).new == 1
         ((sighting,),) = gallery.store.walk()
     assert sighting.picture[:4] == b"\x89PNG"
 
@@ -98,7 +98,7 @@ def test_without_a_calibration_nobody_is_identified(tiny_run, tmp_path, data):
     shutil.copytree(tiny_run, bare)
     (bare / "calibration.json").unlink(missing_ok=True)
     with Gallery("memory", model=bare) as gallery:
-        gallery.enrol([Crop(image=data.gallery[0], camera="c", label="A")])
+        gallery.enroll([Crop(image=data.gallery[0], camera="c", label="A")])
         with pytest.raises(GalleryError, match=r"its model is not calibrated.*run `passerby calibrate .*run`"):
             gallery.identify(data.gallery[0].path)
         with pytest.raises(GalleryError, match="its model is not calibrated"):
@@ -138,7 +138,7 @@ def test_a_gallery_remembers_its_model(tiny_run, tmp_path, data):
 
 def test_a_gallery_whose_model_nobody_named_says_so(tmp_path, data):
     from gallery.people import MODEL
-    from passerby.gallery.open import open_gallery
+    from passerby.gallery.stores.opening import open_gallery
 
     open_gallery(tmp_path / "g", model=MODEL).close()
     with Gallery(tmp_path / "g") as gallery, pytest.raises(GalleryError, match="does not say where its model lies"):
@@ -149,7 +149,7 @@ def test_the_words_of_the_command_line_are_methods(tiny_run, tmp_path, data):
     """Oracle: the counts of what was put in, and the file."""
     crops = crops_of_data(SIMPLE)
     with Gallery(tmp_path / "people", model=tiny_run) as gallery:
-        gallery.enrol(crops)
+        gallery.enroll(crops)
         (hit,) = gallery.search(data.query[0].path, top=1)[0]
         assert gallery.label("Ada", where=Filter(ids=[hit.id])) == 1
         assert gallery.search(data.query[0].path, top=1)[0][0].label == "Ada"

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.errors import GalleryError
-from passerby.evaluation.identification import Identification
 from passerby.gallery.identify import identify_hits
-from passerby.gallery.types import Hit
+from passerby.gallery.sightings import Hit
+from passerby.openset.identification import Identification
 
 LINE = Identification(slope=12.0, offset=6.0)
 """Log ratio 6 - 12 d."""

@@ -8,9 +8,9 @@ import pytest
 
 from gallery.people import MODEL, NOW, OTHER, people, picture
 from passerby.errors import GalleryError
-from passerby.gallery.open import open_gallery
 from passerby.gallery.parquet import export_gallery, import_gallery, read_card
-from passerby.gallery.types import Filter
+from passerby.gallery.sightings import Filter
+from passerby.gallery.stores.opening import open_gallery
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def noise(n, height=64, width=32):
     return np.random.default_rng(0).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
 
 
-def normalised(pixels):
+def normalized(pixels):
     """Oracle of the preprocessing, in float64."""
     values = (pixels / 255 - np.array(MEAN)) / np.array(STD)
     return torch.from_numpy(values).permute(0, 3, 1, 2).float()
@@ -51,7 +51,7 @@ def normalised(pixels):
 
 def test_flip_averages_with_the_mirror_image(network):
     """Oracle: both embeddings by hand, their mean brought to unit length."""
-    images = normalised(noise(3))
+    images = normalized(noise(3))
     with torch.no_grad():
         sides = [network.eval()(each).embedding.double().numpy() for each in (images, images.flip(-1))]
     mean = (sides[0] + sides[1]) / 2
@@ -61,7 +61,7 @@ def test_flip_averages_with_the_mirror_image(network):
 
 
 def test_batches_are_embedded_in_order_and_counted(network):
-    images = normalised(noise(5))
+    images = normalized(noise(5))
     seen = []
     vectors = embed(network, images.split(2), progress=seen.append)
     assert seen == [2, 4, 5]
@@ -77,7 +77,7 @@ def test_no_image_gives_no_vector(network):
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_is_restored_even_after_an_error(network, training):
     def broken():
-        yield normalised(noise(2))
+        yield normalized(noise(2))
         raise DataError("truncated")
 
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -92,7 +92,7 @@ def test_a_frozen_part_stays_frozen(network):
     """A stage of the training leaves some modules in evaluation mode; an evaluation between two steps must too."""
     network.train()
     network.part_necks.eval()
-    embed(network, [normalised(noise(1))])
+    embed(network, [normalized(noise(1))])
     assert network.training
     assert network.backbone.training
     assert not any(module.training for module in network.part_necks.modules())
@@ -109,18 +109,18 @@ def test_every_kind_of_image_gives_the_same_vector(network, tmp_path):
     np.testing.assert_allclose(vectors, np.repeat(vectors[:1], 5, axis=0), atol=1e-6)
 
 
-def test_pixels_are_normalised_as_the_manifest_says(network):
+def test_pixels_are_normalized_as_the_manifest_says(network):
     pixels = noise(2)  # already of the network's size
     embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
     np.testing.assert_allclose(
-        embedder.embed([*pixels], flip=False), embed(network, [normalised(pixels)], flip=False), atol=1e-5
+        embedder.embed([*pixels], flip=False), embed(network, [normalized(pixels)], flip=False), atol=1e-5
     )
 
 
-def test_a_grey_array_is_three_equal_channels(network):
-    grey = noise(1)[0, :, :, 0]
+def test_a_gray_array_is_three_equal_channels(network):
+    gray = noise(1)[0, :, :, 0]
     embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
-    vectors = embedder.embed([grey, np.stack([grey] * 3, axis=2)])
+    vectors = embedder.embed([gray, np.stack([gray] * 3, axis=2)])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
 
 

@@ -58,7 +58,7 @@ def test_pooling_is_finite_in_half_precision():
     torch.testing.assert_close(pooled, torch.full((1, 2, 4), 6e4, dtype=torch.float16), rtol=2e-3, atol=0)
 
 
-def test_a_neck_reduces_normalises_and_classifies():
+def test_a_neck_reduces_normalizes_and_classifies():
     neck = Neck(10, width=4, identities=7).eval()
     pooled = torch.randn(3, 10)
     reduced, logits = neck(pooled)

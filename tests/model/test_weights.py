@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from passerby.errors import TrainingError, WeightsError
+from passerby.errors import WeightsError, WriteError
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.embed import load
 from passerby.model.weights import (
@@ -76,9 +76,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, call, after):
         return real(*arguments)
 
     monkeypatch.setattr(os, call, full)
-    with pytest.raises(
-        TrainingError, match=r"(model.safetensors|manifest.json): not saved \(No space left on device\)"
-    ):
+    with pytest.raises(WriteError, match=r"(model.safetensors|manifest.json): not saved \(No space left on device\)"):
         save_model(tmp_path, network(out=5), {**MANIFEST, "identities": 4})
     assert sorted(before) == sorted(tmp_path.iterdir())
     if call == "fsync":

@@ -16,7 +16,7 @@ PEOPLE = np.repeat(np.arange(1, 9), 3)
 def network(**settings):
     torch.manual_seed(0)
     made = convnext_ap("convnext_atto", parts=2, part_dim=6, refine=False, attention=False, **settings)
-    for neck in made.part_necks:  # as if it had learnt something
+    for neck in made.part_necks:  # as if it had learned something
         for values in (neck.norm.weight, neck.norm.bias, neck.norm.running_mean):
             torch.nn.init.normal_(values, 0.5, 0.3)
         torch.nn.init.uniform_(neck.norm.running_var, 0.5, 2)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passerby.evaluation.score import score
+from passerby.ranking.blocks import strips_of
 from passerby.ranking.rank import rank, recording
-from passerby.ranking.strips import strips_of
 from passerby.types import Embeddings, Labels
 
 

@@ -109,9 +109,9 @@ def test_re_ranked_figures_are_torchreids(golden):
 
 def clustered(count, identities, generator):
     """People as noisy copies of their own direction."""
-    centres = generator.standard_normal((identities, 16))
+    centers = generator.standard_normal((identities, 16))
     ids = generator.integers(0, identities, count)
-    vectors = centres[ids] + 0.6 * generator.standard_normal((count, 16))
+    vectors = centers[ids] + 0.6 * generator.standard_normal((count, 16))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), ids + 1
 
 

@@ -79,9 +79,9 @@ def test_the_file_holds_the_defaults_too():
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.e-3", "+1e-3", "0.001", "1.0e-3"])
 def test_a_number_with_an_exponent_is_a_number(text, tmp_path):
     """YAML 1.1 reads 1e-3 as text."""
-    assert load_recipe("lab-atto", overrides=[f"optimiser.weight_decay={text}"]).optimiser.weight_decay == 1e-3
-    written = write(tmp_path, f"optimiser: {{weight_decay: {text}}}")
-    assert load_recipe(written).optimiser.weight_decay == 1e-3
+    assert load_recipe("lab-atto", overrides=[f"optimizer.weight_decay={text}"]).optimizer.weight_decay == 1e-3
+    written = write(tmp_path, f"optimizer: {{weight_decay: {text}}}")
+    assert load_recipe(written).optimizer.weight_decay == 1e-3
 
 
 def test_overrides_apply_in_order_and_open_what_was_off():
@@ -119,7 +119,7 @@ def test_an_override_may_hold_an_equals_sign():
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"epochs": 3}, "unknown key 'epochs'; the recipe knows name, images, batches, model, loss, optimiser, sched"),
+        ({"epochs": 3}, "unknown key 'epochs'; the recipe knows name, images, batches, model, loss, optimizer, sched"),
         ({"schedule": {"epoch": 3}}, "unknown key 'schedule.epoch'; schedule knows epochs, warmup_epochs, lr_init"),
         ({"images": {"erasing": {"prob": 1}}}, "'images.erasing.prob'; images.erasing knows p, area, aspect"),
         ({"loss": {"triplet": {"gamma": 1}}}, "'loss.triplet.gamma'; loss.triplet knows weight, margin"),
@@ -146,9 +146,9 @@ def test_an_override_may_hold_an_equals_sign():
         ({"loss": {"identity": None, "circle": None}}, "loss: every loss is off; give at least one of identity, circ"),
         ({"loss": {"identity": {"weight": 0}, "circle": None}}, "loss: every loss is off"),
         ({"loss": {"circle": {"weight": -1}}}, "loss.circle.weight: .*greater than or equal to 0, got -1"),
-        ({"optimiser": {"name": "lion"}}, "optimiser.name: .*'sgd' or 'adamw', got 'lion'"),
-        ({"optimiser": {"clip": 0}}, "optimiser.clip: .*greater than 0, got 0"),
-        ({"optimiser": {"betas": [0.9, 1]}}, "optimiser.betas.1: .*less than 1, got 1"),
+        ({"optimizer": {"name": "lion"}}, "optimizer.name: .*'sgd' or 'adamw', got 'lion'"),
+        ({"optimizer": {"clip": 0}}, "optimizer.clip: .*greater than 0, got 0"),
+        ({"optimizer": {"betas": [0.9, 1]}}, "optimizer.betas.1: .*less than 1, got 1"),
         ({"training": {"precision": "int8"}}, "training.precision: .*'fp32', 'bf16' or 'fp16', got 'int8'"),
         ({"training": {"seed": -1}}, "training.seed: .*greater than or equal to 0, got -1"),
         ({"training": {"ema": 1.0}}, "training.ema: .*less than 1, got 1.0"),

@@ -16,7 +16,7 @@ ALONE = Process(0, 1, torch.device("cpu"))
         ([], 7),
         (["loss.identity=null"], 0),
         (["loss.identity.weight=0"], 0),
-        (["loss.identity=null", "loss.centre={weight: 5e-4, alpha: 0.5}"], 7),
+        (["loss.identity=null", "loss.center={weight: 5e-4, alpha: 0.5}"], 7),
     ],
 )
 def test_there_are_classifiers_only_where_a_loss_asks_of_which_class_an_image_is(settings, classes):

@@ -9,9 +9,9 @@ import pytest
 import passerby
 from conftest import SIMPLE
 from passerby.data.datasets import load_data
-from passerby.evaluation.calibration import fit_calibration
-from passerby.evaluation.pairs import pair_histogram
-from passerby.ranking.cameras import standardise_cameras
+from passerby.evaluation.pair_histogram import pair_histogram
+from passerby.openset.calibration import fit_calibration
+from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.runs.calibrate import calibrate, draw_people, load_calibration
 from passerby.types import Embeddings
 
@@ -41,20 +41,20 @@ def test_it_is_fitted_on_training_people_written_and_read(run, method):
     distances = 1 - np.float32(np.prod(passerby.load(run).embed(train[:2]).astype(np.float64), axis=0).sum())
     assert back.probability(distances) == found.probability(distances)
     assert back.fitted_on == facts
-    normalised = standardise_cameras(
+    normalized = standardize_cameras(
         Embeddings(
             passerby.load(run).embed(train),
             np.array([s.person_id for s in train]),
             np.array([s.camera_id for s in train]),
         )
     )
-    expected = fit_calibration(pair_histogram(normalised, normalised), facts, method=method)
+    expected = fit_calibration(pair_histogram(normalized, normalized), facts, method=method)
     at = np.linspace(0, 2, 9)
     np.testing.assert_allclose(back.cameras.log_ratio(at), expected.log_ratio(at), atol=1e-6)
     assert 0 < found.probability(distances, prior=0.1) < found.probability(distances, prior=0.9) < 1
 
 
-def test_people_of_other_data_are_not_learnt_by_heart(run):
+def test_people_of_other_data_are_not_learned_by_heart(run):
     found = calibrate(run, f"{OTHER}+{SIMPLE.replace('seed=0', 'seed=3')}", device="cpu").fitted_on
     assert not found.trained_on
     assert found.identities == 20

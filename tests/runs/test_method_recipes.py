@@ -7,7 +7,7 @@ import torch
 
 from conftest import SIMPLE
 from passerby.data.datasets import load_data
-from passerby.data.joined import join_training
+from passerby.data.training_set import join_training
 from passerby.distributed import Process
 from passerby.model.info import model_info
 from passerby.model.methods import build_model
@@ -93,7 +93,7 @@ def test_the_recipes_say_what_their_papers_say():
     assert (recipes["bdb"].batches.persons, recipes["bdb"].batches.images) == (32, 4)
     assert (recipes["bdb"].model.drop_height, recipes["bdb"].model.drop_width) == (0.3, 1.0)
     strong = recipes["strong-reid"]
-    assert (strong.loss.centre.weight, strong.loss.triplet.margin, strong.loss.identity.label_smoothing) == (
+    assert (strong.loss.center.weight, strong.loss.triplet.margin, strong.loss.identity.label_smoothing) == (
         5e-4,
         0.3,
         0.1,

@@ -13,10 +13,10 @@ from passerby.training.log import read_log
 
 SAME = (
     "model.drop_path=0",
-    "optimiser.name=sgd",
+    "optimizer.name=sgd",
     "schedule.epochs=2",
     "schedule.lr_max=1e-2",
-    "loss.centre.weight=0.01",
+    "loss.center.weight=0.01",
 )
 """No chance inside the network; and no Adam, which divides by gradients and so blows up the rounding of small ones."""
 
@@ -25,7 +25,7 @@ SAME = (
 @pytest.mark.usefixtures("without_pictures")
 def test_two_processes_go_through_the_stages_as_one_does(tmp_path):
     """What is frozen has no gradient to share: 18 steps in three stages, losses within 1e-3 of one process's."""
-    recipe = (*STAGED, "model.drop_path=0", "optimiser.name=sgd", "evaluation.calibration=null")
+    recipe = (*STAGED, "model.drop_path=0", "optimizer.name=sgd", "evaluation.calibration=null")
     one, two = tmp_path / "one", tmp_path / "two"
     train(tiny_recipe(*recipe), SIMPLE, one, device="cpu")
     settings = [word for override in (*TINY, *recipe) for word in ("--set", override)]
@@ -51,7 +51,7 @@ def test_two_processes_learn_what_one_learns_and_one_of_them_writes(tmp_path):
 
     logs = [read_log(run / "log.jsonl") for run in (one, two)]
     assert [record["step"] for record in logs[1]] == list(range(1, 13))
-    for name in ("loss", "identity", "circle", "centre"):
+    for name in ("loss", "identity", "circle", "center"):
         curves = [[record["losses"][name] for record in log] for log in logs]
         assert curves[1] == pytest.approx(curves[0], rel=1e-3)
     weights = [load_file(run / "model.safetensors") for run in (one, two)]

@@ -7,8 +7,8 @@ import passerby
 from conftest import SIMPLE
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
-from passerby.evaluation.nearest import nearest_people
-from passerby.evaluation.threshold import threshold_for
+from passerby.openset.nearest_identities import nearest_identities
+from passerby.openset.thresholds import threshold_for
 from passerby.runs.threshold import find_threshold
 from passerby.types import Embeddings
 
@@ -24,7 +24,7 @@ def test_without_data_it_is_of_the_training_people_and_says_so(tiny_run):
     (found,) = find_threshold(tiny_run, far=0.1, bootstrap=20, device="cpu")
     assert (found.split, found.trained_on, found.identities) == ("train", True, 12)
     vectors = embed(tiny_run, load_data(SIMPLE)[0].train)
-    expected = threshold_for(nearest_people(vectors, vectors), 0.1, bootstrap=20)
+    expected = threshold_for(nearest_identities(vectors, vectors), 0.1, bootstrap=20)
     assert found.threshold.threshold == pytest.approx(expected.threshold, abs=1e-5)
     assert found.threshold.gallery_size == 11
 
@@ -43,14 +43,17 @@ def test_data_are_measured_one_by_one_on_their_queries_and_galleries(tiny_run):
     assert [each.data.spec for each in found] == [OTHER, SIMPLE]
     data = found[0].data
     expected = threshold_for(
-        nearest_people(embed(tiny_run, data.query), embed(tiny_run, data.gallery)), 0.2, gallery_size=5, bootstrap=20
+        nearest_identities(embed(tiny_run, data.query), embed(tiny_run, data.gallery)),
+        0.2,
+        gallery_size=5,
+        bootstrap=20,
     )
     assert found[0].threshold.threshold == pytest.approx(expected.threshold, abs=1e-5)
     assert found[0].threshold.rate == pytest.approx(expected.rate)
     assert (found[0].split, found[0].trained_on, found[0].identities) == ("query and gallery", False, 8)
     total = sum(len(each.data.query) + len(each.data.gallery) for each in found)
     assert seen[-1] == (total, total)
-    assert {"data", "split", "trained_on", "far", "gallery_size", "interval", "dir"} - set(found[0].as_dict()) == {
+    assert {"data", "split", "trained_on", "far", "gallery_size", "interval", "dir"} - set(found[0].to_dict()) == {
         "dir"
     }
 

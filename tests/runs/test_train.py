@@ -136,7 +136,7 @@ def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
     ],
 )
 def test_weights_of_a_network_that_computes_something_else_are_named(tiny_run, tmp_path, settings, lines):
-    """SimAM and instance normalisation have no tensor that would not fit. Oracle: the settings of the weights' run."""
+    """SimAM and instance normalization have no tensor that would not fit. Oracle: the settings of the weights' run."""
     said = []
     recipe = tiny_recipe(f"model.weights={tiny_run / 'model.safetensors'}", "schedule.warmup_epochs=0", *settings)
     train(recipe, SIMPLE, tmp_path / "run", device="cpu", say=said.append)
@@ -168,8 +168,8 @@ def test_one_camera_is_found_out_before_the_training(tmp_path):
                         tmp_path / "people" / split / f"p{person}{split == 'train'}" / f"c{camera}_{split}{number}.png"
                     )
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    colour = (60 * person, 100 * camera, 20 * number + len(split))
-                    Image.new("RGB", (32, 64), colour).save(path)
+                    color = (60 * person, 100 * camera, 20 * number + len(split))
+                    Image.new("RGB", (32, 64), color).save(path)
     with pytest.raises(DataError, match=r"no query has its person in the gallery in another camera.*1 camera\)"):
         train(tiny_recipe(), f"folder:{tmp_path / 'people'}", tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 from conftest import SIMPLE, tiny_recipe
 from passerby.data.datasets import load_data
-from passerby.data.joined import join_training
+from passerby.data.training_set import join_training
 from passerby.distributed import Process
-from passerby.errors import TrainingError, WeightsError
+from passerby.errors import WeightsError, WriteError
 from passerby.losses.combine import Losses
 from passerby.runs.assemble import training_loader, training_state
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
@@ -53,7 +53,7 @@ def test_everything_comes_back(stepped, tmp_path):
     ):
         assert saved.keys() == loaded.keys()
         assert all(torch.equal(value, loaded[key]) for key, value in saved.items())
-    before, after = stepped.optimiser.state_dict()["state"], other.optimiser.state_dict()["state"]
+    before, after = stepped.optimizer.state_dict()["state"], other.optimizer.state_dict()["state"]
     assert before.keys() == after.keys()
     assert len(before) > 10
     for index, values in before.items():
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(stepped, tmp_path, monkeypatch,
 
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
-        with pytest.raises(TrainingError, match=r"last\.safetensors: not saved \(No space left on device\)"):
+        with pytest.raises(WriteError, match=r"last\.safetensors: not saved \(No space left on device\)"):
             save_checkpoint(path, state_of())
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["last.safetensors"]

@@ -6,7 +6,7 @@ import torch
 
 from conftest import SIMPLE, tiny_recipe
 from passerby.data.datasets import load_data
-from passerby.data.joined import join_training
+from passerby.data.training_set import join_training
 from passerby.distributed import Process
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
@@ -14,7 +14,7 @@ from passerby.runs.assemble import training_loader, training_state
 from passerby.training import loop
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
 from passerby.training.loop import fit, seed_step
-from passerby.training.optimiser import set_learning_rate
+from passerby.training.optimizer import set_learning_rate
 
 ALONE = Process(0, 1, torch.device("cpu"))
 
@@ -31,8 +31,8 @@ def begin(recipe, people, *, path=None, **changes):
         load_checkpoint(path, state)
     settings = {
         **recipe.schedule.model_dump(),
-        "accumulate": recipe.optimiser.accumulate,
-        "clip": recipe.optimiser.clip,
+        "accumulate": recipe.optimizer.accumulate,
+        "clip": recipe.optimizer.clip,
         "precision": recipe.training.precision,
         "seed": recipe.training.seed,
         **changes,
@@ -49,13 +49,13 @@ def weights(network):
 
 
 def test_a_step_is_forward_loss_backward_clip_step(people):
-    recipe = tiny_recipe("optimiser.clip=0.5")
+    recipe = tiny_recipe("optimizer.clip=0.5")
     state, steps = begin(recipe, people)
     step = next(steps)
 
     _, plain = training_state(recipe, people.identities, ALONE)
     batch = next(training_loader(recipe, people, ALONE).epoch(0))
-    set_learning_rate(plain.optimiser, recipe.schedule.lr_init)
+    set_learning_rate(plain.optimizer, recipe.schedule.lr_init)
     seed_step(0, 0, 0)
     plain.network.train()
     loss, _ = Losses(**recipe.loss.model_dump())(
@@ -63,7 +63,7 @@ def test_a_step_is_forward_loss_backward_clip_step(people):
     )
     loss.backward()
     torch.nn.utils.clip_grad_norm_(plain.network.parameters(), 0.5)
-    plain.optimiser.step()
+    plain.optimizer.step()
 
     assert step.losses["loss"] == pytest.approx(float(loss.detach()), rel=1e-6)
     assert (step.step, step.epoch, step.learning_rate) == (1, 0, recipe.schedule.lr_init)
@@ -72,12 +72,12 @@ def test_a_step_is_forward_loss_backward_clip_step(people):
 
 def test_accumulated_gradients_are_the_mean_of_the_batches(people):
     """Oracle: backward of the mean of two batches' losses, written out (identity loss alone: no pairs between them)."""
-    recipe = tiny_recipe("optimiser.accumulate=2", "loss.circle=null", "optimiser.name=sgd", "model.drop_path=0")
+    recipe = tiny_recipe("optimizer.accumulate=2", "loss.circle=null", "optimizer.name=sgd", "model.drop_path=0")
     state, steps = begin(recipe, people)
     step = next(steps)
 
     _, plain = training_state(recipe, people.identities, ALONE)
-    set_learning_rate(plain.optimiser, recipe.schedule.lr_init)
+    set_learning_rate(plain.optimizer, recipe.schedule.lr_init)
     plain.network.train()
     batches = training_loader(recipe, people, ALONE).epoch(0)
     found = []
@@ -87,7 +87,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(people):
         loss, _ = Losses(identity=recipe.loss.identity.model_dump())(plain.network(images), batch.labels)
         (loss / 2).backward()
         found.append(loss.item())
-    plain.optimiser.step()
+    plain.optimizer.step()
     assert step.losses["loss"] == pytest.approx(sum(found) / 2, rel=1e-6)
     torch.testing.assert_close(weights(state.network), weights(plain.network), rtol=1e-6, atol=1e-8)
 
@@ -95,9 +95,9 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(people):
 @pytest.mark.parametrize(
     "settings",
     [
-        ["optimiser.name=adamw", "training.ema=0.9"],
-        ["optimiser.name=sgd", "batches.workers=1", "images.jitter={}"],
-        ["optimiser.accumulate=2", "optimiser.clip=1", "training.precision=bf16", "model.refine=true"],
+        ["optimizer.name=adamw", "training.ema=0.9"],
+        ["optimizer.name=sgd", "batches.workers=1", "images.jitter={}"],
+        ["optimizer.accumulate=2", "optimizer.clip=1", "training.precision=bf16", "model.refine=true"],
         ["training.ema=0.9", "batches.alike=2"],
     ],
 )
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_names_the_files(people):
 
 def test_a_gradient_that_is_not_a_number_stops_the_run_before_it_is_taken(people):
     """A finite loss with such a gradient would leave a checkpoint that nothing can continue from."""
-    state, steps = begin(tiny_recipe("optimiser.clip=1"), people)
+    state, steps = begin(tiny_recipe("optimizer.clip=1"), people)
     next(steps)
     before = weights(state.network)
     next(state.network.parameters()).register_hook(lambda gradient: gradient * float("inf"))

@@ -7,14 +7,14 @@ import torch
 
 from conftest import SIMPLE, STAGED, tiny_recipe
 from passerby.data.datasets import load_data
-from passerby.data.joined import join_training
+from passerby.data.training_set import join_training
 from passerby.distributed import Process
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.methods import build_model
 from passerby.runs.arguments import losses_of, stages_of
 from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
-from passerby.training.optimiser import build_optimiser
+from passerby.training.optimizer import build_optimizer
 from passerby.training.stages import PIECES, Stage, enter_stage, frozen_modules, set_stage
 
 ALONE = Process(0, 1, torch.device("cpu"))
@@ -91,7 +91,7 @@ def test_each_stage_has_a_schedule_of_its_own(unbroken):
 
 @pytest.mark.parametrize("number", [1, 6, 7, 9, 12, 14, 18])
 def test_resuming_in_any_stage_and_at_each_border_ends_with_the_same_bits(unbroken, people, number):
-    """At a border the checkpoint holds the optimiser of the stage that ends, and the next begins with a new one."""
+    """At a border the checkpoint holds the optimizer of the stage that ends, and the next begins with a new one."""
     state, told, _, folder = unbroken
     path = folder / f"{number}.safetensors"
     assert read_stage(path) == (number - 1) // PER_STAGE
@@ -100,7 +100,7 @@ def test_resuming_in_any_stage_and_at_each_border_ends_with_the_same_bits(unbrok
     assert (resumed.step, resumed.stage) == (18, 2)
     for kept, again in ((state.network, resumed.network), (state.ema.module, resumed.ema.module)):
         assert moved(kept.state_dict(), again.state_dict()) == set()
-    before, after = state.optimiser.state_dict()["state"], resumed.optimiser.state_dict()["state"]
+    before, after = state.optimizer.state_dict()["state"], resumed.optimizer.state_dict()["state"]
     assert before.keys() == after.keys()
     for index, values in before.items():
         assert all(torch.equal(value, after[index][key]) for key, value in values.items())
@@ -120,15 +120,15 @@ def test_the_first_stage_is_a_training_of_stripes(people):
     assert state.network(batch.images).assignment is None
 
 
-def test_a_new_stage_starts_with_an_optimiser_that_remembers_nothing(people):
+def test_a_new_stage_starts_with_an_optimizer_that_remembers_nothing(people):
     recipe = tiny_recipe(*STAGED)
     state, steps = begin(recipe, people)
     next(steps)
-    assert state.optimiser.state_dict()["state"]
-    arguments = recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
-    enter_stage(state, stages_of(recipe), 1, optimiser=partial(build_optimiser, **arguments))
-    assert state.optimiser.state_dict()["state"] == {}
-    held = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
+    assert state.optimizer.state_dict()["state"]
+    arguments = recipe.optimizer.model_dump(exclude={"clip", "accumulate"})
+    enter_stage(state, stages_of(recipe), 1, optimizer=partial(build_optimizer, **arguments))
+    assert state.optimizer.state_dict()["state"] == {}
+    held = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     assert [parameter.shape for parameter in held] == [state.network.refinement.classifier.weight.shape]
     assert state.stage == 1
     assert state.network.refined

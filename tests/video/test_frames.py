@@ -5,10 +5,10 @@ import pytest
 
 from passerby.errors import DataError
 from passerby.video.frames import read_frames, video_facts
-from video.walkers import COLOURS, HEIGHT, RATE, WIDTH, corners_of
+from video.walkers import COLORS, HEIGHT, RATE, WIDTH, corners_of
 
 
-def test_frames_come_in_order_with_their_times_and_colours(walkers):
+def test_frames_come_in_order_with_their_times_and_colors(walkers):
     assert video_facts(walkers).frames == 40
     frames = list(read_frames(walkers, every=7))
     assert [frame.number for frame in frames] == list(range(0, 40, 7))
@@ -16,7 +16,7 @@ def test_frames_come_in_order_with_their_times_and_colours(walkers):
     for frame in frames:
         assert frame.pixels.shape == (HEIGHT, WIDTH, 3)
         left, top, _, _ = corners_of(1, frame.number)
-        assert np.abs(frame.pixels[top + 30, left + 12].astype(int) - COLOURS[1]).max() < 25  # JPEG
+        assert np.abs(frame.pixels[top + 30, left + 12].astype(int) - COLORS[1]).max() < 25  # JPEG
 
 
 def test_what_is_no_video(tmp_path, walkers):

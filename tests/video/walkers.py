@@ -3,7 +3,7 @@
 import numpy as np
 
 WIDTH, HEIGHT, RATE = 320, 240, 10
-COLOURS = {1: (220, 40, 40), 2: (40, 60, 230)}
+COLORS = {1: (220, 40, 40), 2: (40, 60, 230)}
 
 
 def corners_of(person, frame):
@@ -20,9 +20,9 @@ def draw(path):
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (WIDTH, HEIGHT))
     for frame in range(40):
         pixels = np.full((HEIGHT, WIDTH, 3), 70, np.uint8)
-        for person, colour in COLOURS.items():
+        for person, color in COLORS.items():
             left, top, right, bottom = corners_of(person, frame)
-            pixels[top:bottom, left:right] = colour[::-1]  # OpenCV's order
+            pixels[top:bottom, left:right] = color[::-1]  # OpenCV's order
         writer.write(pixels)
     writer.release()
 

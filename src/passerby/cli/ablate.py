@@ -14,7 +14,7 @@ from passerby.cli.train import Device, Overrides, Watch
 from passerby.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from passerby.runs.ablate import Training
+    from passerby.experiments.ablate import Training
 
 Json = Annotated[bool, typer.Option("--json", help="Print the tables as JSON, and nothing else on stdout.")]
 
@@ -41,11 +41,11 @@ def ablate(
 
     [bold]passerby ablate --recipe lab-atto --data cuhk01:/data/cuhk01 --axes attention,parts --out runs/ablation[/]
     """
-    from passerby.runs.axes import parse_axes
+    from passerby.experiments.axes import parse_axes
 
     chosen, levels = load_recipe(recipe, overrides=overrides or []), parse_axes(axes)
-    from passerby.report.ablation import to_markdown
-    from passerby.runs import ablate as runs
+    from passerby.experiments import ablate as runs
+    from passerby.experiments.ablation_tables import to_markdown
 
     if dry_run:
         _list(runs.plan(chosen, data, out, axes=levels, seeds=seeds), as_json=as_json)

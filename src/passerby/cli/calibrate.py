@@ -25,9 +25,9 @@ def calibrate(
 
     [bold]passerby calibrate runs/m --data folder:/data/ours[/]
     """
-    from passerby.evaluation.calibration import calibration_to_dict
+    from passerby.openset.calibration import calibration_to_dict
     from passerby.runs.calibrate import calibrate as calibrate_run
-    from passerby.runs.folder import RunFolder
+    from passerby.runs.run_folder import RunFolder
 
     with slow_progress("embedding") as progress:
         found = calibrate_run(run, data, method=cast("Any", method), device=device, on_images=progress)

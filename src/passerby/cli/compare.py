@@ -23,7 +23,7 @@ def compare(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each method.")] = 1,
     like: Annotated[
-        str | None, typer.Option(help="A recipe whose images, batches, optimiser and schedule all of them take.")
+        str | None, typer.Option(help="A recipe whose images, batches, optimizer and schedule all of them take.")
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -35,7 +35,7 @@ def compare(
 
     [bold]passerby compare --data cuhk01:/data/cuhk01 --methods pcb,hpm,bdb --like lab-atto --epochs 12 --out runs/t5[/]
     """
-    from passerby.runs import compare as runs
+    from passerby.experiments import compare as runs
 
     chosen = [name for name in methods.split(",") if name]
     with Watch() as watch:
@@ -54,7 +54,7 @@ def compare(
             say=watch.say,
         )
     if as_json:
-        from passerby.evaluation.serialise import scores_to_dict
+        from passerby.evaluation.serialize import scores_to_dict
 
         rows = [asdict(row) | {"scores": scores_to_dict(row.scores, per_query=False)} for row in done.rows]
         typer.echo(json.dumps({"rows": rows, "failed": done.failed}, indent=2))

@@ -28,7 +28,7 @@ app = typer.Typer(name="data", help="Check, count and look at data sets.", no_ar
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="name:path?option=value, several joined by +")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-_COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+_COLORS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
 @app.command("check")
@@ -48,7 +48,7 @@ def check_command(
         console = Console(highlight=False)
         for finding in findings:
             such_as = "such as " if finding.count > 1 else ""
-            head = f"[{_COLOURS[finding.severity]}]{finding.severity:7}[/] {finding.count:7,}  {escape(finding.what)}"
+            head = f"[{_COLORS[finding.severity]}]{finding.severity:7}[/] {finding.count:7,}  {escape(finding.what)}"
             console.print(f"{head}\n{'':17}[dim]{such_as}[/]{escape(finding.example)}", soft_wrap=True)
         unfit = any(finding.severity == "error" for finding in findings)
         console.print("Not fit for training." if unfit else "Fit for training.")

@@ -29,7 +29,7 @@ def evaluate(
         bool | None,
         typer.Option(
             "--cameras/--no-cameras",
-            help="Camera-wise normalisation, by the test cameras' unlabelled images; default: the recipe's.",
+            help="Camera-wise normalization, by the test cameras' unlabeled images; default: the recipe's.",
         ),
     ] = None,
     rerank: Annotated[str | None, typer.Option(help="k-reciprocal: re-rank every list.")] = None,

@@ -18,8 +18,8 @@ from passerby.cli.data import slow_progress
 from passerby.errors import GalleryError, NoGalleryError
 
 if TYPE_CHECKING:
-    from passerby.gallery.store import GalleryStore
-    from passerby.gallery.types import Filter
+    from passerby.gallery.sightings import Filter
+    from passerby.gallery.stores.protocol import GalleryStore
 
 app = typer.Typer(name="gallery", help="Look into a gallery, take out of it, move it.", no_args_is_help=True)
 
@@ -51,7 +51,7 @@ def filter_of(
     images: list[Path] | None = None,
 ) -> Filter:
     """The options as a filter."""
-    from passerby.gallery.types import Filter
+    from passerby.gallery.sightings import Filter
 
     return Filter(
         cameras=cameras or None,
@@ -81,7 +81,7 @@ def written_time(when: float | None) -> str:
 
 def opened(where: str) -> GalleryStore:
     """A gallery that is there; no model is loaded."""
-    from passerby.gallery.open import open_gallery
+    from passerby.gallery.stores.opening import open_gallery
 
     return open_gallery(where)
 
@@ -139,7 +139,7 @@ def label_command(
     store = opened(where)
     chosen = filter_of(labels=labels, ids=ids, images=images)
     if _agreed(store, chosen, "unlabel" if name is None else f"label as {name!r}", yes=yes):
-        typer.echo(f"{store.relabel(chosen, name):,} sightings labelled" + ("" if name else " as nobody's"))
+        typer.echo(f"{store.relabel(chosen, name):,} sightings labeled" + ("" if name else " as nobody's"))
 
 
 @app.command("remove")
@@ -181,12 +181,12 @@ def forget_command(
 @app.command("expire")
 def expire_command(
     where: Where,
-    days: Annotated[float | None, typer.Option(help="Days since enrolment; default: the gallery's retention.")] = None,
+    days: Annotated[float | None, typer.Option(help="Days since enrollment; default: the gallery's retention.")] = None,
     yes: Yes = False,
 ) -> None:
     """Erase what was enrolled long ago. A gallery with a retention does so whenever it is opened."""
     from passerby.gallery.forget import DAY, expire
-    from passerby.gallery.types import Filter
+    from passerby.gallery.sightings import Filter
 
     store = opened(where)
     kept = store.card.retention if days is None else days
@@ -219,8 +219,8 @@ def import_command(
     where: Where, path: Annotated[Path, typer.Argument(metavar="FILE", help="What `gallery export` wrote.")]
 ) -> None:
     """Take in an exported file; a gallery that is not there is made with the file's model and settings."""
-    from passerby.gallery.open import open_gallery
     from passerby.gallery.parquet import import_gallery, read_card
+    from passerby.gallery.stores.opening import open_gallery
 
     card = read_card(path)
     try:

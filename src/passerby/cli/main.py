@@ -13,7 +13,7 @@ from passerby.cli import (
     calibrate,
     compare,
     data,
-    enrol,
+    enroll,
     evaluate,
     gallery,
     model,
@@ -53,7 +53,7 @@ app.command("ablate")(ablate.ablate)
 app.command("compare")(compare.compare)
 app.command("calibrate")(calibrate.calibrate)
 app.command("threshold")(threshold.threshold)
-app.command("enrol")(enrol.enrol)
+app.command("enroll")(enroll.enroll)
 app.command("search")(search.search)
 app.command("identify")(search.identify)
 app.command("cluster")(search.cluster)

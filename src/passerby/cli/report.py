@@ -32,7 +32,7 @@ def report(
 
     [bold]passerby report runs/plain runs/ap --data market1501:/data/Market-1501 --out compare.html[/]
     """
-    from passerby.runs.report import report as make_report
+    from passerby.reporting.report import report as make_report
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with slow_progress("embedding") as progress:

@@ -20,8 +20,8 @@ from passerby.cli.train import Device
 if TYPE_CHECKING:
     from passerby.gallery.gallery import Gallery
     from passerby.gallery.identify import Identity
-    from passerby.gallery.types import Facts, Hit
-    from passerby.report.people import Shown
+    from passerby.gallery.sightings import Facts, Hit
+    from passerby.plots.crop_rows import Shown
 
 Queries = Annotated[list[Path], typer.Option("--image", help="A crop of one person; may be repeated.")]
 Model = Annotated[str | None, typer.Option(help="Where the gallery's model lies, if it was moved; or default.")]
@@ -29,7 +29,7 @@ SeenBy = Annotated[
     str | None,
     typer.Option(
         help="Camera that saw the images: what each camera does to all of its images is then taken out "
-        "(camera-wise normalisation, by the gallery's own sightings)."
+        "(camera-wise normalization, by the gallery's own sightings)."
     ),
 ]
 Picture = Annotated[Path | None, typer.Option("--open", help="Draw the answer into this picture and show it.")]
@@ -191,7 +191,7 @@ def _heading(group: Sequence[Facts]) -> str:
     if times:
         parts.append(f"{written_time(min(times))} to {written_time(max(times))}")
     if labels:
-        parts.append(f"labelled {_few(labels)}")
+        parts.append(f"labeled {_few(labels)}")
     return ", ".join(parts)
 
 
@@ -224,7 +224,7 @@ def _require_picture(path: Path | None) -> None:
 
 def _draw_hits(gallery: Gallery, rows: Sequence[tuple[Path, str, Sequence[Hit]]], picture: Path, *, title: str) -> None:
     from passerby.data.images import read_image
-    from passerby.report.people import Shown, people_figure
+    from passerby.plots.crop_rows import Shown, people_figure
 
     drawn: list[tuple[str, list[Shown]]] = []
     for image, heading, hits in rows:
@@ -238,7 +238,7 @@ def _draw_hits(gallery: Gallery, rows: Sequence[tuple[Path, str, Sequence[Hit]]]
 
 
 def _draw_groups(gallery: Gallery, groups: Sequence[Sequence[Facts]], picture: Path, *, title: str) -> None:
-    from passerby.report.people import Shown, people_figure
+    from passerby.plots.crop_rows import Shown, people_figure
 
     drawn = []
     for number, group in enumerate(groups[:_MOST], start=1):

@@ -15,7 +15,7 @@ from passerby.cli.train import Device, Watch
 from passerby.errors import DataError
 
 if TYPE_CHECKING:
-    from passerby.synth.dataset import SynthSettings
+    from passerby.synthesis.dataset import SynthSettings
 
 app = typer.Typer(name="synth", invoke_without_command=True)
 
@@ -38,8 +38,8 @@ def synth(
     ] = None,
 ) -> None:
     """Render people who do not exist: images, masks, and every parameter of every image in images.parquet."""
-    from passerby.synth.dataset import SynthSettings
-    from passerby.synth.write import write_people
+    from passerby.synthesis.dataset import SynthSettings
+    from passerby.synthesis.write import write_people
 
     if context.invoked_subcommand is not None:
         return
@@ -65,7 +65,7 @@ def _preview(settings: SynthSettings, picture: Path) -> None:
     from passerby.data.contact_sheet import contact_sheet
     from passerby.data.datasets import DATASETS
     from passerby.data.datasets.source import parse_spec
-    from passerby.synth.write import write_people
+    from passerby.synthesis.write import write_people
 
     few = replace(
         settings,

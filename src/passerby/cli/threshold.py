@@ -31,7 +31,7 @@ def threshold(
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on stdout.")] = False,
 ) -> None:
-    """The distance below which somebody is recognised, for a gallery of a stated size.
+    """The distance below which somebody is recognized, for a gallery of a stated size.
 
     [bold]passerby threshold runs/m --far 0.01 --gallery-size 500 --data folder:/data/ours[/]
     """
@@ -40,7 +40,7 @@ def threshold(
     with slow_progress("embedding") as progress:
         results = find_threshold(run, data, far=far, gallery_size=gallery_size, device=device, on_images=progress)
     if as_json:
-        typer.echo(json.dumps({"run": str(run), "thresholds": [each.as_dict() for each in results]}, indent=2))
+        typer.echo(json.dumps({"run": str(run), "thresholds": [each.to_dict() for each in results]}, indent=2))
         return
     console = Console()
     for each in results:
@@ -58,12 +58,12 @@ def _table(result: MeasuredThreshold) -> Table:
     low, high = found.interval
     low_rate, high_rate = found.rate_interval
     others = f"{found.people:,} other people, {found.images:.1f} images each"
-    whose = "training people, which the network has learnt" if result.trained_on else f"people of {result.split}"
+    whose = "training people, which the network has learned" if result.trained_on else f"people of {result.split}"
     rows = {
         "threshold": f"{found.threshold:.4f}  [{low:.4f}-{high:.4f}]  cosine distance",
-        "recognised": "whoever is nearer than that, and nearest of all",
+        "recognized": "whoever is nearer than that, and nearest of all",
         "false alarms": f"{100 * found.far:g} % of unknown people are taken for somebody",
-        "known people": f"{100 * found.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  are recognised (DIR)",
+        "known people": f"{100 * found.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  are recognized (DIR)",
         "gallery": f"{found.gallery_size:,} people{', extrapolated' if found.extrapolated else ''}",
         "measured on": f"{whose}: {found.queries:,} images of {result.identities:,} people against {others}",
     }

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from passerby.errors import RecipeError
 
 if TYPE_CHECKING:
-    from passerby.runs.evaluate import Evaluated
+    from passerby.runs.evaluate import EvaluationResult
     from passerby.training.loop import Step
 
 RecipeName = Annotated[
@@ -72,7 +72,7 @@ def _start(
     resume: Path | None,
     overrides: list[str],
     device: str,
-) -> list[Evaluated]:
+) -> list[EvaluationResult]:
     """Validate the recipe before torch is loaded, then run."""
     if resume is not None:
         from passerby.runs.train import resume as continue_run
@@ -128,12 +128,12 @@ class Watch:
         self._bar.console.print(line, markup=False, soft_wrap=True)
 
 
-def report(results: list[Evaluated], *, as_json: bool, root: Path | None) -> None:
+def report(results: list[EvaluationResult], *, as_json: bool, root: Path | None) -> None:
     """Print figures as a table or as JSON, and where the pictures are."""
     if as_json:
-        typer.echo(json.dumps({"run": str(root), "evaluations": [result.as_dict() for result in results]}, indent=2))
+        typer.echo(json.dumps({"run": str(root), "evaluations": [result.to_dict() for result in results]}, indent=2))
         return
-    from passerby.report.tables import open_set_table, scores_table
+    from passerby.cli.tables import open_set_table, scores_table
 
     console = Console()
     if results:

@@ -24,7 +24,7 @@ def contact_sheet(data: DataSet, *, split: Split = "train", people: int = 8, per
     """Draw some people of a split, a row each, with a column for each camera.
 
     `people` identities are taken, spread evenly over the person ids, and up to `per_camera` images of each in each
-    camera; `+3` says that three more are not shown, a grey field that there is none. Cameras are numbered from 1, as
+    camera; `+3` says that three more are not shown, a gray field that there is none. Cameras are numbered from 1, as
     most data sets write them. Distractors are left out.
 
     Returns:

@@ -5,7 +5,7 @@ is (H, W, 3) uint8 RGB:
     16-bit      the high byte of each value
     alpha       laid over white, as a page would show it (palette images with transparency too)
     CMYK, YCCK  Pillow's conversion, Adobe's inverted values understood
-    grey, 1-bit the same value in all three channels
+    gray, 1-bit the same value in all three channels
     EXIF        the rotation is applied here and nowhere else
 """
 
@@ -116,19 +116,19 @@ def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
 
 
 def _from_integers(values: NDArray[np.integer], name: str) -> Pixels:
-    """Grey (H, W) of 16 bits, however Pillow holds it, to RGB by the high byte (what Pillow does to 16-bit colour)."""
+    """Gray (H, W) of 16 bits, however Pillow holds it, to RGB by the high byte (what Pillow does to 16-bit color)."""
     if values.size and (values.min() < 0 or values.max() > 0xFFFF):
         raise DataError(f"{name}: pixels from {values.min()} to {values.max()}; save it with 8 or 16 bits per channel")
-    grey = (values.astype(np.uint16) >> 8).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    gray = (values.astype(np.uint16) >> 8).astype(np.uint8)
+    return np.repeat(gray[:, :, None], 3, axis=2)
 
 
 def _decode_jpeg(data: bytes, name: str) -> Pixels:
     """JPEG by simplejpeg; the CMYK kinds, which it cannot turn into RGB, by Pillow."""
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
         _refuse_bomb(width, height, name)
-        if colours in ("CMYK", "YCCK"):
+        if colors in ("CMYK", "YCCK"):
             return _decode_other(data, name)
         image: Pixels = simplejpeg.decode_jpeg(data, "RGB")
         orientation = Image.open(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if b"Exif\0\0" in data[:65536] else 1

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from passerby.data.cache import CacheRule, Progress, cache_images, read_pixels, should_cache
-from passerby.data.joined import TrainingSet
 from passerby.data.samplers import PKSampler
+from passerby.data.training_set import TrainingSet
 from passerby.data.transforms import Range, Transform, evaluation_transform, training_transform
 from passerby.errors import DataError
 from passerby.types import Batch, Sample
@@ -51,7 +51,7 @@ class TrainingLoader:
         flip: Probability of a horizontal flip.
         pad: Border of pad-and-crop, pixels.
         erasing: Random erasing, or None.
-        jitter: Colour jitter, or None.
+        jitter: Color jitter, or None.
         mean: Per channel.
         std: Per channel.
         persons: P, identities in the global batch.
@@ -104,7 +104,7 @@ class TrainingLoader:
         )
         self.cached = decoded is not None
         self._jobs = _Jobs(self.sampler)
-        self._normalise = evaluation_transform(mean=mean, std=std)
+        self._normalize = evaluation_transform(mean=mean, std=std)
         self._images = _TrainingBatches(
             training_set,
             decoded,
@@ -123,7 +123,7 @@ class TrainingLoader:
         return len(self.sampler)
 
     def portraits(self, epoch: int, *, batch: int = 128) -> Iterator[Tensor]:
-        """One image of each identity as it is, in the order of their labels: (B, 3, H, W) normalised.
+        """One image of each identity as it is, in the order of their labels: (B, 3, H, W) normalized.
 
         Another image in another epoch. `batch` is B, but for the last.
 
@@ -133,7 +133,7 @@ class TrainingLoader:
         chosen = self.sampler.one_of_each(epoch).tolist()
         for start in range(0, len(chosen), batch):
             pixels = [self._images.pixels(index) for index in chosen[start : start + batch]]
-            yield self._normalise(torch.stack(pixels))
+            yield self._normalize(torch.stack(pixels))
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch (from 0), from batch number `start` on; ends what an earlier call still had to give.
@@ -157,7 +157,7 @@ def evaluation_batches(
     batch: int,
     workers: int = 0,
 ) -> Iterator[Tensor]:
-    """Resized and normalised images in the order of `samples`: (B, 3, H, W) float32, the last batch perhaps smaller.
+    """Resized and normalized images in the order of `samples`: (B, 3, H, W) float32, the last batch perhaps smaller.
 
     Raises:
         DataError: While iterating, naming the file of an image that cannot be read.

@@ -26,18 +26,18 @@ def training_transform(
     mean: tuple[float, float, float],
     std: tuple[float, float, float],
 ) -> Transform:
-    """Flip, pad-and-crop, colour jitter, normalisation, random erasing, in this order.
+    """Flip, pad-and-crop, color jitter, normalization, random erasing, in this order.
 
     Args:
         size: (height, width) of the images, in and out.
         flip: Probability of a horizontal flip; 0 leaves it out.
         pad: Black border in pixels that is added before a crop back to `size`; 0 leaves both out.
         erasing: (probability, range of the erased share of the image, range of height over width). Zhong et al.,
-            "Random Erasing Data Augmentation" (2020). Comes after normalisation, so that its random values, N(0, 1)
+            "Random Erasing Data Augmentation" (2020). Comes after normalization, so that its random values, N(0, 1)
             for each pixel and channel, have the distribution of image values. A rectangle that does not fit is drawn
             again, at most ten times. None leaves it out.
         jitter: (probability, brightness, contrast, saturation, hue); the first three multiply by 1 +- value, hue turns
-            by +- that share of the colour circle. None leaves it out.
+            by +- that share of the color circle. None leaves it out.
         mean: Per channel, of values in 0..1.
         std: Per channel, of values in 0..1.
 
@@ -51,9 +51,9 @@ def training_transform(
         steps.append(v2.RandomCrop(size, padding=pad))
     if jitter is not None:
         p, brightness, contrast, saturation, hue = jitter
-        colours = v2.ColorJitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
-        steps.append(v2.RandomApply([colours], p=p))
-    steps += _normalisation(mean, std)
+        colors = v2.ColorJitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+        steps.append(v2.RandomApply([colors], p=p))
+    steps += _normalization(mean, std)
     if erasing is not None:
         p, area, aspect = erasing
         steps.append(v2.RandomErasing(p, scale=area, ratio=aspect, value="random", inplace=True))
@@ -61,11 +61,11 @@ def training_transform(
 
 
 def evaluation_transform(*, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Transform:
-    """Normalisation alone: (..., 3, H, W) uint8 to float32."""
-    return _compose(_normalisation(mean, std))
+    """Normalization alone: (..., 3, H, W) uint8 to float32."""
+    return _compose(_normalization(mean, std))
 
 
-def _normalisation(mean: tuple[float, float, float], std: tuple[float, float, float]) -> list[torch.nn.Module]:
+def _normalization(mean: tuple[float, float, float], std: tuple[float, float, float]) -> list[torch.nn.Module]:
     return [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std, inplace=True)]
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from passerby.ranking.blocks import Strips, strips_of
 from passerby.ranking.distance import Metric
-from passerby.ranking.strips import Strips, strips_of
 from passerby.types import DISTRACTOR, Embeddings, FloatArray, IntArray, Labels
 
 

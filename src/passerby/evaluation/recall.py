@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
+from passerby.ranking.blocks import Strips, strips_of
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import Places, match_ranks
-from passerby.ranking.strips import Strips, strips_of
 from passerby.types import Embeddings, FloatArray, Labels
 
 LEVELS = np.linspace(0, 1, 101)

@@ -13,10 +13,10 @@ from passerby.evaluation.bootstrap import identity_intervals
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.precision import average_precision, inverse_negative_penalty
 from passerby.evaluation.single_shot import Shots
-from passerby.ranking.cameras import normalise_cameras
+from passerby.ranking.blocks import Strips, strips_of
+from passerby.ranking.camera_normalization import normalize_cameras
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import Places, match_ranks
-from passerby.ranking.strips import Strips, strips_of
 from passerby.types import DISTRACTOR, ApRule, Embeddings, FloatArray, IntArray, Labels, ProtocolName, Scores
 
 INTERVALS = ("rank1", "rank5", "rank10", "mAP", "mINP")
@@ -71,7 +71,7 @@ def score(
         seed: Seed of the draws and of the bootstrap.
         repeats: Galleries drawn for each query by `single-gallery-shot`.
         multi_query: Images to average for `multi-query`; None averages over the query set itself.
-        cameras: Camera-wise normalisation first (`normalise_cameras`), which uses the test cameras' unlabelled images;
+        cameras: Camera-wise normalization first (`normalize_cameras`), which uses the test cameras' unlabeled images;
             whoever prints such a figure says so.
         device: `cpu`, or a CUDA device: distances and counting run there.
 
@@ -90,8 +90,8 @@ def score(
         query = average_queries(query, multi_query, metric=metric)
     if cameras:
         if distances is not None or isinstance(query, Labels) or isinstance(gallery, Labels):
-            raise DataError("cameras: normalisation needs vectors, got distances; normalise before making them")
-        query, gallery = normalise_cameras(query, gallery)
+            raise DataError("cameras: normalization needs vectors, got distances; normalize before making them")
+        query, gallery = normalize_cameras(query, gallery)
     strips = strips_of(query, gallery, distances, metric=metric, device=device)
     draws, replicates = np.random.default_rng(seed).spawn(2)
     shots = Shots.of(gallery.person_ids) if protocol == "single-gallery-shot" else None

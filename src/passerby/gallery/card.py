@@ -125,7 +125,7 @@ class GalleryCard:
     Attributes:
         model: Whose vectors it holds.
         pictures: What is kept of a crop: nothing but the `vectors`, `thumbnails` of at most 64 x 128, or the `crops`.
-        retention: Days after which a sighting is removed, counted from its enrolment; None keeps it.
+        retention: Days after which a sighting is removed, counted from its enrollment; None keeps it.
 
     Raises:
         GalleryError: Naming what cannot be.
@@ -177,7 +177,7 @@ def check_card(
     if model is not None and not found.model.same_vectors(model):
         raise GalleryError(
             f"{source}: holds vectors of {found.model}, opened with {model}; distances between them mean nothing. "
-            "Open it with its own model, or enrol the images again into a new gallery"
+            "Open it with its own model, or enroll the images again into a new gallery"
         )
     for name, wanted in (("pictures", pictures), ("retention", retention)):
         if wanted is not None and wanted != getattr(found, name):

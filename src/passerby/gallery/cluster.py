@@ -19,8 +19,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
 from passerby.errors import GalleryError
-from passerby.evaluation.calibration import Calibration
-from passerby.gallery.types import Facts
+from passerby.gallery.sightings import Facts
+from passerby.openset.calibration import Calibration
 from passerby.ranking.distance import distance_blocks
 from passerby.types import FloatArray, IntArray
 
@@ -126,7 +126,7 @@ def b_cubed(found: IntArray, truth: Sequence[str | None]) -> tuple[float, float]
         (precision, recall), 0 to 1.
 
     Raises:
-        GalleryError: When nothing is labelled.
+        GalleryError: When nothing is labeled.
     """
     known = np.array([each is not None for each in truth], dtype=bool)
     if not known.any():

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from passerby.data.datasets import load_data
-from passerby.data.datasets.files import IMAGE_SUFFIXES, contents, require_folder
+from passerby.data.datasets.listing import IMAGE_SUFFIXES, contents, require_folder
 from passerby.data.records import read_records, seconds, text_of
 from passerby.errors import GalleryError
-from passerby.gallery.types import Value
+from passerby.gallery.sightings import Value
 from passerby.types import DISTRACTOR, Sample
 
 Folders = Literal["camera", "label", "camera/label", "label/camera"]
@@ -91,13 +91,13 @@ def crops_of(
     return _of_folder(path, given, folders)
 
 
-def crops_of_data(spec: str, *, split: Split = "gallery", labelled: bool = True) -> list[Crop]:
+def crops_of_data(spec: str, *, split: Split = "gallery", labeled: bool = True) -> list[Crop]:
     """The crops of a data set's split: its first camera is `c1`, labels are people's numbers; distractors have none.
 
     Args:
         spec: As `load_data` takes it; one data set.
         split: Which images.
-        labelled: Whether labels are taken over.
+        labeled: Whether labels are taken over.
 
     Raises:
         GalleryError: For several data sets, or an empty split.
@@ -116,7 +116,7 @@ def crops_of_data(spec: str, *, split: Split = "gallery", labelled: bool = True)
             image=each,
             camera=f"c{each.camera_id + 1}",
             time=each.timestamp,
-            label=str(each.person_id) if labelled and each.person_id != DISTRACTOR else None,
+            label=str(each.person_id) if labeled and each.person_id != DISTRACTOR else None,
         )
         for each in samples
     ]

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from passerby.errors import GalleryError
-from passerby.gallery.store import GalleryStore
-from passerby.gallery.types import Filter
+from passerby.gallery.sightings import Filter
+from passerby.gallery.stores.protocol import GalleryStore
 
 DAY = 86_400.0
 

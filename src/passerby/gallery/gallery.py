@@ -14,27 +14,27 @@ from PIL import Image
 
 from passerby.data.images import decode_image, read_bytes, read_image
 from passerby.errors import DataError, GalleryError
-from passerby.evaluation.calibration import Calibration, calibration_from_dict
 from passerby.gallery.card import Pictures, calibration_of, check_card, load_model
 from passerby.gallery.crops import Crop
 from passerby.gallery.forget import expire, forget
-from passerby.gallery.open import open_gallery
-from passerby.gallery.store import GalleryStore
-from passerby.gallery.types import EVERYTHING, Description, Facts, Filter, Hit, Sighting, facts, sighting_id
+from passerby.gallery.sightings import EVERYTHING, Description, Facts, Filter, Hit, Sighting, facts, sighting_id
+from passerby.gallery.stores.opening import open_gallery
+from passerby.gallery.stores.protocol import GalleryStore
+from passerby.openset.calibration import Calibration, calibration_from_dict
 from passerby.types import DEFAULT, FloatArray, Sample
 
 if TYPE_CHECKING:
-    from passerby.gallery.cameras import CameraViews
+    from passerby.gallery.camera_search import CameraViews
     from passerby.gallery.identify import Identity
     from passerby.model.embed import Embedder, ImageLike
 
 DEPTH = 100
-"""Nearest labelled sightings that `identify` looks at."""
+"""Nearest labeled sightings that `identify` looks at."""
 
 
 @dataclass(frozen=True)
-class Enrolled:
-    """What `enrol` did.
+class EnrollResult:
+    """What `enroll` did.
 
     Attributes:
         new: Sightings taken in.
@@ -48,7 +48,7 @@ class Enrolled:
 
 
 class Gallery:
-    """People that are remembered: enrol images, search and identify others, group, forget.
+    """People that are remembered: enroll images, search and identify others, group, forget.
 
     Args:
         where: A folder, `memory`, or `milvus://host:port/name`.
@@ -103,9 +103,9 @@ class Gallery:
         check_card(self.store.card, self._where, model=found, pictures=None, retention=None)
         return embedder
 
-    def enrol(
+    def enroll(
         self, crops: Sequence[Crop], *, batch: int = 64, progress: Callable[[int, int], None] | None = None
-    ) -> Enrolled:
+    ) -> EnrollResult:
         """Take crops in, a batch at a time, each durable when the next begins; cut off, the same call goes on.
 
         Args:
@@ -136,7 +136,7 @@ class Gallery:
             known += len(there) + len(added.known) + len(crops[start : start + batch]) - len(some)
             if progress is not None:
                 progress(min(start + batch, len(crops)), len(crops))
-        return Enrolled(new, known, tuple(unreadable))
+        return EnrollResult(new, known, tuple(unreadable))
 
     def search(
         self,
@@ -153,7 +153,7 @@ class Gallery:
             top: Hits per image.
             where: Which sightings count.
             seen_by: The camera that saw the images: what each camera does to all of its vectors is then taken out, by
-                the gallery's own unlabelled sightings (`search_across`). Its distances are no other search's.
+                the gallery's own unlabeled sightings (`search_across`). Its distances are no other search's.
 
         Raises:
             DataError: For an image that cannot be read.
@@ -162,14 +162,14 @@ class Gallery:
         vectors = self._embed(images)
         if seen_by is None:
             return self.store.search(vectors, top=top, where=where)
-        from passerby.gallery.cameras import search_across
+        from passerby.gallery.camera_search import search_across
 
         views = self._learn_cameras(seen_by)
         return search_across(self.store, views, vectors, seen_by=seen_by, top=top, where=where)
 
     def _learn_cameras(self, needed: str) -> CameraViews:
-        """What cameras do, learnt again when the gallery has changed by a tenth or lacks the one that is needed."""
-        from passerby.gallery.cameras import GROWN, CameraViews
+        """What cameras do, learned again when the gallery has changed by a tenth or lacks the one that is needed."""
+        from passerby.gallery.camera_search import GROWN, CameraViews
 
         known = self._views
         if known is None or needed not in known or abs(self.store.count() / known.sightings - 1) > GROWN:
@@ -189,7 +189,7 @@ class Gallery:
 
         Args:
             images: One or several.
-            where: Which labelled sightings count.
+            where: Which labeled sightings count.
             unknown: Share of images that show nobody with a label, between 0 and 1.
             at_least: A name is given from this probability on.
             seen_by: The camera that saw the images, as for `search`.
@@ -207,7 +207,7 @@ class Gallery:
                 f"{self._where}: the calibration of its model is of an earlier version, which did not tell people from "
                 "nobody; calibrate the model again"
             )
-        named = replace(where, labelled=True)
+        named = replace(where, labeled=True)
         found = self.search(images, top=DEPTH, where=named, seen_by=seen_by)
         labels = self.store.labels(named)
         return [identify_hits(hits, labels=labels, line=line, unknown=unknown, at_least=at_least) for hits in found]

@@ -1,7 +1,7 @@
 """Who is it: the label of somebody in the gallery with a calibrated probability, or nobody that it knows.
 
 Exactly one of the labels, or nobody, is right. With r(k) what the distance to the nearest sighting of label k is worth,
-as `passerby.evaluation.identification` has learnt it from galleries of other people,
+as `passerby.openset.identification` has learned it from galleries of other people,
 
     p(k) = (1 - u) / K * r(k) / (u + (1 - u) / K * sum of r)
 
@@ -18,8 +18,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from passerby.errors import GalleryError
-from passerby.evaluation.identification import Identification
-from passerby.gallery.types import Hit
+from passerby.gallery.sightings import Hit
+from passerby.openset.identification import Identification
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Identity:
 def identify_hits(
     hits: Sequence[Hit], *, labels: int, line: Identification, unknown: float = 0.5, at_least: float = 0.5
 ) -> Identity:
-    """Turn one query's nearest labelled sightings into an answer.
+    """Turn one query's nearest labeled sightings into an answer.
 
     Labels that are not among `hits` are taken to be as far as the last of them: what is said of the others is then a
     little too low, never too high.
 
     Args:
-        hits: Nearest first, every one labelled; those of one label may be many.
+        hits: Nearest first, every one labeled; those of one label may be many.
         labels: K, how many different labels passed the filter.
         line: What the model's distances are worth.
         unknown: u, the share of queries that show nobody with a label; between 0 and 1.

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from passerby.errors import GalleryError
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.store import GalleryStore
-from passerby.gallery.types import EVERYTHING, Filter, Sighting, facts
+from passerby.gallery.sightings import EVERYTHING, Filter, Sighting, facts
+from passerby.gallery.stores.protocol import GalleryStore
 
 CARD = b"passerby.gallery"
 """The metadata's key under which the card stands."""
@@ -97,7 +97,7 @@ def read_card(path: str | Path) -> GalleryCard:
 def import_gallery(store: GalleryStore, path: str | Path, *, progress: OnRows | None = None) -> tuple[int, int]:
     """Add the sightings of an exported file; cut off, the same call goes on, for what is there stays as it is.
 
-    Pictures are kept as the receiving gallery keeps them, and its retention counts from the first enrolment.
+    Pictures are kept as the receiving gallery keeps them, and its retention counts from the first enrollment.
 
     Args:
         store: The receiving gallery.

@@ -1,4 +1,4 @@
-"""What the network minimises: the one place where losses are weighed against each other.
+"""What the network minimizes: the one place where losses are weighed against each other.
 
 With many processes, each has B / world rows of the batch. Metric losses need all pairs, so embeddings and labels are
 gathered, and every process computes the same metric loss M of all B rows; `gather`'s backward adds up the world equal
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from passerby.distributed import gather
 from passerby.errors import RecipeError
-from passerby.losses.centre import centre_loss, move_centres
+from passerby.losses.center import center_loss, move_centers
 from passerby.losses.circle import circle_loss
 from passerby.losses.contrastive import contrastive_loss
 from passerby.losses.identity import identity_loss
@@ -35,9 +35,9 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "triplet": triplet_loss,
     "contrastive": contrastive_loss,
     "supcon": supcon_loss,
-    "centre": centre_loss,
+    "center": center_loss,
 }
-"""Every loss by name. `identity` looks at the logits, `centre` at the average of the map, and the others at the
+"""Every loss by name. `identity` looks at the logits, `center` at the average of the map, and the others at the
 embedding, or at each branch of a network that has some: their mean."""
 
 
@@ -46,7 +46,7 @@ class Losses:
 
     Args:
         settings: For each name in `LOSSES`, the loss's own settings and its `weight`; None or weight 0 leaves it out.
-            `alpha` of `centre` is not the loss's but how fast centres move.
+            `alpha` of `center` is not the loss's but how fast centers move.
 
     Raises:
         RecipeError: For a name that is not known, or when nothing is left.
@@ -57,7 +57,7 @@ class Losses:
         if unknown:
             raise RecipeError(f"loss {unknown[0]!r}: not known; expected {', '.join(LOSSES)}")
         chosen = {name: dict(each) for name, each in settings.items() if each is not None}
-        self.alpha = float(chosen["centre"].pop("alpha")) if "centre" in chosen else 0.0
+        self.alpha = float(chosen["center"].pop("alpha")) if "center" in chosen else 0.0
         self.weights = {name: float(each.pop("weight")) for name, each in chosen.items()}
         self.weights = {name: weight for name, weight in self.weights.items() if weight > 0}
         self.functions = {name: partial(LOSSES[name], **chosen[name]) for name in self.weights}
@@ -65,7 +65,7 @@ class Losses:
             raise RecipeError(f"loss: every loss is off; give at least one of {', '.join(LOSSES)} a weight above 0")
 
     def __call__(self, output: Output, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of this process's rows, for `backward`; the network's centres, if it has some, move.
+        """The loss of this process's rows, for `backward`; the network's centers, if it has some, move.
 
         Args:
             output: Of B / world images.
@@ -75,28 +75,28 @@ class Losses:
             The weighted sum, and each loss by name before weighing; all scalars in float32.
 
         Raises:
-            RecipeError: For a centre loss and a network that keeps no centres.
+            RecipeError: For a center loss and a network that keeps no centers.
         """
         with torch.autocast(output.embedding.device.type, enabled=False):
             everyone = gather(labels) if self.functions.keys() != {"identity"} else labels
-            pairs = self.functions.keys() - {"identity", "centre"}
+            pairs = self.functions.keys() - {"identity", "center"}
             vectors = [gather(each) for each in output.branches or (output.embedding,)] if pairs else []
             named = {}
             for name, function in self.functions.items():
                 if name == "identity":
                     named[name] = function(output.logits, labels)
-                elif name == "centre":
-                    named[name] = self._centre(output, everyone)
+                elif name == "center":
+                    named[name] = self._center(output, everyone)
                 else:
                     named[name] = torch.stack([function(each, everyone) for each in vectors]).mean()
         total = torch.stack([self.weights[name] * value for name, value in named.items()]).sum()
         return total, named
 
-    def _centre(self, output: Output, everyone: Tensor) -> Tensor:
-        """The centre loss of all rows, by where the centres are; then they move."""
-        if output.centres is None:
-            raise RecipeError("loss.centre: the network keeps no centres; call its keep_centres() first")
+    def _center(self, output: Output, everyone: Tensor) -> Tensor:
+        """The center loss of all rows, by where the centers are; then they move."""
+        if output.centers is None:
+            raise RecipeError("loss.center: the network keeps no centers; call its keep_centers() first")
         pooled = gather(output.map.mean(dim=(2, 3)))  # (B, C)
-        value = self.functions["centre"](pooled, everyone, centres=output.centres)
-        move_centres(output.centres, pooled, everyone, alpha=self.alpha)
+        value = self.functions["center"](pooled, everyone, centers=output.centers)
+        move_centers(output.centers, pooled, everyone, alpha=self.alpha)
         return value

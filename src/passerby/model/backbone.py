@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import RecipeError, WeightsError
+from passerby.model.baselines.osnet import WIDTHS, OSNet
+from passerby.model.baselines.transformers import any_size_options, is_transformer, require_patches, token_map
 from passerby.model.checks import require
 from passerby.model.depthwise import learn_depthwise_fast
-from passerby.model.osnet import WIDTHS, OSNet
 from passerby.model.simam import AttendedBlock, AttentionPosition
-from passerby.model.tokens import any_size_options, is_transformer, require_patches, token_map
 from passerby.model.weights import fill, read_tensors
 
 
@@ -30,7 +30,7 @@ class HalfInstanceNorm(nn.Module):
     """The first half of the channels of each image to mean 0 and variance 1 over its places; the others as they are.
 
     What a camera does to a whole image (its white balance, its contrast) is mostly in those two moments, in the early
-    stages; so are the colours of clothes, for which the other half stands (IBN-Net: Pan et al. 2018). No parameters:
+    stages; so are the colors of clothes, for which the other half stands (IBN-Net: Pan et al. 2018). No parameters:
     weights fit with and without it.
     """
 
@@ -141,7 +141,7 @@ def build_backbone(
     if attention:
         _attend(net, name, attention_position)
     if instance_norm:
-        _normalise_style(net, name, instance_norm)
+        _normalize_style(net, name, instance_norm)
     tokens = not is_osnet and is_transformer(name)
     return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head, tokens=tokens)
 
@@ -276,7 +276,7 @@ def _attend(net: Any, name: str, position: AttentionPosition) -> None:
         stage.blocks = nn.Sequential(*(AttendedBlock(block, position=position) for block in stage.blocks))
 
 
-def _normalise_style(net: Any, name: str, stages: int) -> None:
+def _normalize_style(net: Any, name: str, stages: int) -> None:
     """End the first `stages` stages of a ConvNeXt in `HalfInstanceNorm`."""
     if not _is_convnext(net):
         raise RecipeError(

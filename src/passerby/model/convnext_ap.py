@@ -39,7 +39,7 @@ class Output:
         map: (B, C, H, W).
         branches: The vectors that metric losses look at one by one, each (B, D of one part), in place of the embedding;
             empty where they look at the embedding.
-        centres: (I, C) the network's own, of the centre loss; None where there are none.
+        centers: (I, C) the network's own, of the center loss; None where there are none.
     """
 
     embedding: Tensor
@@ -48,7 +48,7 @@ class Output:
     assignment: Tensor | None
     map: Tensor
     branches: tuple[Tensor, ...] = ()
-    centres: Tensor | None = None
+    centers: Tensor | None = None
 
 
 class ReID(nn.Module):
@@ -102,8 +102,8 @@ class ReID(nn.Module):
         self.embedding_kind = embedding
         self.identities = identities
         self.branches = branches
-        self.centres: Tensor | None
-        self.register_buffer("centres", None)  # in no file while it is None
+        self.centers: Tensor | None
+        self.register_buffer("centers", None)  # in no file while it is None
         widths = tuple(part_widths) if embedding == "reduced" else (channels,) * parts
         self.embedding_parts = widths + (channels,) * has_global
         self.embedding_width = sum(self.embedding_parts)
@@ -132,17 +132,17 @@ class ReID(nn.Module):
             assignment=assignment,
             map=features,
             branches=tuple(vectors) if self.branches else (),
-            centres=self.centres,
+            centers=self.centers,
         )
 
-    def keep_centres(self) -> None:
-        """Begin with a centre for each identity, of which checkpoints then know; the centre loss moves them."""
+    def keep_centers(self) -> None:
+        """Begin with a center for each identity, of which checkpoints then know; the center loss moves them."""
         like = next(self.backbone.parameters())
-        self.centres = like.detach().new_zeros(self.identities, self.backbone.channels)
+        self.centers = like.detach().new_zeros(self.identities, self.backbone.channels)
 
-    def forget_centres(self) -> None:
-        """Be a network without centres again, as it is saved: nothing but the centre loss needs them."""
-        self.centres = None
+    def forget_centers(self) -> None:
+        """Be a network without centers again, as it is saved: nothing but the center loss needs them."""
+        self.centers = None
 
     def _pool(self, features: Tensor, assignment: Tensor | None) -> Tensor:
         """(B, C, H, W) -> (B, P, C)."""
@@ -198,7 +198,7 @@ def convnext_ap(
         last_stride: 1 keeps the last stage's map at stride 16; ConvNeXt and ResNet.
         drop_path: Largest stochastic depth rate, 0 to below 1.
         layer_scale: Its initial value, or None for none; networks without it (ConvNeXt V2) stay without.
-        instance_norm: How many stages, 0 to 3 from the first, end in an instance normalisation of half of their
+        instance_norm: How many stages, 0 to 3 from the first, end in an instance normalization of half of their
             channels, against the style of cameras; adds no parameter, ConvNeXt only.
 
     Raises:

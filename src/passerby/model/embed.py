@@ -38,7 +38,7 @@ def embed(
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> FloatArray:
-    """Embed batches of normalised images, in evaluation mode, and leave every module in the mode it was in.
+    """Embed batches of normalized images, in evaluation mode, and leave every module in the mode it was in.
 
     Args:
         network: Moved to `device`.
@@ -102,13 +102,13 @@ class Embedder:
         self.preprocessing = preprocessing
         self.manifest = manifest
         self.device = torch.device(device)
-        self._normalise = evaluation_transform(mean=preprocessing.mean, std=preprocessing.std)
+        self._normalize = evaluation_transform(mean=preprocessing.mean, std=preprocessing.std)
 
     def embed(self, images: Sequence[ImageLike], *, batch: int = 128, flip: bool = True) -> FloatArray:
         """Embed person crops.
 
         Args:
-            images: Files, samples of a data set, Pillow images, or arrays: (H, W, 3) RGB or (H, W) grey, uint8.
+            images: Files, samples of a data set, Pillow images, or arrays: (H, W, 3) RGB or (H, W) gray, uint8.
             batch: Images at a time.
             flip: Average each image's embedding with that of its mirror image.
 
@@ -124,7 +124,7 @@ class Embedder:
         for start in range(0, len(images), batch):
             pixels = [self._pixels(image, start + i) for i, image in enumerate(images[start : start + batch])]
             stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)  # (B, 3, H, W)
-            yield self._normalise(stacked)
+            yield self._normalize(stacked)
 
     def _pixels(self, image: ImageLike, place: int) -> NDArray[np.uint8]:
         """One image of any kind to (H, W, 3) uint8 at the network's size."""
@@ -137,13 +137,13 @@ class Embedder:
             raise DataError(
                 f"image {place}: got {type(image).__name__}, expected a path, Sample, Pillow image or array"
             )
-        grey = image.ndim == 2
-        if image.dtype != np.uint8 or not (grey or image.shape[2:] == (3,)) or 0 in image.shape:
+        gray = image.ndim == 2
+        if image.dtype != np.uint8 or not (gray or image.shape[2:] == (3,)) or 0 in image.shape:
             raise DataError(
                 f"image {place}: got an array of shape {image.shape} of {image.dtype}, expected uint8, "
-                "(height, width, 3) RGB or (height, width) grey"
+                "(height, width, 3) RGB or (height, width) gray"
             )
-        return resize_image(np.repeat(image[:, :, None], 3, axis=2) if grey else image, size)
+        return resize_image(np.repeat(image[:, :, None], 3, axis=2) if gray else image, size)
 
 
 def load(path: str | Path | None = None, *, device: str = "cpu", embedding: EmbeddingKind | None = None) -> Embedder:

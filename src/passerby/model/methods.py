@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from passerby.errors import RecipeError
-from passerby.model.bdb import bdb
+from passerby.model.baselines.bdb import bdb
+from passerby.model.baselines.hpm import hpm
 from passerby.model.convnext_ap import ReID, convnext_ap
-from passerby.model.hpm import hpm
 
 MODELS: dict[str, Callable[..., ReID]] = {"convnext_ap": convnext_ap, "hpm": hpm, "bdb": bdb}
 """What builds each method's network; PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class Stripes(nn.Module):
     """Average of each of `parts` horizontal stripes; stripe i covers rows floor(i H / P) to ceil((i + 1) H / P).
 
-    These are adaptive average pooling's bounds: every map height works, and where P does not divide it, neighbouring
+    These are adaptive average pooling's bounds: every map height works, and where P does not divide it, neighboring
     stripes share a row. Slices run on every device and export, which adaptive pooling does not (MPS).
     """
 

@@ -25,7 +25,7 @@ def simam(x: Tensor, lambda_: float = 1e-4) -> Tensor:
     """Weigh every position of every channel by the sigmoid of its inverse energy.
 
     With M = H * W positions, mean mu and n = M - 1 of one channel: d = (x - mu)^2, v = sum(d) / n,
-    1/E = d / (4 (v + lambda)) + 1/2, and the result is x * sigmoid(1/E). A map of one position has no neighbours to
+    1/E = d / (4 (v + lambda)) + 1/2, and the result is x * sigmoid(1/E). A map of one position has no neighbors to
     differ from: d and v are 0, as for any constant map, and the result is x * sigmoid(1/2).
 
     Args:
@@ -118,7 +118,7 @@ class AttendedBlock(nn.Module):
     It takes over the block's own modules under their own names, so that a checkpoint fits with and without attention.
 
     Args:
-        block: The block to take over; it must not be used by itself afterwards.
+        block: The block to take over; it must not be used by itself afterward.
         position: `depthwise`: on the map that the depthwise convolution makes. `block`: on the map that the MLP
             makes, before layer scale (behind it, values of 1e-6 would vanish beside lambda).
     """

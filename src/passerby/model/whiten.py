@@ -1,6 +1,6 @@
 """Whitening: what images of one person differ by counts less, written into the weights of the reductions.
 
-Within-class covariance normalisation (Hatch, Kajarekar and Stolcke, "Within-Class Covariance Normalization for
+Within-class covariance normalization (Hatch, Kajarekar and Stolcke, "Within-Class Covariance Normalization for
 SVM-based Speaker Recognition", 2006), for each part by itself: y -> W^-1/2 y, where W is the mean over people of the
 covariance of one person's reduced vectors. Directions in which a camera, a pose or the light move somebody shrink, and
 those in which people differ stay. It is linear, so the reduction and its norm take it in: no layer is added.
@@ -30,7 +30,7 @@ def whiten(network: ReID, batches: Iterable[Tensor], person_ids: ArrayLike, *, r
 
     Args:
         network: With reduced parts, without ReLU behind them; left in evaluation mode.
-        batches: Images, each (B, 3, H, W), normalised; N in all.
+        batches: Images, each (B, 3, H, W), normalized; N in all.
         person_ids: (N,) who is on each.
         ridge: Above 0, in mean variances: large is gentle.
 

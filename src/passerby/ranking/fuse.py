@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.ranking.strips import Strips, given_distances
+from passerby.ranking.blocks import Strips, given_distances
 from passerby.types import FloatArray
 
 Fusion = Literal["reciprocal", "average", "borda"]

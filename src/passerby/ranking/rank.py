@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 
 from passerby.errors import DataError
+from passerby.ranking.blocks import Strips, strips_of
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import Places
-from passerby.ranking.strips import Strips, strips_of
 from passerby.types import Embeddings, FloatArray, Labels, Ranking
 
 

@@ -1,4 +1,4 @@
-"""Each image described by its reciprocal neighbours (Zhong et al. 2017, section 3.2 and 3.3), as a sparse row.
+"""Each image described by its reciprocal neighbors (Zhong et al. 2017, section 3.2 and 3.3), as a sparse row.
 
 Sets of all images lie one after the other in `members`; image i's are `members[starts[i] : starts[i + 1]]`.
 """
@@ -12,17 +12,17 @@ from numba import njit
 from scipy.sparse import csr_array
 
 from passerby.ranking.distance import Vectors
-from passerby.ranking.neighbours import Neighbours, squared_distances
+from passerby.ranking.neighbors import Neighbors, squared_distances
 from passerby.types import IntArray
 
 
-def describe(vectors: Vectors, found: Neighbours, *, half: int, power: int) -> csr_array:
-    """Weights of each image's expanded reciprocal neighbours: exp(-distance), summing to 1.
+def describe(vectors: Vectors, found: Neighbors, *, half: int, power: int) -> csr_array:
+    """Weights of each image's expanded reciprocal neighbors: exp(-distance), summing to 1.
 
     Args:
         vectors: (N, D).
         found: Their k1 + 1 nearest.
-        half: k1 / 2, rounded: neighbours of neighbours that may join.
+        half: k1 / 2, rounded: neighbors of neighbors that may join.
         power: Of the squared Euclidean distance; every image's distances are divided by its largest.
 
     Returns:
@@ -42,8 +42,8 @@ def describe(vectors: Vectors, found: Neighbours, *, half: int, power: int) -> c
     return csr_array((weights.astype(np.float32), members, starts), shape=(count, count))
 
 
-def average_neighbours(weights: csr_array, near: IntArray) -> csr_array:
-    """Local query expansion: each image gets the mean description of its first k2 neighbours, `near` (N, k2)."""
+def average_neighbors(weights: csr_array, near: IntArray) -> csr_array:
+    """Local query expansion: each image gets the mean description of its first k2 neighbors, `near` (N, k2)."""
     count, k2 = near.shape
     mean = np.full(near.size, 1 / k2, dtype=np.float32)
     chosen = csr_array((mean, near.reshape(-1), np.arange(0, near.size + 1, k2)), shape=(count, count))
@@ -55,7 +55,7 @@ def subtract_overlap(strip: Any, first: Any, weights: Any, inverted: Any, share:
     """Subtract `share` times the Jaccard similarity from a strip of (q, G) distances, in place.
 
     Rows that sum to 1 overlap by s = sum of minima, and their Jaccard similarity is s / (2 - s). Only gallery items
-    with a neighbour in common are touched: `inverted` lists them for each neighbour, however large the gallery is.
+    with a neighbor in common are touched: `inverted` lists them for each neighbor, however large the gallery is.
 
     Args:
         strip: (q, G) float32, of the queries from `first` on.
@@ -81,7 +81,7 @@ def subtract_overlap(strip: Any, first: Any, weights: Any, inverted: Any, share:
 
 @njit(nogil=True, cache=True)
 def _reciprocal(places: Any, k: Any) -> Any:
-    """Those of each image's first k neighbours that have it among their own first k."""
+    """Those of each image's first k neighbors that have it among their own first k."""
     starts = np.zeros(len(places) + 1, dtype=np.int64)
     members = np.empty(len(places) * k, dtype=np.int64)
     count = 0
@@ -102,7 +102,7 @@ def _expand(mutual: Any, closer: Any, sizes: Any, out_starts: Any, out: Any) -> 
     """Add the closer reciprocal set of each member when more than 2/3 of it are members already.
 
     With an empty `out` only the sizes are counted. An image that has more than k1 copies may not be among its own
-    neighbours: then it is described by itself.
+    neighbors: then it is described by itself.
     """
     (starts, members), (near_starts, near) = mutual, closer
     member_of = np.full(len(sizes), -1, dtype=np.int64)  # the image whose set it was last put in

@@ -1,7 +1,7 @@
 """k-reciprocal re-ranking (Zhong et al. 2017), sparse: nothing of size N x N, N = Q + G, ever exists.
 
 Two images that are near each other *from both sides* are likely the same person. Each image is described by its
-reciprocal neighbours, and two images are compared by how much of their neighbourhoods they share (Jaccard distance).
+reciprocal neighbors, and two images are compared by how much of their neighborhoods they share (Jaccard distance).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from scipy.sparse import csr_array
 
 from passerby.errors import DataError
 from passerby.ranking.distance import Metric, Vectors, distance_blocks
-from passerby.ranking.neighbours import nearest
+from passerby.ranking.neighbors import nearest
 from passerby.ranking.rank import rank
-from passerby.ranking.reciprocal import average_neighbours, describe, subtract_overlap
+from passerby.ranking.reciprocal import average_neighbors, describe, subtract_overlap
 from passerby.types import Embeddings, FloatArray, Ranking
 
 Variant = Literal["zhong", "squared-twice"]
@@ -62,16 +62,16 @@ def rerank_blocks(
     """Re-ranked distances, a strip of queries at a time, for `score` and `rank`.
 
     People and cameras are not looked at. Beside its distances, a query only touches gallery items with which it shares
-    a neighbour.
+    a neighbor.
 
     Args:
         query: Q vectors.
         gallery: G vectors.
-        k1: Neighbours that are tested for reciprocity, 1 to G.
-        k2: Neighbours whose descriptions are averaged (local query expansion), 1 to k1 + 1; 1 is off.
+        k1: Neighbors that are tested for reciprocity, 1 to G.
+        k2: Neighbors whose descriptions are averaged (local query expansion), 1 to k1 + 1; 1 is off.
         lambda_: Share of the original distance in the result, 0 to 1; the rest is the Jaccard distance.
         variant: `zhong`: squared Euclidean distances, as published. `squared-twice`: their squares, as two popular
-            copies compute, which weigh far neighbours less.
+            copies compute, which weigh far neighbors less.
         metric: `cosine` brings vectors to unit length first; `euclidean` takes them as they are.
 
     Returns:
@@ -96,7 +96,7 @@ def rerank_blocks(
     found = nearest(vectors, k=k1 + 1)
     weights = describe(vectors, found, half=round(k1 / 2), power=power)
     if k2 > 1:
-        weights = average_neighbours(weights, found.places[:, :k2])
+        weights = average_neighbors(weights, found.places[:, :k2])
     return _mix(vectors, len(query), weights, found.farthest, power=power, lambda_=lambda_)
 
 
@@ -114,6 +114,6 @@ def _mix(
         for _ in range(power):
             mixed *= mixed
         mixed *= lambda_
-        mixed += 1 - lambda_  # the Jaccard distance of two images that have no neighbour in common is 1
+        mixed += 1 - lambda_  # the Jaccard distance of two images that have no neighbor in common is 1
         subtract_overlap(mixed, first, described, inverted, 1 - lambda_)
         yield first, mixed

@@ -5,8 +5,8 @@ the `recipe.yaml` of a run. Inside the package, rooms take plain arguments and n
 """
 
 from passerby.recipe.read import RECIPES, differences, load_recipe, parse_recipe, recipe_names
+from passerby.recipe.recipe import Recipe
 from passerby.recipe.sections import METHODS, Losses, Model
-from passerby.recipe.whole import Recipe
 
 __all__ = [
     "METHODS",

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from passerby.errors import RecipeError
-from passerby.recipe.whole import Recipe
+from passerby.recipe.recipe import Recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 

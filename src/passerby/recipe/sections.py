@@ -50,7 +50,7 @@ class Erasing(Section):
 
 
 class Jitter(Section):
-    """Random brightness, contrast, saturation (each x 1 +- value) and hue (share of the colour circle)."""
+    """Random brightness, contrast, saturation (each x 1 +- value) and hue (share of the color circle)."""
 
     p: Share = 1.0
     brightness: Share = 0.2
@@ -60,7 +60,7 @@ class Jitter(Section):
 
 
 class Images(Section):
-    """From a file to normalised pixels. `null` switches a step off.
+    """From a file to normalized pixels. `null` switches a step off.
 
     `size` is (height, width) in pixels; `pad` is the border in pixels that pad-and-crop adds before cropping back.
     """
@@ -205,8 +205,8 @@ class SupConLoss(Section):
     temperature: Positive = 0.1
 
 
-class CentreLoss(Section):
-    """Distance to the centre of the own person (Wen et al. 2016), which moves `alpha` of the way."""
+class CenterLoss(Section):
+    """Distance to the center of the own person (Wen et al. 2016), which moves `alpha` of the way."""
 
     weight: NotNegative = 5e-4
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -220,7 +220,7 @@ class Losses(Section):
     triplet: TripletLoss | None = None
     contrastive: ContrastiveLoss | None = None
     supcon: SupConLoss | None = None
-    centre: CentreLoss | None = None
+    center: CenterLoss | None = None
 
     @model_validator(mode="after")
     def _any(self) -> Losses:
@@ -228,22 +228,22 @@ class Losses(Section):
         if not any(loss is not None and loss.weight > 0 for loss in chosen):
             raise ValueError(
                 "every loss is off; give at least one of identity, circle, triplet, contrastive, supcon"
-                + (", as centre alone draws everybody to one point" if self.centre is not None else "")
+                + (", as center alone draws everybody to one point" if self.center is not None else "")
             )
         return self
 
     @property
-    def keeps_centres(self) -> bool:
-        """Whether the training needs the network's centres."""
-        return self.centre is not None and self.centre.weight > 0
+    def keeps_centers(self) -> bool:
+        """Whether the training needs the network's centers."""
+        return self.center is not None and self.center.weight > 0
 
     @property
     def knows_classes(self) -> bool:
-        """Whether the training needs something of each identity: a classifier's weights, or a centre."""
-        return self.keeps_centres or (self.identity is not None and self.identity.weight > 0)
+        """Whether the training needs something of each identity: a classifier's weights, or a center."""
+        return self.keeps_centers or (self.identity is not None and self.identity.weight > 0)
 
 
-class Optimiser(Section):
+class Optimizer(Section):
     """How a gradient becomes a step. `backbone_scale` multiplies the learning rate of the backbone.
 
     `layer_decay` makes each layer of the backbone that much slower than the one above it; 1 makes all alike.
@@ -317,8 +317,8 @@ class Training(Section):
 class Evaluation(Section):
     """How figures are made; `protocol: null` is the data set's own.
 
-    `calibration` is fitted to training people when the training is over (null: not at all). `cameras` normalises
-    embeddings camera by camera, which uses the test cameras' unlabelled images.
+    `calibration` is fitted to training people when the training is over (null: not at all). `cameras` normalizes
+    embeddings camera by camera, which uses the test cameras' unlabeled images.
     """
 
     protocol: ProtocolName | None = None

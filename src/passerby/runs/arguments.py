@@ -32,9 +32,9 @@ def stages_of(recipe: Recipe) -> list[Stage]:
     return [Stage(**stage.model_dump()) for stage in recipe.plan]
 
 
-def optimiser_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's optimiser as plain arguments of `build_optimiser`."""
-    return recipe.optimiser.model_dump(exclude={"clip", "accumulate"})
+def optimizer_arguments(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's optimizer as plain arguments of `build_optimizer`."""
+    return recipe.optimizer.model_dump(exclude={"clip", "accumulate"})
 
 
 def losses_of(recipe: Recipe) -> Losses:

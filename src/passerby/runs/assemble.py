@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from timm.utils.model_ema import ModelEmaV3
 
-from passerby.data.joined import TrainingSet
 from passerby.data.loading import TrainingLoader
+from passerby.data.training_set import TrainingSet
 from passerby.distributed import Process, share_batch_norms
 from passerby.model.convnext_ap import ReID
 from passerby.model.methods import build_model
@@ -18,17 +18,17 @@ from passerby.runs.arguments import (
     classes_of,
     losses_of,
     model_arguments,
-    optimiser_arguments,
+    optimizer_arguments,
     stages_of,
     transform_arguments,
 )
 from passerby.training.loop import Step, TrainingState
-from passerby.training.optimiser import build_optimiser
+from passerby.training.optimizer import build_optimizer
 from passerby.training.stages import fit_stages, set_stage
 
 
 def training_state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
-    """Network, optimiser of a stage and the rest at step 0; the initial weights depend on the seed alone.
+    """Network, optimizer of a stage and the rest at step 0; the initial weights depend on the seed alone.
 
     Args:
         recipe: What is trained.
@@ -46,8 +46,8 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
     torch.manual_seed(recipe.training.seed)
     network = build_model(**model_arguments(recipe), identities=classes_of(recipe, identities))
     network.backbone.require_size(recipe.images.size)
-    if recipe.loss.keeps_centres:
-        network.keep_centres()
+    if recipe.loss.keeps_centers:
+        network.keep_centers()
     share_batch_norms(network, process)
     network.to(process.device)
     if recipe.training.channels_last:
@@ -55,7 +55,7 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
     set_stage(network, stages_of(recipe)[stage])
     state = TrainingState(
         network=network,
-        optimiser=build_optimiser(network, **optimiser_arguments(recipe)),
+        optimizer=build_optimizer(network, **optimizer_arguments(recipe)),
         scaler=torch.amp.GradScaler(process.device.type, enabled=recipe.training.precision == "fp16"),
         ema=ModelEmaV3(network, decay=recipe.training.ema, use_warmup=True) if recipe.training.ema else None,
         stage=stage,
@@ -89,12 +89,12 @@ def training_steps(
         loader,
         losses_of(recipe),
         stages=stages_of(recipe),
-        optimiser=partial(build_optimiser, **optimiser_arguments(recipe)),
+        optimizer=partial(build_optimizer, **optimizer_arguments(recipe)),
         process=process,
         samples=training_set.samples,
         alike_from=recipe.batches.alike_from,
-        accumulate=recipe.optimiser.accumulate,
-        clip=recipe.optimiser.clip,
+        accumulate=recipe.optimizer.accumulate,
+        clip=recipe.optimizer.clip,
         precision=recipe.training.precision,
         channels_last=recipe.training.channels_last,
         compiled=recipe.training.compile,

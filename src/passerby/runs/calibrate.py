@@ -1,4 +1,4 @@
-"""Calibrate: what a run's distances mean, learnt from people set aside for learning, kept beside the model."""
+"""Calibrate: what a run's distances mean, learned from people set aside for learning, kept beside the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
-from passerby.evaluation.calibration import (
+from passerby.evaluation.pair_histogram import PairHistogram, join_histograms, pair_histogram
+from passerby.model.embed import Embedder, load
+from passerby.openset.calibration import (
     Calibration,
     CalibrationMethod,
     FittedOn,
@@ -20,13 +22,11 @@ from passerby.evaluation.calibration import (
     calibration_to_dict,
     fit_calibration,
 )
-from passerby.evaluation.identification import fit_identification
-from passerby.evaluation.pairs import PairHistogram, join_histograms, pair_histogram
-from passerby.model.embed import Embedder, load
-from passerby.ranking.cameras import standardise_cameras
+from passerby.openset.identification import fit_identification
+from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.recipe import load_recipe
 from passerby.runs.embed import OnImages, embed_set
-from passerby.runs.folder import RunFolder, write_json
+from passerby.runs.run_folder import RunFolder, write_json
 from passerby.types import DataSet, Embeddings, Sample
 
 IMAGES = 4000
@@ -46,16 +46,16 @@ def calibrate(
     """Fit a calibration to the *training* people of a data set and write it into the run as `calibration.json`.
 
     Without `data` these are the people that the network was trained on. It tells them apart better than anybody else,
-    so the probabilities will be over-confident; the training people of another data set are not learnt by heart.
+    so the probabilities will be over-confident; the training people of another data set are not learned by heart.
     Pairs are of images from different cameras, within one data set; beside them stands what the nearest of many people
-    is worth (`fit_identification`), and both again for distances under camera-wise normalisation.
+    is worth (`fit_identification`), and both again for distances under camera-wise normalization.
 
     Args:
         run: The folder of a finished run.
         data: Data sets, as for `train`, whose train splits are used; None is what the run was trained on.
         method: `logistic` or `isotonic`; see `fit_calibration`.
         images: At most so many, shared by the data sets: whole people, drawn with `seed`.
-        seed: Of that draw, and of the galleries that identification is learnt from.
+        seed: Of that draw, and of the galleries that identification is learned from.
         device: `auto`, `cpu`, `cuda` or `mps`.
         on_images: Called with (images embedded, images in all).
 
@@ -78,12 +78,12 @@ def calibrate(
         different=int(pairs.different.sum()) // 2,
         trained_on=any(was_trained_on(embedder, each) for each in sets),
     )
-    normalised = [standardise_cameras(each) for each in embedded]
+    normalized = [standardize_cameras(each) for each in embedded]
     plain, cameras = (
         replace(
             fit_calibration(counted, fitted_on, method=method), identification=fit_identification(groups, seed=seed)
         )
-        for counted, groups in ((pairs, embedded), (_pairs(normalised), normalised))
+        for counted, groups in ((pairs, embedded), (_pairs(normalized), normalized))
     )
     calibration = replace(plain, cameras=cameras)
     write_json(RunFolder(folder).calibration, calibration_to_dict(calibration))

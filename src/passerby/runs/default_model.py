@@ -20,14 +20,14 @@ from passerby.model.whiten import whiten
 from passerby.recipe import differences, load_recipe
 from passerby.runs.calibrate import calibrate
 from passerby.runs.evaluate import evaluate
-from passerby.runs.folder import RunFolder
 from passerby.runs.model_card import groups, model_card
+from passerby.runs.run_folder import RunFolder
 from passerby.runs.train import OnStep, resume, train
 
 DATA = "synth:identities=12500,cameras=400,images=2,seed=1,views=4,test=500,lookalikes=50"
 WHITENING = "synth:identities=1500,cameras=300,images=2,seed=3,views=4,test=1"
 CALIBRATION = "synth:identities=500,cameras=100,images=2,seed=2,views=4,test=1"
-"""People and cameras that the model was not trained on: what its distances mean is learnt from them."""
+"""People and cameras that the model was not trained on: what its distances mean is learned from them."""
 RECIPE = "default"
 
 

@@ -12,23 +12,23 @@ from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.data.images import read_image
 from passerby.errors import DataError, WeightsError
-from passerby.evaluation.calibration import Calibration
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.score import score
-from passerby.evaluation.serialise import scores_to_dict
+from passerby.evaluation.serialize import scores_to_dict
 from passerby.model.embed import Embedder, load
 from passerby.model.weights import DEFAULT_MODEL, model_folder
+from passerby.openset.calibration import Calibration
+from passerby.plots.curves import cmc_figure
+from passerby.plots.ranklist import Order, choose_queries, rank_list_figure
 from passerby.ranking.fuse import Fusion
 from passerby.ranking.rank import recording
 from passerby.ranking.sets import Pooling, SetDistance
 from passerby.recipe import Recipe, load_recipe
-from passerby.report.curves import cmc_figure
-from passerby.report.ranklist import Order, choose_queries, rank_list_figure
 from passerby.runs.calibrate import has_calibration, load_calibration
 from passerby.runs.embed import OnImages, embed_set
-from passerby.runs.folder import RunFolder, write_json
-from passerby.runs.method import Expansion, Method, Rerank, make_lists
 from passerby.runs.open_set import OpenSet, draw_open_set, measure_open_set
+from passerby.runs.ranking_method import Expansion, Method, Rerank, make_lists
+from passerby.runs.run_folder import RunFolder, write_json
 from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Sample, Scores
 
 SHOWN = 10
@@ -37,7 +37,7 @@ ORDERS: tuple[Order, ...] = ("worst", "random", "best")
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluationResult:
     """One model on one data set.
 
     Attributes:
@@ -69,7 +69,7 @@ class Evaluated:
         """The data, and how lists were made where that needs saying."""
         return f"{self.data.title}, {self.method.title}" if self.method.title else self.data.title
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What `scores.json` holds: the figures with everything that they depend on."""
         return {
             "data": self.data.spec,
@@ -78,7 +78,7 @@ class Evaluated:
             "flip": self.flip,
             "method": self.method.title,
             **scores_to_dict(self.scores, per_query=False),
-            **({} if self.open_set is None else self.open_set.as_dict()),
+            **({} if self.open_set is None else self.open_set.to_dict()),
         }
 
 
@@ -99,7 +99,7 @@ def evaluate(
     open_set: bool = False,
     device: str = "auto",
     on_images: OnImages | None = None,
-) -> list[Evaluated]:
+) -> list[EvaluationResult]:
     """Evaluate a finished run on its own data or on any other, and record the figures and pictures.
 
     Args:
@@ -109,7 +109,7 @@ def evaluate(
         protocol: `market`, `single-gallery-shot` or `multi-query`; None is the recipe's, then the data set's own.
         ap: `step` or `trapezoid`; None is the recipe's.
         flip: Average with the mirrored image; None is the recipe's.
-        cameras: Camera-wise normalisation, which uses the test cameras' unlabelled images; None is the recipe's.
+        cameras: Camera-wise normalization, which uses the test cameras' unlabeled images; None is the recipe's.
         rerank: `k-reciprocal` re-ranks every list; see `Method` for this and what follows.
         expand: `average` or `alpha`: query expansion.
         sets: All images of a person in a camera as one query or one gallery item.
@@ -185,7 +185,7 @@ def evaluate_network(
     open_set: bool = False,
     workers: int = 0,
     on_images: OnImages | None = None,
-) -> Evaluated:
+) -> EvaluationResult:
     """Embed query and gallery, rank and score them; see `evaluate`. Several networks' lists are fused."""
     rule = protocol or data.protocol
     method = method or Method()
@@ -211,7 +211,7 @@ def evaluate_network(
     known = [calibration for calibration in calibrations if calibration is not None]
     lists = make_lists(pairs, method, known, device=device)
     ranking, strips = recording(lists.query, lists.gallery, lists.strips, top=SHOWN)
-    return Evaluated(
+    return EvaluationResult(
         data=data,
         scores=score(lists.query, lists.gallery, distances=strips, protocol=rule, ap=ap, bootstrap=bootstrap),
         query=pairs[0][0],
@@ -250,14 +250,14 @@ def require_valid_queries(data: DataSet) -> None:
         )
 
 
-def record_evaluations(folder: RunFolder, results: Sequence[Evaluated]) -> None:
+def record_evaluations(folder: RunFolder, results: Sequence[EvaluationResult]) -> None:
     """Add to the run's `scores.json`, in place of the same evaluation made before, and draw the pictures.
 
     Open-set figures of before stay where this evaluation was made without.
     """
     known = json.loads(folder.scores.read_text(encoding="utf-8")) if folder.scores.is_file() else {"evaluations": []}
     found = {_key(entry): entry for entry in known["evaluations"]}
-    for entry in (result.as_dict() for result in results):
+    for entry in (result.to_dict() for result in results):
         before = found.get(_key(entry), {})
         found[_key(entry)] = {**(before if before.get("fingerprint") == entry["fingerprint"] else {}), **entry}
     write_json(folder.scores, {**known, "evaluations": list(found.values())})
@@ -265,15 +265,15 @@ def record_evaluations(folder: RunFolder, results: Sequence[Evaluated]) -> None:
         draw_evaluation(result, folder.figures / _slug(result))
 
 
-def record_stage(folder: RunFolder, stage: str, epochs: int, results: Sequence[Evaluated]) -> None:
+def record_stage(folder: RunFolder, stage: str, epochs: int, results: Sequence[EvaluationResult]) -> None:
     """Keep the figures at the end of a stage, `epochs` after the start, under `stages` in the run's `scores.json`."""
     known = json.loads(folder.scores.read_text(encoding="utf-8")) if folder.scores.is_file() else {"evaluations": []}
-    entry = {"stage": stage, "epochs": epochs, "evaluations": [result.as_dict() for result in results]}
+    entry = {"stage": stage, "epochs": epochs, "evaluations": [result.to_dict() for result in results]}
     others = [each for each in known.get("stages", []) if each["stage"] != stage]
     write_json(folder.scores, {**known, "stages": [*others, entry]})
 
 
-def draw_evaluation(result: Evaluated, out: Path, *, queries: int = 8) -> None:
+def draw_evaluation(result: EvaluationResult, out: Path, *, queries: int = 8) -> None:
     """The CMC curve, and the top 10 of the worst, random and best queries, as pictures in `out`."""
     cmc_figure({result.title: result.scores}, out / "cmc.png")
     for order in ORDERS:
@@ -294,7 +294,7 @@ def _key(entry: dict[str, Any]) -> str:
     return json.dumps([entry.get(name, "") for name in ("data", "protocol", "ap", "flip", "method")])
 
 
-def _slug(result: Evaluated) -> str:
+def _slug(result: EvaluationResult) -> str:
     """A folder name for one evaluation's pictures."""
     scores = result.scores
     words = f"{result.title} {scores.protocol} {scores.ap}{'' if result.flip else ' no flip'}"

@@ -12,13 +12,13 @@ import numpy as np
 
 from passerby.errors import TrainingError
 from passerby.evaluation.bootstrap import identity_intervals
-from passerby.runs.evaluate import Evaluated
+from passerby.runs.evaluate import EvaluationResult
 from passerby.types import DataSet
 
 FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "skin tone, 0 the lightest": lambda row: str(row["person_skin_tone"]),
     "top": lambda row: row["person_top_kind"],
-    "top's colour": lambda row: row["person_top_name"],
+    "top's color": lambda row: row["person_top_name"],
     "bottom": lambda row: row["person_bottom_kind"],
     "bag": lambda row: row["person_bag"],
     "camera's height": lambda row: _band(row["camera_height"], (2, 3, 4, 5), "m"),
@@ -53,7 +53,7 @@ class Group:
     interval: tuple[float, float]
 
 
-def groups(result: Evaluated) -> list[Group]:
+def groups(result: EvaluationResult) -> list[Group]:
     """The figures of an evaluation on rendered people, told apart by `FACTS`, without groups of a few queries.
 
     Raises:
@@ -80,7 +80,7 @@ def groups(result: Evaluated) -> list[Group]:
     return found
 
 
-def model_card(manifest: dict[str, Any], command: str, result: Evaluated, found: list[Group]) -> str:
+def model_card(manifest: dict[str, Any], command: str, result: EvaluationResult, found: list[Group]) -> str:
     """Markdown: what the model is, the command that made it, whom it finds and whom it does not."""
     scores, settings = result.scores, manifest["model"]
     ends = " to ".join(f"{100 * end:.1f}" for end in scores.intervals["mAP"])

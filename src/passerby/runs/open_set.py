@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from passerby.evaluation.calibration import Calibration
-from passerby.evaluation.nearest import nearest_people
-from passerby.evaluation.open_set import OpenSetScores, open_set_of
-from passerby.evaluation.pairs import pair_histogram
-from passerby.evaluation.reliability import Reliability, reliability
-from passerby.evaluation.verification import Verification, verify
-from passerby.report.reliability import dir_figure, reliability_figure, roc_figure
+from passerby.evaluation.pair_histogram import pair_histogram
+from passerby.openset.calibration import Calibration
+from passerby.openset.detection import OpenSetScores, open_set_of
+from passerby.openset.nearest_identities import nearest_identities
+from passerby.openset.reliability import Reliability, reliability
+from passerby.openset.verification import Verification, verify
+from passerby.plots.reliability import dir_figure, reliability_figure, roc_figure
 from passerby.types import Embeddings
 
 
@@ -30,12 +30,12 @@ class OpenSet:
     verification: Verification
     reliability: Reliability | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A dict that `json.dumps` takes."""
         return {
-            "open_set": self.scores.as_dict(),
-            "verification": self.verification.as_dict(),
-            "reliability": None if self.reliability is None else self.reliability.as_dict(),
+            "open_set": self.scores.to_dict(),
+            "verification": self.verification.to_dict(),
+            "reliability": None if self.reliability is None else self.reliability.to_dict(),
         }
 
 
@@ -43,7 +43,7 @@ def measure_open_set(query: Embeddings, gallery: Embeddings, calibration: Calibr
     """Two passes over the cosine distances, whatever the lists are made of: nearest of each person, and all pairs."""
     pairs = pair_histogram(query, gallery)
     return OpenSet(
-        scores=open_set_of(nearest_people(query, gallery)),
+        scores=open_set_of(nearest_identities(query, gallery)),
         verification=verify(pairs),
         reliability=None if calibration is None else reliability(calibration, pairs),
     )

@@ -1,4 +1,4 @@
-"""Threshold: the distance at which a run recognises people, measured on whom the user names."""
+"""Threshold: the distance at which a run recognizes people, measured on whom the user names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
-from passerby.evaluation.nearest import nearest_people
-from passerby.evaluation.threshold import Threshold, threshold_for
 from passerby.model.embed import load
 from passerby.model.weights import model_folder
+from passerby.openset.nearest_identities import nearest_identities
+from passerby.openset.thresholds import Threshold, threshold_for
 from passerby.runs.calibrate import IMAGES, draw_training, embed_groups
 from passerby.runs.embed import OnImages
 from passerby.runs.evaluate import require_valid_queries
@@ -40,7 +40,7 @@ class MeasuredThreshold:
     identities: int
     threshold: Threshold
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A dict that `json.dumps` takes."""
         return {
             "data": self.data.spec,
@@ -49,7 +49,7 @@ class MeasuredThreshold:
             "trained_on": self.trained_on,
             "identities": self.identities,
             "metric": "cosine",
-            **self.threshold.as_dict(),
+            **self.threshold.to_dict(),
         }
 
 
@@ -98,7 +98,7 @@ def find_threshold(
     results = []
     for each, (query, gallery) in zip(sets, sides, strict=True):
         vectors = next(embedded)
-        nearest = nearest_people(vectors, vectors if query is gallery else next(embedded))
+        nearest = nearest_identities(vectors, vectors if query is gallery else next(embedded))
         results.append(
             MeasuredThreshold(
                 data=each,

@@ -16,27 +16,27 @@ import torch
 
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
-from passerby.data.joined import TrainingSet, join_training
+from passerby.data.training_set import TrainingSet, join_training
 from passerby.distributed import Process, join_processes
 from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
 from passerby.model.convnext_ap import ReID, weights_file
 from passerby.model.embed import Embedder, Preprocessing, load
 from passerby.model.weights import MANIFEST_FORMAT, save_model, unseen_differences
+from passerby.plots.curves import loss_figure, lr_figure
 from passerby.recipe import Recipe, load_recipe
-from passerby.report.curves import loss_figure, lr_figure
 from passerby.runs.arguments import classes_of, model_arguments
 from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.runs.calibrate import calibrate, has_calibration
 from passerby.runs.evaluate import (
-    Evaluated,
+    EvaluationResult,
     evaluate_network,
     evaluation_arguments,
     record_evaluations,
     record_stage,
     require_valid_queries,
 )
-from passerby.runs.folder import RunFolder, json_bytes
+from passerby.runs.run_folder import RunFolder, json_bytes
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.log import RunLog, read_log
 from passerby.training.loop import Step, steps_per_epoch
@@ -54,7 +54,7 @@ def train(
     device: str = "auto",
     on_step: OnStep | None = None,
     say: Say | None = None,
-) -> list[Evaluated]:
+) -> list[EvaluationResult]:
     """Train `recipe` on `data` into the new folder `out`, then evaluate on every data set that has queries.
 
     Args:
@@ -78,7 +78,7 @@ def train(
 
 def resume(
     out: str | Path, *, device: str = "auto", on_step: OnStep | None = None, say: Say | None = None
-) -> list[Evaluated]:
+) -> list[EvaluationResult]:
     """Continue the run in `out` from its last checkpoint; on the CPU it ends with the weights of an unbroken run.
 
     A run whose training has ended is only evaluated again.
@@ -105,7 +105,7 @@ def _run(
     on_step: OnStep | None,
     say: Say | None,
     before: dict[str, Any] | None = None,
-) -> list[Evaluated]:
+) -> list[EvaluationResult]:
     say = say or _silent
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
@@ -158,7 +158,7 @@ def _train(
     if not resumed:
         _say_what_weights_lack(recipe, say)
     loader = training_loader(recipe, training_set, process)
-    total = recipe.schedule.epochs * steps_per_epoch(len(loader), recipe.optimiser.accumulate)
+    total = recipe.schedule.epochs * steps_per_epoch(len(loader), recipe.optimizer.accumulate)
     if resumed:
         load_checkpoint(folder.checkpoint, state)
         name = recipe.plan[stage].name
@@ -188,14 +188,14 @@ def _train(
     records = read_log(folder.log)
     lr_figure(records, folder.figures / "learning-rate.png")
     loss_figure(records, folder.figures / "losses.png")
-    kept.forget_centres()  # the training's alone
+    kept.forget_centers()  # the training's alone
     save_model(folder.root, kept, manifest)
     return kept
 
 
 def _scores_on_the_way(
     network: ReID, sets: Sequence[DataSet], recipe: Recipe, process: Process, step: Step, say: Say
-) -> tuple[dict[str, Any], list[Evaluated]]:
+) -> tuple[dict[str, Any], list[EvaluationResult]]:
     """The log's record of an evaluation between two epochs, and the evaluation."""
     results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
     when = f"end of stage {step.stage}, epoch" if step.stage_ends else "epoch"
@@ -233,7 +233,7 @@ def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
     return Embedder(network, preprocessing, {}, device=process.device)
 
 
-def _evaluate(network: ReID, data: DataSet, recipe: Recipe, process: Process) -> Evaluated:
+def _evaluate(network: ReID, data: DataSet, recipe: Recipe, process: Process) -> EvaluationResult:
     return evaluate_network([_embedder(network, recipe, process)], data, **evaluation_arguments(recipe))
 
 

@@ -1,6 +1,6 @@
 """A run on disk, so that a kill costs minutes: one safetensors file, written whole or not at all.
 
-Tensors lie under `network.`, `ema.` and `optimiser.<parameter>.<key>`; everything that is not a tensor is JSON in the
+Tensors lie under `network.`, `ema.` and `optimizer.<parameter>.<key>`; everything that is not a tensor is JSON in the
 file's metadata. Loading executes nothing.
 """
 
@@ -29,17 +29,17 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     Raises:
         TrainingError: When the disk is full or the folder cannot be written; the older checkpoint is intact.
     """
-    optimiser = state.optimiser.state_dict()
+    optimizer = state.optimizer.state_dict()
     tensors = {f"network.{key}": value for key, value in state.network.state_dict().items()}
     if state.ema is not None:
         tensors |= {f"ema.{key}": value for key, value in state.ema.module.state_dict().items()}
     if state.near is not None:
         tensors["near"] = torch.from_numpy(state.near)
     scalars: dict[str, Any] = {}
-    for index, values in optimiser["state"].items():
+    for index, values in optimizer["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):
-                tensors[f"optimiser.{index}.{key}"] = value
+                tensors[f"optimizer.{index}.{key}"] = value
             else:
                 scalars[f"{index}.{key}"] = value
     metadata = {
@@ -47,14 +47,14 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "step": state.step,
         "stage": state.stage,
         "scaler": state.scaler.state_dict(),
-        "optimiser": scalars,
+        "optimizer": scalars,
     }
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     write_atomic(path, save(plain, metadata={"passerby": json.dumps(metadata)}))
 
 
 def read_stage(path: Path) -> int:
-    """The stage that a checkpoint was saved in, whose optimiser it holds; `load_checkpoint` wants that one.
+    """The stage that a checkpoint was saved in, whose optimizer it holds; `load_checkpoint` wants that one.
 
     Raises:
         WeightsError: When the file is not a checkpoint.
@@ -66,13 +66,13 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     """Put what `save_checkpoint` wrote back into `state`, in place.
 
     Raises:
-        WeightsError: When the file is not such a checkpoint, or is one of another architecture or optimiser.
+        WeightsError: When the file is not such a checkpoint, or is one of another architecture or optimizer.
     """
     metadata, tensors = _read(path)
     fill(state.network, _under(tensors, "network."), source=str(path))
     if state.ema is not None:
         fill(state.ema.module, _under(tensors, "ema."), source=str(path))
-    _fill_optimiser(state.optimiser, _under(tensors, "optimiser."), metadata["optimiser"], path)
+    _fill_optimizer(state.optimizer, _under(tensors, "optimizer."), metadata["optimizer"], path)
     if metadata["scaler"]:
         state.scaler.load_state_dict(metadata["scaler"])
     state.near = tensors["near"].numpy() if "near" in tensors else None
@@ -97,11 +97,11 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _fill_optimiser(
-    optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any], path: Path
+def _fill_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any], path: Path
 ) -> None:
-    """Rebuild the optimiser's per-parameter state; its groups (rates, decay) come from the recipe."""
-    shell = optimiser.state_dict()
+    """Rebuild the optimizer's per-parameter state; its groups (rates, decay) come from the recipe."""
+    shell = optimizer.state_dict()
     count = sum(len(group["params"]) for group in shell["param_groups"])
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **scalars}.items():
@@ -109,6 +109,6 @@ def _fill_optimiser(
         state.setdefault(int(index), {})[name] = value
     if state and max(state) >= count:
         raise WeightsError(
-            f"checkpoint {path}: optimiser state of {max(state) + 1} parameters, this network has {count}"
+            f"checkpoint {path}: optimizer state of {max(state) + 1} parameters, this network has {count}"
         )
-    optimiser.load_state_dict({"state": state, "param_groups": shell["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": shell["param_groups"]})

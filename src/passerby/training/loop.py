@@ -15,8 +15,8 @@ from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, average
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
-from passerby.training.alike import who_look_alike
-from passerby.training.optimiser import clip_gradients, set_learning_rate
+from passerby.training.graph_sampling import who_look_alike
+from passerby.training.optimizer import clip_gradients, set_learning_rate
 from passerby.training.schedule import learning_rate
 from passerby.types import Batch, IntArray, Sample
 
@@ -25,7 +25,7 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass
 class TrainingState:
-    """All that a step changes. `step` counts optimiser steps since the start of the run; `stage` is the optimiser's.
+    """All that a step changes. `step` counts optimizer steps since the start of the run; `stage` is the optimizer's.
 
     `near` is who looked like whom when the epoch began, as `who_look_alike` says; None where nobody asked.
     There is no generator among it: the randomness of a batch is a pure function of (seed, epoch, batch), and that of
@@ -33,7 +33,7 @@ class TrainingState:
     """
 
     network: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     ema: ModelEmaV3 | None
     step: int = 0
@@ -43,7 +43,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimiser step did.
+    """What one optimizer step did.
 
     `stage` is the stage's name, empty where the training has none; `stage_ends` is true in its last step. `losses`
     holds the weighted total and each loss before weighing: of the global batch, whatever the number of processes.
@@ -82,7 +82,7 @@ def fit(
     compiled: bool = False,
     seed: int = 0,
 ) -> Iterator[Step]:
-    """Train from `state.step` to the end of the last epoch, yielding after every optimiser step.
+    """Train from `state.step` to the end of the last epoch, yielding after every optimizer step.
 
     `epochs` are counted from `first_epoch`, as the learning rate is: one stage of a training (`fit_stages`). Modules
     that are `frozen` stay in evaluation mode, so that their batch norms keep the statistics that they have. Where the
@@ -99,7 +99,7 @@ def fit(
     """
     steps = steps_per_epoch(len(loader), accumulate)
     forward = _training_forward(state.network, process, compiled=compiled)
-    parameters = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     autocast = PRECISIONS[precision]
     state.network.train()
     for module in frozen:
@@ -122,9 +122,9 @@ def fit(
                 lr_max=lr_max,
                 lr_min=lr_min,
             )
-            set_learning_rate(state.optimiser, rate)
+            set_learning_rate(state.optimizer, rate)
             seed_step(seed, state.step, process.rank)
-            state.optimiser.zero_grad(set_to_none=True)
+            state.optimizer.zero_grad(set_to_none=True)
             sums: dict[str, float] = {}
             images = 0
             for _ in range(accumulate):
@@ -141,11 +141,11 @@ def fit(
                     raise TrainingError(_non_finite(state.step, epoch, sums, batch, samples))
                 state.scaler.scale(total / accumulate).backward()
                 images += len(pixels)
-            state.scaler.unscale_(state.optimiser)
+            state.scaler.unscale_(state.optimizer)
             norm = clip_gradients(parameters, clip)
             if not np.isfinite(norm) and not state.scaler.is_enabled():  # fp16's scaler leaves such a step out
                 raise TrainingError(_non_finite(state.step, epoch, {**sums, "gradient norm": norm}, batch, samples))
-            state.scaler.step(state.optimiser)
+            state.scaler.step(state.optimizer)
             state.scaler.update()
             state.step += 1
             if state.ema is not None:
@@ -163,7 +163,7 @@ def fit(
 
 
 def steps_per_epoch(batches: int, accumulate: int) -> int:
-    """Optimiser steps in an epoch of so many batches.
+    """Optimizer steps in an epoch of so many batches.
 
     Raises:
         TrainingError: When there would be none.
@@ -171,7 +171,7 @@ def steps_per_epoch(batches: int, accumulate: int) -> int:
     if batches < accumulate:
         raise TrainingError(
             f"accumulate: {accumulate} batches make a step, but an epoch has {batches}; "
-            "lower optimiser.accumulate or batches.persons"
+            "lower optimizer.accumulate or batches.persons"
         )
     return batches // accumulate
 
@@ -198,6 +198,6 @@ def _non_finite(step: int, epoch: int, losses: dict[str, float], batch: Batch, s
     files = ", ".join(samples[index].label for index in batch.indices.tolist())
     return (
         f"non-finite loss or gradient at step {step} (epoch {epoch}): {values}. Lower "
-        f"schedule.lr_max, set optimiser.clip or use training.precision=fp32; "
+        f"schedule.lr_max, set optimizer.clip or use training.precision=fp32; "
         f"the last checkpoint is intact. The batch's files: {files}"
     )

@@ -1,7 +1,7 @@
 """A training in stages, of which each trains a part of the network: RPP as its authors meant it.
 
 Sun et al., "Beyond Part Models: Person Retrieval with Refined Part Pooling" (2018), section 3.3 (induced training):
-stripes until they are learnt; then the part classifier alone, everything else fixed, so that it must find the parts
+stripes until they are learned; then the part classifier alone, everything else fixed, so that it must find the parts
 that the necks know by now; then all of it. A recipe's `stages` are these or others.
 """
 
@@ -26,7 +26,7 @@ PIECES: dict[str, tuple[str, ...]] = {
 }
 """What a stage can train: modules of `ReID` by name. Together they hold every parameter."""
 
-BuildOptimiser = Callable[[nn.Module], torch.optim.Optimizer]
+BuildOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def fit_stages(
     losses: Losses,
     *,
     stages: Sequence[Stage],
-    optimiser: BuildOptimiser,
+    optimizer: BuildOptimizer,
     **settings: Any,
 ) -> Iterator[Step]:
     """`fit` every stage that is not over yet; epochs and steps count on from stage to stage.
 
-    Each stage begins with an optimiser that remembers nothing of the one before. A `state` that comes from a checkpoint
+    Each stage begins with an optimizer that remembers nothing of the one before. A `state` that comes from a checkpoint
     must have been in the checkpoint's stage (`enter_stage`) when it was filled.
 
     Args:
@@ -62,14 +62,14 @@ def fit_stages(
         loader: As for `fit`.
         losses: As for `fit`; the same in every stage.
         stages: In their order.
-        optimiser: Makes a new optimiser of the parameters that learn.
+        optimizer: Makes a new optimizer of the parameters that learn.
         settings: The other arguments of `fit`.
     """
     for number, stage in enumerate(stages):
         if number < state.stage:
             continue
         if number > state.stage:
-            enter_stage(state, stages, number, optimiser=optimiser)
+            enter_stage(state, stages, number, optimizer=optimizer)
         yield from fit(
             state,
             loader,
@@ -86,13 +86,13 @@ def fit_stages(
         )
 
 
-def enter_stage(state: TrainingState, stages: Sequence[Stage], number: int, *, optimiser: BuildOptimiser) -> None:
-    """Make `state` ready for stage `number`: what learns, how parts are pooled, and a new optimiser."""
+def enter_stage(state: TrainingState, stages: Sequence[Stage], number: int, *, optimizer: BuildOptimizer) -> None:
+    """Make `state` ready for stage `number`: what learns, how parts are pooled, and a new optimizer."""
     stage = stages[number]
     set_stage(state.network, stage)
     if state.ema is not None:
         _set_refined(state.ema.module, stage)
-    state.optimiser = optimiser(state.network)
+    state.optimizer = optimizer(state.network)
     state.stage = number
 
 

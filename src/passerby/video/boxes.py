@@ -75,10 +75,10 @@ def hog_detector(*, least: float = 0.3, enlarge: float = 1.0) -> Detector:
     finder.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
 
     def detect(pixels: NDArray[np.uint8]) -> Boxes:
-        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         if enlarge != 1:
-            grey = cv2.resize(grey, None, fx=enlarge, fy=enlarge)
-        found, weights = finder.detectMultiScale(grey, hitThreshold=0.0, winStride=(8, 8), padding=(8, 8), scale=1.05)
+            gray = cv2.resize(gray, None, fx=enlarge, fy=enlarge)
+        found, weights = finder.detectMultiScale(gray, hitThreshold=0.0, winStride=(8, 8), padding=(8, 8), scale=1.05)
         scores = np.asarray(weights, np.float32).reshape(-1)
         boxes = np.asarray(found, np.float32).reshape(-1, 4) / enlarge
         # The window has a sixth of its height free above and below the person, and a quarter of its width at the sides.

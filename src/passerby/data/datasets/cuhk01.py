@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from passerby.data.datasets.files import image_files, require_folder
+from passerby.data.datasets.listing import image_files, require_folder
 from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
 from passerby.data.datasets.splitting import first_per_camera, permuted
 from passerby.errors import DataError

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.datasets.cuhk03_mat import KINDS, Cell, CuhkMat, parse_cell
-from passerby.data.datasets.files import contents
+from passerby.data.datasets.listing import contents
 from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
 from passerby.errors import DataError
 from passerby.types import DataSet, Sample

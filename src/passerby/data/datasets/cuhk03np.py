@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from passerby.data.datasets.files import require_folder
+from passerby.data.datasets.listing import require_folder
 from passerby.data.datasets.market1501 import LAYOUT, read_layout
 from passerby.data.datasets.source import Reader, Reading, Source
 from passerby.errors import DataError

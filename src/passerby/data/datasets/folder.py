@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from passerby.data.datasets.files import contents, image_files, require_folder, subfolders
-from passerby.data.datasets.labelled import OPTIONS, SPLITS, Row, assemble
+from passerby.data.datasets.labeled import OPTIONS, SPLITS, Row, assemble
+from passerby.data.datasets.listing import contents, image_files, require_folder, subfolders
 from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
 from passerby.errors import DataError
 

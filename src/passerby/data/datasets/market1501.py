@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from passerby.data.datasets.files import image_files, require_folder
+from passerby.data.datasets.listing import image_files, require_folder
 from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
 from passerby.types import DISTRACTOR, JUNK, DataSet, Sample
 

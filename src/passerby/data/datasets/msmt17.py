@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from passerby.data.datasets.files import contents, require_folder
+from passerby.data.datasets.listing import contents, require_folder
 from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
 from passerby.errors import DataError
 from passerby.types import DataSet, Sample

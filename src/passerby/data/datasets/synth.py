@@ -1,4 +1,4 @@
-"""Rendered people (`passerby.synth`): rendered once into the cache, then read like Market-1501. Nobody is real.
+"""Rendered people (`passerby.synthesis`): rendered once into the cache, then read like Market-1501. Nobody is real.
 
 `synth:identities=1000,cameras=6,images=4,seed=0`; the options follow the colon, for there is no path. The cache is
 `$PASSERBY_CACHE`, else `$XDG_CACHE_HOME/passerby`, else `~/.cache/passerby`.
@@ -28,7 +28,7 @@ def read_synth(source: Source) -> Reading:
     Raises:
         DataError: When an option is impossible, or the cache cannot be written.
     """
-    from passerby.synth import dataset, write  # numba, which takes a second, only where people are rendered
+    from passerby.synthesis import dataset, write  # numba, which takes a second, only where people are rendered
 
     default = asdict(dataset.SynthSettings())
     given = {

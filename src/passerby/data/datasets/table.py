@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from passerby.data.datasets.files import contents
-from passerby.data.datasets.labelled import OPTIONS, SPLITS, Row, assemble
+from passerby.data.datasets.labeled import OPTIONS, SPLITS, Row, assemble
+from passerby.data.datasets.listing import contents
 from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
 from passerby.data.records import read_records, seconds, text_of
 from passerby.errors import DataError

@@ -1,0 +1,1 @@
+"""Grids of trainings: ablations and comparisons of methods, and their tables."""

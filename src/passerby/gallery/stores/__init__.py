@@ -1,0 +1,1 @@
+"""Stores of sightings behind one protocol: SQLite with FAISS, Milvus."""

@@ -1,0 +1,1 @@
+"""Methods that ConvNeXt-AP is compared with, one file each."""

@@ -1,0 +1,1 @@
+"""Open-set evaluation: calibration, thresholds, identification, verification, reliability."""

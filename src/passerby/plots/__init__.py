@@ -1,0 +1,1 @@
+"""Plots: arrays in, a figure out; nothing here trains, embeds or reads a run."""

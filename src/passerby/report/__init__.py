@@ -1,1 +1,0 @@
-"""SCORES and RANKINGS -> PICTURES: curves, rank lists, tables."""

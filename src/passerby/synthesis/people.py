@@ -1,0 +1,223 @@
+"""Who somebody is: build, skin, hair, what is worn and carried; everything that stays the same from image to image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from passerby.synthesis.palette import (
+    BAGS,
+    CLOTH,
+    HAIR,
+    HAIR_WEIGHTS,
+    LOWER,
+    SHOES,
+    SKIN,
+    SKIN_WEIGHTS,
+    UPPER,
+    Weights,
+    dye,
+    pick,
+)
+from passerby.synthesis.solids import Vector
+
+TOPS: Weights = {"t-shirt": 9, "shirt": 6, "sweater": 6, "jacket": 10, "hoodie": 5, "coat": 5, "dress": 3, "vest": 2}
+BOTTOMS: Weights = {"trousers": 15, "wide": 4, "leggings": 4, "shorts": 4, "skirt": 4, "long skirt": 1.5}
+HAIRCUTS: Weights = {"short": 11, "bald": 1, "bob": 4, "long": 7, "ponytail": 3, "bun": 2}
+HATS: Weights = {"none": 22, "cap": 2, "beanie": 1.3, "hat": 0.7}
+BAG_KINDS: Weights = {"none": 10, "backpack": 7, "shoulder": 5, "tote": 3, "hand": 3}
+FOOTWEAR: Weights = {"trainers": 10, "shoes": 6, "boots": 3, "sandals": 1}
+PATTERNS: Weights = {"plain": 14, "stripes": 2.5, "pinstripes": 0.8, "plaid": 2, "print": 4, "two-tone": 2.5, "worn": 1}
+
+
+@dataclass(frozen=True)
+class Garment:
+    """One piece of clothing.
+
+    Attributes:
+        kind: A key of `TOPS` or `BOTTOMS`.
+        name: Of the color.
+        color: sRGB, 0 to 1.
+        second: Of the pattern.
+        pattern: One of `PATTERNS`, `open` or `denim`.
+        scale: Of the pattern.
+        sleeves: Or legs: share of the limb that is covered, 0 (none) to 1.
+        loose: How far it stands off the body, shares of the height.
+        length: Of a top: how far it falls below the hip joint, shares of the height; of a skirt, from the hip down.
+    """
+
+    kind: str
+    name: str
+    color: Vector
+    second: Vector
+    pattern: str
+    scale: float
+    sleeves: float
+    loose: float
+    length: float
+
+
+@dataclass(frozen=True)
+class Person:
+    """An identity. Lengths are shares of the height except `height` itself, in meters."""
+
+    height: float
+    shoulders: float
+    waist: float
+    hips: float
+    bulk: float
+    legs: float
+    head: float
+    skin_tone: int
+    skin: Vector
+    hair_name: str
+    hair: Vector
+    haircut: str
+    top: Garment
+    under: Vector
+    bottom: Garment
+    footwear: str
+    shoes_name: str
+    shoes: Vector
+    socks: Vector
+    hat: str
+    hat_color: Vector
+    scarf: bool
+    bag: str
+    bag_name: str
+    bag_color: Vector
+    bag_second: Vector
+    bag_size: float
+    bag_side: float
+    gait: float
+
+
+def random_person(rng: np.random.Generator) -> Person:
+    """Draw an identity."""
+    tone = int(pick(rng, dict(enumerate(SKIN_WEIGHTS))))
+    hair = pick(rng, HAIR_WEIGHTS) if tone < 3 else pick(rng, {"black": 12, "dark brown": 5, "gray": 1.5})
+    shoes, bag = pick(rng, SHOES), pick(rng, BAGS)
+    bulk = float(np.clip(rng.normal(1.0, 0.13), 0.78, 1.45))
+    return Person(
+        height=float(np.clip(rng.normal(1.69, 0.09), 1.42, 1.98)),
+        shoulders=float(np.clip(rng.normal(0.108, 0.008), 0.088, 0.13)),
+        waist=float(np.clip(rng.normal(0.079, 0.009), 0.06, 0.11)) * bulk,
+        hips=float(np.clip(rng.normal(0.092, 0.008), 0.076, 0.115)) * (0.5 + 0.5 * bulk),
+        bulk=bulk,
+        legs=float(rng.normal(0.525, 0.012)),
+        head=float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.12)),
+        skin_tone=tone,
+        skin=dye(rng, SKIN[tone], spread=0.02),
+        hair_name=hair,
+        hair=dye(rng, HAIR[hair], spread=0.02),
+        haircut=pick(rng, HAIRCUTS),
+        top=random_top(rng),
+        under=dye(rng, CLOTH[pick(rng, UPPER)]),
+        bottom=random_bottom(rng),
+        footwear=pick(rng, FOOTWEAR),
+        shoes_name=shoes,
+        shoes=dye(rng, CLOTH[shoes]),
+        socks=dye(rng, CLOTH[pick(rng, {"white": 3, "black": 4, "gray": 2})]),
+        hat=pick(rng, HATS),
+        hat_color=dye(rng, CLOTH[pick(rng, UPPER)]),
+        scarf=bool(rng.random() < 0.05),
+        bag=pick(rng, BAG_KINDS),
+        bag_name=bag,
+        bag_color=dye(rng, CLOTH[bag]),
+        bag_second=dye(rng, CLOTH[pick(rng, BAGS)]),
+        bag_size=float(rng.uniform(0.75, 1.25)),
+        bag_side=float(rng.choice([-1.0, 1.0])),
+        gait=float(rng.uniform(0.7, 1.25)),
+    )
+
+
+def random_top(rng: np.random.Generator) -> Garment:
+    """Something worn above the hips."""
+    kind, name = pick(rng, TOPS), pick(rng, UPPER)
+    short = {"t-shirt": 0.9, "shirt": 0.25, "dress": 0.6, "vest": 0.5}.get(kind, 0.03)
+    sleeves = 0.0 if kind == "vest" else float(rng.uniform(0.18, 0.42)) if rng.random() < short else 1.0
+    if kind in ("shirt", "sweater", "jacket", "hoodie") and rng.random() < 0.15:
+        sleeves = float(rng.uniform(0.55, 0.85))  # rolled up
+    open_share = {"jacket": 0.5, "coat": 0.45, "hoodie": 0.25, "shirt": 0.2}.get(kind, 0.0)
+    pattern = "open" if rng.random() < open_share else pick(rng, PATTERNS)
+    if name in ("denim", "pale denim"):
+        pattern = "denim" if pattern == "plain" else pattern
+    loose = {"t-shirt": 0.006, "shirt": 0.007, "sweater": 0.011, "hoodie": 0.014, "jacket": 0.017, "coat": 0.02}
+    falls = {"coat": (0.1, 0.26), "dress": (0.12, 0.32), "jacket": (-0.01, 0.06), "hoodie": (0.0, 0.05)}
+    low, high = falls.get(kind, (-0.015, 0.045))
+    return Garment(
+        kind=kind,
+        name=name,
+        color=dye(rng, CLOTH[name]),
+        second=dye(rng, CLOTH[pick(rng, UPPER)]),
+        pattern=pattern,
+        scale=_scale(rng, pattern),
+        sleeves=sleeves,
+        loose=loose.get(kind, 0.006) * float(rng.uniform(0.7, 1.5)),
+        length=float(rng.uniform(low, high)),
+    )
+
+
+def random_bottom(rng: np.random.Generator) -> Garment:
+    """Something worn below the hips."""
+    kind, name = pick(rng, BOTTOMS), pick(rng, LOWER)
+    pattern = "denim" if "denim" in name else pick(rng, {"plain": 20, "worn": 2, "two-tone": 0.5, "plaid": 0.7})
+    legs = {"shorts": float(rng.uniform(0.25, 0.5)), "skirt": 0.0, "long skirt": 0.0}.get(kind, 1.0)
+    if kind in ("trousers", "leggings") and rng.random() < 0.12:
+        legs = float(rng.uniform(0.75, 0.92))
+    if kind in ("skirt", "long skirt") and rng.random() < 0.35:
+        legs = 1.0  # over tights
+    loose = {"wide": 0.022, "leggings": 0.001, "shorts": 0.016}.get(kind, 0.008)
+    lengths = {"skirt": (0.14, 0.27), "long skirt": (0.3, 0.44)}.get(kind, (0.0, 0.0))
+    return Garment(
+        kind=kind,
+        name=name,
+        color=dye(rng, CLOTH[name]),
+        second=dye(rng, CLOTH[pick(rng, LOWER)]),
+        pattern=pattern,
+        scale=_scale(rng, pattern),
+        sleeves=legs,
+        loose=loose * float(rng.uniform(0.7, 1.4)),
+        length=float(rng.uniform(*lengths)),
+    )
+
+
+def lookalike(person: Person, rng: np.random.Generator) -> Person:
+    """Another identity who differs from a person in build and gait, and in one to three of the things one sees."""
+    other = random_person(rng)
+    build = {
+        name: getattr(other, name) for name in ("height", "shoulders", "waist", "hips", "bulk", "legs", "head", "gait")
+    }
+    groups = (
+        ("top", "under"),
+        ("bottom",),
+        ("footwear", "shoes_name", "shoes", "socks"),
+        ("hair_name", "hair", "haircut", "skin", "skin_tone"),
+        ("bag", "bag_name", "bag_color", "bag_second", "bag_size", "bag_side"),
+        ("hat", "hat_color", "scarf"),
+    )
+    changed = rng.choice(len(groups), size=int(rng.integers(1, 4)), replace=False)
+    names = [name for group in changed for name in groups[group]]
+    return replace(person, **build, **{name: getattr(other, name) for name in names})
+
+
+def people(identities: int, *, seed: int, stream: int, lookalikes: float) -> list[Person]:
+    """The people of a data set, in the order of their ids; a share of them looks like somebody before them."""
+    found: list[Person] = []
+    for number in range(identities):
+        rng = np.random.default_rng([seed, stream, number])
+        if found and rng.random() < lookalikes:
+            found.append(lookalike(found[int(rng.integers(len(found)))], rng))
+        else:
+            found.append(random_person(rng))
+    return found
+
+
+def _scale(rng: np.random.Generator, pattern: str) -> float:
+    """Repeats in a meter, around the body, or a width, whatever the pattern asks for."""
+    ranges = {
+        "stripes": (6, 22), "plaid": (5, 12), "pinstripes": (10, 24), "print": (0.06, 0.13), "two-tone": (0.25, 0.75),
+        "open": (0.025, 0.07),
+    }  # fmt: skip
+    return float(rng.uniform(*ranges.get(pattern, (1, 1))))

@@ -1,0 +1,233 @@
+"""Solids: tapered capsules under an affine map, and the rays that hit them.
+
+One shape makes a whole body. A round cone (a sphere of radius r1, one of r2 at distance h, and the cone that touches
+both) becomes a limb; stretched across its axis it becomes a torso, a skirt or a shoe; with h = 0 an ellipsoid: a head,
+a hand, a bag. Rays are carried into the solid's own space, where the shape is a round cone again; an affine map leaves
+the ray's parameter t as it is.
+
+Dimension legend: K solids, M materials, H W pixels, S samples across a pixel.
+World: meters, y up; the ground is y = 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Vector = tuple[float, float, float]
+
+PARTS = ("background", "head", "upper", "arms", "lower", "legs", "feet", "carried", "occluder", "passer-by")
+"""What a pixel shows: its index is the label in a mask. Arms and legs are where skin, sleeve or trouser legs are."""
+
+MAP, ORIGIN, HEIGHT, LOW, HIGH, END, REACH, LOOK, PART, CAP, SLOPE = 0, 9, 12, 13, 14, 15, 18, 20, 24, 25, 26
+"""Columns of a packed solid: 3 x 3 map to its space, origin, h, r1, r2, world end point, radii that bound both ends in
+the world, (material below the cut, above it, the cut in shares of h, phase of its folds), part, flat end, tangent of
+half the cone's opening."""
+COLUMNS = 27
+
+
+class Solid(NamedTuple):
+    """One round cone, as the body's author thinks of it.
+
+    Attributes:
+        start: World place of the first sphere.
+        end: Of the second; the same for an ellipsoid.
+        radii: (r1, r2) in meters.
+        stretch: How much wider than its radius it is to its side, and to its front.
+        hem: It ends flat at `end`, and open, as a sleeve or a skirt does.
+        front: Where its front looks; made square to its axis.
+        look: (material below the cut, material above it, the cut in shares of the axis from `start`).
+        part: Index into `PARTS`.
+    """
+
+    start: Vector
+    end: Vector
+    radii: tuple[float, float]
+    part: int
+    look: tuple[int, int, float]
+    front: Vector = (0.0, 0.0, 1.0)
+    stretch: tuple[float, float] = (1.0, 1.0)
+    hem: bool = False
+
+
+PATTERNS = ("plain", "stripes", "pinstripes", "plaid", "print", "two-tone", "open", "denim", "worn", "face")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a solid is covered with.
+
+    Attributes:
+        color: sRGB, 0 to 1.
+        second: The pattern's other color.
+        pattern: One of `PATTERNS`.
+        scale: Of the pattern: repeats in a meter, or the width of what it prints in meters.
+        gloss: 0 (cloth) to 1 (patent leather).
+        folds: How far folds turn the surface, 0 to 1.
+    """
+
+    color: Vector
+    second: Vector = (0.0, 0.0, 0.0)
+    pattern: str = "plain"
+    scale: float = 10.0
+    gloss: float = 0.0
+    folds: float = 0.0
+
+
+@dataclass
+class Scene:
+    """Solids and what covers them, while they are put together."""
+
+    solids: list[Solid] = field(default_factory=list)
+    materials: list[Material] = field(default_factory=list)
+
+    def material(self, material: Material) -> int:
+        """Add a material; its number."""
+        self.materials.append(material)
+        return len(self.materials) - 1
+
+    def pack_materials(self) -> Array:
+        """(M, 10) materials, colors in linear light, as the renderer takes them."""
+        rows = [
+            [
+                *(channel**2.2 for channel in (*each.color, *each.second)),
+                PATTERNS.index(each.pattern),
+                each.scale,
+                each.gloss,
+                each.folds,
+            ]
+            for each in self.materials
+        ]
+        return np.array(rows, dtype=np.float64).reshape(-1, 10)
+
+
+def pack_solids(solids: Sequence[Solid]) -> Array:
+    """(K, COLUMNS) of K solids."""
+    rows = [
+        (*each.start, *each.end, *each.radii, *each.stretch, *each.front, *each.look, each.part, each.hem)
+        for each in solids
+    ]
+    return np.asarray(_packed(np.array(rows, dtype=np.float64).reshape(-1, 18)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _packed(rows: Any) -> Any:
+    """(K, COLUMNS) of (K, 18): start, end, radii, stretch, front, look, part, hem."""
+    packed = np.empty((len(rows), COLUMNS))
+    for k in range(len(rows)):
+        row, solid = rows[k], packed[k]
+        axis, front = row[3:6] - row[0:3], row[10:13]
+        height = math.sqrt(axis[0] ** 2 + axis[1] ** 2 + axis[2] ** 2)
+        point = height < 1e-9
+        axis = np.array([0.0, 1.0, 0.0]) if point else axis / height
+        side = _cross(axis, front)
+        if (side * side).sum() < 1e-9:  # the front lies along the axis: any side will do
+            side = _cross(axis, np.array([0.31, 0.17, 0.93]))
+        side /= math.sqrt((side * side).sum())
+        solid[MAP : MAP + 3] = side / row[8]  # rows of the map: the solid's x, y, z in the world
+        solid[MAP + 3 : MAP + 6] = axis
+        solid[MAP + 6 : MAP + 9] = _cross(side, axis) / row[9]
+        solid[ORIGIN : ORIGIN + 3] = row[0:3]
+        solid[HEIGHT] = 0.0 if point else height
+        solid[LOW : HIGH + 1] = row[6:8]
+        solid[END : END + 3] = row[3:6]
+        solid[REACH : REACH + 2] = row[6:8] * max(row[8], 1.0, row[9])
+        solid[LOOK : LOOK + 3] = row[13:16]
+        solid[LOOK + 3] = 2.399 * k
+        solid[PART], solid[CAP] = row[16], row[17]
+        sine = 0.0 if point else (row[6] - row[7]) / height
+        solid[SLOPE] = sine / math.sqrt(max(1e-9, 1 - sine * sine)) if abs(sine) < 1 else 0.0
+    return packed
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cross(a: Any, b: Any) -> Any:
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def to_local(solid: Any, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """A world direction in the solid's space."""
+    return (
+        solid[0] * x + solid[1] * y + solid[2] * z,
+        solid[3] * x + solid[4] * y + solid[5] * z,
+        solid[6] * x + solid[7] * y + solid[8] * z,
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def shape_of(solid: Any) -> tuple[float, float, float, float, float, float, float]:
+    """What rays need to know of a solid, worked out once for all: h, r1, r2, flat end, the cone's opening (3)."""
+    h, r1, r2 = solid[HEIGHT], solid[LOW], solid[HIGH]
+    s = (r1 - r2) / h if h > 0.0 else 0.0  # sine of half the cone's opening
+    return h, r1, r2, solid[CAP], s, 1.0 - s * s, solid[SLOPE]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def hit(
+    shape: tuple[float, float, float, float, float, float, float],
+    px: float,
+    py: float,
+    pz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+) -> float:
+    """Smallest t > 0 at which p + t d, both in the solid's space, enters the solid; infinity when it does not."""
+    h, r1, r2, cap, s, cc, slope = shape
+    square = dx * dx + dy * dy + dz * dz
+    best = math.inf
+    across, along = px * dx + pz * dz, px * px + pz * pz
+    b = across + py * dy
+    root = b * b - square * (along + py * py - r1 * r1)
+    if root > 0:  # the first sphere
+        t = (-b - math.sqrt(root)) / square
+        if t > 1e-6:
+            best = t
+    if h == 0.0:
+        return best
+    if cap == 0.0:
+        y = py - h
+        b = across + y * dy
+        root = b * b - square * (along + y * y - r2 * r2)
+        if root > 0:
+            t = (-b - math.sqrt(root)) / square
+            if 1e-6 < t < best:
+                best = t
+    if cc <= 0.0:
+        return best
+    # rho^2 cos^2 = (r1 - y s)^2, the cone that touches both spheres
+    w, wd = r1 - py * s, -dy * s
+    a = cc * (dx * dx + dz * dz) - wd * wd
+    b = cc * across - w * wd
+    root = b * b - a * (cc * along - w * w)
+    if root > 0 and abs(a) > 1e-12:
+        root = math.sqrt(root)
+        for sign in (-1.0, 1.0):  # which root comes first depends on the sign of a
+            t = (-b + sign * root) / a
+            if 1e-6 < t < best and w + t * wd > 0:
+                x, y, z = px + t * dx, py + t * dy, pz + t * dz
+                touch = y - math.sqrt(x * x + z * z) * slope  # center of the sphere that touches here
+                if touch > 0.0 and (y if cap > 0.0 else touch) < h:
+                    best = t
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def surface(solid: Any, x: float, y: float, z: float) -> tuple[float, float, float, float, float, float]:
+    """Of a world point on a solid: its place in the solid's space (3), and the outward normal in the world (3)."""
+    lx, ly, lz = to_local(solid, x - solid[ORIGIN], y - solid[ORIGIN + 1], z - solid[ORIGIN + 2])
+    along = min(max(ly - math.sqrt(lx * lx + lz * lz) * solid[SLOPE], 0.0), solid[HEIGHT])
+    ny = ly - along
+    nx = solid[0] * lx + solid[3] * ny + solid[6] * lz
+    nz = solid[2] * lx + solid[5] * ny + solid[8] * lz
+    ny = solid[1] * lx + solid[4] * ny + solid[7] * lz
+    inverse = 1.0 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12)
+    return lx, ly, lz, nx * inverse, ny * inverse, nz * inverse

@@ -1,0 +1,59 @@
+"""The table of scores, as the terminal shows it."""
+
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from passerby.cli.tables import scores_table
+from passerby.evaluation.summary import describe, percent
+from passerby.types import Scores
+
+PLAIN = Scores(
+    cmc=np.array([0.5, 0.625, 0.75], dtype=np.float32),
+    mAP=0.4321,
+    mINP=0.1,
+    queries=3368,
+    valid_queries=3360,
+    gallery=19732,
+    protocol="market",
+    ap="trapezoid",
+)
+SURE = Scores(**{**vars(PLAIN), "intervals": dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), (0.25, 0.75))})
+
+
+def shown(*arguments, **options):
+    console = Console(width=80, file=StringIO())
+    console.print(scores_table(*arguments, **options))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("scores", [PLAIN, SURE])
+def test_every_figure_stands_beside_its_rules_within_80_columns(scores):
+    text = shown({"market1501": scores, "dukemtmc (labeled, new protocol)": scores}, title="Scores of runs/m")
+    for fact in (
+        *(
+            "Scores of runs/m",
+            "market1501",
+            "Rank-1",
+            "50.0",
+            "Rank-5",
+            "75.0",
+            "Rank-10",
+            "mAP",
+            "43.2",
+            "mINP",
+            "10.0",
+        ),
+        *("3,360/3,368", "19,732", "market", "trapezoid AP", "percent"),
+    ):
+        assert fact in text
+    assert "…" not in text
+    assert ("25.0-75.0" in text) == ("95 % interval" in text) == bool(scores.intervals)
+
+
+def test_one_line_says_it_all():
+    assert percent(PLAIN, "rank1") == "50.0 %"
+    assert percent(SURE, "mAP") == "43.2 % [25.0-75.0]"
+    assert describe(PLAIN) == "market rule, trapezoid AP, 3,360 of 3,368 queries valid, gallery 19,732"

@@ -1,0 +1,91 @@
+"""Counted pairs. Oracle: a loop over all pairs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from passerby.evaluation.pair_histogram import join_histograms, pair_histogram
+from passerby.ranking.distance import distance_blocks
+from passerby.types import Embeddings, Labels
+
+
+@settings(max_examples=200)
+@given(q=st.integers(1, 5), g=st.integers(1, 12), bins=st.sampled_from([1, 4, 7]), seed=st.integers(0, 1000))
+def test_counts_are_those_of_a_loop(q, g, bins, seed):
+    """Whole numbers of quarters over 0 to 2: on the edges of 4 bins, where only the last includes its upper one."""
+    generator = np.random.default_rng(seed)
+    distances = (generator.integers(0, 9, (q, g)) / 4).astype(np.float32)
+    distances[generator.random((q, g)) < 0.1] = np.inf
+    sides = [Labels(generator.integers(first, 4, n), generator.integers(0, 2, n)) for n, first in ((q, 1), (g, 0))]
+    expected = np.zeros((2, bins), dtype=int)
+    for a in range(q):
+        for b in range(g):
+            if sides[0].camera_ids[a] != sides[1].camera_ids[b] and distances[a, b] < np.inf:
+                same = sides[0].person_ids[a] == sides[1].person_ids[b]
+                expected[int(same), min(int(distances[a, b] * (bins / 2)), bins - 1)] += 1
+    found = pair_histogram(*sides, distances=distances, limits=(0, 2), bins=bins)
+    np.testing.assert_array_equal([found.different, found.same], expected)
+    assert found.width == pytest.approx(2 / bins)
+    assert len(found.edges) == len(found.centers) + 1 == bins + 1
+
+
+def two_cameras(count=12, seed=0):
+    generator = np.random.default_rng(seed)
+    return [
+        Embeddings(generator.standard_normal((count, 3)).astype(np.float32), np.arange(count) + 1, [camera] * count)
+        for camera in (0, 1)
+    ]
+
+
+def test_limits_hold_what_each_metric_can_give():
+    query, gallery = two_cameras()
+    assert (pair_histogram(query, gallery).low, pair_histogram(query, gallery).high) == (0, 2)
+    far = pair_histogram(query, gallery, metric="euclidean")
+    longest = [np.linalg.norm(side.vectors, axis=1).max() for side in (query, gallery)]
+    assert far.high == pytest.approx(sum(longest), rel=1e-5)
+    given_ones = np.full((12, 12), 3.5, dtype=np.float32)
+    assert pair_histogram(query, gallery, distances=given_ones).different.sum() == 132
+    opposite = Embeddings(-query.vectors, gallery.person_ids, gallery.camera_ids)
+    assert pair_histogram(query, opposite, metric="euclidean").same.sum() == 12
+    assert pair_histogram(query, opposite).same[-1] == 12
+
+
+def test_a_set_against_itself_holds_each_pair_twice():
+    query, gallery = two_cameras()
+    both = Embeddings(np.vstack([query.vectors, gallery.vectors]), [*range(1, 13)] * 2, [0] * 12 + [1] * 12)
+    one, twice = pair_histogram(query, gallery), pair_histogram(both, both)
+    assert (twice.same.sum(), twice.different.sum()) == (2 * one.same.sum(), 2 * one.different.sum())
+    joined = join_histograms([one, one])
+    np.testing.assert_array_equal(joined.same, 2 * one.same)
+
+
+def test_what_cannot_be_counted_is_named():
+    query, gallery = two_cameras()
+    shape = 12, 12
+    none = Labels(np.empty(0, int), np.empty(0, int))
+    strips = distance_blocks(query.vectors, gallery.vectors)
+    for message, arguments, options in (
+        ("query: got no image", (none, gallery), {"distances": np.empty((0, 12))}),
+        ("gallery: got no image", (query, none), {"distances": np.empty((12, 0))}),
+        ("bins: got 0", (query, gallery), {"bins": 0}),
+        ("limits: got None with strips", (query, gallery), {"distances": strips}),
+        ("limits: got 1 to 0", (query, gallery), {"limits": (1, 0)}),
+        ("limits: got 0 to nan", (query, gallery), {"limits": (0, np.nan)}),
+        (
+            "limits: got 0 to 1, and 3.0 between query 0 and gallery item 0",
+            (query, gallery),
+            {"limits": (0, 1), "distances": np.full(shape, 3.0)},
+        ),
+        ("distances: none is finite", (query, gallery), {"distances": np.full(shape, np.inf)}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pair_histogram(*arguments, **options)
+    with pytest.raises(ValueError, match="histograms: got 0"):
+        join_histograms([])
+    with pytest.raises(ValueError, match="histograms: got 2"):
+        join_histograms([pair_histogram(query, gallery, bins=bins) for bins in (4, 5)])
+    with pytest.raises(ValueError, match="pairs: none shows one person in different cameras"):
+        pair_histogram(query, Embeddings(gallery.vectors, gallery.person_ids + 50, gallery.camera_ids)).require_both()
+    with pytest.raises(ValueError, match="pairs: none shows two people in different cameras"):
+        pair_histogram(query.take(np.arange(1)), gallery.take(np.arange(1))).require_both()

@@ -1,0 +1,55 @@
+"""Scores to JSON and back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from passerby.evaluation.score import score
+from passerby.evaluation.serialize import scores_from_dict, scores_to_dict
+from passerby.types import Embeddings
+
+
+@pytest.fixture
+def scores():
+    generator = np.random.default_rng(0)
+    query = Embeddings(generator.standard_normal((12, 3)), np.arange(12) % 5 + 1, np.zeros(12, dtype=int))
+    gallery = Embeddings(generator.standard_normal((30, 3)), np.arange(30) % 4 + 1, np.ones(30, dtype=int))
+    return score(query, gallery, bootstrap=50)
+
+
+def test_what_is_read_is_what_was_written(scores):
+    back = scores_from_dict(json.loads(json.dumps(scores_to_dict(scores), allow_nan=False)))
+    assert np.isnan(scores.average_precision).any()
+    for name, value in vars(scores).items():
+        np.testing.assert_array_equal(getattr(back, name), value)
+
+
+def test_figures_stand_beside_what_they_were_measured_on(scores):
+    tree = scores_to_dict(scores, per_query=False)
+    assert tree["rank1"] == scores.rank1
+    assert set(tree) >= {"mAP", "mINP", "valid_queries", "queries", "gallery", "protocol", "ap", "intervals", "cmc"}
+    assert not {"average_precision", "first_match"} & set(tree)
+    assert len(scores_from_dict(tree).average_precision) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocol": "markt"}, "scores: protocol is 'markt', expected one of market"),
+        ({"ap": None}, "scores: ap is None"),
+        ({"mAP": "high"}, "scores: mAP cannot be read"),
+        ({"cmc": []}, "scores: cmc is empty"),
+        ({"intervals": {"mAP": [0.1]}}, "scores: intervals cannot be read"),
+    ],
+)
+def test_a_broken_entry_is_named(scores, change, message):
+    with pytest.raises(ValueError, match=message):
+        scores_from_dict({**scores_to_dict(scores), **change})
+
+
+def test_a_missing_entry_is_named(scores):
+    tree = scores_to_dict(scores)
+    del tree["gallery"]
+    with pytest.raises(ValueError, match="scores: gallery is missing"):
+        scores_from_dict(tree)

@@ -1,0 +1,306 @@
+"""The gallery in a directory: large galleries, several connections, damaged and foreign files."""
+
+import dataclasses
+import shutil
+import sqlite3
+import threading
+
+import numpy as np
+import pytest
+
+from gallery.people import DAY, MODEL, NOW, OTHER, D, Watch, people, unit
+from gallery.stores.test_stores import FILTERS, brute_force, naive
+from passerby.errors import GalleryError
+from passerby.gallery.card import GalleryCard
+from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.stores import database
+from passerby.gallery.stores import faiss_index as index
+from passerby.gallery.stores import index_follower as follow
+from passerby.gallery.stores.embedded import EmbeddedGallery
+from passerby.gallery.stores.exact import ExactGallery
+from passerby.gallery.stores.opening import open_gallery
+
+CARD = GalleryCard(MODEL)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "gallery"
+
+
+@pytest.fixture(autouse=True)
+def _closed(monkeypatch):
+    """Every gallery of a test is closed behind it."""
+    made = []
+    original = EmbeddedGallery.__init__
+
+    def remembered(self, *arguments, **options):
+        original(self, *arguments, **options)
+        made.append(self)
+
+    monkeypatch.setattr(EmbeddedGallery, "__init__", remembered)
+    yield
+    for each in made:
+        each.close()
+
+
+def embedded(folder, card=CARD, **options):
+    return EmbeddedGallery(folder, card, **({"who": "test", "clock": lambda: NOW} | options))
+
+
+def crowd(count, seed=3):
+    """People who look alike: 40 centers and little noise, so that many distances are close."""
+    generator = np.random.default_rng(seed)
+    centers = unit(generator, 40)
+    vectors = centers[generator.integers(0, 40, count)] + 0.02 * generator.standard_normal((count, D))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[100:160] = vectors[100]  # a tie that is longer than a list
+    return [
+        Sighting(vector=vector.astype(np.float32), camera=f"cam{i % 5}", time=NOW + i, source=f"{seed}/{i}")
+        for i, vector in enumerate(vectors)
+    ]
+
+
+@pytest.mark.parametrize("exact_below", [10_000, 500], ids=["flat", "inverted file"])
+def test_faiss_leaves_out_nobody_that_brute_force_finds(folder, monkeypatch, exact_below):
+    """Oracle: `ExactGallery`. The same ids and the same distances to the bit, whatever FAISS rounds, with every filter.
+
+    Without one too, because the inverted file has 30 cells here and looks into 32.
+    """
+    monkeypatch.setattr(follow, "FEW", 0)
+    everybody = crowd(1200)
+    store, oracle = embedded(folder, exact_below=exact_below), ExactGallery(CARD, who="test")
+    for each in (store, oracle):
+        each.add(everybody)
+    queries = np.stack([everybody[100].vector, everybody[7].vector, unit(np.random.default_rng(1), 1)[0]])
+    some = Filter(cameras=["cam1", "cam2"], since=NOW + 150)
+    for where in (Filter(), Filter(not_cameras=["cam0"]), some, Filter(ids=[]), Filter(cameras=["cam4"])):
+        for top in (1, 3, 50, 2000):
+            for query in queries:
+                (found,), (expected,) = (each.search(query, top=top, where=where) for each in (store, oracle))
+                pairs = [[(hit.id, hit.distance) for hit in hits] for hits in (found, expected)]
+                assert pairs[0] == pairs[1], (where, top)
+
+
+def test_an_approximate_search_finds_most_and_as_many_as_asked(folder, monkeypatch):
+    """Two cells of 30 looked into: the share of the true 20 nearest, and lists longer than those two cells are."""
+    monkeypatch.setattr(follow, "FEW", 0)
+    monkeypatch.setattr(index, "PROBES", 2)
+    monkeypatch.setattr(index, "RECALL", 0.0)
+    store, oracle = embedded(folder, exact_below=500), ExactGallery(CARD, who="test", clock=lambda: NOW)
+    for each in (store, oracle):
+        each.add(crowd(1200))
+    queries = np.stack([each.vector for each in crowd(1200)[:100:4]])
+    found, expected = (each.search(queries, top=20) for each in (store, oracle))
+    share = [len({h.id for h in a} & {h.id for h in b}) / 20 for a, b in zip(found, expected, strict=True)]
+    assert 0.8 < np.mean(share) < 1
+    assert [len(hits) for hits in store.search(queries, top=900)] == [900] * len(queries)
+    some = Filter(not_cameras=["cam0"])
+    assert store.search(queries, where=some) == oracle.search(queries, where=some)
+
+
+def test_as_many_cells_are_looked_into_as_the_vectors_need(folder, monkeypatch):
+    """From one probe on: vectors that fill few directions need fewer cells than vectors that fill all."""
+    monkeypatch.setattr(follow, "FEW", 0)
+    monkeypatch.setattr(index, "PROBES", 1)
+    everybody = crowd(1200)
+    store, oracle = embedded(folder, exact_below=500), ExactGallery(CARD, who="test", clock=lambda: NOW)
+    for each in (store, oracle):
+        each.add(everybody)
+    queries = np.stack([each.vector for each in everybody[5:400:9]])
+    found, expected = (each.search(queries, top=50) for each in (store, oracle))
+    share = [len({h.id for h in a} & {h.id for h in b}) / 50 for a, b in zip(found, expected, strict=True)]
+    assert np.mean(share) > 0.95
+
+    few = unit(np.random.default_rng(0), 2000)
+    few[:, 2:] *= 0.01
+    few /= np.linalg.norm(few, axis=1, keepdims=True)
+    probes = []
+    for vectors in (few, unit(np.random.default_rng(0), 2000)):
+        made = index.Index(D, vectors)
+        made.add(np.arange(2000), vectors)
+        made.tune(vectors[:24])
+        probes.append(made.probes)
+    assert probes[0] < probes[1] <= made.cells
+
+
+def test_a_gallery_outgrows_exact_search_while_it_is_open(folder, monkeypatch):
+    monkeypatch.setattr(follow, "FEW", 0)
+    everybody = crowd(900)
+    store = embedded(folder, exact_below=500)
+    store.add(everybody[:400])
+    assert store.search(everybody[0].vector, top=1)[0][0].id == everybody[0].id
+    assert "every vector" in store.describe().index
+    store.add(everybody[400:])
+    for each in everybody[::97]:
+        assert store.search(each.vector, top=100)[0][0].distance == 0
+    assert "inverted file" in store.describe().index
+    store.remove(Filter(cameras=["cam1"]))
+    hits = store.search(everybody[0].vector, top=200)[0]
+    assert {hit.camera for hit in hits} == {"cam0", "cam2", "cam3", "cam4"}
+
+
+def test_one_connection_finds_what_another_has_just_written_or_removed(folder):
+    writer, reader = embedded(folder), embedded(folder, card=None)
+    everybody = people(20)
+    for start in range(0, 20, 5):
+        writer.add(everybody[start : start + 5])
+        query = everybody[start].vector
+        expected = brute_force(query, everybody[: start + 5], 30)
+        assert [hit.id for hit in reader.search(query, top=30)[0]] == [each for each, _ in expected]
+    writer.remove(Filter(cameras=["cam0"]))
+    writer.add(people(4, seed=1, camera="cam7"))
+    left = naive(everybody, Filter(not_cameras=["cam0"])) + people(4, seed=1, camera="cam7")
+    expected = brute_force(everybody[0].vector, left, 30)
+    assert [hit.id for hit in reader.search(everybody[0].vector, top=30)[0]] == [each for each, _ in expected]
+    assert reader.audit() == writer.audit()
+
+
+def test_it_is_the_same_after_reopening(folder):
+    everybody = people(40)
+    first = embedded(folder)
+    first.add(everybody)
+    before = [first.search(everybody[3].vector, top=40, where=where) for where in FILTERS.values()]
+    first.close()
+    again = embedded(folder, card=None)
+    assert [again.search(everybody[3].vector, top=40, where=where) for where in FILTERS.values()] == before
+
+
+def test_the_log_refuses_to_be_changed(folder):
+    embedded(folder)
+    connection = sqlite3.connect(folder / "gallery.sqlite")
+    for statement in (
+        "UPDATE audit SET who = 'nobody'",
+        "DELETE FROM audit",
+        "REPLACE INTO audit VALUES (1, 0, '', '', '')",
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_nothing_is_acknowledged_before_it_is_on_the_disk(folder):
+    base = embedded(folder)._base.connection
+    pragmas = ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
+    assert [base.execute(f"PRAGMA {each}").fetchone()[0] for each in pragmas] == ["wal", 2, 1, 1]
+
+
+def test_what_was_never_committed_is_gone_when_the_gallery_is_opened(folder, tmp_path):
+    """A log as a killed writer leaves it: what was acknowledged, then frames of a commit that never came."""
+    embedded(folder).add(people(5))
+    shutil.copytree(folder, tmp_path / "killed")
+    log = tmp_path / "killed" / "gallery.sqlite-wal"
+    log.write_bytes(log.read_bytes() + 40 * b"never committed ")
+    assert embedded(tmp_path / "killed").count() == 5
+    assert b"never committed" not in b"".join(path.read_bytes() for path in (tmp_path / "killed").iterdir())
+
+
+def test_a_gallery_opens_while_another_reads_and_waits_for_others_as_before(folder):
+    first = embedded(folder)
+    first.add(people(5))
+    with first._base.read() as run:
+        run.execute("SELECT count(*) FROM sightings").fetchone()
+        second = embedded(folder)
+        assert second.count() == 5
+    patience = [each._base.connection.execute("PRAGMA busy_timeout").fetchone()[0] for each in (first, second)]
+    assert patience == [1000 * database._WAIT] * 2
+
+
+def test_a_folder_without_a_gallery_is_not_turned_into_one(folder, tmp_path):
+    for each in (folder, tmp_path):
+        with pytest.raises(GalleryError, match="no gallery; give a model to make one"):
+            open_gallery(each)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_others_are_left_alone(folder):
+    folder.mkdir()
+    (folder / "gallery.sqlite").write_bytes(b"a diary, not a database " * 1000)
+    with pytest.raises(GalleryError, match="not a database; name the folder of a gallery"):
+        embedded(folder)
+    (folder / "gallery.sqlite").unlink()
+    foreign = sqlite3.connect(folder / "gallery.sqlite")
+    foreign.execute("CREATE TABLE songs (title)")
+    foreign.close()
+    with pytest.raises(GalleryError, match="a database of another program"):
+        embedded(folder)
+
+
+def test_another_schema_is_refused_by_number(folder):
+    embedded(folder).close()
+    newer = sqlite3.connect(folder / "gallery.sqlite")
+    newer.execute("PRAGMA user_version=9")
+    newer.close()
+    with pytest.raises(GalleryError, match=r"schema 9 .* this version reads schema 1 .* version of passerby that made"):
+        embedded(folder)
+
+
+def test_a_damaged_card_is_named(folder):
+    store = embedded(folder)
+    store._base.connection.execute("UPDATE card SET json = '{\"format\": 3}'")
+    store.close()
+    with pytest.raises(GalleryError, match=r"its card is not one of passerby \(format 3, this version reads 1"):
+        embedded(folder)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(GalleryError, match=r"cannot be made .*; name another folder"):
+        embedded(tmp_path / "file" / "gallery")
+
+
+def test_a_writer_that_never_ends_is_waited_for_and_then_named(folder, monkeypatch):
+    store = embedded(folder)
+    other = sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store._base.connection.execute("PRAGMA busy_timeout=50")
+    with pytest.raises(GalleryError, match="another process has been writing for 30 s; try again"):
+        store.add(people(1))
+    other.close()
+    assert len(store.add(people(1)).new) == 1
+
+
+def test_a_store_is_of_one_thread(folder):
+    store, told = embedded(folder), []
+
+    def elsewhere():
+        try:
+            store.count()
+        except GalleryError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert "open the gallery once in each thread" in told[0]
+    store.close()
+    with pytest.raises(GalleryError, match="closed, or opened in another thread"):
+        store.count()
+
+
+def test_a_full_disk_leaves_what_was_acknowledged(folder):
+    """SQLite says `full` when a database may not grow; a disk that is full says the same."""
+    store = embedded(folder)
+    store.add(people(5))
+    pages = store._base.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._base.connection.execute(f"PRAGMA max_page_count={pages + 1}")
+    with pytest.raises(GalleryError, match="the disk is full; free space and do it again"):
+        store.add(crowd(3000))
+    store.close()
+    assert embedded(folder).count() == 5
+
+
+def test_retention_counts_from_enrollment_and_survives_a_move(folder):
+    watch = Watch()
+    old = dataclasses.replace(people(1)[0], enrolled=NOW - 40 * DAY)
+    store = open_gallery(folder, model=MODEL, retention=30, clock=watch)
+    store.add([old, *people(3, seed=1)])
+    store.close()
+    again = open_gallery(folder, clock=watch)
+    assert again.count() == 3
+
+
+def test_two_models_of_equal_width_are_told_apart(folder):
+    embedded(folder)
+    with pytest.raises(GalleryError, match="mean nothing"):
+        open_gallery(folder, model=OTHER)

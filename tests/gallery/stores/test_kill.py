@@ -1,0 +1,150 @@
+"""Processes that are killed with -9 at random moments. Oracle: what they had been told was done, written beside."""
+
+import multiprocessing
+import random
+import sqlite3
+import time
+
+import numpy as np
+import pytest
+
+from gallery.people import MODEL, NOW, D, picture, unit
+from passerby.gallery.forget import forget
+from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.stores.opening import open_gallery
+
+BATCH, WORKERS, KILLS = 5, 3, 15
+CROP = picture(1, size=(16, 32))
+
+
+def batch(worker, number):
+    """The sightings of one `add`, made anew wherever they are needed."""
+    vectors = unit(np.random.default_rng((worker, number)), BATCH)
+    return [
+        Sighting(
+            vector=vector,
+            camera=f"cam{worker}",
+            time=NOW + number,
+            label=f"w{worker}b{number}",
+            source=f"{worker}/{number}/{i}.png",
+            picture=CROP,
+        )
+        for i, vector in enumerate(vectors)
+    ]
+
+
+def enroll(folder, worker, acknowledged):
+    """Enroll batch after batch from where an earlier life stopped, and write down what was acknowledged."""
+    store = open_gallery(folder, model=MODEL, pictures="crops", who=f"worker {worker}")
+    start = len(acknowledged.read_text().split()) if acknowledged.exists() else 0
+    with acknowledged.open("a") as file:
+        for number in range(start, 10_000):
+            store.add(batch(worker, number))
+            file.write(f"{number}\n")
+            file.flush()
+
+
+def come_and_go(folder, acknowledged):
+    """Enroll somebody and forget them, again and again."""
+    store = open_gallery(folder, model=MODEL, pictures="crops")
+    start = len(acknowledged.read_text().split()) if acknowledged.exists() else 0
+    with acknowledged.open("a") as file:
+        for number in range(start, 10_000):
+            store.add(batch(99, number))
+            forget(store, label=f"w99b{number}")
+            file.write(f"{number}\n")
+            file.flush()
+
+
+@pytest.fixture(scope="module")
+def lives():
+    """Processes that start with everything imported, so that there is time to kill many."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["passerby.gallery.stores.embedded", "gallery.people"])
+    return context
+
+
+def test_kill_9_loses_nothing_that_was_acknowledged_and_halves_nothing(lives, tmp_path):
+    """Three processes enroll and are killed fifteen times, while this one reads."""
+    folder, moments, kills = tmp_path / "gallery", random.Random(0), 0
+    acknowledged = [tmp_path / f"{worker}.txt" for worker in range(WORKERS)]
+    reader = open_gallery(folder, model=MODEL, pictures="crops", who="reader")
+    running = {}
+    while kills < KILLS or min(map(done, acknowledged)) < 3:
+        for worker in range(WORKERS):
+            if worker not in running or not running[worker].is_alive():
+                arguments = folder, worker, acknowledged[worker]
+                running[worker] = lives.Process(target=enroll, args=arguments, daemon=True)
+                running[worker].start()
+        time.sleep(moments.random() * 0.1)
+        see_whole_batches(reader)
+        if kills < KILLS + 50 and sum(map(done, acknowledged)) > kills:
+            victim = running.pop(moments.randrange(WORKERS))
+            assert victim.is_alive()
+            victim.kill()
+            victim.join()
+            kills += 1
+    for each in running.values():
+        each.kill()
+        each.join()
+    store = open_gallery(folder)
+    there = {each.id: each for some in store.walk() for each in some}
+    for worker, told in enumerate(acknowledged):
+        numbers = range(done(told) + 1)  # the last one may be there without having been acknowledged
+        for number in numbers:
+            found = [there.pop(each.id, None) for each in batch(worker, number)]
+            if number < done(told) or any(found):
+                expected = [(each.vector.tobytes(), CROP, each.label) for each in batch(worker, number)]
+                assert [(each.vector.tobytes(), each.picture, each.label) for each in found] == expected
+    assert there == {}
+    enrolled = sum(entry.counts["sightings"] for entry in store.audit() if entry.what == "enroll")
+    assert enrolled == store.count()
+    for each in (store, reader):
+        each.close()
+    assert sound(folder)
+
+
+def test_kill_9_while_forgetting_leaves_no_trace_of_who_is_gone(lives, tmp_path):
+    """After reopening, the label is in the files exactly where the person is still in the gallery."""
+    folder, told, moments = tmp_path / "gallery", tmp_path / "told.txt", random.Random(1)
+    for _ in range(8):
+        life = lives.Process(target=come_and_go, args=(folder, told), daemon=True)
+        before = done(told)
+        life.start()
+        while done(told) < before + 2:
+            time.sleep(0.005)
+            assert life.is_alive()
+        time.sleep(moments.random() * 0.1)
+        life.kill()
+        life.join()
+        store = open_gallery(folder)
+        number = done(told)
+        files = b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+        for each in range(number + 1):
+            left = store.count(Filter(labels=[f"w99b{each}"]))
+            assert left in ({0} if each < number else {0, BATCH})
+            assert (batch(99, each)[0].vector.tobytes() in files) == (left == BATCH)
+        store.close()
+    assert sound(folder)
+
+
+def see_whole_batches(reader):
+    """Every moment that a reader sees is one between two batches, and hits can be read."""
+    assert reader.count() % BATCH == 0
+    hits = reader.search(np.ones(D, np.float32), top=50)[0]
+    for hit, sighting in zip(hits, reader.get([hit.id for hit in hits]), strict=True):
+        expected = 1 - sighting.vector.astype(float).sum() / D**0.5
+        assert (sighting.label, pytest.approx(expected, abs=1e-6)) == (hit.label, hit.distance)
+        assert sighting.picture == CROP
+
+
+def done(told):
+    return told.read_text().count("\n") if told.exists() else 0
+
+
+def sound(folder):
+    connection = sqlite3.connect(folder / "gallery.sqlite")
+    try:
+        return connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    finally:
+        connection.close()

@@ -1,0 +1,85 @@
+"""A server that vanishes and comes back. Oracle: what was acknowledged before it was killed."""
+
+import importlib.util
+import threading
+import time
+
+import pytest
+
+from gallery.people import MODEL, people
+from passerby.errors import GalleryError, NoGalleryError
+from passerby.gallery.card import GalleryCard
+from passerby.gallery.sightings import Filter
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server of this test's own: it is killed."""
+    if importlib.util.find_spec("pymilvus") is None or importlib.util.find_spec("milvus") is None:
+        pytest.skip("no Milvus server here: pip install milvus==2.3.5 'passerby[milvus]'")
+    from gallery.milvus_server import running_server
+
+    with running_server(tmp_path / "milvus") as server:
+        yield server
+
+
+def opened(server, *, patience, card=None):
+    from passerby.gallery.stores.milvus import MilvusGallery
+
+    return MilvusGallery(f"{server.address}/people", card, who="test", patience=patience)
+
+
+def test_a_server_that_vanishes_is_waited_for_then_named_and_nothing_acknowledged_is_lost(server):
+    store = opened(server, patience=60, card=GalleryCard(MODEL))
+    first, second = people(40)[:20], people(40)[20:]
+    assert len(store.add(first).new) == 20
+    server.kill()
+
+    hasty = None
+    began = time.monotonic()
+    with pytest.raises(GalleryError, match=r"no answer within 2 s .*; what was acknowledged is on the server"):
+        hasty = opened(server, patience=2)
+    assert hasty is None
+    assert time.monotonic() - began < 60
+
+    back = threading.Timer(1.0, server.start)  # while the next call waits
+    back.start()
+    try:
+        added = store.add([*first, *second])
+    finally:
+        back.join()
+    assert (len(added.new), len(added.known)) == (20, 20)
+    assert store.count() == 40
+    assert {each.id for rows in store.walk() for each in rows} == {each.id for each in (*first, *second)}
+    (hits,) = store.search(first[0].vector, top=3, where=Filter(cameras=[first[0].camera]))
+    assert hits[0].distance == pytest.approx(0, abs=1e-6)
+
+
+def test_searches_see_own_writes_at_once_and_those_of_others_soon(server):
+    """Oracle: what each had been told was added or removed. Later searches do not wait as the first does."""
+    distinct = [each for i, each in enumerate(people(60)) if i % 7 != 1]
+    mine, theirs = distinct[:20], distinct[20:40]
+    one = opened(server, patience=60, card=GalleryCard(MODEL))
+    one.add(mine)
+    other = opened(server, patience=60)
+
+    def nearest_to(sighting, store):
+        return store.search(sighting.vector, top=1)[0][0].id
+
+    assert nearest_to(mine[0], other) == mine[0].id
+    assert nearest_to(mine[0], one) == mine[0].id
+    for each in theirs:
+        other.add([each])
+        assert nearest_to(each, other) == each.id
+    end = time.monotonic() + 30
+    while nearest_to(theirs[-1], one) != theirs[-1].id:
+        assert time.monotonic() < end
+    one.remove(Filter(ids=[mine[0].id]))
+    assert nearest_to(mine[0], one) != mine[0].id
+    one.close()
+    other.close()
+
+
+def test_a_name_that_nobody_made_is_no_gallery(server):
+    with pytest.raises(NoGalleryError, match="no gallery; give a model to make one"):
+        opened(server, patience=60)

@@ -1,0 +1,302 @@
+"""Every store, asked alike. Oracle: brute force over the sightings that were put in, in float64."""
+
+import dataclasses
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from gallery.people import DAY, MODEL, NOW, OTHER, D, people, picture, unit
+from passerby.errors import GalleryError
+from passerby.gallery.forget import forget
+from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.stores.opening import open_gallery
+
+COUNT = 300
+FILTERS = {
+    "none": Filter(),
+    "camera": Filter(cameras=["cam1"]),
+    "two cameras": Filter(cameras=("cam0", "cam2")),
+    "not camera": Filter(not_cameras=["cam1"]),
+    "time": Filter(since=NOW + 200, until=NOW + 700),
+    "since": Filter(since=NOW + 500),
+    "until": Filter(until=NOW + 500),
+    "label": Filter(labels=["person 2"]),
+    "labeled": Filter(labeled=True, cameras=["cam0"]),
+    "labels and camera": Filter(labels=["person 2", "person 5"], not_cameras=["cam2"], since=NOW),
+    "ids": Filter(ids=[each.id for each in people(COUNT)[:40]]),
+    "sources": Filter(sources=["seed0/3.jpg", "seed0/7.jpg", "elsewhere.jpg"]),
+    "film": Filter(sources=["seed0/film.avi"]),
+    "no film": Filter(sources=["seed0/film.av", "seed0/film.avi:", "seed0/3.jp"]),
+    "no sources": Filter(sources=[]),
+    "no ids": Filter(ids=[]),
+    "nobody": Filter(cameras=["nowhere"]),
+    "enrolled": Filter(enrolled_before=NOW),
+    "quotes": Filter(labels=['it\'s "me" \\ or 1 = 1']),
+}
+
+
+def naive(sightings, where):
+    """What the filter's documentation says, one condition at a time."""
+    left = list(sightings)
+    if where.cameras is not None:
+        left = [s for s in left if s.camera in where.cameras]
+    left = [s for s in left if s.camera not in where.not_cameras]
+    if where.since is not None:
+        left = [s for s in left if s.time is not None and s.time >= where.since]
+    if where.until is not None:
+        left = [s for s in left if s.time is not None and s.time < where.until]
+    if where.labels is not None:
+        left = [s for s in left if s.label in where.labels]
+    if where.labeled:
+        left = [s for s in left if s.label is not None]
+    if where.ids is not None:
+        left = [s for s in left if s.id in where.ids]
+    if where.sources is not None:
+        left = [s for s in left if s.source in where.sources or s.source.split("::")[0] in where.sources]
+    if where.enrolled_before is not None:
+        left = [s for s in left if (s.enrolled or NOW) < where.enrolled_before]
+    return left
+
+
+def brute_force(query, sightings, top):
+    """(id, distance) of the nearest."""
+    distance = {s.id: 1 - float(query.astype(float) @ s.vector.astype(float)) for s in sightings}
+    rounded = {name: (np.float32(max(value, 0)) if value > 1e-7 else np.float32(0)) for name, value in distance.items()}
+    return sorted(rounded.items(), key=lambda pair: (pair[1], pair[0]))[:top]
+
+
+@contextmanager
+def opened(address, **options):
+    store = open_gallery(address, **({"model": MODEL, "who": "test", "clock": lambda: NOW} | options))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def same(sighting, other):
+    """Whether two sightings are equal, vectors bit by bit, apart from their picture and when they were enrolled."""
+    a, b = (
+        dataclasses.replace(each, picture=None, enrolled=None, vector=sighting.vector) for each in (sighting, other)
+    )
+    facts = [{f.name: getattr(each, f.name) for f in dataclasses.fields(each) if f.name != "vector"} for each in (a, b)]
+    return facts[0] == facts[1] and sighting.vector.tobytes() == other.vector.tobytes()
+
+
+def test_the_nearest_are_those_of_brute_force(address):
+    """Ids in order, ties by id, and distances to the last digits of float32, for every filter and several tops."""
+    everybody = people(COUNT)
+    queries = np.concatenate([unit(np.random.default_rng(9), 4), everybody[0].vector[None]])
+    with opened(address) as store:
+        store.add(everybody[:100])
+        store.add(everybody[100:])
+        for name, where in FILTERS.items():
+            left = naive(everybody, where)
+            assert store.count(where) == len(left), name
+            for top in (1, 5, 60, 1000):
+                for query, hits in zip(queries, store.search(queries, top=top, where=where), strict=True):
+                    expected = brute_force(query, left, top)
+                    assert [hit.id for hit in hits] == [each for each, _ in expected], (name, top)
+                    found = [hit.distance for hit in hits]
+                    np.testing.assert_allclose(found, [value for _, value in expected], rtol=1e-6, atol=1e-7)
+
+
+def test_a_hit_says_what_was_put_in(address):
+    everybody = people(20)
+    with opened(address) as store:
+        store.add(everybody)
+        hits = {hit.id: hit for hit in store.search(everybody[0].vector, top=20)[0]}
+    for each in everybody:
+        hit = hits[each.id]
+        assert (hit.camera, hit.time, hit.label, hit.source) == (each.camera, each.time, each.label, each.source)
+        assert (hit.quality, dict(hit.attributes), hit.enrolled) == (each.quality, dict(each.attributes), NOW)
+
+
+def test_get_and_walk_give_back_every_bit(address):
+    everybody = people(50)
+    with opened(address) as store:
+        store.add(everybody)
+        assert all(map(same, everybody, store.get([each.id for each in everybody])))
+        walked = [each for batch in store.walk(batch=7) for each in batch]
+        assert [each.id for each in walked] == sorted(each.id for each in everybody)
+        assert all(map(same, sorted(everybody, key=lambda each: each.id), walked))
+        some = [each.id for batch in store.walk(Filter(cameras=["cam1"]), batch=3) for each in batch]
+        assert some == sorted(each.id for each in everybody if each.camera == "cam1")
+
+
+def test_the_same_sighting_is_there_once(address):
+    everybody = people(30)
+    with opened(address) as store:
+        assert len(store.add(everybody).new) == 30
+        again = store.add([*everybody, *people(5, seed=1)])
+        assert again.known == tuple(each.id for each in everybody)
+        assert again.new == tuple(each.id for each in people(5, seed=1))
+        twice = people(1, seed=2) * 2
+        assert (len(store.add(twice).new), store.count()) == (1, 36)
+
+
+def test_what_is_removed_is_found_no_more(address):
+    everybody = people(60)
+    with opened(address) as store:
+        store.add(everybody)
+        store.search(everybody[0].vector)  # an index exists
+        assert store.remove(Filter(cameras=["cam1"])) == 20
+        assert forget(store, label="person 2") == 10
+        assert forget(store, ids=[everybody[0].id, "not there"]) == 1
+        left = [s for s in everybody[1:] if s.camera != "cam1" and s.label != "person 2"]
+        assert store.count() == len(left)
+        (hits,) = store.search(everybody[0].vector, top=100)
+        assert [hit.id for hit in hits] == [each for each, _ in brute_force(everybody[0].vector, left, 100)]
+        with pytest.raises(GalleryError, match=r"no sighting .* \(1 of 2 ids are not there\)"):
+            store.get([everybody[0].id, left[0].id])
+        store.add(everybody)  # who was forgotten can come again
+        assert store.count() == 60
+
+
+def test_sightings_can_be_labeled_later_and_found_by_it(address):
+    everybody = people(60)
+    chosen = Filter(ids=[each.id for each in everybody[:7]], cameras=["cam0", "cam1"])
+    expected = {each.id for each in everybody[:7] if each.camera != "cam2"}
+    with opened(address) as store:
+        store.add(everybody)
+        store.search(everybody[0].vector)
+        assert store.relabel(chosen, "Ada") == len(expected)
+        assert {each.id for rows in store.walk(Filter(labels=["Ada"])) for each in rows} == expected
+        (hits,) = store.search(everybody[0].vector, top=60, where=Filter(labels=["Ada"]))
+        assert {hit.id for hit in hits} == expected
+        (again,) = store.get([everybody[0].id])
+        assert again.label == "Ada"
+        assert same(everybody[0], dataclasses.replace(again, label=everybody[0].label))
+        assert store.count() == 60
+        assert store.relabel(Filter(labels=["Ada"]), None) == len(expected)
+        assert store.count(Filter(labels=["Ada"])) == 0
+        told = [dict(entry.counts) for entry in store.audit() if entry.what == "label"]
+        assert told == [{"sightings": len(expected)}] * 2
+        with pytest.raises(GalleryError, match="relabel: the filter leaves nothing out"):
+            store.relabel(Filter(), "Ada")
+        with pytest.raises(GalleryError, match="relabel: label is '', expected 1 to 255 characters"):
+            store.relabel(chosen, "")
+
+
+def test_an_empty_gallery_answers(address):
+    with opened(address) as store:
+        assert store.search(np.ones((2, D), np.float32)) == [[], []]
+        assert store.search(np.ones((0, D), np.float32)) == []
+        assert (store.count(), store.get([]), list(store.walk())) == (0, [], [])
+        assert store.add([]).new == ()
+        assert store.remove(Filter(labels=["x"])) == 0
+        described = store.describe()
+        assert (described.sightings, described.labels, described.first, described.last) == (0, 0, None, None)
+
+
+def test_describe_counts(address):
+    everybody = people(31)
+    with opened(address) as store:
+        store.add(everybody)
+        described = store.describe()
+    times = [each.time for each in everybody if each.time is not None]
+    assert described.cameras == {"cam0": 11, "cam1": 10, "cam2": 10}
+    assert (described.sightings, described.labels) == (31, len({each.label for each in everybody} - {None}))
+    assert (described.first, described.last, described.card.model) == (min(times), max(times), MODEL)
+
+
+def test_the_audit_log_says_who_did_what_to_how_many_and_names_nobody(address):
+    with opened(address, who="anna") as store:
+        everybody = people(10, camera="lobby", label="Bo")
+        store.add(everybody)
+        store.search(np.ones((3, D), np.float32), top=2)
+        store.remove(Filter(ids=[everybody[0].id]))
+        forget(store, label="Bo")
+        store.log("export", sightings=0)
+        audit = store.audit()
+    assert [(entry.what, dict(entry.counts)) for entry in audit] == [
+        ("create", {}),
+        ("enroll", {"sightings": 10, "known": 0}),
+        ("search", {"queries": 3, "hits": 6}),
+        ("remove", {"sightings": 1}),
+        ("forget", {"sightings": 9}),
+        ("export", {"sightings": 0}),
+    ]
+    assert {(entry.who, entry.time) for entry in audit} == {("anna", NOW)}
+    assert "Bo" not in repr(audit)
+    assert "lobby" not in repr(audit)
+
+
+@pytest.mark.parametrize("pictures", ["vectors", "thumbnails", "crops"])
+def test_the_gallery_decides_what_is_kept_of_pictures(address, pictures):
+    crop = picture(size=(80, 200))
+    with opened(address, pictures=pictures) as store:
+        store.add(people(1, picture=crop))
+        ((kept,),) = store.walk()
+    if pictures == "thumbnails":
+        assert kept.picture[:2] == b"\xff\xd8"
+        assert len(kept.picture) < len(crop) / 2
+    else:
+        assert kept.picture == (crop if pictures == "crops" else None)
+
+
+def test_a_bad_sighting_leaves_nothing_behind(address):
+    with opened(address) as store:
+        wide = Sighting(vector=unit(np.random.default_rng(0), 1, 5)[0], camera="c", source="wide.jpg")
+        with pytest.raises(GalleryError, match=r"wide\.jpg: vector of 5 numbers, this gallery's have 24"):
+            store.add([*people(3), wide])
+        with pytest.raises(GalleryError, match=r"broken\.jpg: picture of 4 bytes cannot be kept .*JPEG, PNG"):
+            store.add([*people(3), dataclasses.replace(people(1)[0], picture=b"nope", source="broken.jpg")])
+        assert store.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("vectors", "top", "message"),
+    [
+        (np.ones((1, 5), np.float32), 1, r"query: got shape \(1, 5\) of float32, expected \(Q, 24\)"),
+        (np.ones((1, D), np.int64), 1, "query: got .* of int64, expected .* floating point"),
+        (np.zeros((1, D), np.float32), 1, "query 0: a vector of length 0"),
+        (np.full((1, D), np.nan, np.float32), 1, "query 0: a vector of length nan"),
+        (np.ones((1, D), np.float32), 0, "top: got 0, expected at least 1"),
+    ],
+)
+def test_a_query_that_cannot_be_compared_is_refused(address, vectors, top, message):
+    with opened(address) as store, pytest.raises(GalleryError, match=message):
+        store.search(vectors, top=top)
+
+
+def test_removing_everything_takes_a_condition(address):
+    with opened(address) as store:
+        with pytest.raises(GalleryError, match="filter leaves nothing out"):
+            store.remove(Filter())
+        with pytest.raises(GalleryError, match="removal: got 'burn', expected one of remove, forget, expire"):
+            store.remove(Filter(ids=[]), what="burn")
+
+
+def test_what_is_older_than_its_retention_goes_when_the_gallery_is_opened(address, watch):
+    if address == "memory":
+        pytest.skip("a gallery in memory is never opened again")
+    with opened(address, retention=30, clock=watch) as store:
+        store.add(people(5))
+        watch.now += 20 * DAY
+        store.add(people(3, seed=1))
+    watch.now += 9 * DAY
+    with opened(address, model=None, clock=watch) as store:
+        assert store.count() == 8
+    watch.now += 2 * DAY
+    with opened(address, model=None, clock=watch) as store:
+        assert store.count() == 3
+        last = store.audit()[-1]
+        assert (last.what, dict(last.counts)) == ("expire", {"sightings": 5})
+
+
+def test_another_models_vectors_are_refused_and_both_are_named(address):
+    if address == "memory":
+        pytest.skip("a gallery in memory is never opened again")
+    with opened(address, pictures="crops", retention=7):
+        pass
+    with pytest.raises(GalleryError, match=r"holds vectors of model aaaa.*opened with model cccc.*mean nothing"):
+        open_gallery(address, model=OTHER)
+    with pytest.raises(GalleryError, match="pictures is 'crops' since it was made, opened with 'vectors'"):
+        open_gallery(address, pictures="vectors")
+    with pytest.raises(GalleryError, match="retention is 7 since it was made, opened with 8"):
+        open_gallery(address, model=MODEL, retention=8)
+    recalibrated = dataclasses.replace(MODEL, calibration={"format": 1})
+    with opened(address, model=recalibrated) as store:
+        assert store.card.model == MODEL

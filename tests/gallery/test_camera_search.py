@@ -1,0 +1,198 @@
+"""Search across cameras, in every store. Oracle: `normalize_cameras` and brute force, and a camera's planted push."""
+
+import dataclasses
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from conftest import SIMPLE
+from gallery.people import MODEL, NOW, D, unit
+from passerby import Gallery
+from passerby.data.datasets import load_data
+from passerby.errors import GalleryError
+from passerby.gallery import camera_search as cameras
+from passerby.gallery.camera_search import CameraViews, search_across
+from passerby.gallery.crops import crops_of_data
+from passerby.gallery.identify import identify_hits
+from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.stores.opening import open_gallery
+from passerby.ranking.camera_normalization import DOUBT, normalize_cameras
+from passerby.types import Embeddings
+
+PEOPLE = 60
+
+
+@contextmanager
+def opened(address, sightings=()):
+    store = open_gallery(address, model=MODEL, who="test", clock=lambda: NOW)
+    try:
+        if sightings:
+            store.add(sightings)
+        yield store
+    finally:
+        store.close()
+
+
+def seen(*, push=2.0, names=("north", "south", "west"), people=PEOPLE, seed=0):
+    """A sighting of each person in each camera; every camera moves and stretches its vectors in its own way."""
+    generator = np.random.default_rng(seed)
+    centers = unit(generator, people)
+    made = []
+    for name in names:
+        away, stretch = push * unit(generator, 1) / D**0.5 * 3, generator.uniform(0.5, 1.5, D)
+        vectors = (centers + 0.05 * generator.standard_normal((people, D)) + away) * stretch
+        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        made += [
+            Sighting(camera=name, label=f"person {i}", source=f"{name}/{i}.jpg", time=NOW + i, vector=vector)
+            for i, vector in enumerate(vectors)
+        ]
+    return made
+
+
+def found_by(hits):
+    return [[(hit.label, hit.camera) for hit in line] for line in hits]
+
+
+def test_what_is_found_is_what_normalized_vectors_give(address, monkeypatch):
+    """With no doubt about a camera, and the queries among the sightings, the views are those of `normalize_cameras`."""
+    monkeypatch.setattr("passerby.ranking.camera_normalization.DOUBT", 0)
+    everybody = seen()
+    queries = [each for each in everybody if each.camera == "north"][:7]
+    names = sorted({each.camera for each in everybody})
+    vectors = np.stack([each.vector for each in everybody])
+    labels = np.arange(len(everybody)), np.array([names.index(each.camera) for each in everybody])
+    nobody = Embeddings(np.empty((0, D), np.float32), np.empty(0, int), np.empty(0, int))
+    normalized, _ = normalize_cameras(Embeddings(vectors, *labels), nobody)
+    with opened(address, everybody) as store:
+        for where in (Filter(), Filter(not_cameras=["north"]), Filter(cameras=["west", "south"], since=NOW + 20)):
+            left = [i for i, each in enumerate(everybody) if passes(each, where)]
+            hits = search_across(
+                store,
+                CameraViews(store),
+                np.stack([each.vector for each in queries]),
+                seen_by="north",
+                top=6,
+                where=where,
+            )
+            for place, line in enumerate(hits):
+                distances = 1 - normalized.vectors[left].astype(float) @ normalized.vectors[place].astype(float)
+                order = np.argsort(distances)[:6]
+                assert [hit.id for hit in line] == [everybody[left[i]].id for i in order]
+                np.testing.assert_allclose([hit.distance for hit in line], distances[order], atol=1e-5)
+
+
+def passes(sighting, where):
+    wanted = where.cameras is None or sighting.camera in where.cameras
+    return wanted and sighting.camera not in where.not_cameras and (where.since is None or sighting.time >= where.since)
+
+
+def test_a_cameras_push_no_longer_hides_its_people(address):
+    everybody = seen(push=4.0)
+    queries = [each for each in everybody if each.camera == "south"]
+    vectors = np.stack([each.vector for each in queries])
+    elsewhere = Filter(cameras=["north", "west"])
+    with opened(address, everybody) as store:
+        plain = found_by(store.search(vectors, top=1, where=elsewhere))
+        views = CameraViews(store)
+        across = found_by(search_across(store, views, vectors, seen_by="south", top=1, where=elsewhere))
+    right = [
+        np.mean([line[0][0] == each.label for line, each in zip(lines, queries, strict=True)])
+        for lines in (plain, across)
+    ]
+    assert right[0] < 0.5
+    assert right[1] > 0.9
+
+
+def test_few_sightings_of_a_camera_count_little(address):
+    """DOUBT sightings weigh as much as everybody's mean and variance; arithmetic by hand."""
+    everybody = [*seen(), *seen(names=("new",), people=DOUBT, seed=1)]
+    with opened(address, everybody) as store:
+        views = CameraViews(store)
+    of = {name: np.stack([s.vector for s in everybody if s.camera == name]).astype(float) for name in ("north", "new")}
+    whole = np.stack([each.vector for each in everybody]).astype(float)
+    for name, own in ((("new", 0.5)), ("north", PEOPLE / (PEOPLE + DOUBT))):
+        mean = own * of[name].mean(axis=0) + (1 - own) * whole.mean(axis=0)
+        variance = own * of[name].var(axis=0) + (1 - own) * whole.var(axis=0)
+        np.testing.assert_allclose(views[name].mean, mean, atol=1e-6)
+        np.testing.assert_allclose(views[name].spread, variance**0.5, atol=1e-6)
+
+
+def test_a_camera_that_came_since_is_found_and_one_line_is_logged(address):
+    late = seen(names=("late",), seed=2, people=5)
+    with opened(address, seen()) as store:
+        views = CameraViews(store)
+        store.add(late)
+        logged = len(store.audit())
+        for where in (Filter(), Filter(cameras=["late", "west"]), Filter(cameras=["late"])):
+            (hits,) = search_across(store, views, late[0].vector, seen_by="west", top=400, where=where)
+            expected = store.count(where)
+            assert len(hits) == len({hit.id for hit in hits}) == expected
+            assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
+        lines = store.audit()[logged:]
+    assert [(line.what, line.counts["queries"]) for line in lines] == [("search", 1)] * 3
+
+
+def test_what_cannot_be_learned_is_said(address):
+    some = seen()
+    with opened(address, some[:9]) as store:
+        with pytest.raises(GalleryError, match="9 sightings, expected at least 10 to learn from what cameras do"):
+            CameraViews(store)
+        store.add(some)
+        with pytest.raises(
+            GalleryError, match=r"seen by 'nroth': the gallery has no sighting of that camera, only of north, south, "
+        ):
+            search_across(store, CameraViews(store), some[0].vector, seen_by="nroth", top=3, where=Filter())
+
+
+def test_a_gallery_of_one_vector_says_so():
+    twins = [Sighting(camera="c", source=str(i), vector=unit(np.random.default_rng(0), 1)[0]) for i in range(20)]
+    with opened("memory", twins) as store, pytest.raises(GalleryError, match="all sightings have the same vector"):
+        CameraViews(store)
+
+
+def test_a_gallery_learns_as_images_come_in(tiny_run, monkeypatch):
+    """Once for many searches, again when it has grown by a tenth, and at once for a camera that it has not met."""
+    learned = []
+    real = cameras.CameraViews
+
+    def count(store):
+        learned.append(store.count())
+        return real(store)
+
+    monkeypatch.setattr(cameras, "CameraViews", count)
+    crops = crops_of_data(SIMPLE)
+    first, more, other = crops[:20], crops[20:], [crop for crop in crops if crop.camera != crops[0].camera][:1]
+    image = load_data(SIMPLE)[0].query[0]
+    with Gallery("memory", model=tiny_run) as gallery:
+        gallery.enroll(first)
+        for _ in range(2):
+            (hits,) = gallery.search(image, top=3, seen_by=first[0].camera)
+        assert len(hits) == 3
+        assert learned == [20]
+        gallery.enroll(more)
+        gallery.search(image, seen_by=first[0].camera)
+        assert learned == [20, len(crops)]
+        gallery.store.add([Sighting(camera="new", source="x", vector=gallery.embedder.embed([other[0].image])[0])])
+        gallery.search(image, seen_by="new")
+        assert learned == [20, len(crops), len(crops) + 1]
+
+
+def test_who_it_is_is_asked_across_cameras_with_a_calibration_of_its_own(tiny_run, monkeypatch):
+    """The same hits as `search`, and probabilities of the calibration for normalized distances."""
+    image = load_data(SIMPLE)[0].query[0]
+    with Gallery("memory", model=tiny_run) as gallery:
+        gallery.enroll(crops_of_data(SIMPLE))
+        (found,) = gallery.identify(image, seen_by="c1", at_least=0.0)
+        (hits,) = gallery.search(image, top=100, seen_by="c1", where=Filter(labeled=True))
+        calibration = gallery.calibration
+        expected = identify_hits(
+            hits, labels=gallery.store.labels(), line=calibration.cameras.identification, at_least=0.0
+        )
+        assert (found.label, found.probability) == (expected.label, pytest.approx(expected.probability))
+        assert found.candidates[0].hit.distance == pytest.approx(hits[0].distance)
+        old = dataclasses.replace(calibration, cameras=None)
+        monkeypatch.setattr(Gallery, "calibration", property(lambda _self: old))
+        with pytest.raises(GalleryError, match="of an earlier version, which did not tell people from nobody; calibr"):
+            gallery.identify(image, seen_by="c1")
+        assert gallery.identify(image, at_least=0.0)[0].label is not None

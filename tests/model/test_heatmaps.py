@@ -1,0 +1,74 @@
+"""What a network looks at. Oracles: the gradient by hand, a network of one channel, sums that must come out."""
+
+import numpy as np
+import pytest
+import torch
+
+import passerby
+from passerby.model.heatmaps import activation_maps, assignments, part_shares, similarity_maps
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    made = passerby.convnext_ap("test_convnext", parts=3, part_dim=8, refine=True, global_branch=True, last_stride=1)
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(1))
+
+
+def unit(rows, width, seed=0):
+    vectors = np.random.default_rng(seed).standard_normal((rows, width)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_similarity_maps_are_gradient_times_map(network, images):
+    others = unit(2, network.embedding_width)
+    found = similarity_maps(network, images, others)
+    features = network.backbone(images).detach().requires_grad_()
+    parts = network._pool(features, network.refinement(features))
+    pooled = [*parts.unbind(dim=1), features.mean(dim=(2, 3))]
+    vectors = [neck(each)[0] for neck, each in zip([*network.part_necks, network.global_neck], pooled, strict=True)]
+    joined = torch.cat([torch.nn.functional.normalize(each) for each in vectors], dim=1)
+    similarity = (torch.nn.functional.normalize(joined) * torch.from_numpy(others)).sum()
+    (gradient,) = torch.autograd.grad(similarity, features)
+    expected = (gradient * features).sum(dim=1).relu().detach().numpy()
+    assert found.shape == expected.shape == (2, 4, 2)
+    assert expected.max() > 0
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_looking_leaves_the_network_as_it_was(network, images):
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    similarity_maps(network, images, unit(2, network.embedding_width))
+    activation_maps(network, images)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())
+
+
+def test_activation_is_the_mean_square_before_the_norm(network, images):
+    expected = network.backbone.net.forward_features(images).detach().pow(2).mean(dim=1).numpy()
+    np.testing.assert_allclose(activation_maps(network, images), expected, rtol=1e-5)
+    assert expected.std() > 0
+
+
+def test_assignments_add_up_and_stripes_have_none(network, images):
+    found = assignments(network, images)
+    assert found.shape == (2, 3, 4, 2)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    plain = passerby.convnext_ap("test_convnext", parts=2, part_dim=8, refine=False).eval()
+    assert assignments(plain, images) is None
+
+
+def test_shares_add_up_to_the_similarity(network, images):
+    first, second = network(images).embedding.detach().numpy()
+    shares = part_shares(first, second, network.embedding_parts)
+    assert len(shares) == 4
+    assert shares.sum() == pytest.approx(float(first @ second), abs=1e-6)
+    begin = network.embedding_parts[0]
+    np.testing.assert_allclose(shares[1], first[begin : 2 * begin] @ second[begin : 2 * begin], atol=1e-6)
+    np.testing.assert_allclose(part_shares(first, first, network.embedding_parts), 0.25, atol=1e-5)

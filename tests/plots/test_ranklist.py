@@ -1,0 +1,120 @@
+"""Rank lists as pictures: which queries are chosen, and what stands at each image."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from passerby.plots import ranklist
+from passerby.plots.ranklist import choose_queries, rank_list_figure
+from passerby.plots.style import RIGHT, WRONG
+from passerby.types import Ranking, Sample, Scores
+
+NAN = float("nan")
+
+
+def scores(*precision):
+    return Scores(
+        cmc=np.ones(1, dtype=np.float32),
+        mAP=0.5,
+        mINP=0.5,
+        queries=len(precision),
+        valid_queries=int(np.isfinite(precision).sum()),
+        gallery=9,
+        protocol="market",
+        ap="step",
+        average_precision=np.array(precision),
+    )
+
+
+def test_failures_come_first_and_invalid_queries_never():
+    given = scores(0.5, 0.1, NAN, 1.0, 0.1)
+    assert choose_queries(given, 3).tolist() == [1, 4, 0]
+    assert choose_queries(given, 2, order="best").tolist() == [3, 0]
+    assert choose_queries(given, 99).tolist() == [1, 4, 0, 3]
+
+
+def test_random_queries_follow_from_the_seed():
+    given = scores(*np.linspace(0, 1, 50), NAN)
+    first, again, other = (choose_queries(given, 8, order="random", seed=seed) for seed in (1, 1, 2))
+    assert first.tolist() == again.tolist() != other.tolist()
+    assert len(set(first)) == 8
+    assert 50 not in choose_queries(given, 50, order="random")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"order": "median"}, "order: got 'median', expected one of worst, best, random"),
+        ({"count": 0}, "count: got 0"),
+        ({"scores": Scores(np.ones(1), 1, 1, 3, 3, 3, "market", "step")}, "hold 0 per-query figures for 3 queries"),
+    ],
+)
+def test_what_cannot_be_chosen_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        choose_queries(**{"scores": scores(0.5), "count": 1, **options})
+
+
+QUERY = [Sample(Path("q0.png"), 3, 0), Sample(Path("q1.png"), 5, 1)]
+GALLERY = [Sample(Path("g0.png"), 5, 2), Sample(Path("g1.png"), 0, 0), Sample(Path("g2.png"), 3, 1)]
+RANKING = Ranking(
+    np.array([[2, 1, 0], [1, 0, -1]]),
+    np.array([[0.125, 0.25, 0.5], [0.0625, 0.75, NAN]], dtype=np.float32),
+    np.array([[True, False, False], [False, True, False]]),
+)
+
+
+@pytest.fixture
+def figure(monkeypatch):
+    """The figure that was saved last, as a list of one."""
+    kept = []
+    save = ranklist.save
+    monkeypatch.setattr(ranklist, "save", lambda made, path, **how: (kept.append(made), save(made, path, **how))[1])
+    return kept
+
+
+def image_of(sample):
+    """Random colors for each file; sizes that differ."""
+    generator = np.random.default_rng(len(sample.label) + sample.camera_id)
+    return generator.integers(0, 256, size=(40 + 10 * sample.camera_id, 20, 3), dtype=np.uint8)
+
+
+def test_every_item_says_right_or_wrong_person_camera_and_distance(tmp_path, figure):
+    (file,) = rank_list_figure(RANKING, QUERY, GALLERY, [1], tmp_path / "ranks.png", read=image_of)
+    assert file.stat().st_size > 0
+    (page,) = figure[0].axes
+    _query, wrong, right = page.patches  # the third place is empty
+    assert to_rgb(wrong.get_edgecolor()) == to_rgb(WRONG)
+    assert to_rgb(right.get_edgecolor()) == to_rgb(RIGHT)
+    said = [text.get_text() for text in page.texts]
+    assert said == [
+        *("query", "person 5", "camera 2"),
+        *("✗ 1: 0.062", "distractor", "camera 1"),
+        *("✓ 2: 0.750", "person 5", "camera 3"),
+    ]
+    np.testing.assert_array_equal(page.images[0].get_array(), image_of(QUERY[1]))
+    for image, box in zip(page.images, page.patches, strict=True):  # in inches: shapes are kept
+        rows, columns = image.get_array().shape[:2]
+        assert box.get_height() / box.get_width() == pytest.approx(rows / columns)
+
+
+def test_rows_follow_the_choice_and_top_cuts_the_list(tmp_path, figure):
+    rank_list_figure(RANKING, QUERY, GALLERY, np.array([1, 0]), tmp_path / "ranks.png", read=image_of, top=1)
+    (page,) = figure[0].axes
+    said = [text.get_text() for text in page.texts]
+    assert [text for text in said if ":" in text][:2] == ["✗ 1: 0.062", "✓ 1: 0.125"]
+    assert len(page.images) == 4
+
+
+@pytest.mark.parametrize(
+    ("chosen", "query", "message"),
+    [
+        ([], QUERY, "chosen: got no query, expected places from 0 to 1"),
+        ([0, 2], QUERY, r"chosen: got \[2\]"),
+        ([0], QUERY[:1], "ranking: holds 2 lists for 1 queries"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(tmp_path, chosen, query, message):
+    with pytest.raises(ValueError, match=message):
+        rank_list_figure(RANKING, query, GALLERY, chosen, tmp_path / "ranks.png", read=image_of)

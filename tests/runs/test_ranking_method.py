@@ -1,0 +1,109 @@
+"""From embeddings to lists: each method is the library's function of that name. Oracle: calling that function."""
+
+import numpy as np
+import pytest
+
+from passerby.openset.calibration import Calibration, FittedOn
+from passerby.ranking.blocks import strips_of
+from passerby.ranking.expand import expand_queries
+from passerby.ranking.fuse import fuse
+from passerby.ranking.rank import rank
+from passerby.ranking.rerank import rerank
+from passerby.ranking.sets import person_camera_sets, pool, set_distance_blocks
+from passerby.runs.ranking_method import Method, make_lists
+from passerby.types import Embeddings
+
+
+def matrix(strips):
+    return np.concatenate([strip.copy() for _, strip in strips])
+
+
+@pytest.fixture
+def pairs():
+    """Two models' vectors of the same 12 queries and 40 gallery images."""
+    generator = np.random.default_rng(0)
+    ids = [(generator.integers(1, 5, count), generator.integers(0, 2, count)) for count in (12, 40)]
+    made = []
+    for _ in range(2):
+        sides = []
+        for people, cameras in ids:
+            vectors = generator.standard_normal((len(people), 8))
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            sides.append(Embeddings(vectors.astype(np.float32), people, cameras))
+        made.append(tuple(sides))
+    return made
+
+
+def test_nothing_asked_for_is_plain_distances(pairs):
+    query, gallery = pairs[0]
+    lists = make_lists(pairs[:1], Method())
+    np.testing.assert_array_equal(matrix(lists.strips), matrix(strips_of(query, gallery)))
+    assert lists.query_images.tolist() == list(range(12))
+    assert Method().title == ""
+
+
+def test_expansion_comes_before_re_ranking(pairs):
+    query, gallery = pairs[0]
+    method = Method(rerank="k-reciprocal", expand="alpha", k1=6, k2=3)
+    expected = rerank(expand_queries(query, gallery, alpha=3.0), gallery, k1=6, k2=3)
+    np.testing.assert_array_equal(matrix(make_lists(pairs[:1], method).strips), expected)
+    assert method.title == "query expansion (alpha), re-ranked (k-reciprocal, 6, 3, 0.3)"
+
+
+@pytest.mark.parametrize("how", ["reciprocal", "average", "borda"])
+def test_models_are_fused_after_their_own_re_ranking(pairs, how):
+    method = Method(rerank="k-reciprocal", fuse=how, models=("b",))
+    expected = fuse([rerank(*pair) for pair in pairs], how=how)
+    np.testing.assert_allclose(matrix(make_lists(pairs, method).strips), expected, rtol=1e-6)
+    words = "average of standardized distances" if how == "average" else how
+    assert method.title == f"fused with b ({words}), re-ranked (k-reciprocal, 20, 6, 0.3)"
+
+
+def test_calibrated_models_are_averaged_by_probability(pairs):
+    seen = FittedOn("here", 2, 4, 2, 2, False)
+    known = [Calibration("logistic", "cosine", [0.0, end], [3.0, -3.0], seen) for end in (0.5, 2.0)]
+    expected = fuse(
+        [matrix(strips_of(*pair)) for pair in pairs], how="average", calibrations=[each.probability for each in known]
+    )
+    method = Method(fuse="average", models=("b",), calibrated=True)
+    assert method.title == "fused with b (average of probabilities)"
+    np.testing.assert_allclose(matrix(make_lists(pairs, method, known).strips), expected, rtol=1e-6)
+    plain = matrix(make_lists(pairs, Method(fuse="average", models=("b",))).strips)
+    np.testing.assert_allclose(plain, fuse([matrix(strips_of(*pair)) for pair in pairs], how="average"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["mean", "attention", "best", "average", "hausdorff"])
+def test_sets_are_one_line_each_with_an_image_to_show(pairs, how):
+    query, gallery = pairs[0]
+    sets = [person_camera_sets(side) for side in (query, gallery)]
+    lists = make_lists(pairs[:1], Method(sets=how))
+    found = matrix(lists.strips)
+    assert found.shape == tuple(each.max() + 1 for each in sets) == (len(lists.query), len(lists.gallery))
+    if how in ("mean", "attention"):
+        expected = matrix(strips_of(pool(query, sets[0], how=how), pool(gallery, sets[1], how=how)))
+    else:
+        expected = matrix(set_distance_blocks(query, gallery, query_sets=sets[0], gallery_sets=sets[1], how=how))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(gallery.person_ids[lists.gallery_images], lists.gallery.person_ids)
+    again = make_lists(pairs[:1], Method(sets=how))
+    assert rank(again.query, again.gallery, distances=again.strips, top=3).indices.shape == (len(lists.query), 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rerank": "k"}, "rerank: got 'k', expected one of k-reciprocal"),
+        ({"expand": "beta"}, "expand: got 'beta', expected one of average, alpha"),
+        ({"sets": "max"}, "sets: got 'max', expected one of mean, attention, best, average, hausdorff"),
+        ({"fuse": "sum"}, "fuse: got 'sum', expected one of reciprocal, average, borda"),
+        (
+            {"sets": "best", "rerank": "k-reciprocal"},
+            "sets: 'best' compares images pair by pair.*use mean or attention",
+        ),
+        ({"calibrated": True}, "calibrated: a calibration is of plain distances between two images"),
+        ({"calibrated": True, "fuse": "average", "expand": "alpha"}, "leave it out with re-ranking, expansion"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Method(**options)
