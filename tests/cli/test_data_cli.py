@@ -11,8 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from data.layouts import write_image, write_market
-from passerby.cli import data as verbs
-from passerby.cli.data import app, slow_progress
+from passerby.cli.data import app
 from passerby.errors import DataError, PasserbyError, WriteError
 
 
@@ -99,13 +98,3 @@ def test_show_refuses_what_it_cannot_draw(market: Path, tmp_path: Path) -> None:
 def test_a_wrong_spec_is_a_data_error_that_main_prints() -> None:
     with pytest.raises(DataError, match="expected name:path"):
         run("stats", "nothing")
-
-
-def test_the_bar_appears_only_when_it_takes_long(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
-    clock, started = iter([0.0, 0.5, 1.9, 2.1]), []
-    monkeypatch.setattr(verbs.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(verbs.Progress, "start", lambda bar: started.append(done))
-    with slow_progress("looking") as advance:
-        for done in (1, 2, 3):
-            advance(done, 3)
-    assert started == [3]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.train import Device, Overrides, Watch
+from passerby.cli.common import Device, Json, Overrides, print_json
+from passerby.cli.train import Watch
 from passerby.recipe import load_recipe
 
 if TYPE_CHECKING:
     from passerby.experiments.ablate import Training
-
-Json = Annotated[bool, typer.Option("--json", help="Print the tables as JSON, and nothing else on stdout.")]
 
 
 def ablate(
@@ -54,7 +52,7 @@ def ablate(
         live = watch.step if sys.stderr.isatty() else None  # in a file, one line for each training
         done = runs.ablate(chosen, data, out, axes=levels, seeds=seeds, device=device, on_step=live, say=watch.say)
     if as_json:
-        typer.echo(json.dumps({"tables": [asdict(each) for each in done.tables], "failed": done.failed}, indent=2))
+        print_json({"tables": [asdict(each) for each in done.tables], "failed": done.failed})
     else:
         typer.echo(to_markdown(done.tables))
         typer.echo(f"tables: {out}/tables.md, tables.csv, tables.tex")
@@ -76,7 +74,7 @@ def _list(trainings: list[Training], *, as_json: bool) -> None:
             }
             for each in trainings
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     for number, each in enumerate(trainings, 1):
         cells = " and ".join(cell.name for cell in each.cells)

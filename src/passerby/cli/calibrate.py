@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
-from passerby.cli.data import slow_progress
-from passerby.cli.train import Device, Json
+from passerby.cli.common import Device, Json, print_json, slow_progress
 
 
 def calibrate(
@@ -32,7 +30,7 @@ def calibrate(
     with slow_progress("embedding") as progress:
         found = calibrate_run(run, data, method=cast("Any", method), device=device, on_images=progress)
     if as_json:
-        typer.echo(json.dumps({"run": str(run), "calibration": calibration_to_dict(found)}, indent=2))
+        print_json({"run": str(run), "calibration": calibration_to_dict(found)})
         return
     seen = found.fitted_on
     typer.echo(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from passerby.cli.train import Device, Overrides, Watch
+from passerby.cli.common import Device, Json, Overrides, print_json
+from passerby.cli.train import Watch
 
 
 def compare(
@@ -27,9 +27,7 @@ def compare(
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the rows as JSON, and nothing else on stdout.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Train methods on one data set, for the same epochs or minutes, and write comparison.md and comparison.csv.
 
@@ -57,7 +55,7 @@ def compare(
         from passerby.evaluation.serialize import scores_to_dict
 
         rows = [asdict(row) | {"scores": scores_to_dict(row.scores, per_query=False)} for row in done.rows]
-        typer.echo(json.dumps({"rows": rows, "failed": done.failed}, indent=2))
+        print_json({"rows": rows, "failed": done.failed})
     elif done.rows:
         typer.echo((out / "comparison.md").read_text(encoding="utf-8"))
         typer.echo(f"tables: {out}/comparison.md, comparison.csv")

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from passerby.cli.common import Json, print_json, require_image_name, save_image, slow_progress
 from passerby.errors import DataError
-from passerby.files import write_atomic
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 app = typer.Typer(name="data", help="Check, count and look at data sets.", no_args_is_help=True)
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="name:path?option=value, several joined by +")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 _COLORS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -43,7 +33,7 @@ def check_command(
     with slow_progress("looking at images") as progress:
         findings = check(spec, decode=decode, progress=progress)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print_json([asdict(finding) for finding in findings])
     else:
         console = Console(highlight=False)
         for finding in findings:
@@ -63,7 +53,7 @@ def stats_command(spec: Spec, as_json: Json = False) -> None:
 
     rows = statistics(spec)
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        print_json([asdict(row) for row in rows])
         return
     table = Table("data set")  # one column for each: their names are long, and there are twelve figures
     for row in rows:
@@ -88,39 +78,5 @@ def show_command(
     sets = load_data(spec)
     if len(sets) > 1:
         raise DataError(f"data show: {len(sets)} data sets given; expected one, for a sheet shows one")
-    require_picture_name(out, option="--out")
-    save_picture(contact_sheet(sets[0], split=split, people=people, per_camera=images), out)
-
-
-def require_picture_name(path: Path, *, option: str) -> None:
-    """Refuse, before any work, a name that is no picture's."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise DataError(f"{option} {path}: expected a name that ends in .png or .jpg")
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture, whole or not at all, and say where."""
-    content = BytesIO()
-    picture.save(content, format="PNG" if path.suffix.lower() == ".png" else "JPEG")
-    write_atomic(path, content.getvalue())
-    typer.echo(f"{path}: {picture.width} x {picture.height} pixels")
-
-
-@contextmanager
-def slow_progress(label: str, *, after: float = 2.0) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that appears only where the work takes longer than `after` seconds and stderr is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task(label, total=None)
-    begin = time.monotonic()
-
-    def advance(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if not bar.live.is_started and time.monotonic() - begin > after:
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        bar.stop()
+    require_image_name(out, option="--out")
+    save_image(contact_sheet(sets[0], split=split, people=people, per_camera=images), out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +11,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from passerby.cli.data import slow_progress
-from passerby.cli.gallery import Json, Where, moment
-from passerby.cli.train import Device
+from passerby.cli.common import Device, Json, print_json, slow_progress
+from passerby.cli.gallery import Where, moment
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.types import DEFAULT
 
@@ -101,7 +99,7 @@ def enroll(
             )
         total = gallery.store.count()
     if as_json:
-        typer.echo(json.dumps({**asdict(done), "sightings": total}, indent=2))
+        print_json({**asdict(done), "sightings": total})
     else:
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"{escape(where)}: {done.new:,} new, {done.known:,} were there; {total:,} sightings in all")

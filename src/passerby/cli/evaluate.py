@@ -7,8 +7,8 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from passerby.cli.data import slow_progress
-from passerby.cli.train import Device, Json, report
+from passerby.cli.common import Device, Json, Run, slow_progress
+from passerby.cli.train import report
 from passerby.errors import RecipeError
 from passerby.types import ApRule, ProtocolName
 
@@ -17,7 +17,7 @@ AP_RULES = get_args(ApRule)
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A finished run's folder, or the word default: the package's own model.")],
+    run: Run,
     data: Annotated[str | None, typer.Option("--data", help="Data sets; without it, those of the training.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="A folder for scores.json and figures; without it, the run.")

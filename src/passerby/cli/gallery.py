@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from passerby.cli.data import slow_progress
+from passerby.cli.common import Json, print_json, slow_progress
 from passerby.errors import GalleryError, NoGalleryError
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(name="gallery", help="Look into a gallery, take out of it, move it.", no_args_is_help=True)
 
 Where = Annotated[str, typer.Argument(metavar="GALLERY", help="A folder, or milvus://host:port/name.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Cameras = Annotated[list[str] | None, typer.Option("--camera", help="Only this camera; may be repeated.")]
 NotCameras = Annotated[list[str] | None, typer.Option("--not-camera", help="Not this camera; may be repeated.")]
@@ -92,7 +90,7 @@ def stats_command(where: Where, as_json: Json = False) -> None:
     store = opened(where)
     found = store.describe()
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        print_json(asdict(found))
         return
     card = found.card
     table = Table(show_header=False, title=escape(found.address), title_justify="left")
@@ -119,7 +117,7 @@ def audit_command(where: Where, as_json: Json = False) -> None:
     """Who did what here, when, to how many; oldest first."""
     entries = opened(where).audit()
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in entries], indent=2))
+        print_json([asdict(each) for each in entries])
         return
     for each in entries:
         counts = ", ".join(f"{count:,} {name}" for name, count in each.counts.items())

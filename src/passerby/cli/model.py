@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from passerby.cli.common import Json, Overrides, print_json
 from passerby.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def model() -> None:
 def info_command(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")],
     identities: Annotated[int, typer.Option(min=0, help="Training identities.")] = 751,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    overrides: Overrides = None,
+    as_json: Json = False,
 ) -> None:
     """Count parameters and multiply-adds of the recipe's network and its variants: Baseline, A, P and AP."""
     from passerby.model.info import variants_info
@@ -36,7 +36,7 @@ def info_command(
     settings = load_recipe(recipe, overrides=overrides or ())
     found = variants_info(settings.model.model_dump(), identities=identities, size=settings.images.size)
     if as_json:
-        typer.echo(json.dumps({name: asdict(info) for name, info in found.items()}, indent=2))
+        print_json({name: asdict(info) for name, info in found.items()})
         return
     height, width = settings.images.size
     title = f"{settings.model.backbone}, {height} x {width} pixels, {identities} training identities"

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from passerby.cli.data import slow_progress
-from passerby.cli.train import Device
+from passerby.cli.common import Device, slow_progress
 
 
 def report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from passerby.cli.data import require_picture_name
-from passerby.cli.gallery import Cameras, Json, Labels, NotCameras, Since, Until, Where, filter_of, written_time
-from passerby.cli.train import Device
+from passerby.cli.common import Device, Json, print_json, require_image_name
+from passerby.cli.gallery import Cameras, Labels, NotCameras, Since, Until, Where, filter_of, written_time
 
 if TYPE_CHECKING:
     from passerby.gallery.gallery import Gallery
@@ -70,7 +68,7 @@ def search(
             _draw_hits(gallery, rows, picture, title=f"The nearest in {where}")
     if as_json:
         answers = zip(images, found, strict=True)
-        typer.echo(json.dumps([{"image": str(i), "hits": [asdict(h) for h in hits]} for i, hits in answers], indent=2))
+        print_json([{"image": str(i), "hits": [asdict(h) for h in hits]} for i, hits in answers])
     else:
         for image, hits in zip(images, found, strict=True):
             Console(highlight=False).print(_table(str(image), hits))
@@ -107,7 +105,7 @@ def identify(
             _draw_hits(gallery, rows, picture, title=f"Who is it? Nearest sighting of each label in {where}")
     if as_json:
         answers = [{"image": str(image), **asdict(each)} for image, each in zip(images, found, strict=True)]
-        typer.echo(json.dumps(answers, indent=2))
+        print_json(answers)
     else:
         for image, each in zip(images, found, strict=True):
             others = ", ".join(f"{other.label} {_percent(other.probability)}" for other in each.candidates[:3])
@@ -140,9 +138,7 @@ def cluster(
     seen = sum(map(len, groups))
     agreement = _agreement(groups)
     if as_json:
-        typer.echo(
-            json.dumps({"people": [[asdict(each) for each in group] for group in groups], **agreement}, indent=2)
-        )
+        print_json({"people": [[asdict(each) for each in group] for group in groups], **agreement})
     else:
         typer.echo(f"{len(groups):,} people in {seen:,} sightings")
         for number, group in enumerate(groups[:_MOST], start=1):
@@ -219,7 +215,7 @@ def _table(title: str, hits: Sequence[Hit]) -> Table:
 
 def _require_picture(path: Path | None) -> None:
     if path is not None:
-        require_picture_name(path, option="--open")
+        require_image_name(path, option="--open")
 
 
 def _draw_hits(gallery: Gallery, rows: Sequence[tuple[Path, str, Sequence[Hit]]], picture: Path, *, title: str) -> None:

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from passerby.cli.data import require_picture_name, save_picture, slow_progress
-from passerby.cli.train import Device, Watch
+from passerby.cli.common import Device, Overrides, require_image_name, save_image, slow_progress
+from passerby.cli.train import Watch
 from passerby.errors import DataError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def synth(
         raise DataError("synth: expected either --out FOLDER or --preview PICTURE")
     settings = SynthSettings(identities, cameras, images, seed, views, test, lookalikes, height)
     if preview is not None:
-        require_picture_name(preview, option="--preview")
+        require_image_name(preview, option="--preview")
         _preview(settings, preview)
         return
     assert out is not None
@@ -80,14 +80,14 @@ def _preview(settings: SynthSettings, picture: Path) -> None:
         write_people(people, few, progress=progress)
         (source,) = parse_spec(f"market1501:{people}", readers=DATASETS)
         data = replace(DATASETS["market1501"].read(source).data, name="synth", variant=f"seed {settings.seed}")
-        save_picture(contact_sheet(data, people=few.identities, per_camera=few.images), picture)
+        save_image(contact_sheet(data, people=few.identities, per_camera=few.images), picture)
 
 
 @app.command("train-default")
 def train_default_command(
     out: Annotated[Path, typer.Option(help="Folder of the run; what is shipped will be in OUT/shipped.")],
     data: Annotated[str | None, typer.Option(help="Another synth: data set than the default model's.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of the recipe.")] = None,
+    overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
     """Make the default model again: render, train, pack, describe. Hours on two cores; interrupted, it goes on."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,15 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from passerby.cli.data import slow_progress
-from passerby.cli.train import Device
+from passerby.cli.common import Device, Json, Run, print_json, slow_progress
 
 if TYPE_CHECKING:
     from passerby.runs.threshold import MeasuredThreshold
 
 
 def threshold(
-    run: Annotated[Path, typer.Argument(help="A finished run's folder, or the word default: the package's own model.")],
+    run: Run,
     far: Annotated[float, typer.Option(help="Chance that an unknown person is taken for somebody, 0 to 1.")],
     gallery_size: Annotated[
         int | None, typer.Option(help="People who will be enrolled; default: as many as the data show.")
@@ -29,7 +26,7 @@ def threshold(
         str | None, typer.Option("--data", help="Measure on these queries and galleries, not on the training people.")
     ] = None,
     device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """The distance below which somebody is recognized, for a gallery of a stated size.
 
@@ -40,7 +37,7 @@ def threshold(
     with slow_progress("embedding") as progress:
         results = find_threshold(run, data, far=far, gallery_size=gallery_size, device=device, on_images=progress)
     if as_json:
-        typer.echo(json.dumps({"run": str(run), "thresholds": [each.to_dict() for each in results]}, indent=2))
+        print_json({"run": str(run), "thresholds": [each.to_dict() for each in results]})
         return
     console = Console()
     for each in results:

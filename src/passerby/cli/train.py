@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from passerby.cli.common import Device, Json, Overrides, print_json
 from passerby.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -24,13 +24,8 @@ DataSpec = Annotated[
     str | None,
     typer.Option("--data", help="name:path?option=value; several joined with +. An unknown name lists all."),
 ]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Change the recipe: schedule.epochs=60. Repeatable.")
-]
 Out = Annotated[Path | None, typer.Option("--out", help="The new folder for the run.")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Continue the run in this folder from its checkpoint.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, mps; torchrun gives each process its own GPU.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the final figures as JSON, and nothing else on stdout.")]
 
 
 def train(
@@ -131,7 +126,7 @@ class Watch:
 def report(results: list[EvaluationResult], *, as_json: bool, root: Path | None) -> None:
     """Print figures as a table or as JSON, and where the pictures are."""
     if as_json:
-        typer.echo(json.dumps({"run": str(root), "evaluations": [result.to_dict() for result in results]}, indent=2))
+        print_json({"run": str(root), "evaluations": [result.to_dict() for result in results]})
         return
     from passerby.cli.tables import open_set_table, scores_table
 
