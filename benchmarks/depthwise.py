@@ -21,7 +21,7 @@ from measure import machine
 from passerby.model.depthwise import DepthwiseConv2d, weight_gradient
 from passerby.model.methods import build_model
 from passerby.recipe import load_recipe
-from passerby.runs.arguments import losses_of, model_arguments
+from passerby.runs.arguments import build_losses, model_arguments
 
 MAPS = ((40, 32, 16), (80, 16, 8), (160, 8, 4), (320, 8, 4))  # C, H, W
 BATCH = (16, 4)
@@ -74,7 +74,7 @@ def _gradients(shape: tuple[int, int, int], kind: torch.dtype, repeats: int) -> 
 def _steps(repeats: int) -> dict[str, tuple[float, float]]:
     """Seconds of forward, loss and backward of the default recipe's network, by torch's convolutions and by ours."""
     recipe = load_recipe("default")
-    losses = losses_of(recipe)
+    losses = build_losses(recipe)
     images = torch.randn(BATCH[0] * BATCH[1], 3, 128, 64).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(BATCH[0]).repeat_interleave(BATCH[1])
 

@@ -11,7 +11,7 @@ from passerby.losses.contrastive import contrastive_loss
 from passerby.losses.identity import identity_loss
 from passerby.losses.triplet import triplet_loss
 from passerby.model.convnext_ap import Output
-from passerby.recipe import Losses as LossSettings
+from passerby.recipe import LossSettings
 
 SETTINGS = {
     "identity": {"weight": 0.5, "label_smoothing": 0.1},

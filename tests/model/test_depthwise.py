@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from passerby.model.backbone import build_backbone
-from passerby.model.depthwise import DepthwiseConv2d, learn_depthwise_fast, weight_gradient
+from passerby.model.depthwise import DepthwiseConv2d, replace_depthwise_convolutions, weight_gradient
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 9), st.integers(1, 9))  # N, C, H, W
 
@@ -134,7 +134,7 @@ def test_only_what_it_stands_for_is_replaced() -> None:
         nn.Conv2d(1, 1, 7, padding=3),
     )
     before = dict(net.named_parameters())
-    learn_depthwise_fast(net)
+    replace_depthwise_convolutions(net)
     assert [type(each) is DepthwiseConv2d for each in net] == [True] + [False] * 8
     assert all(parameter is before[name] for name, parameter in net.named_parameters())
 

@@ -10,7 +10,7 @@ from passerby.errors import RecipeError, WeightsError
 from passerby.model.info import variants_info
 from passerby.model.methods import MODELS, build_model
 from passerby.model.weights import save_model
-from passerby.recipe import METHODS, Model, parse_recipe
+from passerby.recipe import METHODS, ModelSettings, parse_recipe
 from passerby.runs.arguments import model_arguments
 
 META = torch.device("meta")
@@ -95,8 +95,8 @@ def test_a_recipe_is_written_with_what_its_method_has_and_read_again(method, tmp
 
 
 def test_only_stripes_count_as_stripes_and_only_a_part_classifier_refines():
-    assert (Model().stripes, Model().refines) == (6, True)
-    assert (Model(method="hpm").stripes, Model(method="hpm").refines) == (0, False)
+    assert (ModelSettings().stripes, ModelSettings().refines) == (6, True)
+    assert (ModelSettings(method="hpm").stripes, ModelSettings(method="hpm").refines) == (0, False)
     with pytest.raises(RecipeError, match=r"a has refine: true, but model\.refine is false"):
         parse_recipe({"model": {"method": "hpm"}, "stages": [{"name": "a", "epochs": 120, "refine": True}]})
 

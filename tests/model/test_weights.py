@@ -13,11 +13,11 @@ from passerby.model.embed import load
 from passerby.model.weights import (
     MANIFEST_FORMAT,
     fill,
+    find_setting_differences,
     load_state,
     read_manifest,
     read_tensors,
     save_model,
-    unseen_differences,
 )
 
 MANIFEST = {"format": MANIFEST_FORMAT, "model": {}, "preprocessing": {}, "identities": 3, "passerby": "9.9"}
@@ -53,7 +53,7 @@ def test_what_no_tensor_shows_is_found_in_the_manifest(tmp_path, manifest, model
     """Oracle: by hand; `parts` is left to the shapes."""
     if manifest is not None:
         save_model(tmp_path, network(), MANIFEST | {"model": manifest})
-    assert unseen_differences(tmp_path / "model.safetensors", model) == found
+    assert find_setting_differences(tmp_path / "model.safetensors", model) == found
 
 
 def test_channels_last_weights_are_saved(tmp_path):

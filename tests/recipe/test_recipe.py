@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.errors import RecipeError
-from passerby.model.convnext_ap import weights_file
-from passerby.model.weights import unseen_differences
+from passerby.model.convnext_ap import find_weights_file
+from passerby.model.weights import find_setting_differences
 from passerby.recipe import RECIPES, Recipe, differences, load_recipe, parse_recipe, recipe_names
 
 
@@ -255,7 +255,7 @@ def test_fine_tuning_is_lab_atto_from_the_default_model():
         "model.instance_norm=2",
     }
     tuned = load_recipe("fine-tune").model
-    assert unseen_differences(weights_file(tuned.weights), tuned.model_dump(mode="json")) == {}
+    assert find_setting_differences(find_weights_file(tuned.weights), tuned.model_dump(mode="json")) == {}
 
 
 def test_every_fault_is_told_at_once(tmp_path):

@@ -125,7 +125,7 @@ def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, settings):
                 assert torch.equal(value, again.state_dict()[key]), (path.name, key)
 
 
-def test_an_epoch_begins_with_asking_the_averaged_network_who_look_alike(people, monkeypatch):
+def test_an_epoch_begins_with_the_nearest_identities_under_the_averaged_network(people, monkeypatch):
     """From the epoch on that the recipe says, and its batches are of those people."""
     recipe = tiny_recipe("training.ema=0.9", "batches.alike=2")
     asked = []
@@ -134,7 +134,7 @@ def test_an_epoch_begins_with_asking_the_averaged_network_who_look_alike(people,
         asked.append((network, epoch))
         return np.arange(people.identities)[:, None] ^ 1  # 0 and 1, 2 and 3, ...
 
-    monkeypatch.setattr(loop, "who_look_alike", pairs)
+    monkeypatch.setattr(loop, "find_nearest_identities", pairs)
     state, steps = begin(recipe, people, alike_from=1)
     for step in steps:
         assert (state.near is None) == (step.epoch == 0)

@@ -11,7 +11,7 @@ from passerby.data.training_set import join_training
 from passerby.distributed import Process
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.methods import build_model
-from passerby.runs.arguments import losses_of, stages_of
+from passerby.runs.arguments import build_losses, build_stages
 from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.optimizer import build_optimizer
@@ -114,8 +114,8 @@ def test_the_first_stage_is_a_training_of_stripes(people):
     weights = state.network.state_dict()
     plain.load_state_dict({key: weights[key] for key in plain.state_dict()})
     batch = next(training_loader(recipe, people, ALONE).epoch(0))
-    loss, _ = losses_of(recipe)(plain.eval()(batch.images), batch.labels)
-    again, _ = losses_of(recipe)(state.network.eval()(batch.images), batch.labels)
+    loss, _ = build_losses(recipe)(plain.eval()(batch.images), batch.labels)
+    again, _ = build_losses(recipe)(state.network.eval()(batch.images), batch.labels)
     assert torch.equal(loss, again)
     assert state.network(batch.images).assignment is None
 
@@ -126,7 +126,7 @@ def test_a_new_stage_starts_with_an_optimizer_that_remembers_nothing(people):
     next(steps)
     assert state.optimizer.state_dict()["state"]
     arguments = recipe.optimizer.model_dump(exclude={"clip", "accumulate"})
-    enter_stage(state, stages_of(recipe), 1, optimizer=partial(build_optimizer, **arguments))
+    enter_stage(state, build_stages(recipe), 1, optimizer=partial(build_optimizer, **arguments))
     assert state.optimizer.state_dict()["state"] == {}
     held = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     assert [parameter.shape for parameter in held] == [state.network.refinement.classifier.weight.shape]

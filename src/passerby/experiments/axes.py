@@ -10,13 +10,13 @@ from typing import Any
 from passerby.errors import RecipeError
 from passerby.recipe import Recipe, parse_recipe
 from passerby.recipe.sections import (
-    CenterLoss,
-    CircleLoss,
-    ContrastiveLoss,
-    Erasing,
-    IdentityLoss,
-    SupConLoss,
-    TripletLoss,
+    CenterLossSettings,
+    CircleLossSettings,
+    ContrastiveLossSettings,
+    ErasingSettings,
+    IdentityLossSettings,
+    SupConLossSettings,
+    TripletLossSettings,
 )
 
 Overrides = Mapping[str, Any]
@@ -24,12 +24,12 @@ Level = Overrides | Callable[[Recipe], Overrides]
 """What a level sets in the recipe, by dotted key; a function where that depends on the rest of the recipe."""
 
 LOSSES = {
-    "identity": IdentityLoss(),
-    "circle": CircleLoss(),
-    "triplet": TripletLoss(),
-    "contrastive": ContrastiveLoss(),
-    "supcon": SupConLoss(),
-    "center": CenterLoss(),
+    "identity": IdentityLossSettings(),
+    "circle": CircleLossSettings(),
+    "triplet": TripletLossSettings(),
+    "contrastive": ContrastiveLossSettings(),
+    "supcon": SupConLossSettings(),
+    "center": CenterLossSettings(),
 }
 
 
@@ -90,7 +90,7 @@ AXES: dict[str, dict[str, Level]] = {
     },
     "erasing": {
         "off": {"images.erasing": None},
-        "on": lambda recipe: {"images.erasing": (recipe.images.erasing or Erasing()).model_dump()},
+        "on": lambda recipe: {"images.erasing": (recipe.images.erasing or ErasingSettings()).model_dump()},
     },
     "warmup": {
         "off": {"schedule.warmup_epochs": 0},

@@ -21,7 +21,7 @@ from passerby.errors import RecipeError, WeightsError
 from passerby.model.baselines.osnet import WIDTHS, OSNet
 from passerby.model.baselines.transformers import any_size_options, is_transformer, require_patches, token_map
 from passerby.model.checks import require
-from passerby.model.depthwise import learn_depthwise_fast
+from passerby.model.depthwise import replace_depthwise_convolutions
 from passerby.model.simam import AttendedBlock, AttentionPosition
 from passerby.model.weights import fill, read_tensors
 
@@ -137,7 +137,7 @@ def build_backbone(
     if last_stride == 1:
         _keep_last_map(net, name)
         stride //= 2
-    learn_depthwise_fast(net)
+    replace_depthwise_convolutions(net)
     if attention:
         _attend(net, name, attention_position)
     if instance_norm:

@@ -208,7 +208,7 @@ def convnext_ap(
     require(parts >= 0, "parts", parts, "0 or more")
     require(part_dim >= 1, "part_dim", part_dim, "1 or more")
     require(not refine or parts >= 2, "refine", refine, f"false, as parts is {parts}: refinement needs 2 or more")
-    path = weights_file(weights)
+    path = find_weights_file(weights)
     net = build_backbone(
         backbone,
         pretrained=pretrained,
@@ -229,17 +229,17 @@ def convnext_ap(
         global_branch=global_branch,
         embedding=embedding,
     )
-    return with_necks(network, path)
+    return load_necks(network, path)
 
 
-def weights_file(weights: str | Path | None) -> Path | None:
+def find_weights_file(weights: str | Path | None) -> Path | None:
     """The file that `weights` names; the word `default` is the model that comes with the package."""
     if weights is None:
         return None
     return default_model() / MODEL_FILE if str(weights) == DEFAULT else Path(weights)
 
 
-def with_necks(network: ReID, path: Path | None) -> ReID:
+def load_necks(network: ReID, path: Path | None) -> ReID:
     """The network, beginning with the necks of another run, if there is one and every one of them fits."""
 
     def necks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

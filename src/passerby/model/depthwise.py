@@ -44,7 +44,7 @@ class DepthwiseConv2d(nn.Conv2d):
         return result
 
 
-def learn_depthwise_fast(network: nn.Module) -> None:
+def replace_depthwise_convolutions(network: nn.Module) -> None:
     """Replace every convolution in `network` that `DepthwiseConv2d` stands for, keeping parameters and their names."""
     for name, conv in list(network.named_modules()):
         if name and type(conv) is nn.Conv2d and _is_depthwise(conv):

@@ -124,7 +124,7 @@ def load_state(folder_or_file: Path, network: nn.Module) -> None:
     fill(network, read_tensors(path), source=str(path))
 
 
-def unseen_differences(weights: Path, model: Mapping[str, Any]) -> dict[str, Any]:
+def find_setting_differences(weights: Path, model: Mapping[str, Any]) -> dict[str, Any]:
     """What weights of a run were trained with and a network that begins with them has not, where no tensor shows it.
 
     Args:

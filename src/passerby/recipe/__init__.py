@@ -6,13 +6,13 @@ the `recipe.yaml` of a run. Inside the package, rooms take plain arguments and n
 
 from passerby.recipe.read import RECIPES, differences, load_recipe, parse_recipe, recipe_names
 from passerby.recipe.recipe import Recipe
-from passerby.recipe.sections import METHODS, Losses, Model
+from passerby.recipe.sections import METHODS, LossSettings, ModelSettings
 
 __all__ = [
     "METHODS",
     "RECIPES",
-    "Losses",
-    "Model",
+    "LossSettings",
+    "ModelSettings",
     "Recipe",
     "differences",
     "load_recipe",

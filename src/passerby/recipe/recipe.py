@@ -8,32 +8,32 @@ import yaml
 from pydantic import ValidationError, model_validator
 
 from passerby.recipe.sections import (
-    Batches,
-    Evaluation,
-    Images,
-    Losses,
-    Model,
-    Optimizer,
-    Schedule,
-    Section,
-    Stage,
-    Training,
+    BatchSettings,
+    EvaluationSettings,
+    ImageSettings,
+    LossSettings,
+    ModelSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+    Settings,
+    StageSettings,
+    TrainingSettings,
 )
 
 
-class Recipe(Section):
+class Recipe(Settings):
     """A whole run. `to_yaml` writes it back."""
 
     name: str = "unnamed"
-    images: Images = Images()
-    batches: Batches = Batches()
-    model: Model = Model()
-    loss: Losses = Losses()
-    optimizer: Optimizer = Optimizer()
-    schedule: Schedule = Schedule()
-    stages: tuple[Stage, ...] = ()
-    training: Training = Training()
-    evaluation: Evaluation = Evaluation()
+    images: ImageSettings = ImageSettings()
+    batches: BatchSettings = BatchSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    stages: tuple[StageSettings, ...] = ()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
     def _metric_losses_see_pairs(self) -> Recipe:
@@ -51,24 +51,24 @@ class Recipe(Section):
         return self
 
     @property
-    def plan(self) -> tuple[Stage, ...]:
+    def plan(self) -> tuple[StageSettings, ...]:
         """The stages with nothing left open; without `stages`, one without a name that is the whole schedule."""
         schedule = self.schedule.model_dump()
         if not self.stages:
-            return (Stage.model_construct(name="", **schedule, refine=self.model.refines),)
+            return (StageSettings.model_construct(name="", **schedule, refine=self.model.refines),)
         defaults = {**schedule, "refine": self.model.refines}
         filled = (
             {key: defaults[key] if value is None else value for key, value in stage.model_dump().items()}
             for stage in self.stages
         )
-        return tuple(Stage.model_construct(**each) for each in filled)
+        return tuple(StageSettings.model_construct(**each) for each in filled)
 
     def to_yaml(self) -> str:
         """Every setting, defaults included, so that a later default cannot change an old run."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-def _require_stages(stages: Sequence[Stage], epochs: int, *, refines: bool) -> None:
+def _require_stages(stages: Sequence[StageSettings], epochs: int, *, refines: bool) -> None:
     """Raise ValueError for stages that do not belong together, or not to the rest of the recipe."""
     names = [stage.name for stage in stages]
     if len(set(names)) < len(names):
@@ -96,13 +96,13 @@ def _require_stages(stages: Sequence[Stage], epochs: int, *, refines: bool) -> N
         )
 
 
-def _schedule_of(stage: Stage) -> None:
+def _schedule_of(stage: StageSettings) -> None:
     """Raise ValueError when a stage's rates, with those that it takes from the schedule, make no schedule."""
-    settings = {key: getattr(stage, key) for key in Schedule.model_fields}
+    settings = {key: getattr(stage, key) for key in ScheduleSettings.model_fields}
     if not stage.warmup_epochs:
         settings["lr_init"] = 0.0  # not used
     try:
-        Schedule.model_validate(settings)
+        ScheduleSettings.model_validate(settings)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ValueError(f"stages: {stage.name}: {message} (what it leaves out is the schedule's)") from None

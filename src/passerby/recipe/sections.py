@@ -24,13 +24,13 @@ Count = Annotated[int, Field(ge=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Section(BaseModel):
+class Settings(BaseModel):
     """A part of the recipe: unknown keys are errors, and nothing changes after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Erasing(Section):
+class ErasingSettings(Settings):
     """Random erasing (Zhong et al. 2020): a rectangle of random values.
 
     `area` is the share of the image that is erased, `aspect` the rectangle's height over width.
@@ -41,7 +41,7 @@ class Erasing(Section):
     aspect: tuple[Positive, Positive] = (0.3, 3.3)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Erasing:
+    def _ordered(self) -> ErasingSettings:
         for name in ("area", "aspect"):
             low, high = getattr(self, name)
             if low > high:
@@ -49,7 +49,7 @@ class Erasing(Section):
         return self
 
 
-class Jitter(Section):
+class JitterSettings(Settings):
     """Random brightness, contrast, saturation (each x 1 +- value) and hue (share of the color circle)."""
 
     p: Share = 1.0
@@ -59,7 +59,7 @@ class Jitter(Section):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
-class Images(Section):
+class ImageSettings(Settings):
     """From a file to normalized pixels. `null` switches a step off.
 
     `size` is (height, width) in pixels; `pad` is the border in pixels that pad-and-crop adds before cropping back.
@@ -68,13 +68,13 @@ class Images(Section):
     size: tuple[Annotated[int, Field(ge=32, le=2048)], Annotated[int, Field(ge=16, le=2048)]] = (256, 128)
     flip: Share = 0.5
     pad: Annotated[int, Field(ge=0, le=256)] = 10
-    erasing: Erasing | None = Erasing()
-    jitter: Jitter | None = None
+    erasing: ErasingSettings | None = ErasingSettings()
+    jitter: JitterSettings | None = None
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 
 
-class Batches(Section):
+class BatchSettings(Settings):
     """P x K batches: `persons` identities of `images` images each, on all processes together.
 
     `alike` draws the persons in groups of so many who look like each other, from epoch `alike_from` on, as the network
@@ -109,7 +109,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 _SHARED = ("method", "backbone", "pretrained", "weights", "embedding", "last_stride", "drop_path")
 
 
-class Model(Section):
+class ModelSettings(Settings):
     """The network; the words are those of the method's builder, such as `passerby.convnext_ap`.
 
     Only what the method has is written back; an option of another method is an error.
@@ -134,7 +134,7 @@ class Model(Section):
     drop_width: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @model_validator(mode="after")
-    def _own(self) -> Model:
+    def _own(self) -> ModelSettings:
         own = (*_SHARED, *METHODS[self.method])
         foreign = [name for name in type(self).model_fields if name in self.model_fields_set and name not in own]
         if foreign:
@@ -157,7 +157,7 @@ class Model(Section):
         return self.method == "convnext_ap" and self.refine
 
     @model_validator(mode="after")
-    def _sensible(self) -> Model:
+    def _sensible(self) -> ModelSettings:
         if self.drop_height == self.drop_width == 1:
             raise ValueError(
                 "drop_height and drop_width are both 1, which leaves nothing of the map; lower one of them"
@@ -169,14 +169,14 @@ class Model(Section):
         return self
 
 
-class IdentityLoss(Section):
+class IdentityLossSettings(Settings):
     """Softmax cross-entropy over the training identities, averaged over the parts."""
 
     weight: NotNegative = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-class CircleLoss(Section):
+class CircleLossSettings(Settings):
     """Pairwise circle loss (Sun et al. 2020) on the unit embedding."""
 
     weight: NotNegative = 1.0
@@ -184,46 +184,46 @@ class CircleLoss(Section):
     gamma: Positive = 64.0
 
 
-class TripletLoss(Section):
+class TripletLossSettings(Settings):
     """Batch-hard triplet (Hermans et al. 2017) on Euclidean distances; `margin: null` is the soft margin."""
 
     weight: NotNegative = 1.0
     margin: Positive | None = 0.3
 
 
-class ContrastiveLoss(Section):
+class ContrastiveLossSettings(Settings):
     """Contrastive (verification) loss on Euclidean distances of unit vectors."""
 
     weight: NotNegative = 1.0
     margin: Positive = 1.0
 
 
-class SupConLoss(Section):
+class SupConLossSettings(Settings):
     """Supervised contrastive loss (Khosla et al. 2020) on the unit embedding."""
 
     weight: NotNegative = 1.0
     temperature: Positive = 0.1
 
 
-class CenterLoss(Section):
+class CenterLossSettings(Settings):
     """Distance to the center of the own person (Wen et al. 2016), which moves `alpha` of the way."""
 
     weight: NotNegative = 5e-4
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
-class Losses(Section):
+class LossSettings(Settings):
     """Which losses, each with its weight; `null` leaves one out."""
 
-    identity: IdentityLoss | None = IdentityLoss()
-    circle: CircleLoss | None = CircleLoss()
-    triplet: TripletLoss | None = None
-    contrastive: ContrastiveLoss | None = None
-    supcon: SupConLoss | None = None
-    center: CenterLoss | None = None
+    identity: IdentityLossSettings | None = IdentityLossSettings()
+    circle: CircleLossSettings | None = CircleLossSettings()
+    triplet: TripletLossSettings | None = None
+    contrastive: ContrastiveLossSettings | None = None
+    supcon: SupConLossSettings | None = None
+    center: CenterLossSettings | None = None
 
     @model_validator(mode="after")
-    def _any(self) -> Losses:
+    def _any(self) -> LossSettings:
         chosen = (self.identity, self.circle, self.triplet, self.contrastive, self.supcon)
         if not any(loss is not None and loss.weight > 0 for loss in chosen):
             raise ValueError(
@@ -243,7 +243,7 @@ class Losses(Section):
         return self.keeps_centers or (self.identity is not None and self.identity.weight > 0)
 
 
-class Optimizer(Section):
+class OptimizerSettings(Settings):
     """How a gradient becomes a step. `backbone_scale` multiplies the learning rate of the backbone.
 
     `layer_decay` makes each layer of the backbone that much slower than the one above it; 1 makes all alike.
@@ -261,7 +261,7 @@ class Optimizer(Section):
     accumulate: Count = 1
 
 
-class Schedule(Section):
+class ScheduleSettings(Settings):
     """Linear warm-up from `lr_init` to `lr_max`, then cosine down to `lr_min` at the end of the last epoch."""
 
     epochs: Count = 120
@@ -271,7 +271,7 @@ class Schedule(Section):
     lr_min: NotNegative = 0.0
 
     @model_validator(mode="after")
-    def _fits(self) -> Schedule:
+    def _fits(self) -> ScheduleSettings:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs; make it smaller"
@@ -281,7 +281,7 @@ class Schedule(Section):
         return self
 
 
-class Stage(Section):
+class StageSettings(Settings):
     """A stretch of the training with its own rates, that trains a part of the network; null is what `schedule` says.
 
     `train` names what learns, of the network's three pieces; the rest is frozen, its batch norms' statistics too.
@@ -298,7 +298,7 @@ class Stage(Section):
     refine: bool | None = None
 
 
-class Training(Section):
+class TrainingSettings(Settings):
     """The loop's own settings. `ema` is the decay of the averaged weights (null: none); `threads` null: torch's.
 
     `checkpoint_minutes` is the longest time that a kill can cost, beside the end of every epoch.
@@ -314,7 +314,7 @@ class Training(Section):
     evaluate_every: Annotated[int, Field(ge=0)] = 0
 
 
-class Evaluation(Section):
+class EvaluationSettings(Settings):
     """How figures are made; `protocol: null` is the data set's own.
 
     `calibration` is fitted to training people when the training is over (null: not at all). `cameras` normalizes

@@ -22,12 +22,12 @@ def model_arguments(recipe: Recipe) -> dict[str, Any]:
     return recipe.model.model_dump(mode="json")
 
 
-def classes_of(recipe: Recipe, identities: int) -> int:
+def count_classes(recipe: Recipe, identities: int) -> int:
     """Identities that the network has classifiers for: those of the training set, or none where no loss asks."""
     return identities if recipe.loss.knows_classes else 0
 
 
-def stages_of(recipe: Recipe) -> list[Stage]:
+def build_stages(recipe: Recipe) -> list[Stage]:
     """What the training does one after the other; one nameless stage where the recipe names none."""
     return [Stage(**stage.model_dump()) for stage in recipe.plan]
 
@@ -37,6 +37,6 @@ def optimizer_arguments(recipe: Recipe) -> dict[str, Any]:
     return recipe.optimizer.model_dump(exclude={"clip", "accumulate"})
 
 
-def losses_of(recipe: Recipe) -> Losses:
+def build_losses(recipe: Recipe) -> Losses:
     """The recipe's losses with their weights."""
     return Losses(**recipe.loss.model_dump())

@@ -15,11 +15,11 @@ from passerby.model.convnext_ap import ReID
 from passerby.model.methods import build_model
 from passerby.recipe import Recipe
 from passerby.runs.arguments import (
-    classes_of,
-    losses_of,
+    build_losses,
+    build_stages,
+    count_classes,
     model_arguments,
     optimizer_arguments,
-    stages_of,
     transform_arguments,
 )
 from passerby.training.loop import Step, TrainingState
@@ -44,7 +44,7 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
         WeightsError: For weights that are not there or of something else.
     """
     torch.manual_seed(recipe.training.seed)
-    network = build_model(**model_arguments(recipe), identities=classes_of(recipe, identities))
+    network = build_model(**model_arguments(recipe), identities=count_classes(recipe, identities))
     network.backbone.require_size(recipe.images.size)
     if recipe.loss.keeps_centers:
         network.keep_centers()
@@ -52,7 +52,7 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
     network.to(process.device)
     if recipe.training.channels_last:
         network.to(memory_format=torch.channels_last)
-    set_stage(network, stages_of(recipe)[stage])
+    set_stage(network, build_stages(recipe)[stage])
     state = TrainingState(
         network=network,
         optimizer=build_optimizer(network, **optimizer_arguments(recipe)),
@@ -87,8 +87,8 @@ def training_steps(
     return fit_stages(
         state,
         loader,
-        losses_of(recipe),
-        stages=stages_of(recipe),
+        build_losses(recipe),
+        stages=build_stages(recipe),
         optimizer=partial(build_optimizer, **optimizer_arguments(recipe)),
         process=process,
         samples=training_set.samples,

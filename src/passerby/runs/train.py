@@ -20,12 +20,12 @@ from passerby.data.training_set import TrainingSet, join_training
 from passerby.distributed import Process, join_processes
 from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
-from passerby.model.convnext_ap import ReID, weights_file
+from passerby.model.convnext_ap import ReID, find_weights_file
 from passerby.model.embed import Embedder, Preprocessing, load
-from passerby.model.weights import MANIFEST_FORMAT, save_model, unseen_differences
+from passerby.model.weights import MANIFEST_FORMAT, find_setting_differences, save_model
 from passerby.plots.curves import loss_figure, lr_figure
 from passerby.recipe import Recipe, load_recipe
-from passerby.runs.arguments import classes_of, model_arguments
+from passerby.runs.arguments import count_classes, model_arguments
 from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.runs.calibrate import calibrate, has_calibration
 from passerby.runs.evaluate import (
@@ -255,7 +255,7 @@ def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: 
         "model": model_arguments(recipe) | {"pretrained": False, "weights": None},
         "initial_weights": _initial_weights(recipe),
         "preprocessing": recipe.images.model_dump(mode="json", include={"size", "mean", "std"}),
-        "identities": classes_of(recipe, training_set.identities),
+        "identities": count_classes(recipe, training_set.identities),
         "trained_identities": training_set.identities,
         "images": len(training_set.samples),
         "data": data,
@@ -271,8 +271,8 @@ def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: 
 
 def _say_what_weights_lack(recipe: Recipe, say: Say) -> None:
     """One line where the network does not begin as the one whose weights it begins with."""
-    path = weights_file(recipe.model.weights)
-    unlike = {} if path is None else unseen_differences(path, model_arguments(recipe))
+    path = find_weights_file(recipe.model.weights)
+    unlike = {} if path is None else find_setting_differences(path, model_arguments(recipe))
     if unlike:
         theirs = " ".join(f"--set model.{key}={json.dumps(value)}" for key, value in unlike.items())
         say(

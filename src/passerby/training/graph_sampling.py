@@ -17,7 +17,7 @@ _CANDIDATES = 4
 """How many times as many as a group takes: towards the end of an epoch the nearest have been drawn."""
 
 
-def who_look_alike(
+def find_nearest_identities(
     network: nn.Module, loader: TrainingLoader, epoch: int, *, process: Process, precision: torch.dtype | None
 ) -> IntArray:
     """The identities nearest to each, by one image of each as it is (Liao and Shao 2022, section 3.2).

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from passerby.model.backbone import build_backbone
 from passerby.model.checks import require
-from passerby.model.convnext_ap import EmbeddingKind, ReID, weights_file, with_necks
+from passerby.model.convnext_ap import EmbeddingKind, ReID, find_weights_file, load_necks
 
 BRANCHES = {"global": 512, "dropping": 1024}
 """The branches with the widths of their vectors."""
@@ -104,7 +104,7 @@ def bdb(
     require(
         drop_height < 1 or drop_width < 1, "drop_height", drop_height, "below 1, as drop_width is 1: nothing is left"
     )
-    path = weights_file(weights)
+    path = find_weights_file(weights)
     net = build_backbone(
         backbone,
         pretrained=pretrained,
@@ -123,4 +123,4 @@ def bdb(
         relu=True,
         branches=True,
     )
-    return with_necks(network, path)
+    return load_necks(network, path)

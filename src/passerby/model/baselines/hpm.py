@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from passerby.model.backbone import build_backbone
 from passerby.model.checks import require
-from passerby.model.convnext_ap import EmbeddingKind, ReID, weights_file, with_necks
+from passerby.model.convnext_ap import EmbeddingKind, ReID, find_weights_file, load_necks
 
 LEVELS = (1, 2, 4, 8)
 """Bins of each level of the paper's pyramid, 15 in all."""
@@ -59,7 +59,7 @@ def hpm(
         WeightsError: When weights cannot be had or do not fit.
     """
     require(part_dim >= 1, "part_dim", part_dim, "1 or more")
-    path = weights_file(weights)
+    path = find_weights_file(weights)
     net = build_backbone(
         backbone,
         pretrained=pretrained,
@@ -76,4 +76,4 @@ def hpm(
         part_names=[f"{number + 1}/{bins}" for bins in LEVELS for number in range(bins)],
         embedding=embedding,
     )
-    return with_necks(network, path)
+    return load_necks(network, path)
