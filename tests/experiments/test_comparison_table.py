@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from passerby.experiments.comparison_table import CSV_COLUMNS, Compared, to_csv, to_markdown
-from passerby.reporting.published import Quoted
+from passerby.reporting.published import PublishedResult
 from passerby.types import Scores
 
 
@@ -19,7 +19,7 @@ def row(method, rank1, mean):
 
 
 ROWS = [row("weak", 0.5, 0.25), row("strong", 0.75, 0.5)]
-QUOTED = [Quoted("theirs", 94.8, 84.9), Quoted("best", 95.1, 85.0)]
+QUOTED = [PublishedResult("theirs", 94.8, 84.9), PublishedResult("best", 95.1, 85.0)]
 
 
 def test_rows_stand_by_mAP_and_quoted_ones_below():  # noqa: N802

@@ -1,20 +1,18 @@
-"""What the tests of pictures share."""
+"""Fixtures of the plots' tests."""
 
 import pytest
-
-from passerby.plots import curves, reliability
+from matplotlib.figure import Figure
 
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures that were saved, so that their lines can be read."""
-    kept = []
-    save = curves.save
+    """List of the figures that were saved, in order, so that a test can read their lines and texts."""
+    figures, savefig = [], Figure.savefig
 
-    def keep(figure, path, **options):
-        kept.append(figure)
-        return save(figure, path, **options)
+    def keep(figure, *arguments, **options):
+        if figure not in figures:  # a figure is saved as PNG and as SVG
+            figures.append(figure)
+        return savefig(figure, *arguments, **options)
 
-    for module in (curves, reliability):
-        monkeypatch.setattr(module, "save", keep)
-    return kept
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures

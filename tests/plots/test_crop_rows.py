@@ -7,20 +7,20 @@ import pytest
 from PIL import Image
 
 from passerby.errors import DataError
-from passerby.plots.crop_rows import Shown, people_figure
+from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows
 
 
 def test_every_crop_is_on_the_page(tmp_path):
     colors = [(250, 10, 10), (10, 250, 10), (10, 10, 250)]
-    crops = [Shown(np.full((64, 32, 3), color, np.uint8), ("1: 0.1", "c1")) for color in colors]
+    crops = [CaptionedCrop(np.full((64, 32, 3), color, np.uint8), ("1: 0.1", "c1")) for color in colors]
     out = io.BytesIO()
     Image.fromarray(np.full((64, 32, 3), (250, 250, 10), np.uint8)).save(out, "PNG")
     rows = [
         ("one", crops),
-        ("two", [Shown(out.getvalue(), ("encoded",)), Shown(None, ("none kept",))]),
+        ("two", [CaptionedCrop(out.getvalue(), ("encoded",)), CaptionedCrop(None, ("none kept",))]),
         ("three", crops * 4),
     ]
-    (path,) = people_figure(rows, tmp_path / "p.png", title="People", across=5)
+    (path,) = plot_crop_rows(rows, tmp_path / "p.png", title="People", across=5)
     with Image.open(path) as page:
         width, height = page.size
         pixels = np.array(page.convert("RGB")).reshape(-1, 3).astype(int)
@@ -32,4 +32,4 @@ def test_every_crop_is_on_the_page(tmp_path):
 
 def test_nobody_is_an_error(tmp_path):
     with pytest.raises(DataError, match="people: nobody to draw"):
-        people_figure([], tmp_path / "p.png", title="")
+        plot_crop_rows([], tmp_path / "p.png", title="")

@@ -6,13 +6,12 @@ import pytest
 from PIL import Image
 
 from passerby.errors import DataError
-from passerby.plots import heatmaps as explain
 from passerby.plots.heatmaps import (
-    Shares,
-    mosaic_figure,
+    PartContributions,
     overlay_heat,
     overlay_parts,
-    shares_figure,
+    plot_mosaic,
+    plot_part_contributions,
     stripe_assignment,
 )
 from passerby.plots.style import COLORS
@@ -59,14 +58,12 @@ def test_an_unsure_place_keeps_more_of_the_image():
     assert np.abs(weak.astype(int) - 128).max() < np.abs(strong.astype(int) - 128).max()
 
 
-def test_bars_are_as_long_as_their_shares(monkeypatch, tmp_path):
-    kept, save = [], explain.save
-    monkeypatch.setattr(explain, "save", lambda made, path, **how: (kept.append(made), save(made, path, **how))[1])
+def test_bars_are_as_long_as_their_shares(drawn, tmp_path):
     shares = np.array([0.4, 0.2, -0.1])
-    pair = Shares(GRAY, GRAY, shares, True, ("found", "camera 2"), ("part 1", "part 2", "whole"))
-    written = shares_figure([pair], tmp_path / "s.png", title="why")
+    pair = PartContributions(GRAY, GRAY, shares, True, ("found", "camera 2"), ("part 1", "part 2", "whole"))
+    written = plot_part_contributions([pair], tmp_path / "s.png", title="why")
     assert [path.suffix for path in written] == [".png", ".svg"]
-    (page,) = kept[0].axes
+    (page,) = drawn[0].axes
     bars = [patch.get_width() for patch in page.patches if patch.get_facecolor()[3] > 0 and patch.get_linewidth() < 2]
     assert bars[0] == pytest.approx(2 * bars[1])
     assert bars[2] == 0
@@ -76,7 +73,7 @@ def test_bars_are_as_long_as_their_shares(monkeypatch, tmp_path):
 
 def test_a_mosaic_holds_every_image(tmp_path):
     colors = np.random.default_rng(0).integers(0, 255, (5, 1, 1, 3)).astype(np.uint8)
-    path, _ = mosaic_figure(np.broadcast_to(colors, (5, 32, 16, 3)), tmp_path / "m.png", title="batch", across=3)
+    path, _ = plot_mosaic(np.broadcast_to(colors, (5, 32, 16, 3)), tmp_path / "m.png", title="batch", across=3)
     with Image.open(path) as picture:
         pixels = np.array(picture.convert("RGB")).reshape(-1, 3).astype(int)
     for color in colors.reshape(-1, 3):
@@ -85,6 +82,6 @@ def test_a_mosaic_holds_every_image(tmp_path):
 
 def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(DataError, match="pairs: got none"):
-        shares_figure([], tmp_path / "x.png", title="")
+        plot_part_contributions([], tmp_path / "x.png", title="")
     with pytest.raises(DataError, match="images: got none"):
-        mosaic_figure(np.empty((0, 4, 4, 3), np.uint8), tmp_path / "x.png", title="")
+        plot_mosaic(np.empty((0, 4, 4, 3), np.uint8), tmp_path / "x.png", title="")

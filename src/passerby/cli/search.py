@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from passerby.gallery.gallery import Gallery
     from passerby.gallery.identify import Identity
     from passerby.gallery.sightings import Facts, Hit
-    from passerby.plots.crop_rows import Shown
+    from passerby.plots.crop_rows import CaptionedCrop
 
 Queries = Annotated[list[Path], typer.Option("--image", help="A crop of one person; may be repeated.")]
 Model = Annotated[str | None, typer.Option(help="Where the gallery's model lies, if it was moved; or default.")]
@@ -220,33 +220,33 @@ def _require_picture(path: Path | None) -> None:
 
 def _draw_hits(gallery: Gallery, rows: Sequence[tuple[Path, str, Sequence[Hit]]], picture: Path, *, title: str) -> None:
     from passerby.data.images import read_image
-    from passerby.plots.crop_rows import Shown, people_figure
+    from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows
 
-    drawn: list[tuple[str, list[Shown]]] = []
+    drawn: list[tuple[str, list[CaptionedCrop]]] = []
     for image, heading, hits in rows:
         whole = gallery.store.get([hit.id for hit in hits])
-        shown = [Shown(read_image(image), ("query", "", ""))]
+        shown = [CaptionedCrop(read_image(image), ("query", "", ""))]
         for place, (hit, sighting) in enumerate(zip(hits, whole, strict=True), start=1):
             lines = (f"{place}: {hit.distance:.3f}", _short(hit.label or hit.camera), hit.camera if hit.label else "")
-            shown.append(Shown(sighting.picture, lines))
+            shown.append(CaptionedCrop(sighting.picture, lines))
         drawn.append((heading, shown))
-    people_figure(drawn, picture, title=title, across=11, note="rank: distance; below it label and camera")
+    plot_crop_rows(drawn, picture, title=title, across=11, note="rank: distance; below it label and camera")
 
 
 def _draw_groups(gallery: Gallery, groups: Sequence[Sequence[Facts]], picture: Path, *, title: str) -> None:
-    from passerby.plots.crop_rows import Shown, people_figure
+    from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows
 
     drawn = []
     for number, group in enumerate(groups[:_MOST], start=1):
         chosen = _spread(group, 10)
         whole = gallery.store.get([each.id for each in chosen])
         crops = [
-            Shown(each.picture, (_short(each.camera), written_time(each.time)[11:], _short(each.label or "")))
+            CaptionedCrop(each.picture, (_short(each.camera), written_time(each.time)[11:], _short(each.label or "")))
             for each in whole
         ]
         drawn.append((f"{number}: {_heading(group)}", crops))
     hidden = len(groups) - len(drawn)
-    people_figure(drawn, picture, title=title, note=f"and {hidden:,} more people" if hidden else "")
+    plot_crop_rows(drawn, picture, title=title, note=f"and {hidden:,} more people" if hidden else "")
 
 
 def _spread(group: Sequence[Any], most: int) -> list[Any]:

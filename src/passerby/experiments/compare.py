@@ -25,8 +25,8 @@ from passerby.files import write_all_atomic
 from passerby.model.embed import Embedder, load
 from passerby.model.info import model_info
 from passerby.recipe import Recipe, load_recipe
-from passerby.reporting.published import quoted_on
-from passerby.reporting.reported_runs import rendered
+from passerby.reporting.published import load_published_results
+from passerby.reporting.reported_runs import is_rendered
 from passerby.runs.evaluate import require_valid_queries
 from passerby.runs.run_folder import RunFolder, write_json
 from passerby.runs.train import OnStep, resume, train
@@ -213,7 +213,7 @@ def _embedding_speed(embedder: Embedder, data: DataSet) -> float:
 
 
 def _write(rows: Sequence[Compared], data: DataSet, out: Path, *, what: str) -> None:
-    quoted = [] if rendered(data) or data.variant else quoted_on(data.name)
+    quoted = [] if is_rendered(data) or data.variant else load_published_results(data.name)
     files = {
         out / "comparison.md": to_markdown(rows, quoted, data=data.title, what=what),
         out / "comparison.csv": to_csv(rows, quoted),

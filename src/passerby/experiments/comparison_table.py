@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from passerby.evaluation.summary import describe, percent
-from passerby.reporting.published import Quoted, quoted_source
+from passerby.reporting.published import PublishedResult, load_published_source
 from passerby.types import Scores
 
 CSV_COLUMNS = (
@@ -48,7 +48,7 @@ class Compared:
     minutes: float
 
 
-def to_markdown(rows: Sequence[Compared], quoted: Sequence[Quoted], *, data: str, what: str) -> str:
+def to_markdown(rows: Sequence[Compared], quoted: Sequence[PublishedResult], *, data: str, what: str) -> str:
     """The trained rows by mAP, then the quoted ones, with what a reader must know below."""
     ordered = sorted(rows, key=lambda row: -row.scores.mAP)
     cells = [
@@ -78,12 +78,12 @@ def to_markdown(rows: Sequence[Compared], quoted: Sequence[Quoted], *, data: str
         "Parameters without the classifiers of the training identities. Speeds of this machine, whatever else it did.",
     ]
     if quoted:
-        notes.append(f"Quoted from {quoted_source()}; not measured by us.")
+        notes.append(f"Quoted from {load_published_source()}; not measured by us.")
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"## Comparison on {data}\n\n{table}\n\n" + "".join(f"- {note}\n" for note in notes)
 
 
-def to_csv(rows: Sequence[Compared], quoted: Sequence[Quoted]) -> str:
+def to_csv(rows: Sequence[Compared], quoted: Sequence[PublishedResult]) -> str:
     """One line for each training and each quoted method; shares from 0 to 1, empty where there is none."""
     stream = io.StringIO()
     write = csv.writer(stream, lineterminator="\n").writerow

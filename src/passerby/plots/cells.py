@@ -15,7 +15,7 @@ CELL, IMAGE, TEXT = 0.92, 1.6, 0.56
 TOP, BOTTOM, LEFT, PAD = 0.45, 0.3, 0.12, 0.1
 
 
-def page_of(width: float, height: float, *, title: str) -> tuple[Figure, Axes]:
+def new_page(width: float, height: float, *, title: str) -> tuple[Figure, Axes]:
     """A figure and the axes that cover it: inches from the left and from above."""
     figure = new_figure(width, height)
     page = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))

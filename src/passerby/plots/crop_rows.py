@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.errors import DataError
-from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cell, page_of
+from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cell, new_page
 from passerby.plots.style import GRID, INK, MUTED, save
 
 _HEAD = 0.28  # inches: a row's heading
@@ -20,7 +20,7 @@ _NARROWEST = 3  # cells that a heading takes
 
 
 @dataclass(frozen=True)
-class Shown:
+class CaptionedCrop:
     """One crop of a picture.
 
     Attributes:
@@ -34,8 +34,8 @@ class Shown:
     color: str = INK
 
 
-def people_figure(
-    rows: Sequence[tuple[str, Sequence[Shown]]],
+def plot_crop_rows(
+    rows: Sequence[tuple[str, Sequence[CaptionedCrop]]],
     path: Path,
     *,
     title: str,
@@ -65,7 +65,7 @@ def people_figure(
     head = _HEAD if any(heading for heading, _ in rows) else 0.0
     width = 2 * LEFT + max(used, 5) * CELL
     height = TOP + lines * (head + IMAGE + TEXT) + BOTTOM
-    figure, page = page_of(width, height, title=title)
+    figure, page = new_page(width, height, title=title)
     for (heading, crops), (line, column) in zip(rows, placed, strict=True):
         top = TOP + line * (head + IMAGE + TEXT)
         left = LEFT + column * CELL

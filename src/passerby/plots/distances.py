@@ -21,7 +21,7 @@ _BARS = 100
 _MARKERS = "os^Dv<>P"
 
 
-def distance_figure(
+def plot_distances(
     runs: Mapping[str, PairHistogram], path: Path, *, title: str = "Distances of all pairs of images"
 ) -> list[Path]:
     """Distances of the same person in two cameras and of different people, one panel for each run.
@@ -60,7 +60,7 @@ def distance_figure(
     return save(figure, path, vector=True)
 
 
-def precision_recall_figure(
+def plot_precision_recall(
     runs: Mapping[str, NDArray[np.float64]], path: Path, *, title: str = "Precision and recall"
 ) -> list[Path]:
     """Mean interpolated precision over the levels of recall.
@@ -93,7 +93,7 @@ def precision_recall_figure(
     return save(figure, path, vector=True)
 
 
-def camera_pairs_figure(pairs: CameraPairs, path: Path, *, title: str = "Rank-1 by pair of cameras") -> list[Path]:
+def plot_camera_pairs(pairs: CameraPairs, path: Path, *, title: str = "Rank-1 by pair of cameras") -> list[Path]:
     """A matrix of Rank-1, queries of one camera against images of another; the busiest cameras where there are many.
 
     Args:
@@ -133,7 +133,7 @@ def camera_pairs_figure(pairs: CameraPairs, path: Path, *, title: str = "Rank-1 
     return save(figure, path, vector=True)
 
 
-def map_figure(
+def plot_embedding_map(
     points: NDArray[np.floating], people: IntArray, cameras: IntArray, path: Path, *, title: str, named: Sequence[int]
 ) -> list[Path]:
     """Images as points of a plane, some people named and colored, cameras by their marks, everybody else in gray.

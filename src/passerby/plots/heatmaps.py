@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.errors import DataError
-from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, PAD, TEXT, TOP, draw_cell, page_of
+from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, PAD, TEXT, TOP, draw_cell, new_page
 from passerby.plots.style import COLORS, INK, MUTED, RIGHT, WRONG, save
 
 Pixels = NDArray[np.uint8]
@@ -74,7 +74,7 @@ def stripe_assignment(parts: int, shape: tuple[int, int]) -> NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Shares:
+class PartContributions:
     """Two images, and what each part of their embeddings adds to the similarity.
 
     Attributes:
@@ -94,7 +94,9 @@ class Shares:
     names: tuple[str, ...]
 
 
-def shares_figure(pairs: Sequence[Shares], path: Path, *, title: str, across: int = 2) -> list[Path]:
+def plot_part_contributions(
+    pairs: Sequence[PartContributions], path: Path, *, title: str, across: int = 2
+) -> list[Path]:
     """For each pair, between its two images, a bar for each part beside the stripe that it stands for.
 
     Args:
@@ -112,7 +114,7 @@ def shares_figure(pairs: Sequence[Shares], path: Path, *, title: str, across: in
     lines = -(-len(pairs) // across)
     unit = 2 * CELL + _BARS + 0.35
     width, height = 2 * LEFT + across * unit, TOP + lines * (IMAGE + TEXT) + BOTTOM
-    figure, page = page_of(width, height, title=title)
+    figure, page = new_page(width, height, title=title)
     longest = max(float(np.abs(pair.shares).max()) for pair in pairs) or 1.0
     for number, pair in enumerate(pairs):
         line, column = divmod(number, across)
@@ -126,7 +128,7 @@ def shares_figure(pairs: Sequence[Shares], path: Path, *, title: str, across: in
     return save(figure, path, vector=True)
 
 
-def _draw_bars(page: Axes, pair: Shares, *, left: float, above: float, longest: float, color: str) -> None:
+def _draw_bars(page: Axes, pair: PartContributions, *, left: float, above: float, longest: float, color: str) -> None:
     """The bars of one pair, in inches of the page, each at the height of its stripe."""
     count = len(pair.shares)
     step = (IMAGE - PAD) / count
@@ -144,7 +146,7 @@ def _draw_bars(page: Axes, pair: Shares, *, left: float, above: float, longest: 
     page.text(left + _BARS / 2, below, words, fontsize=8.5, fontweight="bold", color=color, ha="center", va="top")
 
 
-def mosaic_figure(images: NDArray[np.uint8], path: Path, *, title: str, across: int = 16) -> list[Path]:
+def plot_mosaic(images: NDArray[np.uint8], path: Path, *, title: str, across: int = 16) -> list[Path]:
     """Many images of one size, close together.
 
     Args:
@@ -167,6 +169,6 @@ def mosaic_figure(images: NDArray[np.uint8], path: Path, *, title: str, across: 
         sheet[y : y + rows, x : x + columns] = image
     inner = max(5.0, 0.6 * across)
     tall = inner * sheet.shape[0] / sheet.shape[1]
-    figure, page = page_of(inner + 2 * LEFT, TOP + tall + LEFT, title=title)
+    figure, page = new_page(inner + 2 * LEFT, TOP + tall + LEFT, title=title)
     page.imshow(sheet, interpolation="antialiased", aspect="auto", extent=(LEFT, LEFT + inner, TOP + tall, TOP))
     return save(figure, path, vector=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -36,6 +37,11 @@ def dress(axes: Axes, *, title: str, x: str, y: str) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(MUTED)
+
+
+def line_style(color: str, *, dots: bool = True) -> dict[str, Any]:
+    """Return the style of a curve; leave the dots out where there are many points."""
+    return {"color": color, "linewidth": 2, "marker": "o" if dots else "", "markersize": 4}
 
 
 def save(figure: Figure, path: Path, *, vector: bool = False) -> list[Path]:

@@ -16,18 +16,18 @@ from passerby.data.training_set import join_training
 from passerby.errors import DataError
 from passerby.model.embed import Embedder
 from passerby.model.heatmaps import activation_maps, assignments, part_shares, similarity_maps
-from passerby.plots.crop_rows import Shown, people_figure
+from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows
 from passerby.plots.heatmaps import (
-    Shares,
-    mosaic_figure,
+    PartContributions,
     overlay_heat,
     overlay_parts,
-    shares_figure,
+    plot_mosaic,
+    plot_part_contributions,
     stripe_assignment,
 )
-from passerby.plots.ranklist import choose_queries, rank_list_figure
-from passerby.reporting.page import Grid, Picture, Section
-from passerby.reporting.reported_runs import Subject
+from passerby.plots.rank_lists import choose_queries, plot_rank_lists
+from passerby.reporting.page import PageFigure, PageSection, PageTable
+from passerby.reporting.reported_runs import ReportedRun
 from passerby.runs.arguments import transform_arguments
 from passerby.runs.evaluate import ORDERS, EvaluationResult
 from passerby.types import IntArray, Sample
@@ -50,14 +50,14 @@ class _Pair:
     other: int
 
 
-def rank_section(group: Sequence[Subject], folder: Path, *, queries: int) -> Section:
+def rank_section(group: Sequence[ReportedRun], folder: Path, *, queries: int) -> PageSection:
     """The worst, random and best lists of each run."""
-    parts: list[Picture | Grid] = []
+    parts: list[PageFigure | PageTable] = []
     for number, subject in enumerate(group, start=1):
         end, of = ("", "") if len(group) == 1 else (f"-{number}", f"{subject.name}: ")
         result = subject.result
         for order in ORDERS:
-            drawn, *_ = rank_list_figure(
+            drawn, *_ = plot_rank_lists(
                 result.ranking,
                 result.query_samples,
                 result.gallery_samples,
@@ -68,15 +68,15 @@ def rank_section(group: Sequence[Subject], folder: Path, *, queries: int) -> Sec
                 vector=True,
             )
             alt = f"{order} queries with the first ten images found for each, right ones in green, wrong ones in red"
-            parts.append(Picture(drawn, of + _WORDS[order], alt, photographs=True))
+            parts.append(PageFigure(drawn, of + _WORDS[order], alt, photographs=True))
     text = (
         "Green with a tick: the same person. Red with a cross: somebody else. Below each: rank, distance, person, "
         "camera."
     )
-    return Section("Rank lists", (text,), tuple(parts))
+    return PageSection("Rank lists", (text,), tuple(parts))
 
 
-def heat_section(group: Sequence[Subject], folder: Path) -> Section:
+def heat_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     """Heat over the same people for every run: what speaks for the match, and where the map is strong."""
     samples, others = [], []
     for pair in _pairs(group[0].result):
@@ -92,16 +92,16 @@ def heat_section(group: Sequence[Subject], folder: Path) -> Section:
     rows = []
     for number, (sample, picture) in enumerate(zip(samples, pictures, strict=True)):
         kind = "query" if number % 2 == 0 else "match"
-        crops = [Shown(picture, (kind, f"person {sample.person_id}", f"camera {sample.camera_id + 1}"))]
+        crops = [CaptionedCrop(picture, (kind, f"person {sample.person_id}", f"camera {sample.camera_id + 1}"))]
         for name, similarity, strength in found:
             label = () if len(found) == 1 else (_short(name),)
             crops += [
-                Shown(overlay_heat(picture, similarity[number]), ("HiResCAM", *label)),
-                Shown(overlay_heat(picture, strength[number]), ("activation", *label)),
+                CaptionedCrop(overlay_heat(picture, similarity[number]), ("HiResCAM", *label)),
+                CaptionedCrop(overlay_heat(picture, strength[number]), ("activation", *label)),
             ]
         rows.append(("", crops))
     across = (2 if len(group) < 3 else 1) * (1 + 2 * len(group))  # a pair side by side, if there is room
-    drawn, *_ = people_figure(rows, folder / "heat.png", title="What speaks for the match", across=across, vector=True)
+    drawn, *_ = plot_crop_rows(rows, folder / "heat.png", title="What speaks for the match", across=across, vector=True)
     text = (
         "HiResCAM (of the Grad-CAM family): which places raise an image's similarity to the other of the pair. "
         "Activation: where the network's last map is strong, whatever it is compared with. Brighter is more; scales "
@@ -109,12 +109,12 @@ def heat_section(group: Sequence[Subject], folder: Path) -> Section:
     )
     caption = "Queries and their nearest match from another camera; the same people for every run."
     alt = "Images of people with heat maps over them."
-    return Section("Heatmaps", (text,), (Picture(drawn, caption, alt, photographs=True),))
+    return PageSection("Heatmaps", (text,), (PageFigure(drawn, caption, alt, photographs=True),))
 
 
-def shares_section(group: Sequence[Subject], folder: Path) -> Section:
+def shares_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     """Why two match: what each part of the embedding adds to their similarity, beside the same query's confusion."""
-    parts: list[Picture | Grid] = []
+    parts: list[PageFigure | PageTable] = []
     chosen = _pairs(group[0].result)
     for number, subject in enumerate(group, start=1):
         widths = subject.embedder.network.embedding_parts
@@ -128,7 +128,7 @@ def shares_section(group: Sequence[Subject], folder: Path) -> Section:
             for place, match in ((pair.match, True), (pair.other, False)):
                 item = result.data.gallery[place]
                 drawn.append(
-                    Shares(
+                    PartContributions(
                         query=read_image(asked),
                         found=read_image(item),
                         shares=part_shares(result.query.vectors[pair.query], result.gallery.vectors[place], widths),
@@ -138,29 +138,31 @@ def shares_section(group: Sequence[Subject], folder: Path) -> Section:
                     )
                 )
         end, of = ("", "") if len(group) == 1 else (f"-{number}", f"{subject.name}: ")
-        path, *_ = shares_figure(drawn, folder / f"shares{end}.png", title=f"{of}why these two match")
+        path, *_ = plot_part_contributions(drawn, folder / f"shares{end}.png", title=f"{of}why these two match")
         caption = (
             f"{of}left, a query and its nearest match; right, the same query and the nearest image of somebody else."
         )
         if subject.recipe.model.stripes:
             caption += " Bars stand at the height of their stripe."
         alt = "Pairs of images with a bar for each part's share of their similarity."
-        parts.append(Picture(path, caption[0].upper() + caption[1:], alt, photographs=True))
+        parts.append(PageFigure(path, caption[0].upper() + caption[1:], alt, photographs=True))
     text: tuple[str, ...] = ()
     if parts:
         text = ("The similarity of two embeddings is the sum of what their parts add: nothing here is approximated.",)
-    return Section("Why these two match", text, tuple(parts))
+    return PageSection("Why these two match", text, tuple(parts))
 
 
-def parts_section(group: Sequence[Subject], folder: Path) -> Section:
+def parts_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     """Which part each place of the map belongs to, before and after refinement (the paper's figure 7)."""
     subject = next((each for each in group if each.recipe.model.refines), None)
     if subject is None:
         stripes = sorted({each.recipe.model.stripes for each in group} - {0})
         if not stripes:
-            return Section("Parts", (), ())
+            return PageSection("Parts", (), ())
         counts = " or ".join(map(str, stripes))
-        return Section("Parts", (f"No run of this page is refined (RPP): its parts are {counts} fixed stripes.",), ())
+        return PageSection(
+            "Parts", (f"No run of this page is refined (RPP): its parts are {counts} fixed stripes.",), ()
+        )
     result = subject.result
     samples = [result.data.query[pair.query] for pair in _pairs(result, count=2 * _EXPLAINED)]
     images = _network_images(subject.embedder, samples)
@@ -176,13 +178,13 @@ def parts_section(group: Sequence[Subject], folder: Path) -> Section:
             (
                 "",
                 [
-                    Shown(picture, ("image", f"person {sample.person_id}")),
-                    Shown(overlay_parts(picture, stripes_of), ("stripes",)),
-                    Shown(overlay_parts(picture, refined), ("refined", f"{100 * moved:.0f} % moved")),
+                    CaptionedCrop(picture, ("image", f"person {sample.person_id}")),
+                    CaptionedCrop(overlay_parts(picture, stripes_of), ("stripes",)),
+                    CaptionedCrop(overlay_parts(picture, refined), ("refined", f"{100 * moved:.0f} % moved")),
                 ],
             )
         )
-    drawn, *_ = people_figure(
+    drawn, *_ = plot_crop_rows(
         rows, folder / "parts.png", title="Parts before and after refinement", across=9, vector=True
     )
     caption = (
@@ -190,17 +192,17 @@ def parts_section(group: Sequence[Subject], folder: Path) -> Section:
         "is surer. Left stripes, right the part classifier's assignment; below, how many places changed their part."
     )
     alt = "People with their parts colored: even stripes, and the refined assignment."
-    return Section("Parts", (), (Picture(drawn, caption, alt, photographs=True),))
+    return PageSection("Parts", (), (PageFigure(drawn, caption, alt, photographs=True),))
 
 
-def batch_section(subjects: Sequence[Subject], folder: Path) -> Section:
+def batch_section(subjects: Sequence[ReportedRun], folder: Path) -> PageSection:
     """The first batch of the training as the network saw it, and images before and after; of the first run."""
     subject = subjects[0]
     recipe, data = subject.recipe, subject.result.data
     try:
         training_set = join_training([data])
     except DataError as error:
-        return Section("What the network was shown", (f"Left out: {error}",), ())
+        return PageSection("What the network was shown", (f"Left out: {error}",), ())
     persons = min(recipe.batches.persons, training_set.identities)
     loader = TrainingLoader(
         training_set,
@@ -216,22 +218,22 @@ def batch_section(subjects: Sequence[Subject], folder: Path) -> Section:
     shown = [training_set.samples[place] for place in places]
     before = _pixels(_network_images(subject.embedder, shown).cpu(), subject.embedder)
     rows = [
-        ("", [Shown(first, ("as it is", f"person {sample.person_id}")), Shown(second, ("as shown",))])
+        ("", [CaptionedCrop(first, ("as it is", f"person {sample.person_id}")), CaptionedCrop(second, ("as shown",))])
         for first, second, sample in zip(before, after[: len(before)], shown, strict=True)
     ]
-    single, *_ = people_figure(rows, folder / "augmentation.png", title="Before and after", across=9, vector=True)
-    whole, *_ = mosaic_figure(after, folder / "batch.png", title=f"A whole batch: {persons} x {recipe.batches.images}")
+    single, *_ = plot_crop_rows(rows, folder / "augmentation.png", title="Before and after", across=9, vector=True)
+    whole, *_ = plot_mosaic(after, folder / "batch.png", title=f"A whole batch: {persons} x {recipe.batches.images}")
     erasing = recipe.images.erasing
     says = f"random erasing at p = {erasing.p:g}" if erasing else "no random erasing"
     text = f"{subject.name}: flips, shifts, colors as the recipe has them, {says}."
-    return Section(
+    return PageSection(
         "What the network was shown",
         (text,),
         (
-            Picture(
+            PageFigure(
                 single, "Training images resized, and as the network saw them.", "Pairs of images.", photographs=True
             ),
-            Picture(whole, "The first batch of the training.", "A grid of augmented images.", photographs=True),
+            PageFigure(whole, "The first batch of the training.", "A grid of augmented images.", photographs=True),
         ),
     )
 
@@ -287,7 +289,7 @@ def _pixels(images: torch.Tensor, embedder: Embedder) -> NDArray[np.uint8]:
     return pixels
 
 
-def _part_names(subject: Subject) -> tuple[str, ...]:
+def _part_names(subject: ReportedRun) -> tuple[str, ...]:
     return subject.embedder.network.part_names
 
 

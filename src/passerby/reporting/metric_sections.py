@@ -17,12 +17,13 @@ from passerby.evaluation.recall import precision_at_recall
 from passerby.evaluation.serialize import scores_from_dict
 from passerby.evaluation.summary import METRICS, describe, percent
 from passerby.model.info import model_info
-from passerby.plots.curves import cmc_figure, loss_figure, lr_figure
-from passerby.plots.distances import camera_pairs_figure, distance_figure, map_figure, precision_recall_figure
+from passerby.plots.cmc import plot_cmc
+from passerby.plots.distances import plot_camera_pairs, plot_distances, plot_embedding_map, plot_precision_recall
+from passerby.plots.training_curves import plot_learning_rate, plot_losses
 from passerby.ranking.blocks import Strips
-from passerby.reporting.page import Grid, Picture, Section
-from passerby.reporting.published import quoted_figure, quoted_on, quoted_source
-from passerby.reporting.reported_runs import Subject, rendered
+from passerby.reporting.page import PageFigure, PageSection, PageTable
+from passerby.reporting.published import load_published_results, load_published_source, plot_published_results
+from passerby.reporting.reported_runs import ReportedRun, is_rendered
 from passerby.runs.evaluate import EvaluationResult
 from passerby.runs.ranking_method import make_lists
 from passerby.runs.run_folder import RunFolder
@@ -32,11 +33,11 @@ from passerby.types import Embeddings, Labels, Scores
 _POINTS, _NAMED = 600, 8
 
 
-def score_section(subjects: Sequence[Subject], folder: Path) -> Section:
+def score_section(subjects: Sequence[ReportedRun], folder: Path) -> PageSection:
     """Scores with their rules, what else is on record, and the CMC curves (the paper's figure 17)."""
     scores = {subject.name: subject.result.scores for subject in subjects}
     rows = [(subject.name, *(_cell(subject.result.scores, name) for name in METRICS)) for subject in subjects]
-    main = Grid(
+    main = PageTable(
         "Scores in percent, 95 % interval in brackets (bootstrap over identities).",
         ("Run", *METRICS.values()),
         tuple(rows),
@@ -48,11 +49,11 @@ def score_section(subjects: Sequence[Subject], folder: Path) -> Section:
         measured.setdefault(how, []).append(subject.name)
     rules = [f"{', '.join(names)}: {how}." for how, names in measured.items()]
     several = len({fingerprint([subject.result.data]) for subject in subjects}) > 1
-    parts: list[Picture | Grid] = [main]
+    parts: list[PageFigure | PageTable] = [main]
     recorded = _recorded_rows(subjects)
     if recorded:
         parts.append(
-            Grid(
+            PageTable(
                 "Other evaluations that the runs have on record.",
                 ("Run", *METRICS.values(), "Data and method"),
                 tuple(recorded),
@@ -62,12 +63,12 @@ def score_section(subjects: Sequence[Subject], folder: Path) -> Section:
     stages = _stage_rows(subjects)
     if stages:
         parts.append(
-            Grid("After each stage of the training.", ("Run, stage", "Epochs", "Rank-1", "mAP"), tuple(stages))
+            PageTable("After each stage of the training.", ("Run, stage", "Epochs", "Rank-1", "mAP"), tuple(stages))
         )
-    curve, *_ = cmc_figure(scores, folder / "cmc.png")
+    curve, *_ = plot_cmc(scores, folder / "cmc.png")
     best = max(scores.items(), key=lambda each: each[1].rank1)
     parts += [
-        Picture(
+        PageFigure(
             curve,
             "CMC: the share of queries that have found their person among the first k items."
             + (
@@ -78,24 +79,24 @@ def score_section(subjects: Sequence[Subject], folder: Path) -> Section:
             f"CMC curves of {len(scores)} runs; the highest Rank-1 is {100 * best[1].rank1:.1f} %, of {best[0]}.",
         ),
     ]
-    return Section("Scores", tuple(rules), tuple(parts))
+    return PageSection("Scores", tuple(rules), tuple(parts))
 
 
 def _cell(scores: Scores, name: str) -> str:
     return percent(scores, name).replace(" %", "")
 
 
-def _labels(subject: Subject) -> tuple[Labels, Labels]:
+def _labels(subject: ReportedRun) -> tuple[Labels, Labels]:
     lists = make_lists([(subject.result.query, subject.result.gallery)], subject.result.method)
     return lists.query, lists.gallery
 
 
-def _distances(subject: Subject) -> Strips:
+def _distances(subject: ReportedRun) -> Strips:
     """The distances that the scores were made of, once more; they pass in strips and are never kept."""
     return make_lists([(subject.result.query, subject.result.gallery)], subject.result.method).strips
 
 
-def _recorded_rows(subjects: Sequence[Subject]) -> list[tuple[str, ...]]:
+def _recorded_rows(subjects: Sequence[ReportedRun]) -> list[tuple[str, ...]]:
     """Evaluations in `scores.json` other than the ones made here."""
     rows = []
     for folder, name in dict.fromkeys((subject.folder, subject.name.split(" on ")[0]) for subject in subjects):
@@ -113,7 +114,7 @@ def _recorded_rows(subjects: Sequence[Subject]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _stage_rows(subjects: Sequence[Subject]) -> list[tuple[str, ...]]:
+def _stage_rows(subjects: Sequence[ReportedRun]) -> list[tuple[str, ...]]:
     return [
         (
             f"{subject.name}, {stage['stage'] or 'whole training'}",
@@ -137,33 +138,37 @@ def _recorded(folder: RunFolder) -> dict[str, Any]:
     return recorded
 
 
-def quoted_section(group: Sequence[Subject], folder: Path) -> Section:
+def quoted_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     """Bars beside the figures that the paper quotes, where those are of the same data set and rule."""
     scores = {subject.name: subject.result.scores for subject in group if subject.result.scores.protocol == "market"}
     data = group[0].result.data
-    quoted = [] if rendered(data) or data.variant else quoted_on(data.name)
+    quoted = [] if is_rendered(data) or data.variant else load_published_results(data.name)
     if not quoted or not scores:
-        return Section("Beside published figures", (), ())
-    drawn, *_ = quoted_figure(quoted, scores, folder / "quoted.png", title=f"Quoted and measured on {data.title}")
-    caption = f"Gray: quoted from {quoted_source()}, not measured by us. Blue: the runs of this page."
-    return Section("Beside published figures", (), (Picture(drawn, caption, "Bars of Rank-1 and mAP by method."),))
+        return PageSection("Beside published figures", (), ())
+    drawn, *_ = plot_published_results(
+        quoted, scores, folder / "quoted.png", title=f"Published and measured on {data.title}"
+    )
+    caption = f"Gray: quoted from {load_published_source()}, not measured by us. Blue: the runs of this page."
+    return PageSection(
+        "Beside published figures", (), (PageFigure(drawn, caption, "Bars of Rank-1 and mAP by method."),)
+    )
 
 
-def distance_section(group: Sequence[Subject], folder: Path) -> Section:
+def distance_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     """How well distances tell people apart, by pair of cameras too, and a map of the embeddings."""
     histograms = {subject.name: pair_histogram(subject.result.query, subject.result.gallery) for subject in group}
-    drawn, *_ = distance_figure(histograms, folder / "distances.png")
+    drawn, *_ = plot_distances(histograms, folder / "distances.png")
     recall = {subject.name: precision_at_recall(*_labels(subject), distances=_distances(subject)) for subject in group}
-    precision, *_ = precision_recall_figure(recall, folder / "precision-recall.png")
-    parts: list[Picture | Grid] = [
-        Picture(
+    precision, *_ = plot_precision_recall(recall, folder / "precision-recall.png")
+    parts: list[PageFigure | PageTable] = [
+        PageFigure(
             drawn,
             "All pairs of a query and a gallery image from different cameras. Where the two overlap, no threshold is "
             "right.",
             "Histograms of the distances between images of the same person and of different people.",
             narrow=True,
         ),
-        Picture(
+        PageFigure(
             precision,
             "Precision at each share of a person's images found, interpolated, mean over the queries. Flat where every "
             "query has one match alone.",
@@ -175,19 +180,19 @@ def distance_section(group: Sequence[Subject], folder: Path) -> Section:
         end = "" if len(group) == 1 else f"-{number}"
         of, below = ("", "") if len(group) == 1 else (f" ({subject.name})", f"\n{subject.name}")
         pairs = camera_pairs(*_labels(subject), distances=_distances(subject))
-        matrix, *_ = camera_pairs_figure(pairs, folder / f"cameras{end}.png", title=f"Rank-1 by pair of cameras{below}")
-        parts.append(Picture(matrix, _worst_pair(pairs) + of, "Matrix of Rank-1 by pair of cameras.", narrow=True))
+        matrix, *_ = plot_camera_pairs(pairs, folder / f"cameras{end}.png", title=f"Rank-1 by pair of cameras{below}")
+        parts.append(PageFigure(matrix, _worst_pair(pairs) + of, "Matrix of Rank-1 by pair of cameras.", narrow=True))
         points, chosen, named = _map_of(subject.result)
         title = f"Images of {len(np.unique(chosen.person_ids))} people{below}"
-        plane, *_ = map_figure(
+        plane, *_ = plot_embedding_map(
             points, chosen.person_ids, chosen.camera_ids, folder / f"map{end}.png", title=title, named=named
         )
         caption = (
             f"Embeddings in two dimensions by t-SNE (cosine, seed 0), eight people colored. Near means alike; "
             f"distances far apart mean nothing.{of}"
         )
-        parts.append(Picture(plane, caption, "Map of embeddings, some people colored.", narrow=True))
-    return Section("Distances and cameras", (), tuple(parts))
+        parts.append(PageFigure(plane, caption, "Map of embeddings, some people colored.", narrow=True))
+    return PageSection("Distances and cameras", (), tuple(parts))
 
 
 def _worst_pair(pairs: CameraPairs) -> str:
@@ -223,7 +228,7 @@ def _map_of(result: EvaluationResult) -> tuple[Any, Embeddings, list[int]]:
     return plane.fit_transform(chosen.vectors.astype(np.float32)), chosen, sorted(map(int, named))
 
 
-def training_section(subjects: Sequence[Subject], folder: Path) -> Section:
+def training_section(subjects: Sequence[ReportedRun], folder: Path) -> PageSection:
     """Learning rate, losses and scores on the way, of each run that has its log."""
     parts = []
     runs = list({subject.folder: subject for subject in subjects}.values())
@@ -232,30 +237,32 @@ def training_section(subjects: Sequence[Subject], folder: Path) -> Section:
         if not any("losses" in record for record in records):
             continue
         end, of = ("", "") if len(runs) == 1 else (f"-{number}", f" ({subject.folder.root.name})")
-        rate, *_ = lr_figure(records, folder / f"learning-rate{end}.png", title=f"Learning rate{of}")
-        loss, *_ = loss_figure(records, folder / f"losses{end}.png", title=f"Losses{of}")
+        rate, *_ = plot_learning_rate(records, folder / f"learning-rate{end}.png", title=f"Learning rate{of}")
+        loss, *_ = plot_losses(records, folder / f"losses{end}.png", title=f"Losses{of}")
         parts += [
-            Picture(rate, f"The learning rate of every step{of}.", "Learning rate by epoch.", narrow=True),
-            Picture(loss, f"The losses, and scores on the way where they were measured{of}.", "Losses.", narrow=True),
+            PageFigure(rate, f"The learning rate of every step{of}.", "Learning rate by epoch.", narrow=True),
+            PageFigure(
+                loss, f"The losses, and scores on the way where they were measured{of}.", "Losses.", narrow=True
+            ),
         ]
     text = () if parts else ("The runs hold no log of their training.",)
-    return Section("Training", text, tuple(parts))
+    return PageSection("Training", text, tuple(parts))
 
 
-def manifest_section(subjects: Sequence[Subject]) -> Section:
+def manifest_section(subjects: Sequence[ReportedRun]) -> PageSection:
     """What every figure depends on, one column for each run."""
     columns = [_facts(subject) for subject in subjects]
     rows = tuple((key, *(facts[key] for facts in columns)) for key in columns[0])
-    grid = Grid(
+    grid = PageTable(
         "What the figures depend on. The fingerprint is of the data set's file list, people, cameras and splits.",
         ("", *(subject.name for subject in subjects)),
         rows,
         words=len(columns),
     )
-    return Section("How this was made", (), (grid,))
+    return PageSection("How this was made", (), (grid,))
 
 
-def _facts(subject: Subject) -> dict[str, str]:
+def _facts(subject: ReportedRun) -> dict[str, str]:
     manifest, recipe, result = subject.embedder.manifest, subject.recipe, subject.result
     size = subject.embedder.preprocessing.size
     info = model_info(subject.embedder.network, size=size)
@@ -289,7 +296,7 @@ def _network(model: Mapping[str, Any]) -> str:
     return f"{model['backbone']}, attention {'on' if model['attention'] else 'off'}, parts {model['parts']}{refined}"
 
 
-def _training_time(subject: Subject) -> str:
+def _training_time(subject: ReportedRun) -> str:
     """From the images per second that the log holds, evaluations on the way not counted."""
     images = subject.recipe.batches.persons * subject.recipe.batches.images * subject.recipe.optimizer.accumulate
     rates = [record["images_per_second"] for record in read_log(subject.folder.log) if "images_per_second" in record]

@@ -16,7 +16,7 @@ _QUALITY = 88
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageFigure:
     """A figure of the page.
 
     Attributes:
@@ -35,7 +35,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Grid:
+class PageTable:
     """A table of the page.
 
     Attributes:
@@ -52,7 +52,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A chapter of the page.
 
     Attributes:
@@ -63,7 +63,7 @@ class Section:
 
     title: str
     text: tuple[str, ...]
-    parts: tuple[Picture | Grid, ...]
+    parts: tuple[PageFigure | PageTable, ...]
 
     @property
     def anchor(self) -> str:
@@ -71,7 +71,7 @@ class Section:
         return "-".join("".join(letter if letter.isalnum() else " " for letter in self.title.lower()).split())
 
 
-def render_page(title: str, *, lead: Sequence[str], notice: str, sections: Sequence[Section], footer: str) -> str:
+def render_page(title: str, *, lead: Sequence[str], notice: str, sections: Sequence[PageSection], footer: str) -> str:
     """The page as HTML.
 
     Args:
@@ -92,14 +92,14 @@ def render_page(title: str, *, lead: Sequence[str], notice: str, sections: Seque
         lstrip_blocks=True,
     )
     environment.filters["embed"] = _embedded
-    environment.tests["picture"] = lambda part: isinstance(part, Picture)
+    environment.tests["picture"] = lambda part: isinstance(part, PageFigure)
     shown = [section for section in sections if section.parts or section.text]
     return environment.get_template("page.html.j2").render(
         title=title, lead=lead, notice=notice, sections=shown, footer=footer
     )
 
 
-def _embedded(picture: Picture) -> dict[str, str | int]:
+def _embedded(picture: PageFigure) -> dict[str, str | int]:
     """The picture as a data address, with the size that it is shown at (CSS pixels, 96 an inch)."""
     with Image.open(picture.path) as image:
         width, height = (round(length * 96 / 150) for length in image.size)

@@ -18,7 +18,7 @@ from passerby.types import Scores
 
 
 @dataclass(frozen=True)
-class Quoted:
+class PublishedResult:
     """What one method is said to reach on one data set.
 
     Attributes:
@@ -33,14 +33,14 @@ class Quoted:
 
 
 @cache
-def quoted_source() -> str:
+def load_published_source() -> str:
     """Where the figures stand."""
     return str(_file()["source"]).strip()
 
 
-def quoted_on(name: str) -> list[Quoted]:
+def load_published_results(name: str) -> list[PublishedResult]:
     """The figures quoted on a data set, by a reader's name such as `market1501`; empty where none are."""
-    return [Quoted(row["method"], *row[name]) for row in _file()["rows"] if name in row]
+    return [PublishedResult(row["method"], *row[name]) for row in _file()["rows"] if name in row]
 
 
 @cache
@@ -51,7 +51,9 @@ def _file() -> dict[str, Any]:
     return loaded
 
 
-def quoted_figure(quoted: list[Quoted], runs: Mapping[str, Scores], path: Path, *, title: str) -> list[Path]:
+def plot_published_results(
+    quoted: list[PublishedResult], runs: Mapping[str, Scores], path: Path, *, title: str
+) -> list[Path]:
     """Bars of Rank-1 and mAP: quoted methods in gray, our runs in color, by mAP.
 
     Args:
@@ -65,7 +67,7 @@ def quoted_figure(quoted: list[Quoted], runs: Mapping[str, Scores], path: Path, 
     """
     if not quoted:
         raise DataError("quoted: got none, expected figures on the runs' data set")
-    ours = [Quoted(name, 100 * scores.rank1, 100 * scores.mAP) for name, scores in runs.items()]
+    ours = [PublishedResult(name, 100 * scores.rank1, 100 * scores.mAP) for name, scores in runs.items()]
     rows = sorted([*quoted, *ours], key=lambda row: row.mAP)
     figure = new_figure(7.2, 1.1 + 0.36 * len(rows))
     axes = figure.add_subplot()

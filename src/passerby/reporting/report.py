@@ -24,8 +24,8 @@ from passerby.reporting.metric_sections import (
     score_section,
     training_section,
 )
-from passerby.reporting.page import Picture, Section, render_page
-from passerby.reporting.reported_runs import Subject, load_subjects, rendered
+from passerby.reporting.page import PageFigure, PageSection, render_page
+from passerby.reporting.reported_runs import ReportedRun, is_rendered, load_reported_runs
 from passerby.types import DataSet
 
 MOST_RUNS = 8
@@ -33,7 +33,7 @@ MOST_RUNS = 8
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportResult:
     """What a report left.
 
     Attributes:
@@ -55,7 +55,7 @@ def report(
     device: str = "auto",
     say: Callable[[str], None] = lambda _: None,
     on_images: Callable[[int, int], None] | None = None,
-) -> Reported:
+) -> ReportResult:
     """Evaluate finished runs and write one self-contained page about them.
 
     Args:
@@ -85,8 +85,8 @@ def report(
         )
     if queries < 1:
         raise DataError(f"queries: got {queries}, expected at least 1")
-    subjects = load_subjects(runs, data, device=device, on_images=on_images)
-    groups: dict[str, list[Subject]] = {}
+    subjects = load_reported_runs(runs, data, device=device, on_images=on_images)
+    groups: dict[str, list[ReportedRun]] = {}
     for subject in subjects:
         groups.setdefault(fingerprint([subject.result.data]), []).append(subject)
     folder = page.with_name(f"{page.stem}_files")
@@ -94,7 +94,7 @@ def report(
     for number, group in enumerate(groups.values(), start=1):
         place = folder if len(groups) == 1 else folder / f"data-{number}"
         which = "" if len(groups) == 1 else f": {group[0].result.data.title}"
-        makers: list[Callable[[Sequence[Subject], Path], Section]] = [quoted_section, distance_section]
+        makers: list[Callable[[Sequence[ReportedRun], Path], PageSection]] = [quoted_section, distance_section]
         if images:
             makers += [partial(rank_section, queries=queries), heat_section, shares_section, parts_section]
         for make in makers:
@@ -103,7 +103,7 @@ def report(
             except PasserbyError as error:
                 say(f"left out: {error}")
                 continue
-            sections.append(Section(section.title + which, section.text, section.parts))
+            sections.append(PageSection(section.title + which, section.text, section.parts))
     sections += [training_section(subjects, folder)]
     if images:
         sections += [batch_section(subjects, folder)]
@@ -117,12 +117,12 @@ def report(
         f"Every picture is also in {folder.name}/, as PNG and SVG.",
     )
     write_atomic(page, words.encode())
-    pictures = [part.path for section in sections for part in section.parts if isinstance(part, Picture)]
-    return Reported(page, tuple(file for path in pictures for file in (path, path.with_suffix(".svg"))))
+    pictures = [part.path for section in sections for part in section.parts if isinstance(part, PageFigure)]
+    return ReportResult(page, tuple(file for path in pictures for file in (path, path.with_suffix(".svg"))))
 
 
 def _notice(sets: Sequence[DataSet], *, images: bool) -> str:
-    real = sorted({data.title for data in sets if not rendered(data)})
+    real = sorted({data.title for data in sets if not is_rendered(data)})
     if not real:
         return "Nobody on this page exists: every person was rendered."
     if images:
@@ -133,12 +133,12 @@ def _notice(sets: Sequence[DataSet], *, images: bool) -> str:
     return f"Figures of {', '.join(real)}, without any image of its people."
 
 
-def _title(subjects: Sequence[Subject]) -> str:
+def _title(subjects: Sequence[ReportedRun]) -> str:
     names = list(dict.fromkeys(subject.name.split(" on ")[0] for subject in subjects))
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _lead(subjects: Sequence[Subject]) -> list[str]:
+def _lead(subjects: Sequence[ReportedRun]) -> list[str]:
     """The figures in words, one line for each run."""
     return [
         f"{subject.name}: Rank-1 {percent(subject.result.scores, 'rank1')}, mAP "

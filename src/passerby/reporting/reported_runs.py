@@ -16,7 +16,7 @@ from passerby.types import DataSet
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReportedRun:
     """One run on one data set.
 
     Attributes:
@@ -34,13 +34,13 @@ class Subject:
     result: EvaluationResult
 
 
-def load_subjects(
+def load_reported_runs(
     runs: Sequence[str | Path],
     data: str | None,
     *,
     device: str,
     on_images: Callable[[int, int], None] | None,
-) -> list[Subject]:
+) -> list[ReportedRun]:
     """Load every run before any is evaluated: a wrong path is told at once."""
     loaded = []
     for path in map(Path, runs):
@@ -61,7 +61,7 @@ def load_subjects(
             arguments = evaluation_arguments(recipe)
             result = evaluate_network([embedder], each, **arguments, on_images=on_images)
             title = name if len(tested) == 1 else f"{name} on {each.name}"
-            found.append(Subject(title, folder, embedder, recipe, result))
+            found.append(ReportedRun(title, folder, embedder, recipe, result))
     return found
 
 
@@ -75,6 +75,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
     raise DataError(f"report: {folders[0]} is given more than once; name each run once")
 
 
-def rendered(data: DataSet) -> bool:
+def is_rendered(data: DataSet) -> bool:
     """Whether nobody in the data set exists."""
     return data.name == "synth" or (data.root / "synth.json").is_file()

@@ -18,8 +18,8 @@ from passerby.evaluation.serialize import scores_to_dict
 from passerby.model.embed import Embedder, load
 from passerby.model.weights import DEFAULT_MODEL, model_folder
 from passerby.openset.calibration import Calibration
-from passerby.plots.curves import cmc_figure
-from passerby.plots.ranklist import Order, choose_queries, rank_list_figure
+from passerby.plots.cmc import plot_cmc
+from passerby.plots.rank_lists import Order, choose_queries, plot_rank_lists
 from passerby.ranking.fuse import Fusion
 from passerby.ranking.rank import recording
 from passerby.ranking.sets import Pooling, SetDistance
@@ -275,9 +275,9 @@ def record_stage(folder: RunFolder, stage: str, epochs: int, results: Sequence[E
 
 def draw_evaluation(result: EvaluationResult, out: Path, *, queries: int = 8) -> None:
     """The CMC curve, and the top 10 of the worst, random and best queries, as pictures in `out`."""
-    cmc_figure({result.title: result.scores}, out / "cmc.png")
+    plot_cmc({result.title: result.scores}, out / "cmc.png")
     for order in ORDERS:
-        rank_list_figure(
+        plot_rank_lists(
             result.ranking,
             result.query_samples,
             result.gallery_samples,

@@ -12,7 +12,7 @@ from passerby.openset.detection import OpenSetScores, open_set_of
 from passerby.openset.nearest_identities import nearest_identities
 from passerby.openset.reliability import Reliability, reliability
 from passerby.openset.verification import Verification, verify
-from passerby.plots.reliability import dir_figure, reliability_figure, roc_figure
+from passerby.plots.open_set_curves import plot_dir, plot_reliability, plot_roc
 from passerby.types import Embeddings
 
 
@@ -51,8 +51,8 @@ def measure_open_set(query: Embeddings, gallery: Embeddings, calibration: Calibr
 
 def draw_open_set(found: OpenSet, out: Path, *, title: str) -> None:
     """`roc.png`, `dir.png` where a rate can be resolved, and `reliability.png` where there is a calibration."""
-    roc_figure({title: found.verification}, out / "roc.png")
+    plot_roc({title: found.verification}, out / "roc.png")
     if not all(rate.reason for rate in found.scores.rates):
-        dir_figure({title: found.scores}, out / "dir.png")
+        plot_dir({title: found.scores}, out / "dir.png")
     if found.reliability is not None:
-        reliability_figure({title: found.reliability}, out / "reliability.png")
+        plot_reliability({title: found.reliability}, out / "reliability.png")

@@ -23,7 +23,7 @@ from passerby.files import write_all_atomic
 from passerby.model.convnext_ap import ReID, find_weights_file
 from passerby.model.embed import Embedder, Preprocessing, load
 from passerby.model.weights import MANIFEST_FORMAT, find_setting_differences, save_model
-from passerby.plots.curves import loss_figure, lr_figure
+from passerby.plots.training_curves import plot_learning_rate, plot_losses
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.arguments import count_classes, model_arguments
 from passerby.runs.assemble import training_loader, training_state, training_steps
@@ -186,8 +186,8 @@ def _train(
                 save_checkpoint(folder.checkpoint, state)
                 saved = time.monotonic()
     records = read_log(folder.log)
-    lr_figure(records, folder.figures / "learning-rate.png")
-    loss_figure(records, folder.figures / "losses.png")
+    plot_learning_rate(records, folder.figures / "learning-rate.png")
+    plot_losses(records, folder.figures / "losses.png")
     kept.forget_centers()  # the training's alone
     save_model(folder.root, kept, manifest)
     return kept

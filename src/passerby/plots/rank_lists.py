@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cell, page_of
+from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cell, new_page
 from passerby.plots.style import INK, MUTED, RIGHT, WRONG, save
 from passerby.types import DISTRACTOR, IntArray, Ranking, Sample, Scores
 
@@ -52,7 +52,7 @@ def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: 
     return valid[np.argsort(precision if order == "worst" else -precision, kind="stable")[:count]]
 
 
-def rank_list_figure(
+def plot_rank_lists(
     ranking: Ranking,
     query: Sequence[Sample],
     gallery: Sequence[Sample],
@@ -91,7 +91,7 @@ def rank_list_figure(
     shown = min(top, ranking.indices.shape[1])
     width = 2 * LEFT + (shown + 1) * CELL + _GAP
     height = TOP + len(chosen) * (IMAGE + TEXT) + BOTTOM
-    figure, page = page_of(width, height, title=title)
+    figure, page = new_page(width, height, title=title)
     for row, q in enumerate(chosen):
         above = TOP + row * (IMAGE + TEXT)
         asked = query[int(q)]

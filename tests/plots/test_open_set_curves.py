@@ -8,7 +8,7 @@ from passerby.openset.calibration import Calibration, FittedOn
 from passerby.openset.detection import DirAtFar, OpenSetScores
 from passerby.openset.reliability import reliability
 from passerby.openset.verification import verify
-from passerby.plots.reliability import dir_figure, reliability_figure, roc_figure
+from passerby.plots.open_set_curves import plot_dir, plot_reliability, plot_roc
 
 PAIRS = PairHistogram(0.0, 1.0, np.array([400, 60, 20, 10]), np.array([10, 200, 3000, 9000]))
 LINE = Calibration("logistic", "cosine", [0.0, 1.0], [3.0, -3.0], FittedOn("drawn", 9, 9, 9, 9, False))
@@ -34,7 +34,7 @@ def lines(figure):
 
 def test_reliability_is_drawn_where_there_are_pairs(tmp_path, drawn):
     found = reliability(LINE, PAIRS)
-    files = reliability_figure({"run": found}, tmp_path / "new" / "reliability.png")
+    files = plot_reliability({"run": found}, tmp_path / "new" / "reliability.png")
     assert [file.name for file in files] == ["reliability.png", "reliability.svg"]
     there = found.weight > 0
     np.testing.assert_allclose(lines(drawn[0])[1], np.stack([found.said[there], found.observed[there]], axis=1))
@@ -52,7 +52,7 @@ def test_reliability_is_drawn_where_there_are_pairs(tmp_path, drawn):
 
 def test_roc_begins_where_the_pairs_can_tell_and_marks_the_equal_error_rate(tmp_path, drawn):
     found = verify(PAIRS)
-    roc_figure({"run": found}, tmp_path / "roc.png")
+    plot_roc({"run": found}, tmp_path / "roc.png")
     _, curve, dot = lines(drawn[0])
     assert curve[0, 0] == pytest.approx(10 / 12_210)
     assert curve[-1].tolist() == [1, 100]
@@ -61,7 +61,7 @@ def test_roc_begins_where_the_pairs_can_tell_and_marks_the_equal_error_rate(tmp_
 
 
 def test_dir_is_drawn_in_order_and_says_what_is_missing(tmp_path, drawn):
-    dir_figure({"run": OPEN}, tmp_path / "dir.png")
+    plot_dir({"run": OPEN}, tmp_path / "dir.png")
     np.testing.assert_allclose(lines(drawn[0])[0], [[0.02, 30], [0.1, 60]])
     assert "run: too few unknown queries for 0.1 %" in texts(drawn[0])
     assert "50 known and 50 unknown queries, 25 people enrolled" in texts(drawn[0])
@@ -70,9 +70,9 @@ def test_dir_is_drawn_in_order_and_says_what_is_missing(tmp_path, drawn):
 def test_several_runs_stay_on_the_page(tmp_path, drawn):
     """Oracle: the legend's own extent, in pixels, inside the figure's and above the notes."""
     names = [f"a run with a long name, number {number}" for number in range(4)]
-    reliability_figure(dict.fromkeys(names, reliability(LINE, PAIRS)), tmp_path / "a.png")
-    roc_figure(dict.fromkeys(names, verify(PAIRS)), tmp_path / "b.png")
-    dir_figure(dict.fromkeys(names, OPEN), tmp_path / "c.png")
+    plot_reliability(dict.fromkeys(names, reliability(LINE, PAIRS)), tmp_path / "a.png")
+    plot_roc(dict.fromkeys(names, verify(PAIRS)), tmp_path / "b.png")
+    plot_dir(dict.fromkeys(names, OPEN), tmp_path / "c.png")
     for figure in drawn:
         page, legend = figure.bbox, figure.legends[0].get_window_extent()
         notes = figure.texts[0].get_window_extent()
@@ -82,15 +82,15 @@ def test_several_runs_stay_on_the_page(tmp_path, drawn):
 
 
 def test_the_same_curve_gives_the_same_bytes(tmp_path):
-    one, other = (roc_figure({"run": verify(PAIRS)}, tmp_path / name / "roc.png") for name in ("a", "b"))
+    one, other = (plot_roc({"run": verify(PAIRS)}, tmp_path / name / "roc.png") for name in ("a", "b"))
     assert [file.read_bytes() for file in one] == [file.read_bytes() for file in other]
 
 
 def test_nothing_to_draw_is_said(tmp_path):
-    for draw in (reliability_figure, roc_figure, dir_figure):
+    for draw in (plot_reliability, plot_roc, plot_dir):
         with pytest.raises(ValueError, match="found: got none"):
             draw({}, tmp_path / "a.png")
     unresolved = OpenSetScores((MISSING,), 0.5, 50, 50, 25, 100)
     with pytest.raises(ValueError, match=r"found: no rate can be drawn; 0.1 % of 50 unknown queries"):
-        dir_figure({"run": unresolved}, tmp_path / "a.png")
+        plot_dir({"run": unresolved}, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

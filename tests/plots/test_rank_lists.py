@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from passerby.plots import ranklist
-from passerby.plots.ranklist import choose_queries, rank_list_figure
+from passerby.plots.rank_lists import choose_queries, plot_rank_lists
 from passerby.plots.style import RIGHT, WRONG
 from passerby.types import Ranking, Sample, Scores
 
@@ -65,25 +64,16 @@ RANKING = Ranking(
 )
 
 
-@pytest.fixture
-def figure(monkeypatch):
-    """The figure that was saved last, as a list of one."""
-    kept = []
-    save = ranklist.save
-    monkeypatch.setattr(ranklist, "save", lambda made, path, **how: (kept.append(made), save(made, path, **how))[1])
-    return kept
-
-
 def image_of(sample):
     """Random colors for each file; sizes that differ."""
     generator = np.random.default_rng(len(sample.label) + sample.camera_id)
     return generator.integers(0, 256, size=(40 + 10 * sample.camera_id, 20, 3), dtype=np.uint8)
 
 
-def test_every_item_says_right_or_wrong_person_camera_and_distance(tmp_path, figure):
-    (file,) = rank_list_figure(RANKING, QUERY, GALLERY, [1], tmp_path / "ranks.png", read=image_of)
+def test_every_item_says_right_or_wrong_person_camera_and_distance(tmp_path, drawn):
+    (file,) = plot_rank_lists(RANKING, QUERY, GALLERY, [1], tmp_path / "ranks.png", read=image_of)
     assert file.stat().st_size > 0
-    (page,) = figure[0].axes
+    (page,) = drawn[0].axes
     _query, wrong, right = page.patches  # the third place is empty
     assert to_rgb(wrong.get_edgecolor()) == to_rgb(WRONG)
     assert to_rgb(right.get_edgecolor()) == to_rgb(RIGHT)
@@ -99,9 +89,9 @@ def test_every_item_says_right_or_wrong_person_camera_and_distance(tmp_path, fig
         assert box.get_height() / box.get_width() == pytest.approx(rows / columns)
 
 
-def test_rows_follow_the_choice_and_top_cuts_the_list(tmp_path, figure):
-    rank_list_figure(RANKING, QUERY, GALLERY, np.array([1, 0]), tmp_path / "ranks.png", read=image_of, top=1)
-    (page,) = figure[0].axes
+def test_rows_follow_the_choice_and_top_cuts_the_list(tmp_path, drawn):
+    plot_rank_lists(RANKING, QUERY, GALLERY, np.array([1, 0]), tmp_path / "ranks.png", read=image_of, top=1)
+    (page,) = drawn[0].axes
     said = [text.get_text() for text in page.texts]
     assert [text for text in said if ":" in text][:2] == ["✗ 1: 0.062", "✓ 1: 0.125"]
     assert len(page.images) == 4
@@ -117,4 +107,4 @@ def test_rows_follow_the_choice_and_top_cuts_the_list(tmp_path, figure):
 )
 def test_what_cannot_be_shown_is_refused(tmp_path, chosen, query, message):
     with pytest.raises(ValueError, match=message):
-        rank_list_figure(RANKING, query, GALLERY, chosen, tmp_path / "ranks.png", read=image_of)
+        plot_rank_lists(RANKING, query, GALLERY, chosen, tmp_path / "ranks.png", read=image_of)

@@ -18,7 +18,7 @@ from passerby.plots.style import COLORS, INK, MUTED, dress, new_figure, save
 _LOWEST = 1e-4  # false alarm rate that is shown
 
 
-def reliability_figure(found: Mapping[str, Reliability], path: Path, *, title: str = "Reliability") -> list[Path]:
+def plot_reliability(found: Mapping[str, Reliability], path: Path, *, title: str = "Reliability") -> list[Path]:
     """What was said against what is so, one line each, and below it how many pairs said so.
 
     Args:
@@ -64,7 +64,7 @@ def reliability_figure(found: Mapping[str, Reliability], path: Path, *, title: s
     return _finish(figure, axes, path, legend=legend)
 
 
-def roc_figure(
+def plot_roc(
     found: Mapping[str, Verification], path: Path, *, title: str = "Receiver operating characteristic"
 ) -> list[Path]:
     """True against false positive rate over all pairs, false positives on a logarithmic axis; dots: equal error rates.
@@ -99,7 +99,7 @@ def roc_figure(
     return _finish(figure, axes, path, legend=legend)
 
 
-def dir_figure(
+def plot_dir(
     found: Mapping[str, OpenSetScores], path: Path, *, title: str = "Known people recognized, unknown turned away"
 ) -> list[Path]:
     """Detection and identification rate against false alarm rate, with the interval as a band.
