@@ -9,7 +9,7 @@ import passerby
 from passerby.errors import RecipeError, WeightsError
 from passerby.model.info import variants_info
 from passerby.model.methods import MODELS, build_model
-from passerby.model.weights import save_model
+from passerby.model.weights import MANIFEST_FORMAT, save_model
 from passerby.recipe import METHODS, ModelSettings, parse_recipe
 from passerby.runs.arguments import model_arguments
 
@@ -36,7 +36,7 @@ def test_the_recipe_has_the_builders_words(method):
 def test_a_saved_model_comes_back_as_the_method_that_it_is(method, tmp_path):
     network = build_model(method=method, **TINY[method], identities=3).eval()
     manifest = {
-        "format": 1,
+        "format": MANIFEST_FORMAT,
         "model": {"method": method, **TINY[method]},
         "preprocessing": PREPROCESSING,
         "identities": 3,
@@ -49,7 +49,12 @@ def test_a_saved_model_comes_back_as_the_method_that_it_is(method, tmp_path):
 
 def test_a_manifest_without_a_method_is_convnext_ap(tmp_path):
     network = build_model(**TINY["convnext_ap"], identities=3)
-    manifest = {"format": 1, "model": TINY["convnext_ap"], "preprocessing": PREPROCESSING, "identities": 3}
+    manifest = {
+        "format": MANIFEST_FORMAT,
+        "model": TINY["convnext_ap"],
+        "preprocessing": PREPROCESSING,
+        "identities": 3,
+    }
     save_model(tmp_path, network, manifest)
     assert passerby.load(tmp_path).network.part_names == ("part 1", "part 2")
 
@@ -63,7 +68,7 @@ def test_a_manifest_without_a_method_is_convnext_ap(tmp_path):
     ],
 )
 def test_a_manifest_of_another_method_is_refused_by_name(model, message, tmp_path):
-    manifest = {"format": 1, "model": model, "preprocessing": PREPROCESSING, "identities": 3}
+    manifest = {"format": MANIFEST_FORMAT, "model": model, "preprocessing": PREPROCESSING, "identities": 3}
     save_model(tmp_path, torch.nn.Linear(1, 1), manifest)
     with pytest.raises(WeightsError, match=message):
         passerby.load(tmp_path)

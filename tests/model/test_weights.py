@@ -90,8 +90,9 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, call, after):
         ("{", "not readable as JSON"),
         ("[1]", "not a manifest of passerby"),
         ('{"a": 1}', "not a manifest of passerby"),
-        (json.dumps({**MANIFEST, "format": 99}), r"format 99, this version reads 1; install .* \(9.9\)"),
-        (json.dumps({"format": 1, "model": {}}), "lacks preprocessing, identities"),
+        (json.dumps({**MANIFEST, "format": 99}), r"format 99, this version reads 2; install .* \(9.9\)"),
+        (json.dumps({**MANIFEST, "format": 1}), r"format 1, this version reads 2; convert it with `passerby model upg"),
+        (json.dumps({"format": 2, "model": {}}), "lacks preprocessing, identities"),
     ],
 )
 def test_a_manifest_that_is_none_is_named(tmp_path, text, message):

@@ -120,6 +120,11 @@ def test_an_override_may_hold_an_equals_sign():
     ("tree", "message"),
     [
         ({"epochs": 3}, "unknown key 'epochs'; the recipe knows name, images, batches, model, loss, optimizer, sched"),
+        (
+            {"optimiser": {}},
+            "key 'optimiser' is now 'optimizer'; rename it .*, or convert .* `passerby model upgrade RUN`",
+        ),
+        ({"loss": {"centre": None}}, "key 'loss.centre' is now 'loss.center'; .*`passerby model upgrade RUN`"),
         ({"schedule": {"epoch": 3}}, "unknown key 'schedule.epoch'; schedule knows epochs, warmup_epochs, lr_init"),
         ({"images": {"erasing": {"prob": 1}}}, "'images.erasing.prob'; images.erasing knows p, area, aspect"),
         ({"loss": {"triplet": {"gamma": 1}}}, "'loss.triplet.gamma'; loss.triplet knows weight, margin"),

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 Data = Annotated[str, typer.Option("--data", help="name:path?option=value. Join several with +.")]
-Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:0, mps. Under torchrun each process has its own GPU.")
-]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, mps. Under torchrun each process has its own GPU.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Overrides = Annotated[
     list[str] | None,

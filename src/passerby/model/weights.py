@@ -15,7 +15,9 @@ from passerby.errors import WeightsError
 from passerby.files import write_all_atomic
 from passerby.types import DEFAULT
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
+"""Version of the manifest. 2: the recipe has the keys `optimizer` and `loss.center`, and `fingerprints` holds one
+fingerprint for each data set, in the order of `titles` (`fingerprint` is that of all of them together)."""
 MODEL_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
 DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
@@ -55,10 +57,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or "format" not in manifest:
         raise WeightsError(f"{path}: not a manifest of passerby; expected an object with {', '.join(MANIFEST_KEYS)}")
     if manifest["format"] != MANIFEST_FORMAT:
-        raise WeightsError(
-            f"{path}: format {manifest['format']!r}, this version reads {MANIFEST_FORMAT}; install the version of "
-            f"passerby that wrote it ({manifest.get('passerby', 'not named')})"
+        older = manifest["format"] == 1
+        advice = (
+            f"convert it with `passerby model upgrade {folder}`"
+            if older
+            else f"install the version of passerby that wrote it ({manifest.get('passerby', 'not named')})"
         )
+        raise WeightsError(f"{path}: format {manifest['format']!r}, this version reads {MANIFEST_FORMAT}; {advice}")
     missing = [key for key in MANIFEST_KEYS if key not in manifest]
     if missing:
         raise WeightsError(f"{path}: lacks {', '.join(missing)}; copy it again from the run that made the model")

@@ -15,6 +15,9 @@ from passerby.errors import RecipeError
 from passerby.recipe.recipe import Recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+"""Folder of the shipped recipes."""
+RENAMED_KEYS = {"optimiser": "optimizer", "loss.centre": "loss.center"}
+"""Keys of recipes written before manifest format 2, with their present names."""
 
 
 def recipe_names() -> list[str]:
@@ -103,6 +106,11 @@ def _explain(item: Any) -> str:
     """One pydantic finding as a sentence that names the key as the user writes it."""
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
+        if place in RENAMED_KEYS:
+            return (
+                f"key {place!r} is now {RENAMED_KEYS[place]!r}; rename it in the file, or convert a run with "
+                "`passerby model upgrade RUN`"
+            )
         *parents, _ = item["loc"]
         known = ", ".join(_keys_at(parents))
         return f"unknown key {place!r}; {'.'.join(map(str, parents)) or 'the recipe'} knows {known}"

@@ -261,6 +261,7 @@ def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: 
         "data": data,
         "titles": [each.title for each in sets],
         "fingerprint": fingerprint(sets),
+        "fingerprints": [fingerprint([data_set]) for data_set in sets],
         "protocols": [each.protocol for each in sets],
         "recipe": recipe.model_dump(mode="json"),
         "seed": recipe.training.seed,
