@@ -37,11 +37,3 @@ def test_what_cannot_be_is_said(passerby, tmp_path):
         assert message in passerby("synth", "--out", tmp_path / "a", *words).complaint
     assert "expected a name that ends in .png or .jpg" in passerby("synth", "--preview", tmp_path / "a.gif").complaint
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_default_model_s_recipe_is_asked_for_its_settings(passerby, tmp_path):
-    """The verb is reached, and refuses a setting before anything is rendered."""
-    said = passerby("synth", "train-default", "--out", tmp_path / "run", "--set", "schedule.epoch=1")
-    assert "epoch" in said.complaint
-    assert "epochs" in said.complaint
-    assert not (tmp_path / "run").exists()

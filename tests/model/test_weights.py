@@ -159,6 +159,6 @@ def test_an_installation_without_a_default_model_says_how_to_make_it(monkeypatch
     monkeypatch.setattr("passerby.model.weights.DEFAULT_MODEL", tmp_path)
     for ask in (load, lambda: convnext_ap("test_convnext", weights="default")):
         with pytest.raises(
-            WeightsError, match="default model: this installation has none; make it with `passerby synth"
+            WeightsError, match="default model: this installation has none; build it in a checkout with"
         ):
             ask()

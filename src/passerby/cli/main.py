@@ -46,6 +46,7 @@ def _options(
     pass
 
 
+app.command("synth")(synth.synth)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
@@ -60,7 +61,6 @@ app.command("cluster")(search.cluster)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
-app.add_typer(synth.app, name="synth")
 
 
 def main() -> None:

@@ -10,19 +10,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from passerby.cli.common import Device, Overrides, require_image_name, save_image, slow_progress
-from passerby.cli.train import Watch
+from passerby.cli.common import require_image_name, save_image, slow_progress
 from passerby.errors import DataError
 
 if TYPE_CHECKING:
     from passerby.synthesis.dataset import SynthSettings
 
-app = typer.Typer(name="synth", invoke_without_command=True)
 
-
-@app.callback()
 def synth(
-    context: typer.Context,
     out: Annotated[Path | None, typer.Option(help="Folder to write, in the layout of Market-1501.")] = None,
     preview: Annotated[Path | None, typer.Option(help="Only a picture of the first people, .png or .jpg.")] = None,
     identities: Annotated[int, typer.Option(help="People.")] = 1000,
@@ -41,8 +36,6 @@ def synth(
     from passerby.synthesis.dataset import SynthSettings
     from passerby.synthesis.write import write_people
 
-    if context.invoked_subcommand is not None:
-        return
     if (out is None) == (preview is None):
         raise DataError("synth: expected either --out FOLDER or --preview PICTURE")
     settings = SynthSettings(identities, cameras, images, seed, views, test, lookalikes, height)
@@ -81,20 +74,3 @@ def _preview(settings: SynthSettings, picture: Path) -> None:
         (source,) = parse_spec(f"market1501:{people}", readers=DATASETS)
         data = replace(DATASETS["market1501"].read(source).data, name="synth", variant=f"seed {settings.seed}")
         save_image(contact_sheet(data, people=few.identities, per_camera=few.images), picture)
-
-
-@app.command("train-default")
-def train_default_command(
-    out: Annotated[Path, typer.Option(help="Folder of the run; what is shipped will be in OUT/shipped.")],
-    data: Annotated[str | None, typer.Option(help="Another synth: data set than the default model's.")] = None,
-    overrides: Overrides = None,
-    device: Device = "auto",
-) -> None:
-    """Make the default model again: render, train, pack, describe. Hours on two cores; interrupted, it goes on."""
-    from passerby.runs.default_model import DATA, train_default
-
-    with Watch() as watch:
-        shipped = train_default(
-            out, data=data or DATA, overrides=overrides or [], device=device, say=watch.say, on_step=watch.step
-        )
-    typer.echo(f"{shipped}: the model, its recipe, calibration and MODEL_CARD.md")

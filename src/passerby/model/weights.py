@@ -78,8 +78,8 @@ def default_model() -> Path:
     """
     if not (DEFAULT_MODEL / MODEL_FILE).is_file():
         raise WeightsError(
-            "default model: this installation has none; make it with `passerby synth train-default --out RUN`, which "
-            "takes hours, and name RUN/shipped, or name the folder of another run"
+            "default model: this installation has none; build it in a checkout with `python -m tools.default_model "
+            "--out RUN`, which takes hours, and name RUN/shipped, or name the folder of another run"
         )
     return DEFAULT_MODEL
 

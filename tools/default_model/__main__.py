@@ -1,0 +1,34 @@
+"""Command line: `python -m tools.default_model --out RUN`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from passerby.cli.common import Device, Overrides
+from passerby.cli.train import Watch
+from passerby.errors import PasserbyError
+from tools.default_model.build import DATA, build_default_model
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder of the run. The model to ship is written to OUT/shipped.")],
+    data: Annotated[str, typer.Option(help="A synth: data set with a test split.")] = DATA,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Build the default model. Takes hours on two cores; the same command resumes an interrupted run."""
+    try:
+        with Watch() as watch:
+            shipped = build_default_model(
+                out, data=data, overrides=overrides or [], device=device, say=watch.say, on_step=watch.step
+            )
+    except PasserbyError as error:
+        raise SystemExit(f"error: {error}") from None
+    typer.echo(f"{shipped}: model, recipe, calibration and MODEL_CARD.md")
+
+
+if __name__ == "__main__":
+    typer.run(main)
