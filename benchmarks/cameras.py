@@ -5,8 +5,8 @@
 CUHK01 is the folder of its images; MODEL the folder of a run, or `default`, which it is when none is named. The 485
 *training* people of the split, so that the weight could be chosen here: each one's first image in a camera is a query,
 the second stands in the gallery, Market rule. Views are learned from n gallery images of each camera, mean of 5 draws;
-`DOUBT` is how many images a camera must have before it counts for as much as all together. Last: how many of the ten
-nearest under normalization `search_across` finds.
+`PRIOR_IMAGES` is how many images a camera must have before it counts for as much as all together. Last: how many of
+the ten nearest under normalization `search_across` finds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import passerby
 from passerby.gallery.camera_search import CameraViews, search_across
 from passerby.gallery.sightings import Filter, Sighting
 from passerby.model.weights import model_folder
-from passerby.ranking.camera_normalization import CameraView
+from passerby.ranking.camera_normalization import CameraStatistics
 from passerby.types import Embeddings
 
 DOUBTS = (0, 3, 10, 30, 100)
@@ -41,7 +41,7 @@ def main() -> None:
         query, gallery = (Embeddings(vectors[rows], people[rows], cameras[rows]) for rows in (first, ~first))
         plain = passerby.score(query, gallery)
         print(f"\n{model}, plain: {100 * plain.rank1:.1f} / {100 * plain.mAP:.1f}\n")
-        print(f"| n | {' | '.join(f'DOUBT {doubt}' for doubt in DOUBTS)} |\n| ---: |" + " ---: |" * 5)
+        print(f"| n | {' | '.join(f'PRIOR_IMAGES {doubt}' for doubt in DOUBTS)} |\n| ---: |" + " ---: |" * 5)
         for count in (5, 10, 20, 50, 100, 485):
             drawn = [_views(gallery, count, np.random.default_rng(seed)) for seed in range(DRAWS)]
             row = [_figures(query, gallery, drawn, count, doubt) for doubt in DOUBTS]
@@ -49,18 +49,20 @@ def main() -> None:
         print(f"\nof the ten nearest, a gallery's search brings {100 * _found(model, query, gallery):.1f} %")
 
 
-def _views(gallery: Embeddings, count: int, generator: np.random.Generator) -> dict[int, CameraView]:
+def _views(gallery: Embeddings, count: int, generator: np.random.Generator) -> dict[int, CameraStatistics]:
     cameras = np.unique(gallery.camera_ids).tolist()
     rows = [generator.permutation(np.flatnonzero(gallery.camera_ids == camera))[:count] for camera in cameras]
-    return {camera: CameraView.of(gallery.vectors[some]) for camera, some in zip(cameras, rows, strict=True)}
+    return {
+        camera: CameraStatistics.from_vectors(gallery.vectors[some]) for camera, some in zip(cameras, rows, strict=True)
+    }
 
 
-def _mixed(views: dict[int, CameraView], count: int, doubt: int) -> dict[int, CameraView]:
-    general = CameraView.join(list(views.values()), [count] * len(views))
-    return {camera: view.towards(general, doubt / (doubt + count)) for camera, view in views.items()}
+def _mixed(views: dict[int, CameraStatistics], count: int, doubt: int) -> dict[int, CameraStatistics]:
+    general = CameraStatistics.merge(list(views.values()), [count] * len(views))
+    return {camera: view.shrink(general, doubt / (doubt + count)) for camera, view in views.items()}
 
 
-def _standardized(side: Embeddings, views: dict[int, CameraView]) -> Embeddings:
+def _standardized(side: Embeddings, views: dict[int, CameraStatistics]) -> Embeddings:
     vectors = np.empty_like(side.vectors)
     for camera, view in views.items():
         rows = side.camera_ids == camera
@@ -68,7 +70,9 @@ def _standardized(side: Embeddings, views: dict[int, CameraView]) -> Embeddings:
     return Embeddings(vectors, side.person_ids, side.camera_ids)
 
 
-def _figures(query: Embeddings, gallery: Embeddings, drawn: list[dict[int, CameraView]], count: int, doubt: int) -> str:
+def _figures(
+    query: Embeddings, gallery: Embeddings, drawn: list[dict[int, CameraStatistics]], count: int, doubt: int
+) -> str:
     """Rank-1 / mAP in percent."""
     found = [
         passerby.score(*(_standardized(side, _mixed(views, count, doubt)) for side in (query, gallery)))

@@ -79,7 +79,7 @@ def imagenet(size: tuple[int, int]) -> Describe:
 
 def other_camera_only(query: Embeddings, gallery: Embeddings) -> Iterator[tuple[int, np.ndarray]]:
     """Distances with the query's own camera taken out."""
-    for first, strip in passerby.ranking.blocks.strips_of(query, gallery):
+    for first, strip in passerby.ranking.blocks.iter_distances(query, gallery):
         mine = query.camera_ids[first : first + len(strip), None] == gallery.camera_ids
         strip[mine] = np.inf
         yield first, strip

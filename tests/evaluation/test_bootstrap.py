@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from passerby.evaluation.bootstrap import identity_intervals
+from passerby.evaluation.bootstrap import bootstrap_intervals
 
 
 def intervals(values, person_ids, *, seed=0, replicates=2000):
-    return identity_intervals(
+    return bootstrap_intervals(
         np.asarray(values, dtype=float),
         np.asarray(person_ids),
         replicates=replicates,

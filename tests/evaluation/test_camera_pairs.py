@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.evaluation.camera_pairs import camera_pairs
+from passerby.evaluation.camera_pairs import score_camera_pairs
 from passerby.types import Labels
 
 
@@ -30,7 +30,7 @@ def test_figures_are_those_of_a_loop(q, g, seed):
     query = Labels(generator.integers(1, 4, q), 3 * generator.integers(0, 3, q))  # cameras that the gallery lacks
     gallery = Labels(generator.integers(0, 4, g), generator.integers(0, 4, g))
     cameras, theirs, valid, hits = looped(query, gallery, distances)
-    found = camera_pairs(query, gallery, distances=distances)
+    found = score_camera_pairs(query, gallery, distances=distances)
     np.testing.assert_array_equal(found.query_cameras, cameras)
     np.testing.assert_array_equal(found.gallery_cameras, theirs)
     np.testing.assert_array_equal(found.valid, valid)
@@ -42,7 +42,7 @@ def test_the_busiest_cameras_stay_in_order():
     people = np.array([1, 1, 1, 2, 2, 2, 2])
     query = Labels(people, np.array([0, 1, 2, 1, 2, 2, 2]))
     gallery = Labels(np.array([1, 2, 1, 2]), np.array([5, 5, 6, 6]))
-    found = camera_pairs(query, gallery, distances=np.zeros((7, 4), dtype=np.float32)).busiest(2)
+    found = score_camera_pairs(query, gallery, distances=np.zeros((7, 4), dtype=np.float32)).busiest(2)
     assert found.query_cameras.tolist() == [1, 2]
     assert found.valid.tolist() == [[2, 2], [4, 4]]
     assert found.rank1.tolist() == [[0.5, 0.5], [0.25, 0.25]]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby.evaluation.pair_histogram import join_histograms, pair_histogram
+from passerby.evaluation.pair_histogram import count_pairs, merge_histograms
 from passerby.ranking.distance import distance_blocks
 from passerby.types import Embeddings, Labels
 
@@ -24,7 +24,7 @@ def test_counts_are_those_of_a_loop(q, g, bins, seed):
             if sides[0].camera_ids[a] != sides[1].camera_ids[b] and distances[a, b] < np.inf:
                 same = sides[0].person_ids[a] == sides[1].person_ids[b]
                 expected[int(same), min(int(distances[a, b] * (bins / 2)), bins - 1)] += 1
-    found = pair_histogram(*sides, distances=distances, limits=(0, 2), bins=bins)
+    found = count_pairs(*sides, distances=distances, limits=(0, 2), bins=bins)
     np.testing.assert_array_equal([found.different, found.same], expected)
     assert found.width == pytest.approx(2 / bins)
     assert len(found.edges) == len(found.centers) + 1 == bins + 1
@@ -40,23 +40,23 @@ def two_cameras(count=12, seed=0):
 
 def test_limits_hold_what_each_metric_can_give():
     query, gallery = two_cameras()
-    assert (pair_histogram(query, gallery).low, pair_histogram(query, gallery).high) == (0, 2)
-    far = pair_histogram(query, gallery, metric="euclidean")
+    assert (count_pairs(query, gallery).low, count_pairs(query, gallery).high) == (0, 2)
+    far = count_pairs(query, gallery, metric="euclidean")
     longest = [np.linalg.norm(side.vectors, axis=1).max() for side in (query, gallery)]
     assert far.high == pytest.approx(sum(longest), rel=1e-5)
     given_ones = np.full((12, 12), 3.5, dtype=np.float32)
-    assert pair_histogram(query, gallery, distances=given_ones).different.sum() == 132
+    assert count_pairs(query, gallery, distances=given_ones).different.sum() == 132
     opposite = Embeddings(-query.vectors, gallery.person_ids, gallery.camera_ids)
-    assert pair_histogram(query, opposite, metric="euclidean").same.sum() == 12
-    assert pair_histogram(query, opposite).same[-1] == 12
+    assert count_pairs(query, opposite, metric="euclidean").same.sum() == 12
+    assert count_pairs(query, opposite).same[-1] == 12
 
 
 def test_a_set_against_itself_holds_each_pair_twice():
     query, gallery = two_cameras()
     both = Embeddings(np.vstack([query.vectors, gallery.vectors]), [*range(1, 13)] * 2, [0] * 12 + [1] * 12)
-    one, twice = pair_histogram(query, gallery), pair_histogram(both, both)
+    one, twice = count_pairs(query, gallery), count_pairs(both, both)
     assert (twice.same.sum(), twice.different.sum()) == (2 * one.same.sum(), 2 * one.different.sum())
-    joined = join_histograms([one, one])
+    joined = merge_histograms([one, one])
     np.testing.assert_array_equal(joined.same, 2 * one.same)
 
 
@@ -80,12 +80,12 @@ def test_what_cannot_be_counted_is_named():
         ("distances: none is finite", (query, gallery), {"distances": np.full(shape, np.inf)}),
     ):
         with pytest.raises(ValueError, match=message):
-            pair_histogram(*arguments, **options)
+            count_pairs(*arguments, **options)
     with pytest.raises(ValueError, match="histograms: got 0"):
-        join_histograms([])
+        merge_histograms([])
     with pytest.raises(ValueError, match="histograms: got 2"):
-        join_histograms([pair_histogram(query, gallery, bins=bins) for bins in (4, 5)])
+        merge_histograms([count_pairs(query, gallery, bins=bins) for bins in (4, 5)])
     with pytest.raises(ValueError, match="pairs: none shows one person in different cameras"):
-        pair_histogram(query, Embeddings(gallery.vectors, gallery.person_ids + 50, gallery.camera_ids)).require_both()
+        count_pairs(query, Embeddings(gallery.vectors, gallery.person_ids + 50, gallery.camera_ids)).require_both()
     with pytest.raises(ValueError, match="pairs: none shows two people in different cameras"):
-        pair_histogram(query.take(np.arange(1)), gallery.take(np.arange(1))).require_both()
+        count_pairs(query.take(np.arange(1)), gallery.take(np.arange(1))).require_both()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from passerby.evaluation.score import score
-from passerby.evaluation.single_shot import Shots
+from passerby.evaluation.single_shot import SingleShotGallery
 from passerby.types import Embeddings
 
 
@@ -26,7 +26,7 @@ def test_the_mean_over_draws_is_the_expectation():
             )
             polynomial = np.convolve(polynomial, [1 - before.mean(), before.mean()])
         expected += polynomial / len(matches)
-    ranks = Shots.of(person_ids).ranks(
+    ranks = SingleShotGallery.from_ids(person_ids).ranks(
         distances, matches, person_id=3, repeats=20_000, generator=np.random.default_rng(1)
     )
     np.testing.assert_allclose(np.bincount(ranks, minlength=7)[1:] / 20_000, expected, atol=0.014)

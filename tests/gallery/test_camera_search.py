@@ -17,7 +17,7 @@ from passerby.gallery.crops import crops_of_data
 from passerby.gallery.identify import identify_hits
 from passerby.gallery.sightings import Filter, Sighting
 from passerby.gallery.stores.opening import open_gallery
-from passerby.ranking.camera_normalization import DOUBT, normalize_cameras
+from passerby.ranking.camera_normalization import PRIOR_IMAGES, normalize_cameras
 from passerby.types import Embeddings
 
 PEOPLE = 60
@@ -56,7 +56,7 @@ def found_by(hits):
 
 def test_what_is_found_is_what_normalized_vectors_give(address, monkeypatch):
     """With no doubt about a camera, and the queries among the sightings, the views are those of `normalize_cameras`."""
-    monkeypatch.setattr("passerby.ranking.camera_normalization.DOUBT", 0)
+    monkeypatch.setattr("passerby.ranking.camera_normalization.PRIOR_IMAGES", 0)
     everybody = seen()
     queries = [each for each in everybody if each.camera == "north"][:7]
     names = sorted({each.camera for each in everybody})
@@ -105,17 +105,17 @@ def test_a_cameras_push_no_longer_hides_its_people(address):
 
 
 def test_few_sightings_of_a_camera_count_little(address):
-    """DOUBT sightings weigh as much as everybody's mean and variance; arithmetic by hand."""
-    everybody = [*seen(), *seen(names=("new",), people=DOUBT, seed=1)]
+    """PRIOR_IMAGES sightings weigh as much as everybody's mean and variance; arithmetic by hand."""
+    everybody = [*seen(), *seen(names=("new",), people=PRIOR_IMAGES, seed=1)]
     with opened(address, everybody) as store:
         views = CameraViews(store)
     of = {name: np.stack([s.vector for s in everybody if s.camera == name]).astype(float) for name in ("north", "new")}
     whole = np.stack([each.vector for each in everybody]).astype(float)
-    for name, own in ((("new", 0.5)), ("north", PEOPLE / (PEOPLE + DOUBT))):
+    for name, own in ((("new", 0.5)), ("north", PEOPLE / (PEOPLE + PRIOR_IMAGES))):
         mean = own * of[name].mean(axis=0) + (1 - own) * whole.mean(axis=0)
         variance = own * of[name].var(axis=0) + (1 - own) * whole.var(axis=0)
         np.testing.assert_allclose(views[name].mean, mean, atol=1e-6)
-        np.testing.assert_allclose(views[name].spread, variance**0.5, atol=1e-6)
+        np.testing.assert_allclose(views[name].deviation, variance**0.5, atol=1e-6)
 
 
 def test_a_camera_that_came_since_is_found_and_one_line_is_logged(address):

@@ -16,10 +16,10 @@ from passerby.openset.calibration import (
     calibration_from_dict,
     calibration_to_dict,
     fit_calibration,
-    logistic_line,
+    fit_logistic_line,
 )
 from passerby.openset.identification import Identification
-from passerby.openset.reliability import reliability
+from passerby.openset.reliability import measure_reliability
 
 FACTS = FittedOn(data="drawn", identities=10, images=40, same=3, different=5, trained_on=False)
 METHODS = ["logistic", "isotonic"]
@@ -80,7 +80,7 @@ def test_steps_are_those_of_pooling_by_hand():
 def test_the_logistic_line_is_the_best_of_a_grid():
     pairs = normal_pairs(count=500)
     same, different = pairs.same.astype(float), pairs.different.astype(float)
-    offset, slope = logistic_line(pairs.centers, same, different)
+    offset, slope = fit_logistic_line(pairs.centers, same, different)
 
     def loss(a, b):
         p = expit(a + b * pairs.centers)
@@ -173,7 +173,7 @@ def test_what_cannot_be_calibrated_is_named():
 def test_a_calibration_on_people_learned_by_heart_is_over_confident_and_it_shows(method):
     """Fitted where the two kinds are far apart, held against pairs that are not."""
     found = fit_calibration(normal_pairs(same=0.4, different=1.0), FACTS, method=method)
-    fair, others = (reliability(found, normal_pairs(same=same, seed=1)) for same in (0.4, 0.8))
+    fair, others = (measure_reliability(found, normal_pairs(same=same, seed=1)) for same in (0.4, 0.8))
     assert fair.expected_calibration_error < 0.02
     assert fair.slope == pytest.approx(1, abs=0.1)
     assert others.expected_calibration_error > 0.1

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passerby.evaluation.score import score
-from passerby.openset.detection import open_set, open_set_of
-from passerby.openset.nearest_identities import nearest_identities
+from passerby.openset.detection import open_set, score_open_set
+from passerby.openset.nearest_identities import find_nearest_identities
 from passerby.types import Embeddings, Labels
 
 
@@ -152,4 +152,4 @@ def test_json_holds_null_and_the_reason_where_there_is_no_figure():
 )
 def test_what_cannot_be_measured_is_named(change, message):
     with pytest.raises(ValueError, match=message):
-        open_set_of(nearest_identities(*people_apart(10, 0.5)), **change)
+        score_open_set(find_nearest_identities(*people_apart(10, 0.5)), **change)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby.openset.nearest_identities import nearest_identities
+from passerby.openset.nearest_identities import find_nearest_identities
 from passerby.ranking.distance import distance_blocks
 from passerby.types import Embeddings, Labels
 
@@ -27,7 +27,7 @@ def labeled_distances(draw):
 @given(labeled_distances())
 def test_nearest_and_who_stands_before_are_those_of_a_loop(case):
     distances, query, gallery = case
-    found = nearest_identities(query, gallery, distances=distances)
+    found = find_nearest_identities(query, gallery, distances=distances)
     np.testing.assert_array_equal(found.people, sorted(set(gallery.person_ids.tolist())))
     for q, (person, camera) in enumerate(zip(query.person_ids, query.camera_ids, strict=True)):
         listed = sorted(
@@ -54,8 +54,8 @@ def test_strips_and_vectors_say_the_same():
         )
         for n, first in ((9, 1), (30, 0))
     )
-    one = nearest_identities(query, gallery)
-    other = nearest_identities(query, gallery, distances=distance_blocks(query.vectors, gallery.vectors, block=2))
+    one = find_nearest_identities(query, gallery)
+    other = find_nearest_identities(query, gallery, distances=distance_blocks(query.vectors, gallery.vectors, block=2))
     for name, value in vars(one).items():
         np.testing.assert_array_equal(getattr(other, name), value)
     assert one.strangers.tolist() == [False] + [True] * 5
@@ -66,7 +66,7 @@ def test_double_precision_is_kept():
     """Two distances that are one number in float32."""
     near = np.array([[1.0, 1.0 + 1e-12]])
     labels = Labels(np.array([1]), np.array([0])), Labels(np.array([1, 2]), np.array([1, 1]))
-    found = nearest_identities(*labels, distances=near[:, ::-1].copy())
+    found = find_nearest_identities(*labels, distances=near[:, ::-1].copy())
     assert found.distances.dtype == np.float64
     assert found.ahead.tolist() == [[False, True]]
 
@@ -74,8 +74,8 @@ def test_double_precision_is_kept():
 def test_what_cannot_be_compared_is_named():
     some, none = Labels(np.array([1]), np.array([0])), Labels(np.empty(0, int), np.empty(0, int))
     with pytest.raises(ValueError, match="query: got no image"):
-        nearest_identities(none, some, distances=np.empty((0, 1)))
+        find_nearest_identities(none, some, distances=np.empty((0, 1)))
     with pytest.raises(ValueError, match="gallery: got no image"):
-        nearest_identities(some, none, distances=np.empty((1, 0)))
+        find_nearest_identities(some, none, distances=np.empty((1, 0)))
     with pytest.raises(ValueError, match=r"query.person_ids: 1 of 1 are 0, which marks distractors"):
-        nearest_identities(Labels(np.array([0]), np.array([0])), some, distances=np.ones((1, 1)))
+        find_nearest_identities(Labels(np.array([0]), np.array([0])), some, distances=np.ones((1, 1)))

@@ -7,7 +7,7 @@ import pytest
 
 from passerby.evaluation.pair_histogram import PairHistogram
 from passerby.openset.calibration import Calibration, FittedOn
-from passerby.openset.reliability import reliability
+from passerby.openset.reliability import measure_reliability
 
 FACTS = FittedOn(data="drawn", identities=10, images=40, same=3, different=5, trained_on=False)
 LINE = Calibration("logistic", "cosine", [0.0, 1.0], [3.0, -3.0], FACTS)
@@ -25,7 +25,7 @@ def test_figures_are_those_of_a_loop_over_pairs(prior, bins):
         for center, count, total in zip(pairs.centers, counts, [counts.sum()] * 16, strict=True)
         for _ in range(count)
     ]
-    found = reliability(LINE, pairs, prior=prior, bins=bins)
+    found = measure_reliability(LINE, pairs, prior=prior, bins=bins)
     assert found.brier == pytest.approx(sum(w * (p - y) ** 2 for p, y, w in listed))
     assert found.log_loss == pytest.approx(-sum(w * np.log(p if y else 1 - p) for p, y, w in listed))
     error = 0.0
@@ -38,17 +38,17 @@ def test_figures_are_those_of_a_loop_over_pairs(prior, bins):
                 sum(w * each for each, w in zip(values, [i[2] for i in inside], strict=True)) / weight
                 for values in ([i[0] for i in inside], [i[1] for i in inside])
             )
-            assert (found.said[b], found.observed[b]) == (pytest.approx(said), pytest.approx(observed))
+            assert (found.predicted[b], found.observed[b]) == (pytest.approx(said), pytest.approx(observed))
             error += weight * abs(said - observed)
         else:
-            assert np.isnan([found.said[b], found.observed[b]]).all()
+            assert np.isnan([found.predicted[b], found.observed[b]]).all()
     assert found.expected_calibration_error == pytest.approx(error)
     assert (found.same, found.different) == (same.sum(), different.sum())
 
 
 def test_knowing_nothing_is_chance():
     blind = Calibration("logistic", "cosine", [0.5], [0.0], FACTS)
-    found = reliability(blind, PairHistogram(0.0, 1.0, np.array([3, 1]), np.array([1, 3])), prior=0.2)
+    found = measure_reliability(blind, PairHistogram(0.0, 1.0, np.array([3, 1]), np.array([1, 3])), prior=0.2)
     assert found.expected_calibration_error == pytest.approx(0)
     assert found.log_loss == pytest.approx(found.chance) == pytest.approx(0.5004024)
     assert np.isnan(found.slope)
@@ -61,8 +61,8 @@ def test_knowing_nothing_is_chance():
 def test_what_cannot_be_measured_is_named():
     pairs = PairHistogram(0.0, 1.0, np.array([3, 1]), np.array([1, 3]))
     with pytest.raises(ValueError, match="bins: got 0"):
-        reliability(LINE, pairs, bins=0)
+        measure_reliability(LINE, pairs, bins=0)
     with pytest.raises(ValueError, match="prior: got 1"):
-        reliability(LINE, pairs, prior=1)
+        measure_reliability(LINE, pairs, prior=1)
     with pytest.raises(ValueError, match="none shows two people"):
-        reliability(LINE, PairHistogram(0.0, 1.0, np.array([3, 1]), np.zeros(2, int)))
+        measure_reliability(LINE, PairHistogram(0.0, 1.0, np.array([3, 1]), np.zeros(2, int)))

@@ -6,8 +6,8 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from passerby.openset.nearest_identities import nearest_identities
-from passerby.openset.thresholds import threshold_for
+from passerby.openset.nearest_identities import find_nearest_identities
+from passerby.openset.thresholds import compute_threshold
 from passerby.types import Embeddings, Labels
 
 
@@ -63,15 +63,15 @@ def crowd(seed, people=7, ties=False):
 @pytest.mark.parametrize("ties", [False, True])
 def test_every_gallery_of_that_size_is_counted(size, far, ties):
     distances, query, gallery = crowd(size, ties=ties)
-    nearest = nearest_identities(query, gallery, distances=distances)
-    found = threshold_for(nearest, far, gallery_size=size, bootstrap=20)
+    nearest = find_nearest_identities(query, gallery, distances=distances)
+    found = compute_threshold(nearest, far, gallery_size=size, bootstrap=20)
     rate_at = every_gallery(distances, query, gallery, size)
     assert rate_at(found.threshold) <= far + 1e-9
     beyond = np.nextafter(np.float32(found.threshold), np.float32(9))
     assert rate_at(beyond) > far
     assert found.rate == pytest.approx(recognized(distances, query, gallery, size, found.threshold))
     assert not found.extrapolated
-    assert (found.queries, found.people, found.images) == (15, 6, 2)
+    assert (found.queries, found.other_identities, found.images) == (15, 6, 2)
 
 
 def embedded(count, spread, seed):
@@ -84,12 +84,12 @@ def embedded(count, spread, seed):
 
 def test_a_larger_gallery_needs_a_nearer_threshold_also_beyond_the_data():
     images = embedded(60, 0.5, 0)
-    nearest = nearest_identities(images, images)
-    found = [threshold_for(nearest, 0.1, gallery_size=size, bootstrap=50) for size in (1, 10, 59, 60, 120, 600)]
+    nearest = find_nearest_identities(images, images)
+    found = [compute_threshold(nearest, 0.1, gallery_size=size, bootstrap=50) for size in (1, 10, 59, 60, 120, 600)]
     assert all(a.threshold >= b.threshold for a, b in pairwise(found))
     assert all(a.rate >= b.rate for a, b in pairwise(found))
     assert [each.extrapolated for each in found] == [False] * 3 + [True] * 3
-    assert threshold_for(nearest, 0.1, bootstrap=1).gallery_size == 59
+    assert compute_threshold(nearest, 0.1, bootstrap=1).gallery_size == 59
     for each in found:
         assert each.interval[0] <= each.threshold <= each.interval[1]
         assert each.rate_interval[0] <= each.rate <= each.rate_interval[1]
@@ -98,12 +98,12 @@ def test_a_larger_gallery_needs_a_nearer_threshold_also_beyond_the_data():
 def test_beyond_the_data_it_is_nearer_to_the_truth_than_ten_percent_become_twenty():
     """Oracle: the false alarm rate of all 400 people at thresholds from samples of 100."""
     images = embedded(400, 0.5, 1)
-    nearest = nearest_identities(images, images)
-    others = np.where(nearest.query_people[:, None] == nearest.people, np.inf, nearest.distances).min(axis=1)
+    nearest = find_nearest_identities(images, images)
+    others = np.where(nearest.query_ids[:, None] == nearest.people, np.inf, nearest.distances).min(axis=1)
     rates = []
     for first in range(0, 400, 100):
         some = images.take(np.flatnonzero((images.person_ids > first) & (images.person_ids <= first + 100)))
-        found = threshold_for(nearest_identities(some, some), 0.1, gallery_size=399, bootstrap=1)
+        found = compute_threshold(find_nearest_identities(some, some), 0.1, gallery_size=399, bootstrap=1)
         rates.append(np.mean(others < found.threshold))
     assert 0.03 < np.mean(rates) < 0.2
 
@@ -114,19 +114,22 @@ def test_the_interval_is_of_people_not_of_images_and_seeded():
         *(np.concatenate([getattr(images, name)] * 3) for name in ("vectors", "person_ids", "camera_ids"))
     )
     one, more = (
-        threshold_for(nearest_identities(each, images), 0.1, bootstrap=200, seed=4) for each in (images, thrice)
+        compute_threshold(find_nearest_identities(each, images), 0.1, bootstrap=200, seed=4)
+        for each in (images, thrice)
     )
     assert one.interval == more.interval
     assert one.threshold == more.threshold
-    assert one == threshold_for(nearest_identities(images, images), 0.1, bootstrap=200, seed=4)
-    assert one.interval != threshold_for(nearest_identities(images, images), 0.1, bootstrap=200, seed=5).interval
+    assert one == compute_threshold(find_nearest_identities(images, images), 0.1, bootstrap=200, seed=4)
+    assert (
+        one.interval != compute_threshold(find_nearest_identities(images, images), 0.1, bootstrap=200, seed=5).interval
+    )
 
 
 def test_queries_without_a_match_have_a_threshold_and_no_rate():
     images = embedded(30, 0.5, 3)
     strangers = Embeddings(images.vectors + 0.1, images.person_ids + 100, images.camera_ids)
-    found = threshold_for(nearest_identities(strangers, images), 0.1, bootstrap=20)
-    assert found.people == 30
+    found = compute_threshold(find_nearest_identities(strangers, images), 0.1, bootstrap=20)
+    assert found.other_identities == 30
     assert np.isnan(found.rate)
     tree = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert (tree["rate"], tree["rate_interval"]) == (None, [None, None])
@@ -139,7 +142,7 @@ def test_nobody_to_be_taken_for_is_an_open_threshold():
     gallery = Labels(np.arange(1, 6), np.ones(5, dtype=int))
     distances = np.full((5, 5), np.inf, dtype=np.float32)
     np.fill_diagonal(distances, 0.5)
-    found = threshold_for(nearest_identities(query, gallery, distances=distances), 0.5, bootstrap=5)
+    found = compute_threshold(find_nearest_identities(query, gallery, distances=distances), 0.5, bootstrap=5)
     assert (found.threshold, found.rate) == (np.inf, 1)
     assert found.to_dict()["threshold"] is None
 
@@ -158,10 +161,10 @@ def test_nobody_to_be_taken_for_is_an_open_threshold():
 def test_what_cannot_be_resolved_is_named_with_what_is_needed(arguments, message):
     images = embedded(10, 0.5, 0)
     with pytest.raises(ValueError, match=message):
-        threshold_for(nearest_identities(images, images), **arguments)
+        compute_threshold(find_nearest_identities(images, images), **arguments)
 
 
 def test_one_person_cannot_be_taken_for_another():
     images = embedded(1, 0.5, 0)
     with pytest.raises(ValueError, match="gallery: shows 1 people, expected at least 2"):
-        threshold_for(nearest_identities(images, images), 0.5)
+        compute_threshold(find_nearest_identities(images, images), 0.5)

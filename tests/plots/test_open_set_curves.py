@@ -6,7 +6,7 @@ import pytest
 from passerby.evaluation.pair_histogram import PairHistogram
 from passerby.openset.calibration import Calibration, FittedOn
 from passerby.openset.detection import DirAtFar, OpenSetScores
-from passerby.openset.reliability import reliability
+from passerby.openset.reliability import measure_reliability
 from passerby.openset.verification import verify
 from passerby.plots.open_set_curves import plot_dir, plot_reliability, plot_roc
 
@@ -33,11 +33,11 @@ def lines(figure):
 
 
 def test_reliability_is_drawn_where_there_are_pairs(tmp_path, drawn):
-    found = reliability(LINE, PAIRS)
+    found = measure_reliability(LINE, PAIRS)
     files = plot_reliability({"run": found}, tmp_path / "new" / "reliability.png")
     assert [file.name for file in files] == ["reliability.png", "reliability.svg"]
     there = found.weight > 0
-    np.testing.assert_allclose(lines(drawn[0])[1], np.stack([found.said[there], found.observed[there]], axis=1))
+    np.testing.assert_allclose(lines(drawn[0])[1], np.stack([found.predicted[there], found.observed[there]], axis=1))
     heights = [bar.get_height() for bar in drawn[0].axes[1].patches]
     np.testing.assert_allclose(heights, 100 * found.weight)
     for fact in (
@@ -70,7 +70,7 @@ def test_dir_is_drawn_in_order_and_says_what_is_missing(tmp_path, drawn):
 def test_several_runs_stay_on_the_page(tmp_path, drawn):
     """Oracle: the legend's own extent, in pixels, inside the figure's and above the notes."""
     names = [f"a run with a long name, number {number}" for number in range(4)]
-    plot_reliability(dict.fromkeys(names, reliability(LINE, PAIRS)), tmp_path / "a.png")
+    plot_reliability(dict.fromkeys(names, measure_reliability(LINE, PAIRS)), tmp_path / "a.png")
     plot_roc(dict.fromkeys(names, verify(PAIRS)), tmp_path / "b.png")
     plot_dir(dict.fromkeys(names, OPEN), tmp_path / "c.png")
     for figure in drawn:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from passerby.ranking.blocks import given_distances, strips_of
+from passerby.ranking.blocks import check_distances, iter_distances
 from passerby.ranking.distance import distance_blocks
 from passerby.ranking.rank import rank
 from passerby.types import Embeddings, Labels
@@ -19,7 +19,7 @@ def test_a_matrix_comes_back_in_contiguous_strips_and_is_not_changed(dtype, orde
     given = np.array(np.random.default_rng(0).random((700, 900)), dtype=dtype, order=order)
     before = given.copy()
     strips = []
-    for first, strip in given_distances(given, shape=given.shape):
+    for first, strip in check_distances(given, shape=given.shape):
         assert first == sum(map(len, strips))
         assert strip.flags.c_contiguous
         assert strip.dtype == (np.float64 if dtype == np.float64 else np.float32)
@@ -64,9 +64,9 @@ ones = np.ones((2, 3), dtype=np.float32)
 )
 def test_distances_that_cannot_be_ranked_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        list(given_distances(given, shape=(2, 3)))
+        list(check_distances(given, shape=(2, 3)))
 
 
 def test_labels_need_distances():
     with pytest.raises(ValueError, match="Labels without distances; give Embeddings, or distances="):
-        strips_of(labels(2), labels(3))
+        iter_distances(labels(2), labels(3))

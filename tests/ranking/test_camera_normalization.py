@@ -5,7 +5,13 @@ import pytest
 
 from passerby.errors import DataError
 from passerby.evaluation.score import score
-from passerby.ranking.camera_normalization import DOUBT, FEWEST, CameraView, normalize_cameras, standardize_cameras
+from passerby.ranking.camera_normalization import (
+    MIN_IMAGES,
+    PRIOR_IMAGES,
+    CameraStatistics,
+    normalize_cameras,
+    standardize_cameras,
+)
 from passerby.types import Embeddings, Labels
 
 
@@ -59,7 +65,7 @@ def test_one_set_is_standardized_by_views_that_doubt_few_images():
     own = {camera: query.vectors[query.camera_ids == camera].astype(np.float64) for camera in (0, 1)}
     everything = np.concatenate(list(own.values()))
     for camera, vectors in own.items():
-        share = 30 / (30 + DOUBT)
+        share = 30 / (30 + PRIOR_IMAGES)
         mean = share * vectors.mean(axis=0) + (1 - share) * everything.mean(axis=0)
         spread = np.sqrt(share * vectors.var(axis=0) + (1 - share) * everything.var(axis=0))
         expected = (vectors - mean) / spread
@@ -69,11 +75,11 @@ def test_one_set_is_standardized_by_views_that_doubt_few_images():
 
 def test_a_view_is_joined_of_others_as_if_their_vectors_were_one_cameras():
     query, gallery = sides(np.random.default_rng(4), push=1.0)
-    views = [CameraView.of(side.vectors) for side in (query, gallery)]
-    joined = CameraView.join(views, [len(query), len(gallery)])
-    whole = CameraView.of(np.concatenate([query.vectors, gallery.vectors]))
+    views = [CameraStatistics.from_vectors(side.vectors) for side in (query, gallery)]
+    joined = CameraStatistics.merge(views, [len(query), len(gallery)])
+    whole = CameraStatistics.from_vectors(np.concatenate([query.vectors, gallery.vectors]))
     np.testing.assert_allclose(joined.mean, whole.mean, atol=1e-7)
-    np.testing.assert_allclose(joined.spread, whole.spread, atol=1e-7)
+    np.testing.assert_allclose(joined.deviation, whole.deviation, atol=1e-7)
 
 
 def test_a_constant_dimension_stays_harmless():
@@ -92,7 +98,7 @@ def test_a_constant_dimension_stays_harmless():
 
 
 def test_cameras_that_say_too_little_are_named():
-    query, gallery = sides(np.random.default_rng(3), people=FEWEST // 2 - 1)
+    query, gallery = sides(np.random.default_rng(3), people=MIN_IMAGES // 2 - 1)
     with pytest.raises(DataError, match="camera 0: 8 images, expected at least 10"):
         normalize_cameras(query, gallery)
     same = Embeddings(np.ones((20, 4), np.float32), np.arange(1, 21), np.zeros(20, int))

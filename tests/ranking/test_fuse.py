@@ -25,41 +25,41 @@ def test_reciprocal_ranks_are_added():
 
 
 def test_borda_is_the_mean_rank_and_weights_count():
-    np.testing.assert_allclose(fuse([A, B], how="borda")[0], [2.5, 1.5, 3, 3])
-    np.testing.assert_allclose(fuse([A, B], how="borda", weights=[3, 1])[0], [1.75, 1.75, 3, 3.5])
-    assert order(fuse([A, B], how="borda", weights=[1, 0])) == [0, 1, 2, 3]
+    np.testing.assert_allclose(fuse([A, B], method="borda")[0], [2.5, 1.5, 3, 3])
+    np.testing.assert_allclose(fuse([A, B], method="borda", weights=[3, 1])[0], [1.75, 1.75, 3, 3.5])
+    assert order(fuse([A, B], method="borda", weights=[1, 0])) == [0, 1, 2, 3]
 
 
 def test_an_average_does_not_depend_on_a_models_scale():
-    fused = fuse([A, B], how="average")
-    np.testing.assert_allclose(fuse([1000 * A + 7, B], how="average"), fused, atol=1e-4)
+    fused = fuse([A, B], method="average")
+    np.testing.assert_allclose(fuse([1000 * A + 7, B], method="average"), fused, atol=1e-4)
     expected = sum((each - each.mean()) / each.std() for each in (A.astype(float), B.astype(float))) / 2
     np.testing.assert_allclose(fused, expected, rtol=1e-5)
-    np.testing.assert_array_equal(fuse([np.ones((2, 3), np.float32)], how="average"), np.zeros((2, 3)))
+    np.testing.assert_array_equal(fuse([np.ones((2, 3), np.float32)], method="average"), np.zeros((2, 3)))
 
 
 def test_calibrated_probabilities_are_averaged():
-    fused = fuse([A, B], how="average", calibrations=[lambda d: 1 - d, lambda d: np.exp(-d)])
+    fused = fuse([A, B], method="average", calibrations=[lambda d: 1 - d, lambda d: np.exp(-d)])
     np.testing.assert_allclose(fused, -((1 - A) + np.exp(-B)) / 2, rtol=1e-6)
 
 
-@given(seed=st.integers(0, 2**16), how=st.sampled_from(["reciprocal", "average", "borda"]))
-def test_one_list_keeps_its_order_and_strips_say_what_the_matrices_say(seed, how):
+@given(seed=st.integers(0, 2**16), method=st.sampled_from(["reciprocal", "average", "borda"]))
+def test_one_list_keeps_its_order_and_strips_say_what_the_matrices_say(seed, method):
     generator = np.random.default_rng(seed)
     queries, items = generator.integers(1, 8, 2)
     lists = [generator.integers(0, 5, (queries, items)).astype(np.float32) for _ in range(3)]
-    alone = fuse(lists[:1], how=how)
+    alone = fuse(lists[:1], method=method)
     np.testing.assert_array_equal(np.argsort(alone, kind="stable"), np.argsort(lists[0], kind="stable"))
     strips = [[(first, each[first : first + 2].copy()) for first in range(0, queries, 2)] for each in lists]
-    found = np.concatenate([strip for _, strip in fuse_blocks(strips, how=how)])
-    np.testing.assert_allclose(found, fuse(lists, how=how), rtol=1e-6)
+    found = np.concatenate([strip for _, strip in fuse_blocks(strips, method=method)])
+    np.testing.assert_allclose(found, fuse(lists, method=method), rtol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["reciprocal", "average", "borda"])
-def test_an_item_that_is_out_of_one_list_is_out(how):
+@pytest.mark.parametrize("method", ["reciprocal", "average", "borda"])
+def test_an_item_that_is_out_of_one_list_is_out(method):
     out = A.copy()
     out[0, 0] = np.inf
-    fused = fuse([out, B], how=how)
+    fused = fuse([out, B], method=method)
     assert np.isposinf(fused[0]).tolist() == [True, False, False, False]
     found = score(Labels([1], [0]), Labels([2, 1, 3, 4], [1, 1, 1, 1]), distances=fused)
     assert found.rank1 == 1
@@ -68,21 +68,21 @@ def test_an_item_that_is_out_of_one_list_is_out(how):
 @pytest.mark.parametrize(
     ("lists", "options", "message"),
     [
-        ([A, B], {"how": "sum"}, "how: got 'sum', expected one of reciprocal, average, borda"),
+        ([A, B], {"method": "sum"}, "method: got 'sum', expected one of reciprocal, average, borda"),
         ([], {}, "lists: got none"),
         ([A, B], {"weights": [1]}, r"weights: got \[1\], expected 2 numbers"),
         ([A, B], {"weights": [0, 0]}, "expected 2 numbers, at least 0 and not all 0"),
         ([A, B], {"weights": [1, -1]}, "at least 0"),
-        ([A, B], {"calibrations": [np.exp, np.exp]}, "calibrations: got 2 for 2 lists and how='reciprocal'"),
-        ([A, B], {"calibrations": [np.exp], "how": "average"}, "calibrations: got 1 for 2 lists"),
+        ([A, B], {"calibrations": [np.exp, np.exp]}, "calibrations: got 2 for 2 lists and method='reciprocal'"),
+        ([A, B], {"calibrations": [np.exp], "method": "average"}, "calibrations: got 1 for 2 lists"),
         ([A, B], {"k": 0}, "k: got 0, expected at least 1"),
         ([A, B[:, :3]], {}, r"distances: got shape \(1, 3\) of float32, expected \(1, 4\)"),
         ([A, A * np.nan], {}, "distances: NaN, first at query 0"),
         ([A, np.full_like(A, -np.inf)], {}, "lists: NaN or -infinity in list 1, in the queries from 0 on"),
         ([A[0], B[0]], {}, r"distances: got shape \(4,\), expected \(Q, G\)"),
         ([A, B.astype(int)], {}, "distances: got shape .* of int64, expected .* floating point"),
-        ([A], {"calibrations": [lambda d: 0.5], "how": "average"}, r"calibrations: gave shape \(\) for 4 distances"),
-        ([A], {"calibrations": [lambda d: d * 9], "how": "average"}, "calibrations: gave .* or not 0 to 1"),
+        ([A], {"calibrations": [lambda d: 0.5], "method": "average"}, r"calibrations: gave shape \(\) for 4 distances"),
+        ([A], {"calibrations": [lambda d: d * 9], "method": "average"}, "calibrations: gave .* or not 0 to 1"),
     ],
 )
 def test_what_cannot_be_fused_is_refused(lists, options, message):
@@ -114,6 +114,6 @@ def test_lists_that_do_not_belong_together_are_noticed(strips, message):
         list(fuse_blocks(strips))
 
 
-@pytest.mark.parametrize("how", ["reciprocal", "average", "borda"])
-def test_a_query_with_nothing_left_has_nothing_left(how):
-    assert np.isposinf(fuse([np.full((1, 3), np.inf, dtype=np.float32)], how=how)).all()
+@pytest.mark.parametrize("method", ["reciprocal", "average", "borda"])
+def test_a_query_with_nothing_left_has_nothing_left(method):
+    assert np.isposinf(fuse([np.full((1, 3), np.inf, dtype=np.float32)], method=method)).all()

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.ranking.matches import Places, match_ranks
+from passerby.ranking.matches import IdentityIndex, rank_matches
 
 
 @given(
@@ -22,23 +22,23 @@ def test_ranks_are_those_of_a_stable_sort(items):
     places = np.flatnonzero(matches)
     strip = np.stack([np.zeros_like(distances), distances])
     rows = np.ones_like(places)
-    np.testing.assert_array_equal(np.sort(match_ranks(strip, rows, places)), expected)
-    on_device = match_ranks(torch.from_numpy(strip), rows, places)  # what a GPU computes, here on the CPU
+    np.testing.assert_array_equal(np.sort(rank_matches(strip, rows, places)), expected)
+    on_device = rank_matches(torch.from_numpy(strip), rows, places)  # what a GPU computes, here on the CPU
     np.testing.assert_array_equal(np.sort(on_device.numpy()), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_earlier_item_at_the_same_distance_stands_before(dtype):
     strip = np.array([[2, 1, 1, 1, 3], [1, 1, 1, 1, 1]], dtype=dtype)
-    assert match_ranks(strip, np.array([0, 0, 0, 1, 1]), np.array([2, 0, 3, 0, 4])).tolist() == [2, 4, 3, 1, 5]
+    assert rank_matches(strip, np.array([0, 0, 0, 1, 1]), np.array([2, 0, 3, 0, 4])).tolist() == [2, 4, 3, 1, 5]
 
 
 def test_own_camera_is_ignored_and_distractors_match_nobody():
-    places = Places.of(np.array([0, 7, 7, 3, 7, 0]), np.array([0, 0, 1, 0, 0, 1]))
-    ignored, matches = places.split(7, 0)
+    index = IdentityIndex.from_labels(np.array([0, 7, 7, 3, 7, 0]), np.array([0, 0, 1, 0, 0, 1]))
+    ignored, matches = index.split(7, 0)
     assert ignored.tolist() == [1, 4]
     assert matches.tolist() == [2]
     for person in (0, 99):
-        assert [len(group) for group in places.split(person, 0)] == [0, 0]
-    ignored, matches = places.split(7, 0, drop_same_camera=False)
+        assert [len(group) for group in index.split(person, 0)] == [0, 0]
+    ignored, matches = index.split(7, 0, drop_same_camera=False)
     assert (len(ignored), matches.tolist()) == (0, [1, 2, 4])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.ranking import neighbors
-from passerby.ranking.neighbors import nearest, squared_distances
+from passerby.ranking.neighbors import find_neighbors, squared_distances
 
 
 def sorted_all(points, k):
@@ -21,9 +21,9 @@ def test_lists_are_those_of_a_full_stable_sort(seed, count, k, grid):
     generator = np.random.default_rng(seed)
     points = generator.integers(-1, 2, (count, 3)).astype(np.float32) if grid else generator.standard_normal((count, 5))
     k = min(k, count)
-    found = nearest(points, k=k)
+    found = find_neighbors(points, k=k)
     places, farthest = sorted_all(points, k)
-    np.testing.assert_array_equal(found.places, places)
+    np.testing.assert_array_equal(found.indices, places)
     np.testing.assert_allclose(found.farthest, farthest, rtol=1e-12)
 
 
@@ -31,13 +31,13 @@ def test_tiles_meet(monkeypatch):
     """Tiles of 7 cover 60 vectors with both halves of the symmetric product."""
     monkeypatch.setattr(neighbors, "_TILE", 7)
     points = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
-    np.testing.assert_array_equal(nearest(points, k=9).places, sorted_all(points, 9)[0])
+    np.testing.assert_array_equal(find_neighbors(points, k=9).indices, sorted_all(points, 9)[0])
 
 
 def test_vectors_far_from_the_origin_are_told_apart():
     """Their squared lengths would swallow the differences in float32."""
     points = (1000 + np.random.default_rng(1).standard_normal((200, 6))).astype(np.float32)
-    np.testing.assert_array_equal(nearest(points, k=12).places, sorted_all(points, 12)[0])
+    np.testing.assert_array_equal(find_neighbors(points, k=12).indices, sorted_all(points, 12)[0])
 
 
 def test_pairs_of_equal_vectors_are_equally_far():

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passerby.evaluation.score import score
-from passerby.ranking.blocks import strips_of
-from passerby.ranking.rank import rank, recording
+from passerby.ranking.blocks import iter_distances
+from passerby.ranking.rank import rank, record_ranking
 from passerby.types import Embeddings, Labels
 
 
@@ -59,7 +59,7 @@ def test_strips_that_are_recorded_score_as_they_did():
         people(generator.standard_normal((n, 3)), generator.integers(1, 6, n), generator.integers(0, 3, n))
         for n in (20, 90)
     )
-    ranking, strips = recording(query, gallery, strips_of(query, gallery), top=7)
+    ranking, strips = record_ranking(query, gallery, iter_distances(query, gallery), top=7)
     found, expected = score(query, gallery, distances=strips), score(query, gallery)
     np.testing.assert_array_equal(found.average_precision, expected.average_precision)
     np.testing.assert_array_equal(ranking.indices, rank(query, gallery, top=7).indices)

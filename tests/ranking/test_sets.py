@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.evaluation.score import score
-from passerby.ranking.sets import person_camera_sets, pool, set_distance_blocks, set_labels
+from passerby.ranking.sets import compare_sets, group_images, label_sets, pool
 from passerby.types import Embeddings, Labels
 
 
@@ -30,12 +30,12 @@ def pair():
 
 def test_each_person_in_each_camera_is_a_set_and_each_distractor_its_own():
     labels = Labels(np.array([3, 0, 3, 1, 0, 3]), np.array([0, 0, 1, 0, 0, 0]))
-    assert person_camera_sets(labels).tolist() == [0, 1, 2, 3, 4, 0]
+    assert group_images(labels).tolist() == [0, 1, 2, 3, 4, 0]
 
 
 @pytest.mark.parametrize("block", [None, 4])
-@pytest.mark.parametrize("how", ["best", "average", "hausdorff"])
-def test_set_distances_are_those_of_loops_over_pairs(pair, how, block, monkeypatch):
+@pytest.mark.parametrize("method", ["best", "average", "hausdorff"])
+def test_set_distances_are_those_of_loops_over_pairs(pair, method, block, monkeypatch):
     """Oracle: every pair of every two sets, in float64; strips of 4 rows cut sets in two."""
     if block:
         from passerby.ranking import distance
@@ -43,8 +43,8 @@ def test_set_distances_are_those_of_loops_over_pairs(pair, how, block, monkeypat
         monkeypatch.setattr(distance, "_ROWS", block)
         monkeypatch.setattr(distance, "_STRIP", 1)
     query, gallery = pair
-    query_sets, gallery_sets = person_camera_sets(query), person_camera_sets(gallery)
-    strips = list(set_distance_blocks(query, gallery, query_sets=query_sets, gallery_sets=gallery_sets, how=how))
+    query_sets, gallery_sets = group_images(query), group_images(gallery)
+    strips = list(compare_sets(query, gallery, query_sets=query_sets, gallery_sets=gallery_sets, method=method))
     assert [first for first, _ in strips] == list(range(query_sets.max() + 1))
     found = np.concatenate([strip for _, strip in strips])
     assert found.dtype == np.float32
@@ -56,24 +56,24 @@ def test_set_distances_are_those_of_loops_over_pairs(pair, how, block, monkeypat
                 "best": pairs.min(),
                 "average": pairs.mean(),
                 "hausdorff": max(pairs.min(axis=1).mean(), pairs.min(axis=0).mean()),
-            }[how]
+            }[method]
             assert found[s, t] == pytest.approx(expected, abs=1e-6)
 
 
-@given(seed=st.integers(0, 2**16), how=st.sampled_from(["mean", "attention"]))
-def test_pooled_vectors_are_those_of_a_loop_over_sets(seed, how):
+@given(seed=st.integers(0, 2**16), method=st.sampled_from(["mean", "attention"]))
+def test_pooled_vectors_are_those_of_a_loop_over_sets(seed, method):
     """Oracle: each set alone, in float64; quality by leave-one-out means."""
     generator = np.random.default_rng(seed)
     count = int(generator.integers(1, 20))
     some = images(
         generator.standard_normal((count, 4)), generator.integers(0, 4, count), generator.integers(0, 2, count)
     )
-    sets = person_camera_sets(some)
-    found = pool(some, sets, how=how, temperature=0.5)
+    sets = group_images(some)
+    found = pool(some, sets, method=method, temperature=0.5)
     for s in range(sets.max() + 1):
         members = unit(some.vectors[sets == s].astype(float))
         weights = np.ones(len(members))
-        if how == "attention" and len(members) > 1:
+        if method == "attention" and len(members) > 1:
             quality = [unit(np.delete(members, i, axis=0).sum(axis=0)) @ one for i, one in enumerate(members)]
             weights = np.exp(np.array(quality) / 0.5)
         np.testing.assert_allclose(found.vectors[s], unit(weights @ members), atol=1e-6)
@@ -87,13 +87,13 @@ def test_attention_leaves_a_wrong_crop_out():
     """Three crops agree, the fourth shows something else: attention ends nearer to the three than the mean does."""
     some = images([[1, 0.1, 0], [1, 0, 0.1], [1, 0.1, 0.1], [-0.2, 1, 1]], [1] * 4, [0] * 4)
     sets = np.zeros(4, dtype=int)
-    mean, attended = (pool(some, sets, how=how).vectors[0] for how in ("mean", "attention"))
+    mean, attended = (pool(some, sets, method=method).vectors[0] for method in ("mean", "attention"))
     assert attended[0] > 0.98 > mean[0]
 
 
 def test_given_quality_decides():
     some = images([[1, 0], [0, 1]], [1, 1], [0, 0])
-    found = pool(some, np.zeros(2, dtype=int), how="attention", quality=np.array([0.0, 5.0]))
+    found = pool(some, np.zeros(2, dtype=int), method="attention", quality=np.array([0.0, 5.0]))
     np.testing.assert_allclose(found.vectors, [[0, 1]], atol=1e-6)
 
 
@@ -101,11 +101,11 @@ def test_sequences_are_scored_like_images():
     """One of the query's two images is nearer to person 2; the best pair and the mean both find person 1."""
     query = images([[1, 0], [0.4, 1]], [1, 1], [0, 0])
     gallery = images([[1, 0.05], [0.8, 0.8], [0.5, 1], [-1, 0]], [1, 1, 2, 2], [1, 1, 1, 1])
-    sets = [person_camera_sets(each) for each in (query, gallery)]
+    sets = [group_images(each) for each in (query, gallery)]
     assert score(query, gallery).rank1 == 0.5
-    labels = [set_labels(each, some) for each, some in zip((query, gallery), sets, strict=True)]
-    for how in ("average", "hausdorff"):
-        strips = set_distance_blocks(query, gallery, query_sets=sets[0], gallery_sets=sets[1], how=how)
+    labels = [label_sets(each, some) for each, some in zip((query, gallery), sets, strict=True)]
+    for method in ("average", "hausdorff"):
+        strips = compare_sets(query, gallery, query_sets=sets[0], gallery_sets=sets[1], method=method)
         assert score(*labels, distances=strips).rank1 == 1
     assert score(pool(query, sets[0]), pool(gallery, sets[1])).rank1 == 1
 
@@ -117,7 +117,7 @@ zeros = np.zeros(2, dtype=int)
 @pytest.mark.parametrize(
     ("some", "sets", "options", "message"),
     [
-        (two, zeros, {"how": "max"}, "how: got 'max', expected one of mean, attention"),
+        (two, zeros, {"method": "max"}, "method: got 'max', expected one of mean, attention"),
         (two, zeros[:1], {}, r"sets: got shape \(1,\), expected \(2,\) integers"),
         (two, zeros * 1.0, {}, r"sets: got shape \(2,\), expected \(2,\) integers"),
         (two, zeros + 1, {}, "sets: got 1 numbers from 1 to 1, expected 0 to 0"),
@@ -125,9 +125,9 @@ zeros = np.zeros(2, dtype=int)
         (images([[1, 0], [0, 1]], [1, 1], [0, 1]), zeros, {}, "sets: set 0 mixes cameras"),
         (images([[1, 0], [0, 0]], [1, 1], [0, 0]), zeros, {}, "images: 1 vectors are all zero, the first is row 1"),
         (images([[1, 0], [-1, 0]], [1, 1], [0, 0]), zeros, {}, "sets: 1 vectors are all zero, the first is row 0"),
-        (two, zeros, {"quality": np.ones(2)}, "quality: given to how='mean'"),
-        (two, zeros, {"how": "attention", "quality": np.ones(3)}, r"quality: got shape \(3,\), expected \(2,\)"),
-        (two, zeros, {"how": "attention", "temperature": 0}, "temperature: got 0, expected a finite number above 0"),
+        (two, zeros, {"quality": np.ones(2)}, "quality: given to method='mean'"),
+        (two, zeros, {"method": "attention", "quality": np.ones(3)}, r"quality: got shape \(3,\), expected \(2,\)"),
+        (two, zeros, {"method": "attention", "temperature": 0}, "temperature: got 0, expected a finite number above 0"),
     ],
 )
 def test_sets_that_cannot_be_pooled_are_refused(some, sets, options, message):
@@ -136,7 +136,7 @@ def test_sets_that_cannot_be_pooled_are_refused(some, sets, options, message):
 
 
 def test_set_distances_refuse_at_the_call():
-    with pytest.raises(ValueError, match="how: got 'worst', expected one of best, average, hausdorff"):
-        set_distance_blocks(two, two, query_sets=zeros, gallery_sets=zeros, how="worst")
+    with pytest.raises(ValueError, match="method: got 'worst', expected one of best, average, hausdorff"):
+        compare_sets(two, two, query_sets=zeros, gallery_sets=zeros, method="worst")
     with pytest.raises(ValueError, match="sets: got 1 numbers"):
-        set_distance_blocks(two, two, query_sets=zeros, gallery_sets=zeros + 3)
+        compare_sets(two, two, query_sets=zeros, gallery_sets=zeros + 3)

@@ -9,7 +9,7 @@ import pytest
 import passerby
 from conftest import SIMPLE
 from passerby.data.datasets import load_data
-from passerby.evaluation.pair_histogram import pair_histogram
+from passerby.evaluation.pair_histogram import count_pairs
 from passerby.openset.calibration import fit_calibration
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.runs.calibrate import calibrate, draw_people, load_calibration
@@ -48,7 +48,7 @@ def test_it_is_fitted_on_training_people_written_and_read(run, method):
             np.array([s.camera_id for s in train]),
         )
     )
-    expected = fit_calibration(pair_histogram(normalized, normalized), facts, method=method)
+    expected = fit_calibration(count_pairs(normalized, normalized), facts, method=method)
     at = np.linspace(0, 2, 9)
     np.testing.assert_allclose(back.cameras.log_ratio(at), expected.log_ratio(at), atol=1e-6)
     assert 0 < found.probability(distances, prior=0.1) < found.probability(distances, prior=0.9) < 1

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from passerby.openset.calibration import Calibration, FittedOn
-from passerby.ranking.blocks import strips_of
+from passerby.ranking.blocks import iter_distances
 from passerby.ranking.expand import expand_queries
 from passerby.ranking.fuse import fuse
 from passerby.ranking.rank import rank
 from passerby.ranking.rerank import rerank
-from passerby.ranking.sets import person_camera_sets, pool, set_distance_blocks
+from passerby.ranking.sets import compare_sets, group_images, pool
 from passerby.runs.ranking_method import Method, make_lists
 from passerby.types import Embeddings
 
@@ -37,7 +37,7 @@ def pairs():
 def test_nothing_asked_for_is_plain_distances(pairs):
     query, gallery = pairs[0]
     lists = make_lists(pairs[:1], Method())
-    np.testing.assert_array_equal(matrix(lists.strips), matrix(strips_of(query, gallery)))
+    np.testing.assert_array_equal(matrix(lists.strips), matrix(iter_distances(query, gallery)))
     assert lists.query_images.tolist() == list(range(12))
     assert Method().title == ""
 
@@ -53,7 +53,7 @@ def test_expansion_comes_before_re_ranking(pairs):
 @pytest.mark.parametrize("how", ["reciprocal", "average", "borda"])
 def test_models_are_fused_after_their_own_re_ranking(pairs, how):
     method = Method(rerank="k-reciprocal", fuse=how, models=("b",))
-    expected = fuse([rerank(*pair) for pair in pairs], how=how)
+    expected = fuse([rerank(*pair) for pair in pairs], method=how)
     np.testing.assert_allclose(matrix(make_lists(pairs, method).strips), expected, rtol=1e-6)
     words = "average of standardized distances" if how == "average" else how
     assert method.title == f"fused with b ({words}), re-ranked (k-reciprocal, 20, 6, 0.3)"
@@ -63,26 +63,30 @@ def test_calibrated_models_are_averaged_by_probability(pairs):
     seen = FittedOn("here", 2, 4, 2, 2, False)
     known = [Calibration("logistic", "cosine", [0.0, end], [3.0, -3.0], seen) for end in (0.5, 2.0)]
     expected = fuse(
-        [matrix(strips_of(*pair)) for pair in pairs], how="average", calibrations=[each.probability for each in known]
+        [matrix(iter_distances(*pair)) for pair in pairs],
+        method="average",
+        calibrations=[each.probability for each in known],
     )
     method = Method(fuse="average", models=("b",), calibrated=True)
     assert method.title == "fused with b (average of probabilities)"
     np.testing.assert_allclose(matrix(make_lists(pairs, method, known).strips), expected, rtol=1e-6)
     plain = matrix(make_lists(pairs, Method(fuse="average", models=("b",))).strips)
-    np.testing.assert_allclose(plain, fuse([matrix(strips_of(*pair)) for pair in pairs], how="average"), rtol=1e-5)
+    np.testing.assert_allclose(
+        plain, fuse([matrix(iter_distances(*pair)) for pair in pairs], method="average"), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("how", ["mean", "attention", "best", "average", "hausdorff"])
 def test_sets_are_one_line_each_with_an_image_to_show(pairs, how):
     query, gallery = pairs[0]
-    sets = [person_camera_sets(side) for side in (query, gallery)]
+    sets = [group_images(side) for side in (query, gallery)]
     lists = make_lists(pairs[:1], Method(sets=how))
     found = matrix(lists.strips)
     assert found.shape == tuple(each.max() + 1 for each in sets) == (len(lists.query), len(lists.gallery))
     if how in ("mean", "attention"):
-        expected = matrix(strips_of(pool(query, sets[0], how=how), pool(gallery, sets[1], how=how)))
+        expected = matrix(iter_distances(pool(query, sets[0], method=how), pool(gallery, sets[1], method=how)))
     else:
-        expected = matrix(set_distance_blocks(query, gallery, query_sets=sets[0], gallery_sets=sets[1], how=how))
+        expected = matrix(compare_sets(query, gallery, query_sets=sets[0], gallery_sets=sets[1], method=how))
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(gallery.person_ids[lists.gallery_images], lists.gallery.person_ids)
     again = make_lists(pairs[:1], Method(sets=how))

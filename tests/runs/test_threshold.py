@@ -1,4 +1,4 @@
-"""A threshold of a run. Oracle: `threshold_for` of the loaded model's own vectors."""
+"""A threshold of a run. Oracle: `compute_threshold` of the loaded model's own vectors."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ import passerby
 from conftest import SIMPLE
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
-from passerby.openset.nearest_identities import nearest_identities
-from passerby.openset.thresholds import threshold_for
+from passerby.openset.nearest_identities import find_nearest_identities
+from passerby.openset.thresholds import compute_threshold
 from passerby.runs.threshold import find_threshold
 from passerby.types import Embeddings
 
@@ -24,7 +24,7 @@ def test_without_data_it_is_of_the_training_people_and_says_so(tiny_run):
     (found,) = find_threshold(tiny_run, far=0.1, bootstrap=20, device="cpu")
     assert (found.split, found.trained_on, found.identities) == ("train", True, 12)
     vectors = embed(tiny_run, load_data(SIMPLE)[0].train)
-    expected = threshold_for(nearest_identities(vectors, vectors), 0.1, bootstrap=20)
+    expected = compute_threshold(find_nearest_identities(vectors, vectors), 0.1, bootstrap=20)
     assert found.threshold.threshold == pytest.approx(expected.threshold, abs=1e-5)
     assert found.threshold.gallery_size == 11
 
@@ -42,8 +42,8 @@ def test_data_are_measured_one_by_one_on_their_queries_and_galleries(tiny_run):
     )
     assert [each.data.spec for each in found] == [OTHER, SIMPLE]
     data = found[0].data
-    expected = threshold_for(
-        nearest_identities(embed(tiny_run, data.query), embed(tiny_run, data.gallery)),
+    expected = compute_threshold(
+        find_nearest_identities(embed(tiny_run, data.query), embed(tiny_run, data.gallery)),
         0.2,
         gallery_size=5,
         bootstrap=20,

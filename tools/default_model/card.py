@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from passerby.errors import TrainingError
-from passerby.evaluation.bootstrap import identity_intervals
+from passerby.evaluation.bootstrap import bootstrap_intervals
 from passerby.runs.evaluate import EvaluationResult
 from passerby.types import DataSet
 
@@ -73,7 +73,7 @@ def group_queries(result: EvaluationResult) -> list[Group]:
             if len(members) < MIN_QUERIES:
                 continue
             generator = np.random.default_rng(0)
-            ends = identity_intervals(metrics[members], identities[members], replicates=1000, generator=generator)
+            ends = bootstrap_intervals(metrics[members], identities[members], replicates=1000, generator=generator)
             rank1, precision = metrics[members].mean(axis=0).tolist()
             count = len(np.unique(identities[members]))
             interval = float(ends[1][0]), float(ends[1][1])

@@ -54,7 +54,7 @@ def _table(result: MeasuredThreshold) -> Table:
     found = result.threshold
     low, high = found.interval
     low_rate, high_rate = found.rate_interval
-    others = f"{found.people:,} other people, {found.images:.1f} images each"
+    others = f"{found.other_identities:,} other people, {found.images:.1f} images each"
     whose = "training people, which the network has learned" if result.trained_on else f"people of {result.split}"
     rows = {
         "threshold": f"{found.threshold:.4f}  [{low:.4f}-{high:.4f}]  cosine distance",
@@ -66,7 +66,9 @@ def _table(result: MeasuredThreshold) -> Table:
     }
     caption = "in brackets: 95 % interval, bootstrap over identities"
     if found.extrapolated:
-        caption += f"\nextrapolated: the data show {found.people:,} people; nobody has measured so large a gallery"
+        caption += (
+            f"\nextrapolated: the data show {found.other_identities:,} people; nobody has measured so large a gallery"
+        )
     table = Table(
         title=Text(result.data.title, style="bold"),
         caption=caption,

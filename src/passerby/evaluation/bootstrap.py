@@ -10,7 +10,7 @@ from passerby.types import IntArray
 _CELLS = 2**21  # identities x replicates drawn at a time (16 MB)
 
 
-def identity_intervals(
+def bootstrap_intervals(
     values: NDArray[np.float64],
     person_ids: IntArray,
     *,

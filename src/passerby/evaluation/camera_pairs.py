@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from passerby.ranking.blocks import Strips, strips_of
+from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.distance import Metric
 from passerby.types import DISTRACTOR, Embeddings, FloatArray, IntArray, Labels
 
@@ -38,11 +38,11 @@ class CameraPairs:
         return CameraPairs(self.query_cameras[rows], self.gallery_cameras[columns], self.rank1[both], self.valid[both])
 
 
-def camera_pairs(
+def score_camera_pairs(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | Strips | None = None,
+    distances: FloatArray | DistanceBlocks | None = None,
     metric: Metric = "cosine",
     device: str = "cpu",
 ) -> CameraPairs:
@@ -63,7 +63,7 @@ def camera_pairs(
     own = np.searchsorted(theirs, cameras)  # where a query camera stands among the gallery's, if it does
     own = np.where((own < len(theirs)) & (theirs[np.minimum(own, len(theirs) - 1)] == cameras), own, -1)
     counts = np.zeros((2, len(cameras), len(theirs)), dtype=np.int64)  # valid, found
-    for first, given in strips_of(query, gallery, distances, metric=metric, device=device):
+    for first, given in iter_distances(query, gallery, distances, metric=metric, device=device):
         strip = given if isinstance(given, np.ndarray) else given.cpu().numpy()
         these = slice(first, first + len(strip))
         _count(strip, query.person_ids[these], rows[these], own, gallery.person_ids, ours, counts)

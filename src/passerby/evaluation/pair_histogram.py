@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.ranking.blocks import Strips, strips_of
+from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.distance import Metric
 from passerby.types import DISTRACTOR, Embeddings, FloatArray, IntArray, Labels
 
@@ -61,11 +61,11 @@ class PairHistogram:
                 raise DataError(f"pairs: none shows {who} in different cameras; give images of people in two cameras")
 
 
-def pair_histogram(
+def count_pairs(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | Strips | None = None,
+    distances: FloatArray | DistanceBlocks | None = None,
     limits: tuple[float, float] | None = None,
     bins: int = BINS,
     metric: Metric = "cosine",
@@ -91,7 +91,7 @@ def pair_histogram(
             raise DataError(f"{name}: got no image, expected at least one")
     if bins < 1:
         raise DataError(f"bins: got {bins}, expected at least 1")
-    strips = strips_of(query, gallery, distances, metric=metric, device=device)
+    strips = iter_distances(query, gallery, distances, metric=metric, device=device)
     low, high = limits or _limits(query, gallery, distances, metric=metric)
     if not np.isfinite([low, high]).all() or low >= high:
         raise DataError(f"limits: got {low} to {high}, expected two finite numbers, the smaller first")
@@ -110,7 +110,7 @@ def pair_histogram(
     return PairHistogram(float(low), float(high), counts[1], counts[0])
 
 
-def join_histograms(histograms: Iterable[PairHistogram]) -> PairHistogram:
+def merge_histograms(histograms: Iterable[PairHistogram]) -> PairHistogram:
     """The pairs of several data sets together, none across them.
 
     Raises:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.ranking.blocks import Strips, strips_of
+from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.distance import Metric
-from passerby.ranking.matches import Places, match_ranks
+from passerby.ranking.matches import IdentityIndex, rank_matches
 from passerby.types import Embeddings, FloatArray, Labels
 
 LEVELS = np.linspace(0, 1, 101)
@@ -19,7 +19,7 @@ def precision_at_recall(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | Strips | None = None,
+    distances: FloatArray | DistanceBlocks | None = None,
     metric: Metric = "cosine",
     device: str = "cpu",
 ) -> NDArray[np.float64]:
@@ -41,16 +41,16 @@ def precision_at_recall(
     Raises:
         DataError: When no query is valid; see also `distance_blocks`.
     """
-    places = Places.of(gallery.person_ids, gallery.camera_ids)
+    index = IdentityIndex.from_labels(gallery.person_ids, gallery.camera_ids)
     total, valid = np.zeros(len(LEVELS)), 0
-    for first, given in strips_of(query, gallery, distances, metric=metric, device=device):
+    for first, given in iter_distances(query, gallery, distances, metric=metric, device=device):
         strip = given if isinstance(given, np.ndarray) else given.cpu().numpy()
         for q, row in enumerate(strip, start=first):
-            dropped, matches = places.split(int(query.person_ids[q]), int(query.camera_ids[q]))
+            dropped, matches = index.split(int(query.person_ids[q]), int(query.camera_ids[q]))
             matches = matches[row[matches] < np.inf]
             if len(matches):
                 row[dropped] = np.inf
-                ranks = np.sort(match_ranks(strip, np.full(len(matches), q - first), matches))
+                ranks = np.sort(rank_matches(strip, np.full(len(matches), q - first), matches))
                 total += _interpolated(np.arange(1, len(ranks) + 1) / ranks)
                 valid += 1
     if not valid:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.evaluation.bootstrap import identity_intervals
+from passerby.evaluation.bootstrap import bootstrap_intervals
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.precision import average_precision, inverse_negative_penalty
-from passerby.evaluation.single_shot import Shots
-from passerby.ranking.blocks import Strips, strips_of
+from passerby.evaluation.single_shot import SingleShotGallery
+from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.camera_normalization import normalize_cameras
 from passerby.ranking.distance import Metric
-from passerby.ranking.matches import Places, match_ranks
+from passerby.ranking.matches import IdentityIndex, rank_matches
 from passerby.types import DISTRACTOR, ApRule, Embeddings, FloatArray, IntArray, Labels, ProtocolName, Scores
 
 INTERVALS = ("rank1", "rank5", "rank10", "mAP", "mINP")
@@ -37,7 +37,7 @@ def score(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | Strips | None = None,
+    distances: FloatArray | DistanceBlocks | None = None,
     protocol: ProtocolName = "market",
     ap: ApRule = "step",
     max_rank: int = 50,
@@ -82,7 +82,7 @@ def score(
         DataError: (a ValueError) naming the argument that cannot be used and what it got; when no query is valid.
     """
     _check(protocol=protocol, ap=ap, max_rank=max_rank, bootstrap=bootstrap, repeats=repeats)
-    refuse_distractors(query)
+    require_no_distractors(query)
     if multi_query is not None and (protocol != "multi-query" or distances is not None):
         what = "distances" if protocol == "multi-query" else f"protocol {protocol!r}"
         raise DataError(f"multi_query: given to {what}, which does not use it; leave it out")
@@ -92,9 +92,9 @@ def score(
         if distances is not None or isinstance(query, Labels) or isinstance(gallery, Labels):
             raise DataError("cameras: normalization needs vectors, got distances; normalize before making them")
         query, gallery = normalize_cameras(query, gallery)
-    strips = strips_of(query, gallery, distances, metric=metric, device=device)
+    strips = iter_distances(query, gallery, distances, metric=metric, device=device)
     draws, replicates = np.random.default_rng(seed).spawn(2)
-    shots = Shots.of(gallery.person_ids) if protocol == "single-gallery-shot" else None
+    shots = SingleShotGallery.from_ids(gallery.person_ids) if protocol == "single-gallery-shot" else None
     ranks = min(max_rank, len(gallery) if shots is None else len(shots.people))
     each = _per_query(query, gallery, strips, ap=ap, ranks=ranks, shots=shots, repeats=repeats, generator=draws)
     valid = np.flatnonzero(each.first_match)
@@ -108,7 +108,7 @@ def score(
     if bootstrap:
         cmc = [hits[:, min(k, ranks) - 1] for k in (1, 5, 10)]
         values = np.stack([*cmc, each.precision[valid], each.penalty[valid]], axis=1)  # (Q, 5)
-        ends = identity_intervals(values, query.person_ids[valid], replicates=bootstrap, generator=replicates)
+        ends = bootstrap_intervals(values, query.person_ids[valid], replicates=bootstrap, generator=replicates)
         intervals = {name: (float(low), float(high)) for name, (low, high) in zip(INTERVALS, ends, strict=True)}
     return Scores(
         cmc=hits.mean(axis=0).astype(np.float32),
@@ -134,7 +134,7 @@ def _check(*, protocol: str, ap: str, max_rank: int, bootstrap: int, repeats: in
             raise DataError(f"{name}: got {number}, expected at least {least}")
 
 
-def refuse_distractors(query: Embeddings | Labels) -> None:
+def require_no_distractors(query: Embeddings | Labels) -> None:
     """People numbered from 0 would lose one of them without a word: 0 is the gallery's distractors."""
     count = int((query.person_ids == DISTRACTOR).sum())
     if count:
@@ -147,16 +147,16 @@ def refuse_distractors(query: Embeddings | Labels) -> None:
 def _per_query(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
-    strips: Strips,
+    strips: DistanceBlocks,
     *,
     ap: ApRule,
     ranks: int,
-    shots: Shots | None,
+    shots: SingleShotGallery | None,
     repeats: int,
     generator: np.random.Generator,
 ) -> _PerQuery:
     """Walk the strips of distances and keep what each query contributes."""
-    places = Places.of(gallery.person_ids, gallery.camera_ids)
+    index = IdentityIndex.from_labels(gallery.person_ids, gallery.camera_ids)
     each = _PerQuery(
         np.full(len(query), np.nan),
         np.full(len(query), np.nan),
@@ -167,7 +167,7 @@ def _per_query(
         valid, found = [], []
         for q, row in enumerate(strip, start=first):
             person = int(query.person_ids[q])
-            dropped, matches = places.split(person, query.camera_ids[q])
+            dropped, matches = index.split(person, query.camera_ids[q])
             if isinstance(row, np.ndarray):
                 matches = matches[row[matches] < np.inf]
             if not len(matches):
@@ -193,7 +193,7 @@ def _per_query(
 
 def _ranks(strip: Any, rows: IntArray, matches: IntArray) -> IntArray:
     """Ranks of the matches of each query (row) of the strip, ascending within each; from a GPU in one piece."""
-    ranks = match_ranks(strip, rows, matches)
+    ranks = rank_matches(strip, rows, matches)
     if not isinstance(ranks, np.ndarray):
         ranks = ranks.cpu().numpy()
     return np.asarray(ranks[np.lexsort((ranks, rows))], dtype=np.int64)

@@ -11,7 +11,7 @@ from passerby.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Shots:
+class SingleShotGallery:
     """A gallery sorted by identity, ready to be drawn from.
 
     Distractors (person 0) count as one identity, as in Torchreid.
@@ -29,7 +29,7 @@ class Shots:
     counts: IntArray
 
     @classmethod
-    def of(cls, person_ids: IntArray) -> Shots:
+    def from_ids(cls, person_ids: IntArray) -> SingleShotGallery:
         """Sort a gallery's person ids (G,), once for all queries."""
         people, starts, counts = np.unique(np.sort(person_ids), return_index=True, return_counts=True)
         return cls(people, np.argsort(person_ids, kind="stable"), starts, counts)

@@ -23,7 +23,7 @@ from passerby.errors import GalleryError
 from passerby.gallery.sightings import Filter, Hit, Sighting
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
 from passerby.gallery.stores.protocol import GalleryStore
-from passerby.ranking.camera_normalization import FEWEST, CameraView, shrunk_views
+from passerby.ranking.camera_normalization import MIN_IMAGES, CameraStatistics, shrink_statistics
 from passerby.types import FloatArray
 
 SAMPLE = 1000
@@ -41,27 +41,27 @@ class CameraViews:
         sightings: In the gallery when this was learned.
 
     Raises:
-        GalleryError: When the gallery holds fewer than `FEWEST` sightings.
+        GalleryError: When the gallery holds fewer than `MIN_IMAGES` sightings.
     """
 
     def __init__(self, store: GalleryStore) -> None:
         described = store.describe()
         self.sightings = described.sightings
-        if self.sightings < FEWEST:
+        if self.sightings < MIN_IMAGES:
             raise GalleryError(
-                f"{described.address}: {self.sightings} sightings, expected at least {FEWEST} to learn from what "
+                f"{described.address}: {self.sightings} sightings, expected at least {MIN_IMAGES} to learn from what "
                 "cameras do; search without saying which camera saw the query, or enroll more"
             )
         own = {camera: view for camera in described.cameras if (view := _learn(store, camera)) is not None}
-        self.general, self._views = shrunk_views(own)
+        self.general, self._views = shrink_statistics(own)
         self._lengths = {camera: _length(view, self._views[camera]) for camera, (view, _) in own.items()}
-        if not self.general.spread.any():
+        if not self.general.deviation.any():
             raise GalleryError(f"{described.address}: all sightings have the same vector; find out what made it")
 
     def __contains__(self, camera: object) -> bool:
         return camera in self._views
 
-    def __getitem__(self, camera: str) -> CameraView:
+    def __getitem__(self, camera: str) -> CameraStatistics:
         """That of a camera.
 
         Raises:
@@ -75,11 +75,11 @@ class CameraViews:
             )
         return self._views[camera]
 
-    def of(self, camera: str) -> CameraView:
+    def of(self, camera: str) -> CameraStatistics:
         """That of a camera; all cameras' for one that came since."""
         return self._views.get(camera, self.general)
 
-    def passing(self, where: Filter) -> Iterator[tuple[CameraView, float, Filter]]:
+    def passing(self, where: Filter) -> Iterator[tuple[CameraStatistics, float, Filter]]:
         """Each camera's view, how long its standardized vectors are, and the filter that leaves its own sightings.
 
         Cameras that came since go together.
@@ -154,12 +154,12 @@ def _standardized(store: GalleryStore, views: CameraViews, ids: set[str]) -> dic
     return found
 
 
-def _learn(store: GalleryStore, camera: str) -> tuple[CameraView, int] | None:
+def _learn(store: GalleryStore, camera: str) -> tuple[CameraStatistics, int] | None:
     """A camera's own view and how many sightings it is of; None when the last of them has just gone."""
     first = next(store.walk(Filter(cameras=[camera]), batch=SAMPLE), [])
-    return (CameraView.of(np.stack([each.vector for each in first])), len(first)) if first else None
+    return (CameraStatistics.from_vectors(np.stack([each.vector for each in first])), len(first)) if first else None
 
 
-def _length(own: CameraView, seen_as: CameraView) -> float:
+def _length(own: CameraStatistics, seen_as: CameraStatistics) -> float:
     """Root mean square length of vectors with one view, standardized by another."""
-    return float(np.linalg.norm(np.hypot(own.spread, own.mean - seen_as.mean) * seen_as.scale))
+    return float(np.linalg.norm(np.hypot(own.deviation, own.mean - seen_as.mean) * seen_as.scale))

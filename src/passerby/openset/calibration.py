@@ -137,7 +137,7 @@ def fit_calibration(
     return Calibration(method, metric, *points, fitted_on)
 
 
-def logistic_line(
+def fit_logistic_line(
     x: NDArray[np.float64], same: NDArray[np.float64], different: NDArray[np.float64], *, falling: bool = False
 ) -> tuple[float, float]:
     """Offset and slope of the log ratio of same to different as a line in x, by balanced logistic regression.
@@ -236,7 +236,7 @@ def _logistic(
     x: NDArray[np.float64], same: NDArray[np.float64], different: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The two ends of the line: beyond the distances that were seen nothing more is claimed."""
-    offset, slope = logistic_line(x, same, different, falling=True)
+    offset, slope = fit_logistic_line(x, same, different, falling=True)
     ends = np.unique(x[[0, -1]])
     return ends, offset + slope * ends
 

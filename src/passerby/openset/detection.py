@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.openset.nearest_identities import NearestIdentities, nearest_identities
-from passerby.ranking.blocks import Strips
+from passerby.openset.nearest_identities import NearestIdentities, find_nearest_identities
+from passerby.ranking.blocks import DistanceBlocks
 from passerby.ranking.distance import Metric
 from passerby.types import BoolArray, Embeddings, FloatArray, IntArray, Labels
 
@@ -83,7 +83,7 @@ def open_set(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | Strips | None = None,
+    distances: FloatArray | DistanceBlocks | None = None,
     unknown: float | None = 0.5,
     fars: Sequence[float] = FARS,
     repeats: int = 100,
@@ -112,13 +112,13 @@ def open_set(
         OpenSetScores. A false alarm rate of less than one query has no figure, but a reason.
 
     Raises:
-        DataError: Naming the argument; see `nearest_identities` and `open_set_of`.
+        DataError: Naming the argument; see `find_nearest_identities` and `score_open_set`.
     """
-    nearest = nearest_identities(query, gallery, distances=distances, metric=metric, device=device)
-    return open_set_of(nearest, unknown=unknown, fars=fars, repeats=repeats, seed=seed)
+    nearest = find_nearest_identities(query, gallery, distances=distances, metric=metric, device=device)
+    return score_open_set(nearest, unknown=unknown, fars=fars, repeats=repeats, seed=seed)
 
 
-def open_set_of(
+def score_open_set(
     nearest: NearestIdentities,
     *,
     unknown: float | None = 0.5,
@@ -157,7 +157,7 @@ class _Trial:
     def of(cls, nearest: NearestIdentities, hidden: IntArray) -> _Trial:
         """The gallery without the `hidden` people."""
         kept = ~np.isin(nearest.people, hidden)
-        own = np.where(np.isin(nearest.query_people, hidden), np.inf, nearest.own)
+        own = np.where(np.isin(nearest.query_ids, hidden), np.inf, nearest.own)
         right = np.isfinite(own) & ~(nearest.ahead & kept).any(axis=1)
         return cls(own, right, nearest.distances[:, kept].min(axis=1), int(kept.sum()))
 
@@ -180,7 +180,7 @@ def _hidden_people(
     nearest: NearestIdentities, share: float, repeats: int, generator: np.random.Generator
 ) -> list[IntArray]:
     """Who is unknown in each draw, of the people who have a query with a match."""
-    people = np.unique(nearest.query_people[np.isfinite(nearest.own)])
+    people = np.unique(nearest.query_ids[np.isfinite(nearest.own)])
     count = round(share * len(people)) if 0 < share < 1 else 0
     if not 0 < count < len(people):
         raise DataError(
@@ -200,7 +200,7 @@ def _bootstrap(
             f"unknown: None uses queries without a match as they are, and {int((~known).sum())} of {len(known)} are; "
             "expected some with and some without. Draw unknown people instead, such as unknown=0.5"
         )
-    people, member = np.unique(nearest.query_people, return_inverse=True)
+    people, member = np.unique(nearest.query_ids, return_inverse=True)
     times = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=repeats)
     weights = [np.ones(len(known)), *times[:, member].astype(np.float64)]
     return [_Trial.of(nearest, np.empty(0, dtype=np.int64))] * len(weights), weights

@@ -13,10 +13,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.evaluation.score import refuse_distractors
-from passerby.ranking.blocks import Strips, strips_of
+from passerby.evaluation.score import require_no_distractors
+from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.distance import Metric
-from passerby.ranking.matches import Places
+from passerby.ranking.matches import IdentityIndex
 from passerby.types import DISTRACTOR, BoolArray, Embeddings, FloatArray, IntArray, Labels
 
 
@@ -25,7 +25,7 @@ class NearestIdentities:
     """Each query against each gallery person, images of the query's person in its own camera left out.
 
     Attributes:
-        query_people: (Q,) person of each query.
+        query_ids: (Q,) person of each query.
         people: (I,) persons of the gallery, ascending; distractors, if any, are the first: one column for them all.
         images: (I,) gallery images of each.
         distances: (Q, I) distance to the nearest image of each, infinite where none is left.
@@ -34,7 +34,7 @@ class NearestIdentities:
             distances in gallery order. Never true of the own person.
     """
 
-    query_people: IntArray
+    query_ids: IntArray
     people: IntArray
     images: IntArray
     distances: NDArray[np.floating[Any]]
@@ -47,11 +47,11 @@ class NearestIdentities:
         return np.asarray(self.people != DISTRACTOR)
 
 
-def nearest_identities(
+def find_nearest_identities(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | Strips | None = None,
+    distances: FloatArray | DistanceBlocks | None = None,
     metric: Metric = "cosine",
     device: str = "cpu",
 ) -> NearestIdentities:
@@ -73,10 +73,10 @@ def nearest_identities(
     for name, each in (("query", query), ("gallery", gallery)):
         if not len(each):
             raise DataError(f"{name}: got no image, expected at least one")
-    refuse_distractors(query)
+    require_no_distractors(query)
     people, columns, images = np.unique(gallery.person_ids, return_inverse=True, return_counts=True)
-    places = Places.of(gallery.person_ids, gallery.camera_ids)
-    strips = strips_of(query, gallery, distances, metric=metric, device=device)
+    index = IdentityIndex.from_labels(gallery.person_ids, gallery.camera_ids)
+    strips = iter_distances(query, gallery, distances, metric=metric, device=device)
     shape = len(query), len(people)
     near, own, ahead = np.empty(shape, np.float32), np.empty(shape[0], np.float32), np.empty(shape, np.bool_)
     for first, given in strips:
@@ -85,7 +85,7 @@ def nearest_identities(
             near, own = near.astype(strip.dtype), own.astype(strip.dtype)
         rows = slice(first, first + len(strip))
         for row, person, camera in zip(strip, query.person_ids[rows], query.camera_ids[rows], strict=True):
-            row[places.split(person, camera)[0]] = np.inf
+            row[index.split(person, camera)[0]] = np.inf
         where = np.empty((len(strip), len(people)), dtype=np.int64)
         _nearest(strip, columns, near[rows], where)
         own[rows], ahead[rows] = _against_own(near[rows], where, _column_of(query.person_ids[rows], people))

@@ -11,7 +11,7 @@ from scipy.special import logit
 
 from passerby.errors import DataError
 from passerby.evaluation.pair_histogram import PairHistogram
-from passerby.openset.calibration import Calibration, logistic_line
+from passerby.openset.calibration import Calibration, fit_logistic_line
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Reliability:
     """Said and observed probabilities, pairs weighted so that a share `prior` of them shows the same person.
 
     Attributes:
-        said: (M,) mean probability of the pairs in each bin of equal width, NaN where there is none.
+        predicted: (M,) mean probability of the pairs in each bin of equal width, NaN where there is none.
         observed: (M,) share of them that show the same person.
         weight: (M,) share of all pairs that are in the bin.
         expected_calibration_error: Mean distance between said and observed, 0 to 1 (Naeini et al. 2015).
@@ -33,7 +33,7 @@ class Reliability:
         different: Pairs of two people.
     """
 
-    said: NDArray[np.float64]
+    predicted: NDArray[np.float64]
     observed: NDArray[np.float64]
     weight: NDArray[np.float64]
     expected_calibration_error: float
@@ -49,12 +49,16 @@ class Reliability:
         """A dict that `json.dumps` takes; null for the means of an empty bin."""
         arrays = {
             name: [None if np.isnan(value) else float(value) for value in getattr(self, name)]
-            for name in ("said", "observed", "weight")
+            for name in ("predicted", "observed", "weight")
         }
-        return {**vars(self), **arrays, "slope": None if np.isnan(self.slope) else self.slope}
+        arrays["said"] = arrays.pop("predicted")  # the key of scores.json
+        rest = {name: value for name, value in vars(self).items() if name != "predicted"}
+        return {**rest, **arrays, "slope": None if np.isnan(self.slope) else self.slope}
 
 
-def reliability(calibration: Calibration, pairs: PairHistogram, *, prior: float = 0.5, bins: int = 10) -> Reliability:
+def measure_reliability(
+    calibration: Calibration, pairs: PairHistogram, *, prior: float = 0.5, bins: int = 10
+) -> Reliability:
     """Hold a calibration against pairs of other people.
 
     Args:
@@ -81,9 +85,9 @@ def reliability(calibration: Calibration, pairs: PairHistogram, *, prior: float 
     with np.errstate(invalid="ignore"):
         said, observed = sums / weight, hits / weight
     t = ratio + logit(prior)
-    slope = logistic_line(ratio, same, different)[1] if np.ptp(ratio) > 0 else np.nan
+    slope = fit_logistic_line(ratio, same, different)[1] if np.ptp(ratio) > 0 else np.nan
     return Reliability(
-        said=said,
+        predicted=said,
         observed=observed,
         weight=weight,
         expected_calibration_error=float(np.abs(sums - hits).sum()),

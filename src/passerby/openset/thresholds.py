@@ -33,9 +33,9 @@ class Threshold:
         rate: Detection and identification rate: share of images of people in the gallery that are recognized. NaN when
             no query has a match.
         rate_interval: 95 %, likewise; each replicate at a threshold of its own.
-        extrapolated: Whether the gallery is larger than the people that the data show; see `threshold_for`.
+        extrapolated: Whether the gallery is larger than the people that the data show; see `compute_threshold`.
         queries: Images that were looked for.
-        people: Other people that each could be taken for, N.
+        other_identities: Other people that each could be taken for, N.
         images: Gallery images of each, on average; more images make more false alarms.
     """
 
@@ -47,7 +47,7 @@ class Threshold:
     rate_interval: tuple[float, float]
     extrapolated: bool
     queries: int
-    people: int
+    other_identities: int
     images: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Threshold:
         return {**vars(self), **pairs, "rate": _finite(self.rate), "threshold": _finite(self.threshold)}
 
 
-def threshold_for(
+def compute_threshold(
     nearest: NearestIdentities, far: float, *, gallery_size: int | None = None, bootstrap: int = 1000, seed: int = 0
 ) -> Threshold:
     """The threshold at which an unknown person is taken for one of `gallery_size` people with probability `far`.
@@ -83,7 +83,7 @@ def threshold_for(
     kept = nearest.strangers
     if kept.sum() < 2:
         raise DataError(f"gallery: shows {kept.sum()} people, expected at least 2: somebody to be taken for another")
-    shown = int(kept.sum()) - int(np.isin(nearest.query_people, nearest.people).any())
+    shown = int(kept.sum()) - int(np.isin(nearest.query_ids, nearest.people).any())
     size = shown if gallery_size is None else gallery_size
     if size < 1:
         raise DataError(f"gallery_size: got {size}, expected at least 1 person")
@@ -104,7 +104,7 @@ def threshold_for(
         rate_interval=_interval(found[:, 1], around=rate, highest=1.0),
         extrapolated=size > shown,
         queries=len(nearest.own),
-        people=shown,
+        other_identities=shown,
         images=float(nearest.images[kept].mean()),
     )
 
@@ -157,10 +157,10 @@ class _Field:
     def of(cls, nearest: NearestIdentities, far: float, *, size: int, blocks: float) -> _Field:
         kept = nearest.strangers
         people = nearest.people[kept]
-        identities = np.union1d(people, nearest.query_people)
+        identities = np.union1d(people, nearest.query_ids)
         others = nearest.distances[:, kept].copy()  # (Q, I)
-        others[nearest.query_people[:, None] == people] = np.inf
-        limit = _limit(others, min(1.0, _BEYOND * far), size=size, shown=_shown(nearest.query_people, people))
+        others[nearest.query_ids[:, None] == people] = np.inf
+        limit = _limit(others, min(1.0, _BEYOND * far), size=size, shown=_shown(nearest.query_ids, people))
         query, column = np.nonzero(others < limit)
         distance = others[query, column]
         order = np.lexsort((distance, query))
@@ -172,7 +172,7 @@ class _Field:
             size=size,
             blocks=blocks,
             identities=len(identities),
-            of_query=np.searchsorted(identities, nearest.query_people),
+            of_query=np.searchsorted(identities, nearest.query_ids),
             of_person=of_person,
             cell_query=query,
             cell_person=of_person[column],
@@ -235,9 +235,9 @@ class _Chance:
         return np.asarray(self._table[self._row[queries], k], dtype=np.float64)
 
 
-def _shown(query_people: IntArray, people: IntArray) -> IntArray:
+def _shown(query_ids: IntArray, people: IntArray) -> IntArray:
     """(Q,) people of the gallery that each query is not."""
-    return len(people) - np.isin(query_people, people).astype(np.int64)
+    return len(people) - np.isin(query_ids, people).astype(np.int64)
 
 
 def _limit(others: NDArray[np.floating[Any]], far: float, *, size: int, shown: IntArray) -> float:

@@ -43,7 +43,7 @@ def plot_reliability(found: Mapping[str, Reliability], path: Path, *, title: str
     for number, (each, label) in enumerate(zip(found.values(), labels, strict=True)):
         color, there = COLORS[number % len(COLORS)], each.weight > 0
         axes.plot(
-            each.said[there],
+            each.predicted[there],
             each.observed[there],
             color=color,
             linewidth=2,

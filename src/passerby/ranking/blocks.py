@@ -12,33 +12,33 @@ from passerby.errors import DataError
 from passerby.ranking.distance import Metric, Vectors, distance_blocks
 from passerby.types import Embeddings, FloatArray, Labels
 
-Strips = Iterable[tuple[int, FloatArray]]
+DistanceBlocks = Iterable[tuple[int, FloatArray]]
 """(first, (q, G) distances of that query and those after it), in order: where makers and readers of distances meet."""
 
 _GIVEN = 2**18  # distances of a given matrix that are copied at a time: a megabyte stays in the processor's cache
 
 
-def strips_of(
+def iter_distances(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
-    distances: FloatArray | Strips | None = None,
+    distances: FloatArray | DistanceBlocks | None = None,
     *,
     metric: Metric = "cosine",
     device: str = "cpu",
-) -> Strips:
-    """Strips of the given distances, or of those between the vectors.
+) -> DistanceBlocks:
+    """DistanceBlocks of the given distances, or of those between the vectors.
 
     Raises:
-        DataError: Naming the argument; see `given_distances` and `distance_blocks`.
+        DataError: Naming the argument; see `check_distances` and `distance_blocks`.
     """
     if distances is not None:
-        return given_distances(distances, shape=(len(query), len(gallery)))
+        return check_distances(distances, shape=(len(query), len(gallery)))
     if isinstance(query, Labels) or isinstance(gallery, Labels):
         raise DataError("query, gallery: Labels without distances; give Embeddings, or distances=")
     return distance_blocks(query.vectors, gallery.vectors, metric=metric, device=device)
 
 
-def given_distances(distances: NDArray[np.floating[Any]] | Strips, *, shape: tuple[int, int]) -> Iterator[Any]:
+def check_distances(distances: NDArray[np.floating[Any]] | DistanceBlocks, *, shape: tuple[int, int]) -> Iterator[Any]:
     """Distances that somebody else made, as checked strips that may be changed.
 
     Args:
@@ -70,7 +70,7 @@ def _rows(distances: Vectors) -> Iterator[tuple[int, Vectors]]:
         yield first, np.array(distances[first : first + rows], dtype=dtype, order="C")
 
 
-def _checked(strips: Strips, *, shape: tuple[int, int]) -> Iterator[tuple[int, FloatArray]]:
+def _checked(strips: DistanceBlocks, *, shape: tuple[int, int]) -> Iterator[tuple[int, FloatArray]]:
     done = 0
     for first, strip in strips:
         if first != done or strip.ndim != 2 or strip.shape[1] != shape[1] or done + len(strip) > shape[0]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.ranking.blocks import Strips, given_distances
+from passerby.ranking.blocks import DistanceBlocks, check_distances
 from passerby.types import FloatArray
 
 Fusion = Literal["reciprocal", "average", "borda"]
@@ -20,7 +20,7 @@ Calibrate = Callable[[FloatArray], NDArray[np.floating]]
 def fuse(
     distances: Sequence[FloatArray],
     *,
-    how: Fusion = "reciprocal",
+    method: Fusion = "reciprocal",
     weights: Sequence[float] | None = None,
     calibrations: Sequence[Calibrate] | None = None,
     k: int = 60,
@@ -31,16 +31,16 @@ def fuse(
     if len(shape) != 2:
         raise DataError(f"distances: got shape {shape}, expected (Q, G)")
     fused = np.empty(shape, dtype=np.float32)
-    strips = [given_distances(matrix, shape=(shape[0], shape[1])) for matrix in matrices]
-    for first, strip in fuse_blocks(strips, how=how, weights=weights, calibrations=calibrations, k=k):
+    strips = [check_distances(matrix, shape=(shape[0], shape[1])) for matrix in matrices]
+    for first, strip in fuse_blocks(strips, method=method, weights=weights, calibrations=calibrations, k=k):
         fused[first : first + len(strip)] = strip
     return fused
 
 
 def fuse_blocks(
-    lists: Sequence[Strips],
+    lists: Sequence[DistanceBlocks],
     *,
-    how: Fusion = "reciprocal",
+    method: Fusion = "reciprocal",
     weights: Sequence[float] | None = None,
     calibrations: Sequence[Calibrate] | None = None,
     k: int = 60,
@@ -48,8 +48,8 @@ def fuse_blocks(
     """Fuse strips of distances of the same queries and the same gallery, query by query.
 
     Args:
-        lists: Strips of each model or view, of whatever heights; smaller is nearer.
-        how: `reciprocal`: sum of 1 / (k + rank) (Cormack et al. 2009). `borda`: mean rank. `average`: mean of the
+        lists: Blocks of each model or view, of whatever heights; smaller is nearer.
+        method: `reciprocal`: sum of 1 / (k + rank) (Cormack et al. 2009). `borda`: mean rank. `average`: mean of the
             calibrated probabilities; without `calibrations`, of the distances after each query's mean was subtracted
             and its standard deviation divided out, so that no model's scale decides.
         weights: What each list counts, at least 0, not all 0; None: all the same.
@@ -63,27 +63,27 @@ def fuse_blocks(
         DataError: At the call, naming the argument; while it runs, for lists of different queries or galleries, NaN,
             or a calibration that gives no probabilities.
     """
-    if how not in get_args(Fusion):
-        raise DataError(f"how: got {how!r}, expected one of {', '.join(get_args(Fusion))}")
+    if method not in get_args(Fusion):
+        raise DataError(f"method: got {method!r}, expected one of {', '.join(get_args(Fusion))}")
     if not len(lists):
         raise DataError("lists: got none, expected at least one")
     share = np.ones(len(lists)) if weights is None else np.asarray(weights, dtype=np.float64)
     if share.shape != (len(lists),) or not np.isfinite(share).all() or (share < 0).any() or not share.any():
         raise DataError(f"weights: got {weights}, expected {len(lists)} numbers, at least 0 and not all 0")
-    if calibrations is not None and (how != "average" or len(calibrations) != len(lists)):
+    if calibrations is not None and (method != "average" or len(calibrations) != len(lists)):
         raise DataError(
-            f"calibrations: got {len(calibrations)} for {len(lists)} lists and how={how!r}, expected one for each list "
-            "and how='average'"
+            f"calibrations: got {len(calibrations)} for {len(lists)} lists and method={method!r}, expected one "
+            "for each list and method='average'"
         )
     if k < 1:
         raise DataError(f"k: got {k}, expected at least 1")
-    return _fused(lists, how=how, share=share / share.sum(), calibrations=calibrations, k=k)
+    return _fused(lists, method=method, share=share / share.sum(), calibrations=calibrations, k=k)
 
 
 def _fused(
-    lists: Sequence[Strips],
+    lists: Sequence[DistanceBlocks],
     *,
-    how: Fusion,
+    method: Fusion,
     share: NDArray[np.float64],
     calibrations: Sequence[Calibrate] | None,
     k: int,
@@ -94,12 +94,12 @@ def _fused(
             if np.isnan(strip).any() or np.isneginf(strip).any():
                 raise DataError(f"lists: NaN or -infinity in list {number}, in the queries from {place} on")
             calibrate = None if calibrations is None else calibrations[number]
-            fused += weight * _votes(strip, how=how, calibrate=calibrate, k=k)
+            fused += weight * _votes(strip, method=method, calibrate=calibrate, k=k)
         fused[np.any([np.isposinf(strip) for strip in rows], axis=0)] = np.inf
         yield place, fused.astype(np.float32)
 
 
-def _together(lists: Sequence[Strips]) -> Iterator[tuple[int, list[FloatArray]]]:
+def _together(lists: Sequence[DistanceBlocks]) -> Iterator[tuple[int, list[FloatArray]]]:
     """The same queries' rows of every list, however high the strips are that each list comes in.
 
     A strip is scratch until the next one is asked for, and it is asked for only when all of its rows have been used.
@@ -128,16 +128,16 @@ def _together(lists: Sequence[Strips]) -> Iterator[tuple[int, list[FloatArray]]]
         place += height
 
 
-def _votes(strip: FloatArray, *, how: Fusion, calibrate: Calibrate | None, k: int) -> NDArray[np.float64]:
+def _votes(strip: FloatArray, *, method: Fusion, calibrate: Calibrate | None, k: int) -> NDArray[np.float64]:
     """What one list says of each item, smaller is nearer; 0 of those at infinity."""
     votes = np.zeros(strip.shape)
     inside = np.isfinite(strip)
-    if how == "average" and calibrate is not None:
+    if method == "average" and calibrate is not None:
         chances = np.asarray(calibrate(strip[inside]), dtype=np.float64)
         if chances.shape != (inside.sum(),) or not ((chances >= 0) & (chances <= 1)).all():
             raise DataError(f"calibrations: gave shape {chances.shape} for {inside.sum()} distances, or not 0 to 1")
         votes[inside] = -chances
-    elif how == "average":
+    elif method == "average":
         for row, (distances, there) in enumerate(zip(strip, inside, strict=True)):
             some = distances[there].astype(np.float64)
             if len(some):
@@ -146,5 +146,5 @@ def _votes(strip: FloatArray, *, how: Fusion, calibrate: Calibrate | None, k: in
         ranks = np.empty(strip.shape)
         for row, distances in enumerate(strip):
             ranks[row, np.argsort(distances, kind="stable")] = np.arange(1, len(distances) + 1)
-        votes = -1.0 / (k + ranks) if how == "reciprocal" else ranks
+        votes = -1.0 / (k + ranks) if method == "reciprocal" else ranks
     return votes

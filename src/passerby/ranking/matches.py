@@ -15,7 +15,7 @@ _CELLS = 2**26  # distances that a GPU compares at a time
 
 
 @dataclass(frozen=True)
-class Places:
+class IdentityIndex:
     """Where each person stands in the gallery.
 
     Attributes:
@@ -27,7 +27,7 @@ class Places:
     camera_ids: IntArray
 
     @classmethod
-    def of(cls, person_ids: IntArray, camera_ids: IntArray) -> Places:
+    def from_labels(cls, person_ids: IntArray, camera_ids: IntArray) -> IdentityIndex:
         """Sort a gallery by person, once for all queries."""
         order = np.argsort(person_ids, kind="stable")
         people, starts = np.unique(person_ids[order], return_index=True)
@@ -44,7 +44,7 @@ class Places:
         return places[same], places[~same]
 
 
-def match_ranks(strip: Any, rows: IntArray, places: IntArray) -> Any:
+def rank_matches(strip: Any, rows: IntArray, places: IntArray) -> Any:
     """Ranks at which matches stand in their queries' lists, without sorting any.
 
     An item stands before another when its distance is smaller, or equal and its place in the gallery earlier; that

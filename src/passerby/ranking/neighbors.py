@@ -29,16 +29,16 @@ class Neighbors:
     """Who is nearest to each of N vectors.
 
     Attributes:
-        places: (N, k) the k nearest, nearest first, equal distances by place. A vector is its own neighbor, at
+        indices: (N, k) the k nearest, nearest first, equal distances by place. A vector is its own neighbor, at
             distance 0, and first in its list but for equal vectors before it.
         farthest: (N,) float64 squared Euclidean distance to the farthest vector.
     """
 
-    places: IntArray
+    indices: IntArray
     farthest: NDArray[np.float64]
 
 
-def nearest(points: Vectors, *, k: int) -> Neighbors:
+def find_neighbors(points: Vectors, *, k: int) -> Neighbors:
     """The k nearest of each vector among all of them, itself included, by Euclidean distance.
 
     Args:

@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 
 from passerby.errors import DataError
-from passerby.ranking.blocks import Strips, strips_of
+from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.distance import Metric
-from passerby.ranking.matches import Places
+from passerby.ranking.matches import IdentityIndex
 from passerby.types import Embeddings, FloatArray, Labels, Ranking
 
 
@@ -19,7 +19,7 @@ def rank(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | Strips | None = None,
+    distances: FloatArray | DistanceBlocks | None = None,
     top: int = 10,
     metric: Metric = "cosine",
     drop_same_camera: bool = True,
@@ -42,22 +42,22 @@ def rank(
     Raises:
         DataError: Naming the argument; see `distance_blocks`, and `top` below 1.
     """
-    strips = strips_of(query, gallery, distances, metric=metric, device=device)
-    ranking, passing = recording(query, gallery, strips, top=top, drop_same_camera=drop_same_camera)
+    strips = iter_distances(query, gallery, distances, metric=metric, device=device)
+    ranking, passing = record_ranking(query, gallery, strips, top=top, drop_same_camera=drop_same_camera)
     for _ in passing:
         pass
     return ranking
 
 
-def recording(
+def record_ranking(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
-    strips: Strips,
+    strips: DistanceBlocks,
     *,
     top: int,
     drop_same_camera: bool = True,
 ) -> tuple[Ranking, Iterator[tuple[int, FloatArray]]]:
-    """Strips that fill rank lists as they pass, for those who score them too: distances can cost more than both.
+    """Blocks that fill rank lists as they pass, for those who score them too: distances can cost more than both.
 
     Returns:
         The ranking, complete once the iterator has ended, and the iterator of the same strips; what the lists leave
@@ -72,13 +72,13 @@ def recording(
     ranking = Ranking(
         np.full(shape, -1, dtype=np.int64), np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
     )
-    places = Places.of(gallery.person_ids, gallery.camera_ids)
+    index = IdentityIndex.from_labels(gallery.person_ids, gallery.camera_ids)
 
     def passing() -> Iterator[tuple[int, FloatArray]]:
         for first, strip in strips:
             rows = slice(first, first + len(strip))
             for q, row in enumerate(strip, start=first):
-                dropped, _ = places.split(query.person_ids[q], query.camera_ids[q], drop_same_camera=drop_same_camera)
+                dropped, _ = index.split(query.person_ids[q], query.camera_ids[q], drop_same_camera=drop_same_camera)
                 row[dropped] = np.inf
             found, near = ranking.indices[rows], ranking.distances[rows]
             nearest(strip if isinstance(strip, np.ndarray) else strip.cpu().numpy(), found, near)

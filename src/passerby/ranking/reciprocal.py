@@ -28,8 +28,8 @@ def describe(vectors: Vectors, found: Neighbors, *, half: int, power: int) -> cs
     Returns:
         (N, N) sparse rows of float32.
     """
-    count, k = found.places.shape
-    mutual, closer = _reciprocal(found.places, k), _reciprocal(found.places, min(half + 1, k))
+    count, k = found.indices.shape
+    mutual, closer = _reciprocal(found.indices, k), _reciprocal(found.indices, min(half + 1, k))
     sizes, nothing = np.empty(count, dtype=np.int64), np.empty(0, dtype=np.int64)
     _expand(mutual, closer, sizes, nothing, nothing)
     starts = np.concatenate([[0], np.cumsum(sizes)])

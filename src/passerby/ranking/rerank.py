@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from passerby.errors import DataError
 from passerby.ranking.distance import Metric, Vectors, distance_blocks
-from passerby.ranking.neighbors import nearest
+from passerby.ranking.neighbors import find_neighbors
 from passerby.ranking.rank import rank
 from passerby.ranking.reciprocal import average_neighbors, describe, subtract_overlap
 from passerby.types import Embeddings, FloatArray, Ranking
@@ -93,10 +93,10 @@ def rerank_blocks(
     vectors = np.concatenate([query.vectors, gallery.vectors], dtype=wide)  # (N, D)
     if metric == "cosine":
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = nearest(vectors, k=k1 + 1)
+    found = find_neighbors(vectors, k=k1 + 1)
     weights = describe(vectors, found, half=round(k1 / 2), power=power)
     if k2 > 1:
-        weights = average_neighbors(weights, found.places[:, :k2])
+        weights = average_neighbors(weights, found.indices[:, :k2])
     return _mix(vectors, len(query), weights, found.farthest, power=power, lambda_=lambda_)
 
 

@@ -19,7 +19,7 @@ Pooling = Literal["mean", "attention"]
 SetDistance = Literal["best", "average", "hausdorff"]
 
 
-def person_camera_sets(labels: Embeddings | Labels) -> IntArray:
+def group_images(labels: Embeddings | Labels) -> IntArray:
     """(N,) set of each image: one for each person in each camera, numbered in order of first appearance.
 
     Distractors show nobody in particular, so each is a set by itself.
@@ -32,7 +32,7 @@ def person_camera_sets(labels: Embeddings | Labels) -> IntArray:
     return order[sets.reshape(-1)]
 
 
-def set_labels(images: Embeddings | Labels, sets: IntArray) -> Labels:
+def label_sets(images: Embeddings | Labels, sets: IntArray) -> Labels:
     """Whose each of the S sets is; see `pool`."""
     first = _first_images(images, sets)
     return Labels(images.person_ids[first], images.camera_ids[first])
@@ -42,7 +42,7 @@ def pool(
     images: Embeddings,
     sets: IntArray,
     *,
-    how: Pooling = "mean",
+    method: Pooling = "mean",
     quality: NDArray[np.floating] | None = None,
     temperature: float = 0.1,
 ) -> Embeddings:
@@ -51,7 +51,7 @@ def pool(
     Args:
         images: N images; each vector is brought to unit length first, so that each image has one vote.
         sets: (N,) set of each image, 0 to S - 1, each used; a set shows one person in one camera.
-        how: `mean`, or `attention`: a weighted mean, the weights a softmax over quality / temperature in each set.
+        method: `mean`, or `attention`: a weighted mean, the weights a softmax over quality / temperature in each set.
         quality: (N,) finite numbers, more is better, such as a detector's confidence. None: how well an image agrees
             with the others of its set, the cosine to their mean (1 for an image alone), which a blurred or wrong crop
             does badly.
@@ -64,26 +64,26 @@ def pool(
         DataError: Naming the argument: sets that are not one number per image, mix people or cameras, or leave a
             number out; vectors that are all zero, or cancel each other out.
     """
-    if how not in get_args(Pooling):
-        raise DataError(f"how: got {how!r}, expected one of {', '.join(get_args(Pooling))}")
-    if how == "mean" and quality is not None:
-        raise DataError("quality: given to how='mean', which does not use it; leave it out, or use how='attention'")
-    labels = set_labels(images, sets)
+    if method not in get_args(Pooling):
+        raise DataError(f"method: got {method!r}, expected one of {', '.join(get_args(Pooling))}")
+    if method == "mean" and quality is not None:
+        raise DataError("quality: given to method='mean', which ignores it; leave it out, or use method='attention'")
+    labels = label_sets(images, sets)
     vectors = _unit(images.vectors, name="images")  # (N, D)
     weights = np.ones(len(images))
-    if how == "attention":
+    if method == "attention":
         weights = _attention(vectors, sets, len(labels), quality=quality, temperature=temperature)
     pooled = _sums(vectors * weights[:, None], sets, len(labels))  # (S, D)
     return Embeddings(_unit(pooled, name="sets").astype(images.vectors.dtype), labels.person_ids, labels.camera_ids)
 
 
-def set_distance_blocks(
+def compare_sets(
     query: Embeddings,
     gallery: Embeddings,
     *,
     query_sets: IntArray,
     gallery_sets: IntArray,
-    how: SetDistance = "best",
+    method: SetDistance = "best",
     metric: Metric = "cosine",
 ) -> Iterator[tuple[int, FloatArray]]:
     """Distances of every set of query images to every set of gallery images, from the distances of their images.
@@ -93,28 +93,28 @@ def set_distance_blocks(
         gallery: G images.
         query_sets: (Q,) set of each query image, 0 to S - 1; see `pool`.
         gallery_sets: (G,) set of each gallery image, 0 to T - 1.
-        how: `best`: the nearest pair. `average`: the mean over all pairs. `hausdorff`: each image's distance to the
+        method: `best`: the nearest pair. `average`: the mean over all pairs. `hausdorff`: each image's distance to the
             nearest of the other set, averaged in each direction, the larger of the two (Dubuisson and Jain 1994).
         metric: `cosine` or `euclidean`, between images.
 
     Returns:
-        Iterator of (first set, (1, T) distances), for `score` or `rank` with the `set_labels` of both.
+        Iterator of (first set, (1, T) distances), for `score` or `rank` with the `label_sets` of both.
 
     Raises:
         DataError: At the call, naming the argument; see `pool` and `distance_blocks`.
     """
-    if how not in get_args(SetDistance):
-        raise DataError(f"how: got {how!r}, expected one of {', '.join(get_args(SetDistance))}")
+    if method not in get_args(SetDistance):
+        raise DataError(f"method: got {method!r}, expected one of {', '.join(get_args(SetDistance))}")
     for images, sets in ((query, query_sets), (gallery, gallery_sets)):
         _first_images(images, sets)
     rows, columns = (np.argsort(sets, kind="stable") for sets in (query_sets, gallery_sets))
     strips = distance_blocks(query.vectors[rows], gallery.vectors[columns], metric=metric)
     sizes = np.bincount(query_sets), np.bincount(gallery_sets)
-    return _between_sets(strips, *sizes, how=how)
+    return _between_sets(strips, *sizes, method=method)
 
 
 def _between_sets(
-    strips: Iterator[tuple[int, FloatArray]], rows: IntArray, columns: IntArray, *, how: SetDistance
+    strips: Iterator[tuple[int, FloatArray]], rows: IntArray, columns: IntArray, *, method: SetDistance
 ) -> Iterator[tuple[int, FloatArray]]:
     """Reduce strips whose rows and columns are sorted by set; `rows` (S,) and `columns` (T,) are the sets' sizes."""
     starts = np.cumsum(columns) - columns
@@ -130,15 +130,15 @@ def _between_sets(
             used, held = used + len(some), held + len(some)
             if held == rows[done]:
                 pairs = np.concatenate(waiting)  # (images of the set, G)
-                yield done, _reduce(pairs, starts, columns, how=how)[None].astype(np.float32)
+                yield done, _reduce(pairs, starts, columns, method=method)[None].astype(np.float32)
                 waiting, held, done = [], 0, done + 1
 
 
-def _reduce(pairs: FloatArray, starts: IntArray, columns: IntArray, *, how: SetDistance) -> NDArray[np.floating]:
+def _reduce(pairs: FloatArray, starts: IntArray, columns: IntArray, *, method: SetDistance) -> NDArray[np.floating]:
     """(n, G) distances of one set's images -> (T,) distances to the sets."""
-    if how == "best":
+    if method == "best":
         return np.asarray(np.minimum.reduceat(pairs.min(axis=0), starts))
-    if how == "average":
+    if method == "average":
         return np.asarray(np.add.reduceat(pairs.mean(axis=0, dtype=np.float64), starts) / columns)
     there = np.minimum.reduceat(pairs, starts, axis=1).mean(axis=0, dtype=np.float64)  # (T,)
     back = np.add.reduceat(pairs.min(axis=0).astype(np.float64), starts) / columns

@@ -11,8 +11,8 @@ import numpy as np
 
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError
-from passerby.evaluation.camera_pairs import CameraPairs, camera_pairs
-from passerby.evaluation.pair_histogram import pair_histogram
+from passerby.evaluation.camera_pairs import CameraPairs, score_camera_pairs
+from passerby.evaluation.pair_histogram import count_pairs
 from passerby.evaluation.recall import precision_at_recall
 from passerby.evaluation.serialize import scores_from_dict
 from passerby.evaluation.summary import METRICS, describe, percent
@@ -20,7 +20,7 @@ from passerby.model.info import model_info
 from passerby.plots.cmc import plot_cmc
 from passerby.plots.distances import plot_camera_pairs, plot_distances, plot_embedding_map, plot_precision_recall
 from passerby.plots.training_curves import plot_learning_rate, plot_losses
-from passerby.ranking.blocks import Strips
+from passerby.ranking.blocks import DistanceBlocks
 from passerby.reporting.page import PageFigure, PageSection, PageTable
 from passerby.reporting.published import load_published_results, load_published_source, plot_published_results
 from passerby.reporting.reported_runs import ReportedRun, is_rendered
@@ -91,7 +91,7 @@ def _labels(subject: ReportedRun) -> tuple[Labels, Labels]:
     return lists.query, lists.gallery
 
 
-def _distances(subject: ReportedRun) -> Strips:
+def _distances(subject: ReportedRun) -> DistanceBlocks:
     """The distances that the scores were made of, once more; they pass in strips and are never kept."""
     return make_lists([(subject.result.query, subject.result.gallery)], subject.result.method).strips
 
@@ -156,7 +156,7 @@ def quoted_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
 
 def distance_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     """How well distances tell people apart, by pair of cameras too, and a map of the embeddings."""
-    histograms = {subject.name: pair_histogram(subject.result.query, subject.result.gallery) for subject in group}
+    histograms = {subject.name: count_pairs(subject.result.query, subject.result.gallery) for subject in group}
     drawn, *_ = plot_distances(histograms, folder / "distances.png")
     recall = {subject.name: precision_at_recall(*_labels(subject), distances=_distances(subject)) for subject in group}
     precision, *_ = plot_precision_recall(recall, folder / "precision-recall.png")
@@ -179,7 +179,7 @@ def distance_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     for number, subject in enumerate(group, start=1):
         end = "" if len(group) == 1 else f"-{number}"
         of, below = ("", "") if len(group) == 1 else (f" ({subject.name})", f"\n{subject.name}")
-        pairs = camera_pairs(*_labels(subject), distances=_distances(subject))
+        pairs = score_camera_pairs(*_labels(subject), distances=_distances(subject))
         matrix, *_ = plot_camera_pairs(pairs, folder / f"cameras{end}.png", title=f"Rank-1 by pair of cameras{below}")
         parts.append(PageFigure(matrix, _worst_pair(pairs) + of, "Matrix of Rank-1 by pair of cameras.", narrow=True))
         points, chosen, named = _map_of(subject.result)

@@ -12,7 +12,7 @@ import numpy as np
 
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
-from passerby.evaluation.pair_histogram import PairHistogram, join_histograms, pair_histogram
+from passerby.evaluation.pair_histogram import PairHistogram, count_pairs, merge_histograms
 from passerby.model.embed import Embedder, load
 from passerby.openset.calibration import (
     Calibration,
@@ -92,7 +92,7 @@ def calibrate(
 
 def _pairs(groups: Sequence[Embeddings]) -> PairHistogram:
     """All pairs within each group."""
-    return join_histograms(pair_histogram(each, each) for each in groups)
+    return merge_histograms(count_pairs(each, each) for each in groups)
 
 
 def has_calibration(run: str | Path) -> bool:

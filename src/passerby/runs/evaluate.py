@@ -21,7 +21,7 @@ from passerby.openset.calibration import Calibration
 from passerby.plots.cmc import plot_cmc
 from passerby.plots.rank_lists import Order, choose_queries, plot_rank_lists
 from passerby.ranking.fuse import Fusion
-from passerby.ranking.rank import recording
+from passerby.ranking.rank import record_ranking
 from passerby.ranking.sets import Pooling, SetDistance
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.calibrate import has_calibration, load_calibration
@@ -210,7 +210,7 @@ def evaluate_network(
     device = str(embedders[0].device) if embedders[0].device.type == "cuda" else "cpu"
     known = [calibration for calibration in calibrations if calibration is not None]
     lists = make_lists(pairs, method, known, device=device)
-    ranking, strips = recording(lists.query, lists.gallery, lists.strips, top=SHOWN)
+    ranking, strips = record_ranking(lists.query, lists.gallery, lists.strips, top=SHOWN)
     return EvaluationResult(
         data=data,
         scores=score(lists.query, lists.gallery, distances=strips, protocol=rule, ap=ap, bootstrap=bootstrap),

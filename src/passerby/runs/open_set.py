@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from passerby.evaluation.pair_histogram import pair_histogram
+from passerby.evaluation.pair_histogram import count_pairs
 from passerby.openset.calibration import Calibration
-from passerby.openset.detection import OpenSetScores, open_set_of
-from passerby.openset.nearest_identities import nearest_identities
-from passerby.openset.reliability import Reliability, reliability
+from passerby.openset.detection import OpenSetScores, score_open_set
+from passerby.openset.nearest_identities import find_nearest_identities
+from passerby.openset.reliability import Reliability, measure_reliability
 from passerby.openset.verification import Verification, verify
 from passerby.plots.open_set_curves import plot_dir, plot_reliability, plot_roc
 from passerby.types import Embeddings
@@ -41,11 +41,11 @@ class OpenSet:
 
 def measure_open_set(query: Embeddings, gallery: Embeddings, calibration: Calibration | None) -> OpenSet:
     """Two passes over the cosine distances, whatever the lists are made of: nearest of each person, and all pairs."""
-    pairs = pair_histogram(query, gallery)
+    pairs = count_pairs(query, gallery)
     return OpenSet(
-        scores=open_set_of(nearest_identities(query, gallery)),
+        scores=score_open_set(find_nearest_identities(query, gallery)),
         verification=verify(pairs),
-        reliability=None if calibration is None else reliability(calibration, pairs),
+        reliability=None if calibration is None else measure_reliability(calibration, pairs),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from passerby.errors import DataError
 from passerby.openset.calibration import Calibration
-from passerby.ranking.blocks import Strips, strips_of
+from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.camera_normalization import normalize_cameras
 from passerby.ranking.expand import expand_queries
 from passerby.ranking.fuse import Fusion, fuse_blocks
@@ -18,10 +18,10 @@ from passerby.ranking.rerank import rerank_blocks
 from passerby.ranking.sets import (
     Pooling,
     SetDistance,
-    person_camera_sets,
+    compare_sets,
+    group_images,
+    label_sets,
     pool,
-    set_distance_blocks,
-    set_labels,
 )
 from passerby.types import Embeddings, IntArray, Labels
 
@@ -101,7 +101,7 @@ class Lists:
     gallery: Labels
     query_images: IntArray
     gallery_images: IntArray
-    strips: Strips
+    strips: DistanceBlocks
 
 
 def make_lists(
@@ -125,9 +125,9 @@ def make_lists(
             (Labels(side.person_ids, side.camera_ids), np.arange(len(side))) for side in (query, gallery)
         ]
     else:
-        numbers = [person_camera_sets(side) for side in (query, gallery)]
+        numbers = [group_images(side) for side in (query, gallery)]
         sides = [
-            (set_labels(side, sets), np.unique(sets, return_index=True)[1])
+            (label_sets(side, sets), np.unique(sets, return_index=True)[1])
             for side, sets in zip((query, gallery), numbers, strict=True)
         ]
     one = len(pairs) == 1  # fusion sorts each list, on the CPU
@@ -135,22 +135,22 @@ def make_lists(
         pairs = [normalize_cameras(*pair) for pair in pairs]
     lists = [_strips(*pair, method, device=device if one else "cpu") for pair in pairs]
     known = [calibration.probability for calibration in calibrations] if method.calibrated else None
-    strips = lists[0] if one else fuse_blocks(lists, how=method.fuse, calibrations=known)
+    strips = lists[0] if one else fuse_blocks(lists, method=method.fuse, calibrations=known)
     (query_labels, query_images), (gallery_labels, gallery_images) = sides
     return Lists(query_labels, gallery_labels, query_images, gallery_images, strips)
 
 
-def _strips(query: Embeddings, gallery: Embeddings, method: Method, *, device: str) -> Strips:
+def _strips(query: Embeddings, gallery: Embeddings, method: Method, *, device: str) -> DistanceBlocks:
     """One model's distances."""
     if method.sets is not None:
-        sets = [person_camera_sets(side) for side in (query, gallery)]
+        sets = [group_images(side) for side in (query, gallery)]
         if method.sets in get_args(SetDistance):
             how = cast("SetDistance", method.sets)
-            return set_distance_blocks(query, gallery, query_sets=sets[0], gallery_sets=sets[1], how=how)
+            return compare_sets(query, gallery, query_sets=sets[0], gallery_sets=sets[1], method=how)
         pooling: Any = method.sets
-        query, gallery = pool(query, sets[0], how=pooling), pool(gallery, sets[1], how=pooling)
+        query, gallery = pool(query, sets[0], method=pooling), pool(gallery, sets[1], method=pooling)
     if method.expand:
         query = expand_queries(query, gallery, alpha=3.0 if method.expand == "alpha" else None)
     if method.rerank:
         return rerank_blocks(query, gallery, k1=method.k1, k2=method.k2, lambda_=method.lambda_)
-    return strips_of(query, gallery, device=device)
+    return iter_distances(query, gallery, device=device)

@@ -11,8 +11,8 @@ from passerby.data.datasets import load_data
 from passerby.errors import DataError
 from passerby.model.embed import load
 from passerby.model.weights import model_folder
-from passerby.openset.nearest_identities import nearest_identities
-from passerby.openset.thresholds import Threshold, threshold_for
+from passerby.openset.nearest_identities import find_nearest_identities
+from passerby.openset.thresholds import Threshold, compute_threshold
 from passerby.runs.calibrate import IMAGES, draw_training, embed_groups
 from passerby.runs.embed import OnImages
 from passerby.runs.evaluate import require_valid_queries
@@ -83,7 +83,7 @@ def find_threshold(
         One for each data set.
 
     Raises:
-        PasserbyError: When there is no finished run, or the data cannot tell; see `threshold_for`.
+        PasserbyError: When there is no finished run, or the data cannot tell; see `compute_threshold`.
     """
     root = model_folder(run)
     embedder = load(root, device=device)
@@ -98,14 +98,14 @@ def find_threshold(
     results = []
     for each, (query, gallery) in zip(sets, sides, strict=True):
         vectors = next(embedded)
-        nearest = nearest_identities(vectors, vectors if query is gallery else next(embedded))
+        nearest = find_nearest_identities(vectors, vectors if query is gallery else next(embedded))
         results.append(
             MeasuredThreshold(
                 data=each,
                 split="train" if data is None else "query and gallery",
                 trained_on=data is None,
-                identities=len(set(nearest.query_people.tolist())),
-                threshold=threshold_for(nearest, far, gallery_size=gallery_size, bootstrap=bootstrap, seed=seed),
+                identities=len(set(nearest.query_ids.tolist())),
+                threshold=compute_threshold(nearest, far, gallery_size=gallery_size, bootstrap=bootstrap, seed=seed),
             )
         )
     return results

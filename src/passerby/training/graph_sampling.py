@@ -10,7 +10,7 @@ from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, from_first
 from passerby.model.convnext_ap import ReID
 from passerby.model.embed import embed
-from passerby.ranking.neighbors import nearest
+from passerby.ranking.neighbors import find_neighbors
 from passerby.types import IntArray
 
 _CANDIDATES = 4
@@ -36,6 +36,6 @@ def find_nearest_identities(
     with torch.autocast(process.device.type, precision, enabled=precision is not None):
         vectors = embed(network, loader.portraits(epoch), flip=False, device=process.device)
     count = min(_CANDIDATES * (loader.sampler.alike - 1), len(vectors) - 1)
-    places = nearest(vectors, k=count + 1).places
+    places = find_neighbors(vectors, k=count + 1).indices
     others = np.array([row[row != one][:count] for one, row in enumerate(places)])  # its equals may be before it
     return from_first(torch.from_numpy(others), process).numpy()
