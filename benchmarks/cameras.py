@@ -18,7 +18,6 @@ import numpy as np
 import passerby
 from passerby.gallery.camera_search import CameraViews, search_across
 from passerby.gallery.sightings import Filter, Sighting
-from passerby.model.weights import model_folder
 from passerby.ranking.camera_normalization import CameraStatistics
 from passerby.types import Embeddings
 
@@ -37,7 +36,7 @@ def main() -> None:
     seen = list(zip(people.tolist(), cameras.tolist(), strict=True))
     first = np.array([place == 0 or seen[place] != seen[place - 1] for place in range(len(seen))])
     for model in chosen.models:
-        vectors = passerby.load(model_folder(model)).embed(samples)
+        vectors = passerby.load(model).embed(samples)
         query, gallery = (Embeddings(vectors[rows], people[rows], cameras[rows]) for rows in (first, ~first))
         plain = passerby.score(query, gallery)
         print(f"\n{model}, plain: {100 * plain.rank1:.1f} / {100 * plain.mAP:.1f}\n")

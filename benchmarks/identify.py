@@ -42,7 +42,7 @@ def main() -> None:
     samples = [*data.query, *data.gallery]
     print("| model | named | right | said | error | unknown, right | said |\n| --- |" + " ---: |" * 6, flush=True)
     for model in chosen.models:
-        embedder = passerby.load(model_folder(model))
+        embedder = passerby.load(model)
         embedded = _embeddings(embedder.embed(samples), samples)
         calibration = load_calibration(model_folder(model))
         for across, known in ((False, calibration), (True, calibration.cameras)):

@@ -33,12 +33,21 @@ class Process:
         return self.rank == 0
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA, then MPS, then the CPU; anything else is torch's own name for a device.
+def pick_device(name: str | torch.device = "auto") -> torch.device:
+    """Choose a device by name.
+
+    Args:
+        name: `auto` is CUDA, then MPS, then the CPU; otherwise a device or torch's name of one.
 
     Raises:
-        PasserbyError: For a device that torch does not know or that is not there.
+        PasserbyError: For a name that torch does not accept, or a device that this machine does not have.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
     """
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         cuda_or_mps = "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device("cuda" if torch.cuda.is_available() else cuda_or_mps)

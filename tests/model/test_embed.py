@@ -8,7 +8,7 @@ from PIL import Image
 
 from passerby.errors import DataError, WeightsError
 from passerby.model.convnext_ap import convnext_ap
-from passerby.model.embed import Embedder, Preprocessing, embed, load
+from passerby.model.embed import Embedder, Preprocessing, embed_batches, load
 from passerby.model.weights import MANIFEST_FORMAT, save_model
 from passerby.types import Sample
 
@@ -56,22 +56,22 @@ def test_flip_averages_with_the_mirror_image(network):
         sides = [network.eval()(each).embedding.double().numpy() for each in (images, images.flip(-1))]
     mean = (sides[0] + sides[1]) / 2
     expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
-    np.testing.assert_allclose(embed(network, [images]), expected, atol=1e-6)
-    np.testing.assert_allclose(embed(network, [images], flip=False), sides[0], atol=1e-6)
+    np.testing.assert_allclose(embed_batches(network, [images]), expected, atol=1e-6)
+    np.testing.assert_allclose(embed_batches(network, [images], flip=False), sides[0], atol=1e-6)
 
 
 def test_batches_are_embedded_in_order_and_counted(network):
     images = normalized(noise(5))
     seen = []
-    vectors = embed(network, images.split(2), progress=seen.append)
+    vectors = embed_batches(network, images.split(2), progress=seen.append)
     assert seen == [2, 4, 5]
     assert vectors.dtype == np.float32
-    np.testing.assert_allclose(vectors, embed(network, [images]), atol=1e-5)
+    np.testing.assert_allclose(vectors, embed_batches(network, [images]), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
 def test_no_image_gives_no_vector(network):
-    assert embed(network, []).shape == (0, 16)
+    assert embed_batches(network, []).shape == (0, 16)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -83,7 +83,7 @@ def test_the_mode_is_restored_even_after_an_error(network, training):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     network.train(training)
     with pytest.raises(DataError):
-        embed(network, broken())
+        embed_batches(network, broken())
     assert network.training == network.backbone.training == training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
@@ -92,7 +92,7 @@ def test_a_frozen_part_stays_frozen(network):
     """A stage of the training leaves some modules in evaluation mode; an evaluation between two steps must too."""
     network.train()
     network.part_necks.eval()
-    embed(network, [normalized(noise(1))])
+    embed_batches(network, [normalized(noise(1))])
     assert network.training
     assert network.backbone.training
     assert not any(module.training for module in network.part_necks.modules())
@@ -113,7 +113,7 @@ def test_pixels_are_normalized_as_the_manifest_says(network):
     pixels = noise(2)  # already of the network's size
     embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
     np.testing.assert_allclose(
-        embedder.embed([*pixels], flip=False), embed(network, [normalized(pixels)], flip=False), atol=1e-5
+        embedder.embed([*pixels], flip=False), embed_batches(network, [normalized(pixels)], flip=False), atol=1e-5
     )
 
 
@@ -139,6 +139,50 @@ def test_what_is_no_image_is_named(network, image, message):
     embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
     with pytest.raises(DataError, match=message):
         embedder.embed([noise(1)[0], image])
+
+
+def test_one_image_is_a_batch_of_one(network, tmp_path):
+    """Oracle: the list that holds the image alone."""
+    pixels = noise(1, height=100, width=40)[0]
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    expected = embedder.embed([pixels])
+    assert expected.shape == (1, 16)
+    for image in (path, str(path), Sample(path, 1, 0), Image.fromarray(pixels), pixels):
+        np.testing.assert_array_equal(embedder.embed(image), expected)
+    assert embedder.embed(pixels[:, :, 0]).shape == (1, 16)
+
+
+def test_any_iterable_of_images_is_embedded(network):
+    """Oracle: the list of the same images."""
+    pixels = noise(5)
+    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    expected = embedder.embed([*pixels], batch=2)
+    for images in (pixels, tuple(pixels), iter(pixels), (image for image in pixels)):
+        np.testing.assert_array_equal(embedder.embed(images, batch=2), expected)
+    assert embedder.embed(iter(())).shape == (0, 16)
+
+
+@pytest.mark.parametrize("images", [7, None, b"a.jpg", {"a": 1}])
+def test_an_argument_that_holds_no_images_is_named(network, images):
+    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    with pytest.raises(DataError, match=f"images: got {type(images).__name__}, expected a path, Sample, Pillow image"):
+        embedder.embed(images)
+
+
+def test_samples_keep_their_identities_and_cameras(network, tmp_path):
+    """Oracle: `embed` of the same files."""
+    samples = []
+    for number, pixels in enumerate(noise(3)):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(pixels).save(path)
+        samples.append(Sample(path, person_id=number + 4, camera_id=number % 2))
+    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embeddings = embedder.embed_samples(samples, batch=2)
+    np.testing.assert_allclose(embeddings.vectors, embedder.embed(samples), atol=1e-6)
+    assert embeddings.person_ids.tolist() == [4, 5, 6]
+    assert embeddings.camera_ids.tolist() == [0, 1, 0]
 
 
 def test_a_saved_model_gives_the_same_vectors(network, run):

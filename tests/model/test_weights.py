@@ -11,10 +11,13 @@ from passerby.errors import WeightsError, WriteError
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.embed import load
 from passerby.model.weights import (
+    DEFAULT_MODEL,
     MANIFEST_FORMAT,
     fill,
     find_setting_differences,
+    find_weights_file,
     load_state,
+    model_folder,
     read_manifest,
     read_tensors,
     save_model,
@@ -155,10 +158,19 @@ def test_tensors_under_an_ignored_name_are_left_out():
         fill(network(), {**network().state_dict(), "head.fc.weight": torch.ones(1)}, source="x")
 
 
-def test_an_installation_without_a_default_model_says_how_to_make_it(monkeypatch, tmp_path):
+def test_an_installation_without_a_default_model_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr("passerby.model.weights.DEFAULT_MODEL", tmp_path)
-    for ask in (load, lambda: convnext_ap("test_convnext", weights="default")):
+    for load_default in (load, lambda: load("default"), lambda: convnext_ap("test_convnext", weights="default")):
         with pytest.raises(
             WeightsError, match="default model: this installation has none; build it in a checkout with"
         ):
-            ask()
+            load_default()
+
+
+def test_weights_are_a_file_a_run_or_the_default_model(tmp_path):
+    file = tmp_path / "a.safetensors"
+    assert find_weights_file(None) is None
+    assert find_weights_file(str(file)) == file
+    assert find_weights_file(tmp_path) == tmp_path / "model.safetensors"
+    assert find_weights_file("default") == DEFAULT_MODEL / "model.safetensors"
+    assert model_folder("default") == DEFAULT_MODEL

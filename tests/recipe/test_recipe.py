@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.errors import RecipeError
-from passerby.model.convnext_ap import find_weights_file
-from passerby.model.weights import find_setting_differences
+from passerby.model.weights import find_setting_differences, find_weights_file
 from passerby.recipe import RECIPES, Recipe, differences, load_recipe, parse_recipe, recipe_names
 
 

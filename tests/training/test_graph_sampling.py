@@ -9,7 +9,7 @@ from passerby.data.datasets import load_data
 from passerby.data.training_set import join_training
 from passerby.distributed import Process
 from passerby.runs.assemble import training_loader, training_state
-from passerby.training.graph_sampling import find_nearest_identities
+from passerby.training.graph_sampling import find_similar_identities
 
 ALONE = Process(0, 1, torch.device("cpu"))
 
@@ -25,7 +25,7 @@ def test_the_nearest_come_first_and_nobody_is_like_itself(people, cache):
     network, _ = training_state(recipe, people.identities, ALONE)
     loader = training_loader(recipe, people, ALONE)
     network.train()
-    near = find_nearest_identities(network, loader, 3, process=ALONE, precision=None)
+    near = find_similar_identities(network, loader, 3, process=ALONE, precision=None)
 
     assert network.training
     assert near.shape == (people.identities, min(4, people.identities - 1))

@@ -134,7 +134,7 @@ def test_an_epoch_begins_with_the_nearest_identities_under_the_averaged_network(
         asked.append((network, epoch))
         return np.arange(people.identities)[:, None] ^ 1  # 0 and 1, 2 and 3, ...
 
-    monkeypatch.setattr(loop, "find_nearest_identities", pairs)
+    monkeypatch.setattr(loop, "find_similar_identities", pairs)
     state, steps = begin(recipe, people, alike_from=1)
     for step in steps:
         assert (state.near is None) == (step.epoch == 0)

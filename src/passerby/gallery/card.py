@@ -96,7 +96,7 @@ def load_model(source: str, device: str) -> tuple[Embedder, GalleryModel]:
     """
     from passerby.model.embed import load
 
-    embedder = load(source or None, device=device)
+    embedder = load(source or "default", device=device)
     return embedder, gallery_model(embedder, calibration=calibration_of(source), source=source)
 
 

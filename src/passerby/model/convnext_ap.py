@@ -21,8 +21,7 @@ from passerby.model.backbone import Backbone, build_backbone, takes_attention
 from passerby.model.checks import require
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
 from passerby.model.simam import HALVES, AttentionPosition
-from passerby.model.weights import MODEL_FILE, default_model, read_tensors
-from passerby.types import DEFAULT
+from passerby.model.weights import find_weights_file, read_tensors
 
 EmbeddingKind = Literal["reduced", "full"]
 
@@ -230,13 +229,6 @@ def convnext_ap(
         embedding=embedding,
     )
     return load_necks(network, path)
-
-
-def find_weights_file(weights: str | Path | None) -> Path | None:
-    """The file that `weights` names; the word `default` is the model that comes with the package."""
-    if weights is None:
-        return None
-    return default_model() / MODEL_FILE if str(weights) == DEFAULT else Path(weights)
 
 
 def load_necks(network: ReID, path: Path | None) -> ReID:

@@ -1,4 +1,4 @@
-"""Images to embeddings: batches through a network, and a saved model that takes images as people have them.
+"""Embed images: any kind of image -> pixels -> batches -> network -> unit vectors.
 
 B batch   N images   D embedding width   H W image height and width
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +20,43 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.data.images import read_image, resize_image, rgb_pixels
+from passerby.data.loading import evaluation_batches
 from passerby.data.transforms import evaluation_transform
 from passerby.distributed import pick_device
 from passerby.errors import DataError, RecipeError, WeightsError
 from passerby.model.convnext_ap import EmbeddingKind, ReID
 from passerby.model.methods import MODELS, build_model
-from passerby.model.weights import MANIFEST_FILE, default_model, load_state, read_manifest
-from passerby.types import FloatArray, Sample
+from passerby.model.weights import MANIFEST_FILE, load_state, model_folder, read_manifest
+from passerby.types import DEFAULT, Embeddings, FloatArray, Sample
 
 ImageLike = str | Path | Sample | Image.Image | NDArray[np.uint8]
+"""One image: a file, a sample of a data set, a Pillow image, or (H, W, 3) RGB or (H, W) gray uint8."""
 
 
-def embed(
+def embed_batches(
     network: ReID,
     batches: Iterable[Tensor],
     *,
     flip: bool = True,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     progress: Callable[[int], None] | None = None,
 ) -> FloatArray:
-    """Embed batches of normalized images, in evaluation mode, and leave every module in the mode it was in.
+    """Embed batches of normalized images in evaluation mode; every module is left in the mode that it was in.
 
     Args:
         network: Moved to `device`.
         batches: Each (B, 3, H, W) float32.
         flip: Average each image's embedding with that of its mirror image.
-        device: Where to compute.
-        progress: Called after each batch with the number of images done so far.
+        device: Where to compute; see `pick_device`.
+        progress: Called after each batch with the number of images embedded.
 
     Returns:
         (N, D) float32 of unit length; N may be 0.
     """
-    found = []
+    device = pick_device(device)
+    blocks = []
     done = 0
-    modes = {module: module.training for module in network.modules()}  # a stage freezes some and not others
+    modes = {module: module.training for module in network.modules()}  # a training stage freezes only some of them
     network.to(device).eval()
     try:
         with torch.inference_mode():
@@ -61,19 +65,19 @@ def embed(
                 vectors = network(images).embedding  # (B, D)
                 if flip:
                     vectors = F.normalize(vectors + network(images.flip(-1)).embedding)
-                found.append(vectors.float().cpu().numpy())
+                blocks.append(vectors.float().cpu().numpy())
                 done += len(batch)
                 if progress is not None:
                     progress(done)
     finally:
         for module, training in modes.items():
             module.training = training
-    return np.concatenate(found) if found else np.empty((0, network.embedding_width), np.float32)
+    return np.concatenate(blocks) if blocks else np.empty((0, network.embedding_width), np.float32)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become the network's input: resized to `size` (height, width), then (x / 255 - mean) / std."""
+    """From pixels to the network's input: resize to `size` (height, width), then (x / 255 - mean) / std."""
 
     size: tuple[int, int]
     mean: tuple[float, float, float]
@@ -81,13 +85,26 @@ class Preprocessing:
 
 
 class Embedder:
-    """A network with the preprocessing that it was trained with; `load` makes one.
+    """A network with the preprocessing that it was trained with; `load` returns one.
+
+    Args:
+        network: Moved to `device`.
+        preprocessing: Of its images.
+        manifest: Of its model; may be empty.
+        device: `auto`, or torch's name of a device; see `pick_device`.
 
     Attributes:
-        network: In evaluation mode, on `device`.
-        preprocessing: What images go through.
-        manifest: Everything that is known of the model.
+        network: The network, on `device`.
+        preprocessing: Size and normalization of its images.
+        manifest: Data, settings and versions that the model was trained with.
         device: Where it computes.
+
+    Example:
+        >>> embedder = passerby.load("runs/m")
+        >>> embedder
+        Embedder(test_convnext, 64 x 32, 32 dimensions, cpu)
+        >>> embedder.embed(["a.jpg", "b.jpg"]).shape
+        (2, 32)
     """
 
     def __init__(
@@ -96,83 +113,159 @@ class Embedder:
         preprocessing: Preprocessing,
         manifest: Mapping[str, Any],
         *,
-        device: str | torch.device = "cpu",
+        device: str | torch.device = "auto",
     ) -> None:
-        self.network = network
+        self.device = pick_device(device)
+        self.network = network.to(self.device)
         self.preprocessing = preprocessing
         self.manifest = manifest
-        self.device = torch.device(device)
         self._normalize = evaluation_transform(mean=preprocessing.mean, std=preprocessing.std)
 
-    def embed(self, images: Sequence[ImageLike], *, batch: int = 128, flip: bool = True) -> FloatArray:
-        """Embed person crops.
+    def __repr__(self) -> str:
+        height, width = self.preprocessing.size
+        backbone = self.manifest.get("model", {}).get("backbone", type(self.network).__name__)
+        return f"Embedder({backbone}, {height} x {width}, {self.network.embedding_width} dimensions, {self.device})"
+
+    def embed(self, images: ImageLike | Iterable[ImageLike], *, batch: int = 128, flip: bool = True) -> FloatArray:
+        """Embed crops of persons.
 
         Args:
-            images: Files, samples of a data set, Pillow images, or arrays: (H, W, 3) RGB or (H, W) gray, uint8.
-            batch: Images at a time.
+            images: One image, which is a batch of one, or any iterable of images, an (N, H, W, 3) array among them.
+            batch: Images per forward pass.
             flip: Average each image's embedding with that of its mirror image.
 
         Returns:
             (N, D) float32 of unit length, in the order of `images`.
 
         Raises:
-            DataError: For an image that cannot be read or is none, naming it.
+            DataError: For a value that is neither an image nor an iterable of images, or an image that cannot be read;
+                the message names it.
+
+        Example:
+            >>> embedder = passerby.load("runs/m")
+            >>> embedder.embed("a.jpg").shape
+            (1, 32)
+            >>> a, b, c = embedder.embed(path for path in ("a.jpg", "b.jpg", "c.jpg"))
+            >>> bool(-1 <= a @ b <= 1)  # the cosine similarity of two crops
+            True
         """
-        return embed(self.network, self._batches(images, batch), flip=flip, device=self.device)
+        return embed_batches(self.network, self._batches(_image_list(images), batch), flip=flip, device=self.device)
 
-    def _batches(self, images: Sequence[ImageLike], batch: int) -> Iterator[Tensor]:
-        for start in range(0, len(images), batch):
-            pixels = [self._pixels(image, start + i) for i, image in enumerate(images[start : start + batch])]
-            stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)  # (B, 3, H, W)
-            yield self._normalize(stacked)
+    def embed_samples(
+        self,
+        samples: Sequence[Sample],
+        *,
+        batch: int = 128,
+        flip: bool = True,
+        workers: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> Embeddings:
+        """Embed samples of a data set, decoded by worker processes, and keep their identities and cameras.
 
-    def _pixels(self, image: ImageLike, place: int) -> NDArray[np.uint8]:
-        """One image of any kind to (H, W, 3) uint8 at the network's size."""
+        Args:
+            samples: Of one split, such as `data.query`.
+            batch: Images per forward pass.
+            flip: Average each image's embedding with that of its mirror image.
+            workers: Processes that decode images; 0 decodes in this one.
+            progress: Called after each batch with the number of images embedded.
+
+        Returns:
+            Embeddings of N images in the order of `samples`.
+
+        Raises:
+            DataError: For an image that cannot be read; the message names the file.
+
+        Example:
+            >>> (data,) = passerby.load_data("market1501:people")
+            >>> query = passerby.load("runs/m").embed_samples(data.query)
+            >>> query.vectors.shape == (len(data.query), 32)
+            True
+        """
+        images = self.preprocessing
+        batches = evaluation_batches(
+            samples, size=images.size, mean=images.mean, std=images.std, batch=batch, workers=workers
+        )
+        vectors = embed_batches(self.network, batches, flip=flip, device=self.device, progress=progress)
+        identities, cameras = (
+            np.array([getattr(sample, name) for sample in samples], dtype=np.int64)
+            for name in ("person_id", "camera_id")
+        )
+        return Embeddings(vectors, identities, cameras)
+
+    def _batches(self, images: Iterable[ImageLike], batch: int) -> Iterator[Tensor]:
+        """Yield (B, 3, H, W) normalized."""
+        numbered = enumerate(images)
+        while pixels := [self._pixels(image, number) for number, image in islice(numbered, batch)]:
+            yield self._normalize(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2))  # (B, 3, H, W)
+
+    def _pixels(self, image: ImageLike, number: int) -> NDArray[np.uint8]:
+        """Turn one image of any kind into (H, W, 3) uint8 at the network's size."""
         size = self.preprocessing.size
         if isinstance(image, str | Path | Sample):
             return read_image(Path(image) if isinstance(image, str) else image, size=size)
         if isinstance(image, Image.Image):
-            return resize_image(rgb_pixels(image, f"image {place}"), size)
+            return resize_image(rgb_pixels(image, f"image {number}"), size)
         if not isinstance(image, np.ndarray):
             raise DataError(
-                f"image {place}: got {type(image).__name__}, expected a path, Sample, Pillow image or array"
+                f"image {number}: got {type(image).__name__}, expected a path, Sample, Pillow image or array"
             )
         gray = image.ndim == 2
         if image.dtype != np.uint8 or not (gray or image.shape[2:] == (3,)) or 0 in image.shape:
             raise DataError(
-                f"image {place}: got an array of shape {image.shape} of {image.dtype}, expected uint8, "
+                f"image {number}: got an array of shape {image.shape} of {image.dtype}, expected uint8, "
                 "(height, width, 3) RGB or (height, width) gray"
             )
         return resize_image(np.repeat(image[:, :, None], 3, axis=2) if gray else image, size)
 
 
-def load(path: str | Path | None = None, *, device: str = "cpu", embedding: EmbeddingKind | None = None) -> Embedder:
-    """Load a trained model: the folder of a run, or any folder with its `model.safetensors` and `manifest.json`.
+def load(
+    path: str | Path = DEFAULT, *, device: str | torch.device = "auto", embedding: EmbeddingKind | None = None
+) -> Embedder:
+    """Load a trained model: the folder of a run, or any folder with a `model.safetensors` and a `manifest.json`.
 
-    Nothing is executed: the manifest is data, and the network is built from its words alone.
+    No code is executed: the manifest is JSON, the weights are safetensors.
 
     Args:
-        path: The folder; None is the model that comes with the package, trained on rendered people alone.
-        device: `cpu`, `cuda`, `mps`, or `auto` for the best there is.
-        embedding: Another kind than the manifest says, `reduced` or `full`; no weight depends on it.
+        path: The folder; `default` is the shipped model, trained on rendered people only.
+        device: `auto` is CUDA, then MPS, then the CPU; or torch's name of a device.
+        embedding: `reduced` or `full`, in place of the manifest's; the weights serve both.
+
+    Returns:
+        The model in evaluation mode.
 
     Raises:
-        WeightsError: When the folder holds no trained model, or one that this version cannot build; when there is no
-            default model.
+        WeightsError: When the folder holds no trained model, or one that this version cannot build.
+
+    Example:
+        >>> passerby.load("runs/m").embed("a.jpg").shape
+        (1, 32)
+        >>> passerby.load("default").preprocessing.size
+        (128, 64)
     """
-    folder = default_model() if path is None else Path(path)
+    folder = model_folder(path)
     manifest = read_manifest(folder)
     if embedding is not None:
         manifest = {**manifest, "model": {**manifest["model"], "embedding": embedding}}
     network = _build(manifest, folder / MANIFEST_FILE)
     preprocessing = _preprocessing(manifest["preprocessing"], folder / MANIFEST_FILE)
     load_state(folder, network)
-    place = pick_device(device)
-    return Embedder(network.to(place).eval(), preprocessing, manifest, device=place)
+    return Embedder(network.eval(), preprocessing, manifest, device=device)
+
+
+def _image_list(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
+    """Put a single image into a list, and refuse what is neither an image nor an iterable of images."""
+    single = isinstance(images, str | Path | Sample | Image.Image)
+    if single or (isinstance(images, np.ndarray) and images.ndim <= 3):
+        return [images]  # type: ignore[list-item]
+    if isinstance(images, Iterable) and not isinstance(images, bytes | Mapping):
+        return images
+    raise DataError(
+        f"images: got {type(images).__name__}, expected a path, Sample, Pillow image or uint8 array, or several"
+    )
 
 
 def _build(manifest: Mapping[str, Any], source: Path) -> ReID:
-    """The network that a manifest describes, its weights still random."""
+    """Build the network that a manifest describes, with random weights."""
     model = manifest["model"]
     method = model.get("method", "convnext_ap") if isinstance(model, dict) else "convnext_ap"
     if method not in MODELS:
@@ -188,6 +281,7 @@ def _build(manifest: Mapping[str, Any], source: Path) -> ReID:
 
 
 def _preprocessing(values: Any, source: Path) -> Preprocessing:
+    """Check the manifest's preprocessing."""
     try:
         (height, width), mean, std = values["size"], [*map(float, values["mean"])], [*map(float, values["std"])]
         if (len(mean), len(std)) != (3, 3) or min(height, width) < 1 or min(std) <= 0:

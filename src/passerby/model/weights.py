@@ -70,12 +70,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def default_model() -> Path:
-    """The folder of the model that comes with the package.
+def model_folder(name: str | Path = DEFAULT) -> Path:
+    """Find the folder of a model: `default` is the shipped one, any other name is the folder itself.
+
+    This is the one function that resolves `default`; every function and verb that takes a model calls it.
 
     Raises:
-        WeightsError: When this installation has none.
+        WeightsError: When the name is `default` and this installation contains no model.
+
+    Example:
+        >>> model_folder("runs/m").as_posix()
+        'runs/m'
+        >>> model_folder("default").name
+        'shipped'
     """
+    if str(name) != DEFAULT:
+        return Path(name)
     if not (DEFAULT_MODEL / MODEL_FILE).is_file():
         raise WeightsError(
             "default model: this installation has none; build it in a checkout with `python -m tools.default_model "
@@ -84,13 +94,19 @@ def default_model() -> Path:
     return DEFAULT_MODEL
 
 
-def model_folder(name: str | Path) -> Path:
-    """The folder of a model by its name: the word `default` is the package's own; any other name is the folder itself.
+def find_weights_file(weights: str | Path | None) -> Path | None:
+    """Find the safetensors file that a recipe's `model.weights` names.
+
+    Args:
+        weights: The file, the folder of a run, or `default`; None for no weights.
 
     Raises:
-        WeightsError: When this installation has no default model.
+        WeightsError: As `model_folder`.
     """
-    return default_model() if str(name) == DEFAULT else Path(name)
+    if weights is None:
+        return None
+    path = model_folder(weights)
+    return path / MODEL_FILE if path.is_dir() else path
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

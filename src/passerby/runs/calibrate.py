@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -25,10 +25,11 @@ from passerby.openset.calibration import (
 from passerby.openset.identification import fit_identification
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.recipe import load_recipe
-from passerby.runs.embed import OnImages, embed_set
 from passerby.runs.run_folder import RunFolder, write_json
 from passerby.types import DataSet, Embeddings, Sample
 
+OnImages = Callable[[int, int], None]
+"""Called with (images embedded, images in all)."""
 IMAGES = 4000
 """Most training images that are embedded: 8 million pairs."""
 
@@ -126,8 +127,8 @@ def embed_groups(
         progress = None if on_images is None else (lambda seen: on_images(before + seen, total))
         settings = recipe.evaluation
         workers = recipe.batches.workers
-        return embed_set(
-            embedder, samples, flip=settings.flip, batch=settings.batch, workers=workers, progress=progress
+        return embedder.embed_samples(
+            samples, flip=settings.flip, batch=settings.batch, workers=workers, progress=progress
         )
 
     starts = [0, *accumulate(map(len, groups))]

@@ -24,8 +24,7 @@ from passerby.ranking.fuse import Fusion
 from passerby.ranking.rank import record_ranking
 from passerby.ranking.sets import Pooling, SetDistance
 from passerby.recipe import Recipe, load_recipe
-from passerby.runs.calibrate import has_calibration, load_calibration
-from passerby.runs.embed import OnImages, embed_set
+from passerby.runs.calibrate import OnImages, has_calibration, load_calibration
 from passerby.runs.open_set import OpenSet, draw_open_set, measure_open_set
 from passerby.runs.ranking_method import Expansion, Method, Rerank, make_lists
 from passerby.runs.run_folder import RunFolder, write_json
@@ -198,7 +197,7 @@ def evaluate_network(
         before = done
         done += len(samples)
         progress = None if on_images is None else (lambda seen: on_images(before + seen, total))
-        return embed_set(embedder, samples, flip=flip, batch=batch, workers=workers, progress=progress)
+        return embedder.embed_samples(samples, flip=flip, batch=batch, workers=workers, progress=progress)
 
     pairs = []
     for embedder in embedders:

@@ -13,8 +13,7 @@ from passerby.model.embed import load
 from passerby.model.weights import model_folder
 from passerby.openset.nearest_identities import find_nearest_identities
 from passerby.openset.thresholds import Threshold, compute_threshold
-from passerby.runs.calibrate import IMAGES, draw_training, embed_groups
-from passerby.runs.embed import OnImages
+from passerby.runs.calibrate import IMAGES, OnImages, draw_training, embed_groups
 from passerby.runs.evaluate import require_valid_queries
 from passerby.types import DataSet, Sample
 

@@ -20,9 +20,9 @@ from passerby.data.training_set import TrainingSet, join_training
 from passerby.distributed import Process, join_processes
 from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
-from passerby.model.convnext_ap import ReID, find_weights_file
+from passerby.model.convnext_ap import ReID
 from passerby.model.embed import Embedder, Preprocessing, load
-from passerby.model.weights import MANIFEST_FORMAT, find_setting_differences, save_model
+from passerby.model.weights import MANIFEST_FORMAT, find_setting_differences, find_weights_file, save_model
 from passerby.plots.training_curves import plot_learning_rate, plot_losses
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.arguments import count_classes, model_arguments
@@ -124,7 +124,7 @@ def _run(
         say = say if process.first else _silent
         if folder.model.is_file():
             say(f"{folder.root}: already finished; evaluating it")
-            network = load(folder.root, device=str(process.device)).network
+            network = load(folder.root, device=process.device).network
         else:
             network = _train(folder, recipe, training_set, sets, process, manifest=manifest, on_step=on_step, say=say)
     if not process.first:

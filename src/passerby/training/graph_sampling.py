@@ -9,7 +9,7 @@ from torch import nn
 from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, from_first
 from passerby.model.convnext_ap import ReID
-from passerby.model.embed import embed
+from passerby.model.embed import embed_batches
 from passerby.ranking.neighbors import find_neighbors
 from passerby.types import IntArray
 
@@ -17,7 +17,7 @@ _CANDIDATES = 4
 """How many times as many as a group takes: towards the end of an epoch the nearest have been drawn."""
 
 
-def find_nearest_identities(
+def find_similar_identities(
     network: nn.Module, loader: TrainingLoader, epoch: int, *, process: Process, precision: torch.dtype | None
 ) -> IntArray:
     """The identities nearest to each, by one image of each as it is (Liao and Shao 2022, section 3.2).
@@ -34,7 +34,7 @@ def find_nearest_identities(
     """
     assert isinstance(network, ReID)
     with torch.autocast(process.device.type, precision, enabled=precision is not None):
-        vectors = embed(network, loader.portraits(epoch), flip=False, device=process.device)
+        vectors = embed_batches(network, loader.portraits(epoch), flip=False, device=process.device)
     count = min(_CANDIDATES * (loader.sampler.alike - 1), len(vectors) - 1)
     places = find_neighbors(vectors, k=count + 1).indices
     others = np.array([row[row != one][:count] for one, row in enumerate(places)])  # its equals may be before it

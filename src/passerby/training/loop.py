@@ -15,7 +15,7 @@ from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, average
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
-from passerby.training.graph_sampling import find_nearest_identities
+from passerby.training.graph_sampling import find_similar_identities
 from passerby.training.optimizer import clip_gradients, set_learning_rate
 from passerby.training.schedule import learning_rate
 from passerby.types import Batch, IntArray, Sample
@@ -27,7 +27,7 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 class TrainingState:
     """All that a step changes. `step` counts optimizer steps since the start of the run; `stage` is the optimizer's.
 
-    `near` is who looked like whom when the epoch began, as `find_nearest_identities` says; None where nobody asked.
+    `near` is who looked like whom when the epoch began, as `find_similar_identities` says; None where nobody asked.
     There is no generator among it: the randomness of a batch is a pure function of (seed, epoch, batch), and that of
     the network of (seed, step, rank), so the step says where every generator stands.
     """
@@ -109,7 +109,7 @@ def fit(
         if loader.sampler.alike > 1 and epoch >= alike_from:
             if done == 0:
                 asked = state.network if state.ema is None else state.ema.module
-                state.near = find_nearest_identities(asked, loader, epoch, process=process, precision=autocast)
+                state.near = find_similar_identities(asked, loader, epoch, process=process, precision=autocast)
             loader.sampler.set_alike(state.near)
         batches = loader.epoch(epoch, start=done * accumulate)
         for number in range(done, steps):

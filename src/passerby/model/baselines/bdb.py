@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from passerby.model.backbone import build_backbone
 from passerby.model.checks import require
-from passerby.model.convnext_ap import EmbeddingKind, ReID, find_weights_file, load_necks
+from passerby.model.convnext_ap import EmbeddingKind, ReID, load_necks
+from passerby.model.weights import find_weights_file
 
 BRANCHES = {"global": 512, "dropping": 1024}
 """The branches with the widths of their vectors."""

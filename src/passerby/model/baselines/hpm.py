@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from passerby.model.backbone import build_backbone
 from passerby.model.checks import require
-from passerby.model.convnext_ap import EmbeddingKind, ReID, find_weights_file, load_necks
+from passerby.model.convnext_ap import EmbeddingKind, ReID, load_necks
+from passerby.model.weights import find_weights_file
 
 LEVELS = (1, 2, 4, 8)
 """Bins of each level of the paper's pyramid, 15 in all."""
