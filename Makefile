@@ -1,4 +1,4 @@
-# Two commands do all the set-up on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
+# `make demo` and `make test` set up .venv and need Python 3.11 or newer with venv, and no other package.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 DEMO := demo
 DEMO_DATA := market1501:$(DEMO)/data
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint wheel clean
 .NOTPARALLEL:
 unexport PYTHONHOME PYTHONPATH
 
-help:  ## Say what there is.
+help:  ## List the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
 demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate it, search, report; about five minutes on 2 cores.
@@ -25,27 +25,34 @@ demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate 
 	$(BIN)/passerby report $(DEMO)/run --out $(DEMO)/report.html
 	@echo
 	@echo "Open $(DEMO)/report.html: rank lists, heatmaps, CMC; every score with its rules: $(DEMO)/run/scores.json"
-	@echo "Ask more: $(BIN)/passerby identify $(DEMO)/people --image $(DEMO)/data/query/0001_c2s1_000000_01.jpg"
-	@echo "Now yours: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"
+	@echo "Identify:  $(BIN)/passerby identify $(DEMO)/people --image $(DEMO)/data/query/0001_c2s1_000000_01.jpg"
+	@echo "Your data: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"
 	@echo "           $(BIN)/passerby enroll people --images /path/to/crops --camera door --model runs/mine"
 
-test: $(VENV)/.installed-dev  ## Run the tests.
+test: $(VENV)/.installed-dev  ## Run the tests and list the slowest files.
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-lint: $(VENV)/.installed-dev  ## Lint, formatting, types.
+lint: $(VENV)/.installed-dev  ## Check lint, formatting and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean:  ## Remove what make made.
-	rm -rf $(VENV) $(DEMO)
+wheel: | $(VENV)/.made  ## Build the wheel, install it in a fresh environment and run it there.
+	rm -rf dist build/wheel
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+	"$(PYTHON)" -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet dist/passerby-*.whl
+	cd build/wheel && bin/passerby --version && bin/passerby model info demo --json > /dev/null
 
-# A stamp and not .venv/bin/python, which is there before pip is: an interrupted set-up is taken up again.
+clean:  ## Remove the files that make created.
+	rm -rf $(VENV) $(DEMO) dist build
+
+# The stamp is written after pip is in the environment; .venv/bin/python exists before. An interrupted set-up is repeated.
 $(VENV)/.made:
 	@command -v "$(PYTHON)" > /dev/null || \
-		{ echo "$(PYTHON) is not there; install Python 3.11 or newer, or say where it is: make PYTHON=/path/to/python3.11"; exit 1; }
+		{ echo "$(PYTHON) was not found; install Python 3.11 or newer, or give its path: make PYTHON=/path/to/python3.11"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=/path/to/python3.11"; exit 1; }
+		{ echo "$(PYTHON) is older than Python 3.11; give the path of a newer one: make PYTHON=/path/to/python3.11"; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null || \
 		{ echo "$(PYTHON) has no venv module; on Debian: apt install python3-venv"; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)

@@ -1,8 +1,9 @@
-"""What every test shares: one thread, a cache of its own for drawn people, and a network small enough to train."""
+"""Shared fixtures: one thread, a private cache of rendered people, and a network small enough to train."""
 
 import contextlib
 import os
 import shutil
+from collections import Counter
 
 import pytest
 from filelock import FileLock
@@ -33,7 +34,7 @@ TINY = (
     "training.threads=1",
     "evaluation.bootstrap=50",
 )
-"""A whole run in seconds: 3 epochs of 4 x 2 drawn people, with dropped paths and erasing, so that chance matters."""
+"""A run that trains in seconds: 3 epochs of 4 x 2 rendered people, with dropped paths and erasing (random numbers)."""
 
 STAGED = (
     "model.refine=true",
@@ -134,3 +135,15 @@ def tiny_recipe(*more):
     from passerby.recipe import load_recipe
 
     return load_recipe("convnext-ap", overrides=[*TINY, *more])
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the ten slowest test files: seconds of their tests and fixtures, summed over the workers."""
+    seconds = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    terminalreporter.section("slowest files")
+    for file, total in seconds.most_common(10):
+        terminalreporter.write_line(f"{total:7.1f} s  {file}")
