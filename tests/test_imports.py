@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "ranking": BASE,
     "evaluation": BASE | {"ranking", "data"},
     "openset": BASE | {"ranking", "evaluation"},
-    "plots": BASE | {"evaluation", "openset", "ranking", "data", "training.schedule"},
+    "plots": BASE | {"evaluation", "openset"},
     "gallery": BASE | {"ranking", "data", "model", "openset"},
     "video": BASE | {"model", "gallery"},
     "runs": BASE

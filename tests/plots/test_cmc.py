@@ -25,7 +25,7 @@ def texts(figure):
     return "\n".join(legends + [text.get_text() for text in figure.texts])
 
 
-def test_cmc_is_drawn_in_percent_with_its_interval_and_its_rules(tmp_path, drawn):
+def test_cmc_is_plotted_in_percent_with_interval_and_protocol(tmp_path, drawn):
     run = scores(0.25, 0.5, 0.75, intervals={"rank1": (0.2, 0.3), "mAP": (0.35, 0.45)})
     files = plot_cmc({"AP": run}, tmp_path / "new" / "cmc.png", max_rank=2)
     assert [file.name for file in files] == ["cmc.png", "cmc.svg"]
@@ -45,24 +45,24 @@ def test_cmc_is_drawn_in_percent_with_its_interval_and_its_rules(tmp_path, drawn
         assert fact in texts(drawn[0])
 
 
-def test_runs_on_different_rules_each_name_theirs(tmp_path, drawn):
+def test_runs_with_different_rules_name_them_in_the_legend(tmp_path, drawn):
     plot_cmc({"a": scores(0.5, 1), "b": scores(0.6, 1, ap="trapezoid")}, tmp_path / "cmc.png")
     assert "step AP" in texts(drawn[0])
     assert "trapezoid AP" in texts(drawn[0])
     assert "interval" not in texts(drawn[0])
 
 
-def test_ten_runs_of_one_rank_can_be_drawn(tmp_path, drawn):
+def test_ten_runs_with_one_rank_are_plotted(tmp_path, drawn):
     plot_cmc({str(number): scores(number / 10) for number in range(10)}, tmp_path / "cmc.png")
     assert len(drawn[0].axes[0].lines) == 10
 
 
-def test_the_same_curve_gives_the_same_bytes(tmp_path):
+def test_the_same_scores_give_the_same_bytes(tmp_path):
     one, other = (plot_cmc({"AP": scores(0.5, 1)}, tmp_path / name / "cmc.png") for name in ("a", "b"))
     assert [file.read_bytes() for file in one] == [file.read_bytes() for file in other]
 
 
-def test_a_long_title_stays_on_the_page(tmp_path, drawn):
+def test_a_long_name_fits_on_the_page(tmp_path, drawn):
     """Oracle: the legend's own extent, in pixels, inside the figure's."""
     plot_cmc({f"{'a long title, ' * 12}end": scores(0.5, 1.0)}, tmp_path / "cmc.png")
     page, legend = drawn[0].bbox, drawn[0].legends[0].get_window_extent()

@@ -1,4 +1,4 @@
-"""Figures of trust are drawn from what they are given; lines are read back, not compared pixel by pixel."""
+"""Open-set plots. Oracle: the results that were given, read back from the lines and texts of the figure."""
 
 import numpy as np
 import pytest
@@ -32,25 +32,25 @@ def lines(figure):
     return [line.get_xydata() for line in figure.axes[0].lines]
 
 
-def test_reliability_is_drawn_where_there_are_pairs(tmp_path, drawn):
+def test_reliability_is_plotted_for_bins_with_pairs(tmp_path, drawn):
     found = measure_reliability(LINE, PAIRS)
     files = plot_reliability({"run": found}, tmp_path / "new" / "reliability.png")
     assert [file.name for file in files] == ["reliability.png", "reliability.svg"]
     there = found.weight > 0
-    np.testing.assert_allclose(lines(drawn[0])[1], np.stack([found.predicted[there], found.observed[there]], axis=1))
+    np.testing.assert_allclose(lines(drawn[0])[1], np.stack([found.said[there], found.observed[there]], axis=1))
     heights = [bar.get_height() for bar in drawn[0].axes[1].patches]
     np.testing.assert_allclose(heights, 100 * found.weight)
     for fact in (
         "ECE",
         "Brier",
         "slope",
-        "490 pairs of one person, 12,210 of two",
-        "50 % of the pairs show one person",
+        "490 same-identity pairs, 12,210 different-identity pairs",
+        "prior of 50 %",
     ):
         assert fact in texts(drawn[0])
 
 
-def test_roc_begins_where_the_pairs_can_tell_and_marks_the_equal_error_rate(tmp_path, drawn):
+def test_roc_starts_at_the_smallest_resolved_rate_and_marks_the_equal_error_rate(tmp_path, drawn):
     found = verify(PAIRS)
     plot_roc({"run": found}, tmp_path / "roc.png")
     _, curve, dot = lines(drawn[0])
@@ -60,14 +60,14 @@ def test_roc_begins_where_the_pairs_can_tell_and_marks_the_equal_error_rate(tmp_
     assert f"equal error rate {100 * found.equal_error_rate:.1f} %" in texts(drawn[0])
 
 
-def test_dir_is_drawn_in_order_and_says_what_is_missing(tmp_path, drawn):
+def test_dir_is_plotted_in_order_and_unresolved_rates_are_listed(tmp_path, drawn):
     plot_dir({"run": OPEN}, tmp_path / "dir.png")
     np.testing.assert_allclose(lines(drawn[0])[0], [[0.02, 30], [0.1, 60]])
     assert "run: too few unknown queries for 0.1 %" in texts(drawn[0])
-    assert "50 known and 50 unknown queries, 25 people enrolled" in texts(drawn[0])
+    assert "50 known and 50 unknown queries, 25 identities enrolled" in texts(drawn[0])
 
 
-def test_several_runs_stay_on_the_page(tmp_path, drawn):
+def test_legends_of_several_runs_fit_on_the_page(tmp_path, drawn):
     """Oracle: the legend's own extent, in pixels, inside the figure's and above the notes."""
     names = [f"a run with a long name, number {number}" for number in range(4)]
     plot_reliability(dict.fromkeys(names, measure_reliability(LINE, PAIRS)), tmp_path / "a.png")
@@ -81,16 +81,16 @@ def test_several_runs_stay_on_the_page(tmp_path, drawn):
         assert legend.y1 <= figure.axes[-1].get_tightbbox().y0
 
 
-def test_the_same_curve_gives_the_same_bytes(tmp_path):
+def test_the_same_results_give_the_same_bytes(tmp_path):
     one, other = (plot_roc({"run": verify(PAIRS)}, tmp_path / name / "roc.png") for name in ("a", "b"))
     assert [file.read_bytes() for file in one] == [file.read_bytes() for file in other]
 
 
-def test_nothing_to_draw_is_said(tmp_path):
+def test_nothing_to_plot_is_an_error(tmp_path):
     for draw in (plot_reliability, plot_roc, plot_dir):
-        with pytest.raises(ValueError, match="found: got none"):
+        with pytest.raises(ValueError, match="results: got none"):
             draw({}, tmp_path / "a.png")
     unresolved = OpenSetScores((MISSING,), 0.5, 50, 50, 25, 100)
-    with pytest.raises(ValueError, match=r"found: no rate can be drawn; 0.1 % of 50 unknown queries"):
+    with pytest.raises(ValueError, match=r"results: no rate can be plotted; 0.1 % of 50 unknown queries"):
         plot_dir({"run": unresolved}, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Rank lists as pictures: which queries are chosen, and what stands at each image."""
+"""Rank lists. Oracle: the ranking that was given, read back from the captions and boxes of the figure."""
 
 from pathlib import Path
 
@@ -27,14 +27,14 @@ def scores(*precision):
     )
 
 
-def test_failures_come_first_and_invalid_queries_never():
+def test_worst_queries_come_first_and_invalid_queries_are_left_out():
     given = scores(0.5, 0.1, NAN, 1.0, 0.1)
     assert choose_queries(given, 3).tolist() == [1, 4, 0]
     assert choose_queries(given, 2, order="best").tolist() == [3, 0]
     assert choose_queries(given, 99).tolist() == [1, 4, 0, 3]
 
 
-def test_random_queries_follow_from_the_seed():
+def test_random_queries_depend_on_the_seed():
     given = scores(*np.linspace(0, 1, 50), NAN)
     first, again, other = (choose_queries(given, 8, order="random", seed=seed) for seed in (1, 1, 2))
     assert first.tolist() == again.tolist() != other.tolist()
@@ -47,10 +47,10 @@ def test_random_queries_follow_from_the_seed():
     [
         ({"order": "median"}, "order: got 'median', expected one of worst, best, random"),
         ({"count": 0}, "count: got 0"),
-        ({"scores": Scores(np.ones(1), 1, 1, 3, 3, 3, "market", "step")}, "hold 0 per-query figures for 3 queries"),
+        ({"scores": Scores(np.ones(1), 1, 1, 3, 3, 3, "market", "step")}, "got 0 AP values for 3 queries"),
     ],
 )
-def test_what_cannot_be_chosen_is_refused(options, message):
+def test_invalid_arguments_of_choose_queries_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         choose_queries(**{"scores": scores(0.5), "count": 1, **options})
 
@@ -70,18 +70,18 @@ def image_of(sample):
     return generator.integers(0, 256, size=(40 + 10 * sample.camera_id, 20, 3), dtype=np.uint8)
 
 
-def test_every_item_says_right_or_wrong_person_camera_and_distance(tmp_path, drawn):
-    (file,) = plot_rank_lists(RANKING, QUERY, GALLERY, [1], tmp_path / "ranks.png", read=image_of)
+def test_captions_hold_match_rank_distance_identity_and_camera(tmp_path, drawn):
+    (file,) = plot_rank_lists(RANKING, tmp_path / "ranks.png", query=QUERY, gallery=GALLERY, chosen=[1], read=image_of)
     assert file.stat().st_size > 0
     (page,) = drawn[0].axes
-    _query, wrong, right = page.patches  # the third place is empty
+    _query, wrong, right = page.patches  # the third rank is empty
     assert to_rgb(wrong.get_edgecolor()) == to_rgb(WRONG)
     assert to_rgb(right.get_edgecolor()) == to_rgb(RIGHT)
-    said = [text.get_text() for text in page.texts]
-    assert said == [
-        *("query", "person 5", "camera 2"),
+    texts = [text.get_text() for text in page.texts]
+    assert texts == [
+        *("query", "identity 5", "camera 2"),
         *("✗ 1: 0.062", "distractor", "camera 1"),
-        *("✓ 2: 0.750", "person 5", "camera 3"),
+        *("✓ 2: 0.750", "identity 5", "camera 3"),
     ]
     np.testing.assert_array_equal(page.images[0].get_array(), image_of(QUERY[1]))
     for image, box in zip(page.images, page.patches, strict=True):  # in inches: shapes are kept
@@ -89,22 +89,23 @@ def test_every_item_says_right_or_wrong_person_camera_and_distance(tmp_path, dra
         assert box.get_height() / box.get_width() == pytest.approx(rows / columns)
 
 
-def test_rows_follow_the_choice_and_top_cuts_the_list(tmp_path, drawn):
-    plot_rank_lists(RANKING, QUERY, GALLERY, np.array([1, 0]), tmp_path / "ranks.png", read=image_of, top=1)
+def test_rows_are_in_the_given_order_and_top_limits_the_list(tmp_path, drawn):
+    chosen = np.array([1, 0])
+    plot_rank_lists(RANKING, tmp_path / "ranks.png", query=QUERY, gallery=GALLERY, chosen=chosen, read=image_of, top=1)
     (page,) = drawn[0].axes
-    said = [text.get_text() for text in page.texts]
-    assert [text for text in said if ":" in text][:2] == ["✗ 1: 0.062", "✓ 1: 0.125"]
+    texts = [text.get_text() for text in page.texts]
+    assert [text for text in texts if ":" in text][:2] == ["✗ 1: 0.062", "✓ 1: 0.125"]
     assert len(page.images) == 4
 
 
 @pytest.mark.parametrize(
     ("chosen", "query", "message"),
     [
-        ([], QUERY, "chosen: got no query, expected places from 0 to 1"),
+        ([], QUERY, "chosen: got no query, expected indices from 0 to 1"),
         ([0, 2], QUERY, r"chosen: got \[2\]"),
-        ([0], QUERY[:1], "ranking: holds 2 lists for 1 queries"),
+        ([0], QUERY[:1], "ranking: got 2 lists for 1 queries"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(tmp_path, chosen, query, message):
+def test_invalid_arguments_of_plot_rank_lists_are_refused(tmp_path, chosen, query, message):
     with pytest.raises(ValueError, match=message):
-        plot_rank_lists(RANKING, query, GALLERY, chosen, tmp_path / "ranks.png", read=image_of)
+        plot_rank_lists(RANKING, tmp_path / "ranks.png", query=query, gallery=GALLERY, chosen=chosen, read=image_of)

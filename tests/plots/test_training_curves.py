@@ -21,7 +21,7 @@ def log(epochs, steps):
     ]
 
 
-def test_learning_rate_is_drawn_over_epochs(tmp_path, drawn):
+def test_learning_rate_is_plotted_over_epochs(tmp_path, drawn):
     records = [*log(2, 5), {"step": 10, "epoch": 1, "scores": {"synth/mAP": 0.5}}]
     (png, _) = plot_learning_rate(records, tmp_path / "lr.png")
     np.testing.assert_allclose(
@@ -31,7 +31,7 @@ def test_learning_rate_is_drawn_over_epochs(tmp_path, drawn):
         assert image.width > 800
 
 
-def test_losses_are_averaged_over_epochs_and_scores_stand_beside(tmp_path, drawn):
+def test_losses_are_averaged_over_epochs_and_metrics_have_a_second_panel(tmp_path, drawn):
     records = [*log(2, 4), {"step": 8, "epoch": 1, "scores": {"synth/mAP": 0.5}}]
     plot_losses(records, tmp_path / "loss.png")
     left, right = drawn[0].axes
@@ -40,20 +40,20 @@ def test_losses_are_averaged_over_epochs_and_scores_stand_beside(tmp_path, drawn
     np.testing.assert_allclose(right.lines[0].get_xydata(), [[2, 50]])
 
 
-def test_before_the_first_epoch_ends_steps_are_drawn(tmp_path, drawn):
+def test_the_x_axis_is_in_steps_before_the_first_epoch_ends(tmp_path, drawn):
     plot_losses(log(2, 4)[:3], tmp_path / "loss.png")
     assert drawn[0].axes[0].get_xlabel() == "Step"
     assert len(drawn[0].axes) == 1
 
 
-def test_a_long_training_is_drawn_with_few_points(tmp_path, drawn):
+def test_a_long_training_is_plotted_with_few_points(tmp_path, drawn):
     plot_learning_rate(log(3, 5000), tmp_path / "lr.png")
     points = drawn[0].axes[0].lines[0].get_xydata()
     assert len(points) < 4000
     assert points[-1].tolist() == pytest.approx([3, 0.1 / 3])
 
 
-def test_nothing_to_draw_is_said(tmp_path):
+def test_records_without_values_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="records: none of 0 holds 'learning_rate'"):
         plot_learning_rate([], tmp_path / "lr.png")
     with pytest.raises(ValueError, match="records: none of 1 holds 'losses'"):

@@ -1,4 +1,4 @@
-"""People that a gallery found, as a picture: rows of crops with a few words under each."""
+"""Rows of crops with captions, and a mosaic of images without captions."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from passerby.errors import DataError
-from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cell, new_page
-from passerby.plots.style import GRID, INK, MUTED, save
+from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, Pixels, draw_cell, new_page
+from passerby.plots.style import GRID, INK, require_any, rgb, save
 
-_HEAD = 0.28  # inches: a row's heading
+_HEAD = 0.28  # inches: height of a row's heading
 _NARROWEST = 3  # cells that a heading takes
+_MOSAIC_GAP = 2  # pixels
 
 
 @dataclass(frozen=True)
 class CaptionedCrop:
-    """One crop of a picture.
+    """A crop with its caption.
 
     Attributes:
-        picture: Encoded image, or (H, W, 3) RGB; None where only vectors were kept: an empty box stands for it.
-        lines: What stands under it, at most three short lines; the first is bold.
-        color: Of the box and the first line.
+        image: Encoded image, or (H, W, 3) RGB; None for a gray box, where the gallery kept no image.
+        lines: Caption, at most three short lines; the first is bold.
+        color: Color of the box and of the first line.
     """
 
-    picture: bytes | NDArray[np.uint8] | None
+    image: bytes | Pixels | None
     lines: tuple[str, ...]
     color: str = INK
 
@@ -43,66 +42,106 @@ def plot_crop_rows(
     note: str = "",
     vector: bool = False,
 ) -> list[Path]:
-    """Draw rows of crops, each under its heading; short ones stand side by side, long ones go on in the next line.
+    """Plot rows of crops, each below its heading.
+
+    Short rows are placed side by side. A row with more than `across` crops continues on the next line.
 
     Args:
-        rows: (heading, crops) from above; headings may all be empty.
+        rows: (heading, crops) from the top; headings may be empty.
         path: The PNG to write.
-        title: What stands above.
+        title: Title of the plot.
         across: Crops side by side.
-        note: What stands below.
-        vector: Write an SVG beside it.
+        note: Text below the plot.
+        vector: Also write an SVG.
 
     Returns:
-        The files.
+        The files written.
 
     Raises:
-        DataError: For no rows.
+        DataError: When `rows` is empty.
+        MissingExtraError: When matplotlib is not installed.
+
+    Example:
+        >>> crop = CaptionedCrop(Path("a.jpg").read_bytes(), ("query", "camera 1"))
+        >>> [file.name for file in plot_crop_rows([("one crop", [crop])], Path("rows.png"), title="Crops")]
+        ['rows.png']
     """
-    if not rows:
-        raise DataError("people: nobody to draw")
-    placed, used, lines = _places([len(crops) for _, crops in rows], across)
+    require_any(rows, "rows")
+    starts, columns, lines = _arrange([len(crops) for _, crops in rows], across)
     head = _HEAD if any(heading for heading, _ in rows) else 0.0
-    width = 2 * LEFT + max(used, 5) * CELL
-    height = TOP + lines * (head + IMAGE + TEXT) + BOTTOM
-    figure, page = new_page(width, height, title=title)
-    for (heading, crops), (line, column) in zip(rows, placed, strict=True):
-        top = TOP + line * (head + IMAGE + TEXT)
-        left = LEFT + column * CELL
+    step = head + IMAGE + TEXT
+    figure, page = new_page(2 * LEFT + max(columns, 5) * CELL, TOP + lines * step + BOTTOM, title=title, note=note)
+    for (heading, crops), (line, column) in zip(rows, starts, strict=True):
+        top, left = TOP + line * step, LEFT + column * CELL
         page.text(left, top + head / 2, heading, fontsize=9.5, color=INK, fontweight="bold", va="center")
-        for place, shown in enumerate(crops):
-            below, right = divmod(column + place, across)
+        for number, crop in enumerate(crops):
+            down, right = divmod(column + number, across)
             draw_cell(
                 page,
-                _pixels(shown.picture),
+                _decode(crop.image),
                 left=LEFT + right * CELL,
-                above=top + head + below * (head + IMAGE + TEXT),
-                color=shown.color,
-                lines=shown.lines,
+                top=top + head + down * step,
+                color=crop.color,
+                lines=crop.lines,
             )
-    figure.text(LEFT / width, 0.1 / height, note, fontsize=8.5, color=MUTED, va="bottom")
     return save(figure, path, vector=vector)
 
 
-def _places(counts: Sequence[int], across: int) -> tuple[list[tuple[int, int]], int, int]:
-    """(line, column) where each row begins, columns used, lines used: short rows stand side by side."""
-    placed: list[tuple[int, int]] = []
-    line = column = used = 0
+def plot_mosaic(images: Pixels, path: Path, *, title: str, across: int = 16) -> list[Path]:
+    """Plot many images of one size, close together.
+
+    Args:
+        images: (N, H, W, 3) RGB, at least one.
+        path: The PNG to write; the SVG is written beside it.
+        title: Title of the plot.
+        across: Images side by side.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: When `images` is empty.
+        MissingExtraError: When matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> images = np.full((4, 64, 32, 3), 128, np.uint8)
+        >>> [file.name for file in plot_mosaic(images, Path("mosaic.png"), title="Four images")]
+        ['mosaic.png', 'mosaic.svg']
+    """
+    require_any(images, "images")
+    count, rows, columns, _ = images.shape
+    across = min(across, count)
+    lines = -(-count // across)
+    sheet = np.full((lines * (rows + _MOSAIC_GAP), across * (columns + _MOSAIC_GAP), 3), 255, np.uint8)
+    for number, image in enumerate(images):
+        y, x = number // across * (rows + _MOSAIC_GAP), number % across * (columns + _MOSAIC_GAP)
+        sheet[y : y + rows, x : x + columns] = image
+    width = max(5.0, 0.6 * across)
+    height = width * sheet.shape[0] / sheet.shape[1]
+    figure, page = new_page(width + 2 * LEFT, TOP + height + LEFT, title=title)
+    page.imshow(sheet, interpolation="antialiased", aspect="auto", extent=(LEFT, LEFT + width, TOP + height, TOP))
+    return save(figure, path, vector=True)
+
+
+def _arrange(counts: Sequence[int], across: int) -> tuple[list[tuple[int, int]], int, int]:
+    """Return the (line, column) where each row starts, the number of columns and of lines."""
+    starts: list[tuple[int, int]] = []
+    line = column = columns = 0
     for count in counts:
         needed = max(count, min(_NARROWEST, across))
         if column and column + needed > across:
             line, column = line + 1, 0
-        placed.append((line, column))
-        used = max(used, min(column + needed, across))
+        starts.append((line, column))
+        columns = max(columns, min(column + needed, across))
         line, column = (line, column + needed) if needed < across else (line + -(-needed // across), 0)
-    return placed, used, line + bool(column)
+    return starts, columns, line + bool(column)
 
 
-def _pixels(picture: bytes | NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    if picture is None:
-        gray = tuple(int(GRID[i : i + 2], 16) for i in (1, 3, 5))
-        return np.full((128, 64, 3), gray, np.uint8)
-    if isinstance(picture, bytes):
-        with Image.open(BytesIO(picture)) as image:
-            return np.array(image.convert("RGB"))
-    return picture
+def _decode(image: bytes | Pixels | None) -> Pixels:
+    if image is None:
+        return np.full((128, 64, 3), rgb(GRID), np.uint8)
+    if isinstance(image, bytes):
+        with Image.open(BytesIO(image)) as decoded:
+            return np.array(decoded.convert("RGB"))
+    return image

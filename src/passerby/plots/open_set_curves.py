@@ -1,198 +1,190 @@
-"""Figures of trust: can probabilities be believed, are pairs told apart, are unknown people turned away."""
+"""Plots of open-set recognition: reliability of probabilities, verification (ROC), and identification (DIR at FAR)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from passerby.errors import DataError
-from passerby.openset.detection import OpenSetScores
-from passerby.openset.reliability import Reliability
-from passerby.openset.verification import Verification
-from passerby.plots.style import COLORS, INK, MUTED, dress, new_figure, save
+from passerby.plots.curve_page import new_curve_page
+from passerby.plots.style import COLORS, MUTED, line_style, require_any, style_axes
 
-_LOWEST = 1e-4  # false alarm rate that is shown
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from passerby.openset.detection import OpenSetScores
+    from passerby.openset.reliability import Reliability
+    from passerby.openset.verification import Verification
+
+_LOWEST_RATE = 1e-4  # left end of the ROC's x axis
 
 
-def plot_reliability(found: Mapping[str, Reliability], path: Path, *, title: str = "Reliability") -> list[Path]:
-    """What was said against what is so, one line each, and below it how many pairs said so.
+def plot_reliability(results: Mapping[str, Reliability], path: Path, *, title: str = "Reliability") -> list[Path]:
+    """Plot observed fractions against predicted probabilities, and below them the number of pairs in each bin.
 
     Args:
-        found: Reliability by the name in the legend, at least one.
-        path: The PNG to write; the SVG goes beside it.
-        title: What stands above.
+        results: Reliability by the name for the legend, at least one.
+        path: The PNG to write; the SVG is written beside it.
+        title: Title of the plot.
+
+    Returns:
+        The files written.
 
     Raises:
-        DataError: For none.
+        DataError: When `results` is empty.
+        MissingExtraError: When matplotlib is not installed.
     """
-    _require(found, "found")
+    require_any(results, "results")
     labels = [
-        f"{name}\nECE {100 * each.expected_calibration_error:.1f} %, Brier {each.brier:.3f}, "
-        f"log loss {each.log_loss:.2f} (chance {each.chance:.2f}), slope {each.slope:.2f}"
-        for name, each in found.items()
+        f"{name}\nECE {100 * result.expected_calibration_error:.1f} %, Brier {result.brier:.3f}, "
+        f"log loss {result.log_loss:.2f} (chance {result.chance:.2f}), slope {result.slope:.2f}"
+        for name, result in results.items()
     ]
-    notes = ["above the diagonal more pairs show one person than was said, below fewer; slope below 1: over-confident"]
-    notes += [_pairs(found), f"weighted so that {_shares(found)} of the pairs show one person"]
-    figure, axes, (bars,), legend = _page(2 * len(labels), notes, strips=1)
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
-    width = 0.8 / len(found)
-    for number, (each, label) in enumerate(zip(found.values(), labels, strict=True)):
-        color, there = COLORS[number % len(COLORS)], each.weight > 0
-        axes.plot(
-            each.predicted[there],
-            each.observed[there],
-            color=color,
-            linewidth=2,
-            marker="o",
-            markersize=5,
-            label=label,
-            clip_on=False,
-        )
-        count = len(each.weight)
-        middle = (np.arange(count) + 0.5 + (number - (len(found) - 1) / 2) * width) / count
-        bars.bar(middle, 100 * each.weight, width=width / count, color=color)
-    dress(axes, title=title, x="", y="Observed share of one person")
-    dress(bars, title="", x="Probability that the two images show one person", y="Pairs (%)")
-    axes.tick_params(labelbottom=False)
-    for each_axes in (axes, bars):
-        each_axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    return _finish(figure, axes, path, legend=legend)
+    priors = ", ".join(dict.fromkeys(f"{100 * result.prior:g} %" for result in results.values()))
+    notes = [
+        "above the diagonal: probabilities too low; below it: too high; slope below 1: over-confident",
+        _count_pairs(results),
+        f"pairs weighted to a prior of {priors}",
+    ]
+    page = new_curve_page(labels, notes, panels=1)
+    (bars,) = page.panels
+    page.axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
+    for number, (result, label) in enumerate(zip(results.values(), labels, strict=True)):
+        used = result.weight > 0
+        page.axes.plot(result.predicted[used], result.observed[used], **line_style(number), label=label, clip_on=False)
+        bins = len(result.weight)
+        width = 0.8 / len(results)  # of a bin
+        middles = (np.arange(bins) + 0.5 + (number - (len(results) - 1) / 2) * width) / bins
+        bars.bar(middles, 100 * result.weight, width=width / bins, color=COLORS[number % len(COLORS)])
+    style_axes(page.axes, title=title, x="", y="Observed fraction of same-identity pairs")
+    style_axes(bars, title="", x="Predicted probability that both images show the same identity", y="Pairs (%)")
+    page.axes.tick_params(labelbottom=False)
+    page.axes.set_xlim(0, 1)
+    bars.set_xlim(0, 1)
+    page.axes.set_ylim(0, 1)
+    return page.save(path)
 
 
 def plot_roc(
-    found: Mapping[str, Verification], path: Path, *, title: str = "Receiver operating characteristic"
+    results: Mapping[str, Verification], path: Path, *, title: str = "Receiver operating characteristic"
 ) -> list[Path]:
-    """True against false positive rate over all pairs, false positives on a logarithmic axis; dots: equal error rates.
+    """Plot true against false positive rates over all pairs; dots mark the equal error rates.
+
+    The x axis is logarithmic and starts at 0.01 %. A curve starts at the smallest rate that its pairs resolve.
 
     Args:
-        found: Verification by the name in the legend, at least one.
-        path: The PNG to write; the SVG goes beside it.
-        title: What stands above.
+        results: Verification results by the name for the legend, at least one.
+        path: The PNG to write; the SVG is written beside it.
+        title: Title of the plot.
+
+    Returns:
+        The files written.
 
     Raises:
-        DataError: For none.
+        DataError: When `results` is empty.
+        MissingExtraError: When matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from passerby.evaluation.pair_histogram import PairHistogram
+        >>> from passerby.openset.verification import verify
+        >>> pairs = PairHistogram(0.0, 2.0, np.array([5, 2, 0, 0]), np.array([0, 3, 9, 4]))
+        >>> [file.name for file in plot_roc({"example": verify(pairs)}, Path("roc.png"))]
+        ['roc.png', 'roc.svg']
     """
-    _require(found, "found")
+    require_any(results, "results")
     labels = [
-        f"{name}: equal error rate {100 * each.equal_error_rate:.1f} % (dot), area {each.area:.3f}"
-        for name, each in found.items()
+        f"{name}: equal error rate {100 * result.equal_error_rate:.1f} % (dot), area {result.area:.3f}"
+        for name, result in results.items()
     ]
-    notes = [_pairs(found), "dotted: chance"]
-    figure, axes, _, legend = _page(len(labels), notes)
-    rates = np.geomspace(_LOWEST, 1, 200)
+    page = new_curve_page(labels, [_count_pairs(results), "dotted: chance"])
+    axes = page.axes
+    rates = np.geomspace(_LOWEST_RATE, 1, 200)
     axes.plot(rates, 100 * rates, color=MUTED, linewidth=1, linestyle=":")
-    for number, (each, label) in enumerate(zip(found.values(), labels, strict=True)):
-        color = COLORS[number % len(COLORS)]
-        shown = each.false_positive_rate >= max(_LOWEST, 1 / each.different)
-        false, true = each.false_positive_rate[shown], each.true_positive_rate[shown]
-        axes.plot(false, 100 * true, color=color, linewidth=2, label=label)
-        axes.plot(
-            each.equal_error_rate, 100 * (1 - each.equal_error_rate), "o", color=color, markersize=6, clip_on=False
-        )
-    dress(axes, title=title, x="False positive rate", y="True positive rate (%)")
-    _rate_axis(axes, _LOWEST)
-    return _finish(figure, axes, path, legend=legend)
+    for number, (result, label) in enumerate(zip(results.values(), labels, strict=True)):
+        style = line_style(number, dots=False)
+        resolved = result.false_positive_rate >= max(_LOWEST_RATE, 1 / result.different)
+        axes.plot(result.false_positive_rate[resolved], 100 * result.true_positive_rate[resolved], **style, label=label)
+        error = result.equal_error_rate
+        axes.plot(error, 100 * (1 - error), "o", color=style["color"], markersize=6, clip_on=False)
+    style_axes(axes, title=title, x="False positive rate", y="True positive rate (%)")
+    _set_rate_axis(axes, _LOWEST_RATE)
+    return page.save(path)
 
 
 def plot_dir(
-    found: Mapping[str, OpenSetScores], path: Path, *, title: str = "Known people recognized, unknown turned away"
+    results: Mapping[str, OpenSetScores],
+    path: Path,
+    *,
+    title: str = "Detection and identification rate at false alarm rate",
 ) -> list[Path]:
-    """Detection and identification rate against false alarm rate, with the interval as a band.
+    """Plot detection and identification rates (DIR) against false alarm rates (FAR), with the 95 % interval as a band.
 
-    Rates that the data cannot resolve are left out, and said so under the plot.
+    Rates that the data cannot resolve are left out and listed below the plot.
 
     Args:
-        found: Open-set scores by the name in the legend, at least one.
-        path: The PNG to write; the SVG goes beside it.
-        title: What stands above.
+        results: Open-set scores by the name for the legend, at least one.
+        path: The PNG to write; the SVG is written beside it.
+        title: Title of the plot.
+
+    Returns:
+        The files written.
 
     Raises:
-        DataError: For none, or when no rate of any can be resolved.
+        DataError: When `results` is empty, or no rate of any result can be resolved.
+        MissingExtraError: When matplotlib is not installed.
     """
-    _require(found, "found")
-    if all(rate.reason for each in found.values() for rate in each.rates):
-        raise DataError(f"found: no rate can be drawn; {next(iter(found.values())).rates[0].reason}")
-    notes = ["band: 95 % of the draws of who is unknown (or of the bootstrap over identities)"]
-    labels = []
-    for name, each in found.items():
-        labels.append(
-            f"{name}: {each.known_queries:,.0f} known and {each.unknown_queries:,.0f} unknown queries, "
-            f"{each.enrolled:,.0f} people enrolled"
-        )
-        missing = [f"{100 * rate.far:g} %" for rate in each.rates if rate.reason]
-        if missing:
+    require_any(results, "results")
+    resolved = {
+        name: sorted((rate for rate in result.rates if not rate.reason), key=lambda rate: rate.far)
+        for name, result in results.items()
+    }
+    if not any(resolved.values()):
+        raise DataError(f"results: no rate can be plotted; {next(iter(results.values())).rates[0].reason}")
+    labels = {
+        name: f"{name}: {result.known_queries:,.0f} known and {result.unknown_queries:,.0f} unknown queries, "
+        f"{result.enrolled:,.0f} identities enrolled"
+        for name, result in results.items()
+    }
+    notes = ["band: 95 % interval over the draws of unknown identities (or over the bootstrap)"]
+    for name, result in results.items():
+        if missing := [f"{100 * rate.far:g} %" for rate in result.rates if rate.reason]:
             notes.append(f"{name}: too few unknown queries for {', '.join(missing)}")
-    figure, axes, _, legend = _page(len(labels), notes)
-    lowest = 1.0
-    for number, (each, label) in enumerate(zip(found.values(), labels, strict=True)):
-        rates = sorted((rate for rate in each.rates if not rate.reason), key=lambda rate: rate.far)
-        if not rates:
-            continue
-        color, fars = COLORS[number % len(COLORS)], [rate.far for rate in rates]
-        low, high = (100 * np.array([rate.interval[end] for rate in rates]) for end in (0, 1))
-        axes.fill_between(fars, low, high, color=color, alpha=0.2, linewidth=0)
-        values = [100 * rate.rate for rate in rates]
-        axes.plot(fars, values, color=color, linewidth=2, marker="o", markersize=4, label=label, clip_on=False)
-        lowest = min(lowest, fars[0])
-    dress(axes, title=title, x="False alarm rate: unknown people taken for somebody", y="Known people recognized (%)")
-    _rate_axis(axes, lowest if lowest < 1 else 0.1)
-    return _finish(figure, axes, path, legend=legend)
+    page = new_curve_page(list(labels.values()), notes)
+    for number, (name, rates) in enumerate(resolved.items()):
+        if rates:
+            style = line_style(number)
+            fars = [rate.far for rate in rates]
+            low, high = 100 * np.array([rate.interval for rate in rates]).T
+            page.axes.fill_between(fars, low, high, color=style["color"], alpha=0.2, linewidth=0)
+            page.axes.plot(fars, [100 * rate.rate for rate in rates], **style, label=labels[name], clip_on=False)
+    style_axes(
+        page.axes, title=title, x="False alarm rate: unknown queries identified", y="Known queries identified (%)"
+    )
+    lowest = min(rate.far for rates in resolved.values() for rate in rates)
+    _set_rate_axis(page.axes, lowest if lowest < 1 else 0.1)
+    return page.save(path)
 
 
-def _require(found: Mapping[str, object], name: str) -> None:
-    if not found:
-        raise DataError(f"{name}: got none, expected at least one result to draw")
-
-
-def _pairs(found: Mapping[str, Reliability] | Mapping[str, Verification]) -> str:
-    counts = {name: f"{each.same:,} pairs of one person, {each.different:,} of two" for name, each in found.items()}
+def _count_pairs(results: Mapping[str, Reliability] | Mapping[str, Verification]) -> str:
+    """Return the numbers of pairs in words, on one line when all results have the same."""
+    counts = {
+        name: f"{result.same:,} same-identity pairs, {result.different:,} different-identity pairs"
+        for name, result in results.items()
+    }
     if len(set(counts.values())) == 1:
         return next(iter(counts.values()))
     return "\n".join(f"{name}: {count}" for name, count in counts.items())
 
 
-def _shares(found: Mapping[str, Reliability]) -> str:
-    return ", ".join(dict.fromkeys(f"{100 * each.prior:g} %" for each in found.values()))
-
-
-def _page(lines: int, notes: list[str], *, strips: int = 0) -> tuple[Figure, Axes, list[Axes], float]:
-    """A figure with its main axes, strips under them, and where the legend begins above the notes."""
-    note = "\n".join(notes)
-    below = 0.25 + 0.17 * (note.count("\n") + 1) + 0.2 * lines  # inches under the names of the axes
-    bottom = below + 0.55
-    height = bottom + 1.0 * strips + 3.1 + 0.5
-    figure = new_figure(7.2, height)
-    axes = figure.add_axes((0.095, (bottom + 1.0 * strips) / height, 0.875, 3.1 / height))
-    under = [figure.add_axes((0.095, bottom / height, 0.875, 0.75 / height)) for _ in range(strips)]
-    figure.text(0.095, 0.1 / height, note, fontsize=8, color=MUTED, va="bottom")
-    return figure, axes, under, (below + 0.1) / height
-
-
-def _rate_axis(axes: Axes, lowest: float) -> None:
-    """From `lowest` to 1, logarithmic, in percent."""
+def _set_rate_axis(axes: Axes, lowest: float) -> None:
+    """Set a logarithmic x axis from `lowest` to 1, labeled in percent."""
     axes.set_xscale("log")
     axes.set_xlim(lowest, 1)
     ticks = [far for far in (1e-4, 1e-3, 1e-2, 1e-1, 1.0) if far >= lowest * 0.999]
     axes.set_xticks(ticks, [f"{100 * far:g} %" for far in ticks])
     axes.minorticks_off()
     axes.set_ylim(0, 100)
-
-
-def _finish(figure: Figure, axes: Axes, path: Path, *, legend: float) -> list[Path]:
-    """The legend under the plot, where no curve can run behind it."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="upper left",
-        bbox_to_anchor=(0.08, legend),
-        fontsize=9,
-        frameon=False,
-        labelcolor=INK,
-    )
-    return save(figure, path, vector=True)

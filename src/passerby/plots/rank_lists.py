@@ -1,4 +1,4 @@
-"""Rank lists as a picture: each query with the gallery items that were found for it, right and wrong ones marked."""
+"""Rank lists: each query with its nearest gallery images, matches and other identities marked."""
 
 from __future__ import annotations
 
@@ -7,33 +7,39 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, draw_cell, new_page
-from passerby.plots.style import INK, MUTED, RIGHT, WRONG, save
+from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, Pixels, draw_cell, new_page
+from passerby.plots.style import INK, RIGHT, WRONG, save
 from passerby.types import DISTRACTOR, IntArray, Ranking, Sample, Scores
 
 Order = Literal["worst", "best", "random"]
-ReadImage = Callable[[Sample], NDArray[np.uint8]]
+ReadImage = Callable[[Sample], Pixels]
 
-_GAP = 0.25  # inches: query from list
+_GAP = 0.25  # inches between the query and its list
 
 
 def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: int = 0) -> IntArray:
-    """Which queries to show: valid ones, at most `count`.
+    """Choose valid queries to plot.
 
     Args:
-        scores: Holds each query's AP.
-        count: How many, at least 1.
-        order: `worst` and `best` by AP, equal ones in query order; `random` by seed, then in query order.
+        scores: Scores with the AP of each query.
+        count: Largest number of queries, at least 1.
+        order: `worst` and `best`: sorted by AP, equal values in the order of the queries; `random`: drawn with
+            `seed`, in the order of the queries.
         seed: Seed of `random`.
 
     Returns:
-        (count,) places of the chosen queries.
+        (count,) indices of the chosen queries, fewer where fewer are valid.
 
     Raises:
-        DataError: For another order or count, or scores that were saved without per-query figures.
+        DataError: For an unknown order, a count below 1, or scores that hold no AP per query.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = Scores(np.ones(1), 0.5, 0.5, 3, 3, 9, "market", "step", average_precision=np.array([1, 0.2, 0.4]))
+        >>> choose_queries(scores, 2).tolist()
+        [1, 2]
     """
     if order not in get_args(Order):
         raise DataError(f"order: got {order!r}, expected one of {', '.join(get_args(Order))}")
@@ -41,8 +47,8 @@ def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: 
         raise DataError(f"count: got {count}, expected at least 1 query")
     if len(scores.average_precision) != scores.queries:
         raise DataError(
-            f"scores: hold {len(scores.average_precision)} per-query figures for {scores.queries} queries; "
-            "score again, or save them with per_query=True"
+            f"scores: got {len(scores.average_precision)} AP values for {scores.queries} queries; "
+            "score again, or save the scores with per_query=True"
         )
     valid = np.flatnonzero(~np.isnan(scores.average_precision))
     if order == "random":
@@ -54,68 +60,82 @@ def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: 
 
 def plot_rank_lists(
     ranking: Ranking,
+    path: Path,
+    *,
     query: Sequence[Sample],
     gallery: Sequence[Sample],
     chosen: Sequence[int] | IntArray,
-    path: Path,
-    *,
     read: ReadImage,
     top: int = 10,
     title: str = "Rank lists",
     vector: bool = False,
 ) -> list[Path]:
-    """Draw the first `top` items of the chosen queries, one row per query.
+    """Plot the first `top` gallery images of the chosen queries, one row for each query.
 
-    A match has a green box and a tick, anything else a red box and a cross; under each image stand its person,
-    camera (counted from 1, as the data sets' file names do) and distance.
+    A match has a green box and a tick, another identity a red box and a cross. Below each image are its rank and
+    distance, its identity, and its camera, counted from 1 as in the file names of the data sets.
 
     Args:
-        ranking: Rank lists of all queries.
-        query: The Q queries' samples.
-        gallery: The G gallery samples.
-        chosen: Places of the queries to show.
+        ranking: Rank lists of all Q queries.
         path: The PNG to write.
-        read: Gives the (H, W, 3) RGB image of a sample.
-        top: Items to show; fewer where the ranking holds fewer.
-        title: What stands above.
-        vector: Write an SVG beside it.
+        query: The Q query samples.
+        gallery: The G gallery samples.
+        chosen: Indices of the queries to plot, as from `choose_queries`.
+        read: Function that returns the (H, W, 3) RGB image of a sample, such as `passerby.data.images.read_image`.
+        top: Largest number of gallery images in a row.
+        title: Title of the plot.
+        vector: Also write an SVG.
+
+    Returns:
+        The files written.
 
     Raises:
-        DataError: For no chosen query, or one that is not among the queries; and whatever `read` raises.
+        DataError: When no query is chosen, an index is out of range, or `ranking` and `query` differ in length.
+        MissingExtraError: When matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> ranking = Ranking(np.array([[0]]), np.array([[0.1]], np.float32), np.array([[True]]))
+        >>> query, gallery = [Sample(Path("a.jpg"), 1, 0)], [Sample(Path("b.jpg"), 1, 1)]
+        >>> gray = np.full((64, 32, 3), 128, np.uint8)
+        >>> files = plot_rank_lists(
+        ...     ranking, Path("ranks.png"), query=query, gallery=gallery, chosen=[0], read=lambda sample: gray
+        ... )
+        >>> [file.name for file in files]
+        ['ranks.png']
     """
     outside = [int(q) for q in chosen if not 0 <= q < len(query)]
     if not len(chosen) or outside:
-        raise DataError(f"chosen: got {outside or 'no query'}, expected places from 0 to {len(query) - 1}")
+        raise DataError(f"chosen: got {outside or 'no query'}, expected indices from 0 to {len(query) - 1}")
     if len(ranking.indices) != len(query):
-        raise DataError(f"ranking: holds {len(ranking.indices)} lists for {len(query)} queries")
+        raise DataError(f"ranking: got {len(ranking.indices)} lists for {len(query)} queries")
     shown = min(top, ranking.indices.shape[1])
-    width = 2 * LEFT + (shown + 1) * CELL + _GAP
-    height = TOP + len(chosen) * (IMAGE + TEXT) + BOTTOM
-    figure, page = new_page(width, height, title=title)
+    figure, page = new_page(
+        2 * LEFT + (shown + 1) * CELL + _GAP,
+        TOP + len(chosen) * (IMAGE + TEXT) + BOTTOM,
+        title=title,
+        note="✓ same identity   ✗ other identity   rank: distance; images of the query's identity in its own camera "
+        "are excluded",
+    )
     for row, q in enumerate(chosen):
-        above = TOP + row * (IMAGE + TEXT)
-        asked = query[int(q)]
-        lines = ("query", _person(asked), _camera(asked))
-        draw_cell(page, read(asked), left=LEFT, above=above, color=INK, lines=lines)
-        for place, found in enumerate(ranking.indices[q, :shown]):
-            if found < 0:
+        y, sample = TOP + row * (IMAGE + TEXT), query[int(q)]
+        draw_cell(page, read(sample), left=LEFT, top=y, color=INK, lines=("query", *_caption(sample)))
+        for position, index in enumerate(ranking.indices[q, :shown]):
+            if index < 0:
                 break
-            item, match = gallery[found], bool(ranking.matches[q, place])
-            lines = (
-                f"{'✓' if match else '✗'} {place + 1}: {ranking.distances[q, place]:.3f}",
-                _person(item),
-                _camera(item),
+            item, match = gallery[index], bool(ranking.matches[q, position])
+            first = f"{'✓' if match else '✗'} {position + 1}: {ranking.distances[q, position]:.3f}"
+            draw_cell(
+                page,
+                read(item),
+                left=LEFT + _GAP + (position + 1) * CELL,
+                top=y,
+                color=RIGHT if match else WRONG,
+                lines=(first, *_caption(item)),
             )
-            left = LEFT + _GAP + (place + 1) * CELL
-            draw_cell(page, read(item), left=left, above=above, color=RIGHT if match else WRONG, lines=lines)
-    legend = "✓ same person   ✗ someone else   rank: distance; the query's person in its own camera is left out"
-    figure.text(LEFT / width, 0.1 / height, legend, fontsize=8.5, color=MUTED, va="bottom")
     return save(figure, path, vector=vector)
 
 
-def _person(sample: Sample) -> str:
-    return "distractor" if sample.person_id == DISTRACTOR else f"person {sample.person_id}"
-
-
-def _camera(sample: Sample) -> str:
-    return f"camera {sample.camera_id + 1}"
+def _caption(sample: Sample) -> tuple[str, str]:
+    identity = "distractor" if sample.person_id == DISTRACTOR else f"identity {sample.person_id}"
+    return identity, f"camera {sample.camera_id + 1}"

@@ -16,15 +16,9 @@ from passerby.data.training_set import join_training
 from passerby.errors import DataError
 from passerby.model.embed import Embedder
 from passerby.model.heatmaps import activation_maps, assignments, part_shares, similarity_maps
-from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows
-from passerby.plots.heatmaps import (
-    PartContributions,
-    overlay_heat,
-    overlay_parts,
-    plot_mosaic,
-    plot_part_contributions,
-    stripe_assignment,
-)
+from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows, plot_mosaic
+from passerby.plots.overlays import build_stripe_assignment, overlay_heat, overlay_parts
+from passerby.plots.part_contributions import PartContributions, plot_part_contributions
 from passerby.plots.rank_lists import choose_queries, plot_rank_lists
 from passerby.reporting.page import PageFigure, PageSection, PageTable
 from passerby.reporting.reported_runs import ReportedRun
@@ -59,10 +53,10 @@ def rank_section(group: Sequence[ReportedRun], folder: Path, *, queries: int) ->
         for order in ORDERS:
             drawn, *_ = plot_rank_lists(
                 result.ranking,
-                result.query_samples,
-                result.gallery_samples,
-                choose_queries(result.scores, queries, order=order),
                 folder / f"ranks{end}-{order}.png",
+                query=result.query_samples,
+                gallery=result.gallery_samples,
+                chosen=choose_queries(result.scores, queries, order=order),
                 read=read_image,
                 title=f"{of}{order} queries",
                 vector=True,
@@ -130,8 +124,10 @@ def shares_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
                 drawn.append(
                     PartContributions(
                         query=read_image(asked),
-                        found=read_image(item),
-                        shares=part_shares(result.query.vectors[pair.query], result.gallery.vectors[place], widths),
+                        gallery=read_image(item),
+                        contributions=part_shares(
+                            result.query.vectors[pair.query], result.gallery.vectors[place], widths
+                        ),
                         match=match,
                         lines=("✓ same person" if match else "✗ someone else", f"camera {item.camera_id + 1}"),
                         names=names,
@@ -172,7 +168,7 @@ def parts_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     rows = []
     for sample, refined in zip(samples, found, strict=True):
         picture = read_image(sample)
-        stripes_of = stripe_assignment(count, (refined.shape[1], refined.shape[2]))
+        stripes_of = build_stripe_assignment(count, (refined.shape[1], refined.shape[2]))
         moved = (refined.argmax(axis=0) != stripes_of.argmax(axis=0)).mean()
         rows.append(
             (

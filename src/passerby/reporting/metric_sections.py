@@ -17,12 +17,15 @@ from passerby.evaluation.recall import precision_at_recall
 from passerby.evaluation.serialize import scores_from_dict
 from passerby.evaluation.summary import METRICS, describe, percent
 from passerby.model.info import model_info
+from passerby.plots.camera_matrix import plot_camera_pairs
 from passerby.plots.cmc import plot_cmc
-from passerby.plots.distances import plot_camera_pairs, plot_distances, plot_embedding_map, plot_precision_recall
+from passerby.plots.distance_curves import plot_distances, plot_precision_recall
+from passerby.plots.embedding_map import plot_embedding_map
+from passerby.plots.published_results import plot_published_results
 from passerby.plots.training_curves import plot_learning_rate, plot_losses
 from passerby.ranking.blocks import DistanceBlocks
 from passerby.reporting.page import PageFigure, PageSection, PageTable
-from passerby.reporting.published import load_published_results, load_published_source, plot_published_results
+from passerby.reporting.published import load_published_results, load_published_source
 from passerby.reporting.reported_runs import ReportedRun, is_rendered
 from passerby.runs.evaluate import EvaluationResult
 from passerby.runs.ranking_method import make_lists
@@ -146,7 +149,10 @@ def quoted_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
     if not quoted or not scores:
         return PageSection("Beside published figures", (), ())
     drawn, *_ = plot_published_results(
-        quoted, scores, folder / "quoted.png", title=f"Published and measured on {data.title}"
+        {row.method: (row.rank1, row.mAP) for row in quoted},
+        scores,
+        folder / "quoted.png",
+        title=f"Published and measured on {data.title}",
     )
     caption = f"Gray: quoted from {load_published_source()}, not measured by us. Blue: the runs of this page."
     return PageSection(
@@ -185,7 +191,12 @@ def distance_section(group: Sequence[ReportedRun], folder: Path) -> PageSection:
         points, chosen, named = _map_of(subject.result)
         title = f"Images of {len(np.unique(chosen.person_ids))} people{below}"
         plane, *_ = plot_embedding_map(
-            points, chosen.person_ids, chosen.camera_ids, folder / f"map{end}.png", title=title, named=named
+            points,
+            folder / f"map{end}.png",
+            identities=chosen.person_ids,
+            cameras=chosen.camera_ids,
+            highlighted=named,
+            title=title,
         )
         caption = (
             f"Embeddings in two dimensions by t-SNE (cosine, seed 0), eight people colored. Near means alike; "

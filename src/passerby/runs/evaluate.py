@@ -278,10 +278,10 @@ def draw_evaluation(result: EvaluationResult, out: Path, *, queries: int = 8) ->
     for order in ORDERS:
         plot_rank_lists(
             result.ranking,
-            result.query_samples,
-            result.gallery_samples,
-            choose_queries(result.scores, queries, order=order),
             out / f"ranks-{order}.png",
+            query=result.query_samples,
+            gallery=result.gallery_samples,
+            chosen=choose_queries(result.scores, queries, order=order),
             read=read_image,
             title=f"{result.title}: {order} queries",
         )
