@@ -33,13 +33,13 @@ def lines(figure):
 
 
 def test_reliability_is_plotted_for_bins_with_pairs(tmp_path, drawn):
-    found = measure_reliability(LINE, PAIRS)
-    files = plot_reliability({"run": found}, tmp_path / "new" / "reliability.png")
+    result = measure_reliability(LINE, PAIRS)
+    files = plot_reliability({"run": result}, tmp_path / "new" / "reliability.png")
     assert [file.name for file in files] == ["reliability.png", "reliability.svg"]
-    there = found.weight > 0
-    np.testing.assert_allclose(lines(drawn[0])[1], np.stack([found.said[there], found.observed[there]], axis=1))
+    used = result.weight > 0
+    np.testing.assert_allclose(lines(drawn[0])[1], np.stack([result.predicted[used], result.observed[used]], axis=1))
     heights = [bar.get_height() for bar in drawn[0].axes[1].patches]
-    np.testing.assert_allclose(heights, 100 * found.weight)
+    np.testing.assert_allclose(heights, 100 * result.weight)
     for fact in (
         "ECE",
         "Brier",
@@ -51,13 +51,13 @@ def test_reliability_is_plotted_for_bins_with_pairs(tmp_path, drawn):
 
 
 def test_roc_starts_at_the_smallest_resolved_rate_and_marks_the_equal_error_rate(tmp_path, drawn):
-    found = verify(PAIRS)
-    plot_roc({"run": found}, tmp_path / "roc.png")
+    result = verify(PAIRS)
+    plot_roc({"run": result}, tmp_path / "roc.png")
     _, curve, dot = lines(drawn[0])
     assert curve[0, 0] == pytest.approx(10 / 12_210)
     assert curve[-1].tolist() == [1, 100]
-    np.testing.assert_allclose(dot, [[found.equal_error_rate, 100 * (1 - found.equal_error_rate)]])
-    assert f"equal error rate {100 * found.equal_error_rate:.1f} %" in texts(drawn[0])
+    np.testing.assert_allclose(dot, [[result.equal_error_rate, 100 * (1 - result.equal_error_rate)]])
+    assert f"equal error rate {100 * result.equal_error_rate:.1f} %" in texts(drawn[0])
 
 
 def test_dir_is_plotted_in_order_and_unresolved_rates_are_listed(tmp_path, drawn):
@@ -87,9 +87,9 @@ def test_the_same_results_give_the_same_bytes(tmp_path):
 
 
 def test_nothing_to_plot_is_an_error(tmp_path):
-    for draw in (plot_reliability, plot_roc, plot_dir):
+    for plot in (plot_reliability, plot_roc, plot_dir):
         with pytest.raises(ValueError, match="results: got none"):
-            draw({}, tmp_path / "a.png")
+            plot({}, tmp_path / "a.png")
     unresolved = OpenSetScores((MISSING,), 0.5, 50, 50, 25, 100)
     with pytest.raises(ValueError, match=r"results: no rate can be plotted; 0.1 % of 50 unknown queries"):
         plot_dir({"run": unresolved}, tmp_path / "a.png")
