@@ -54,10 +54,6 @@ USES_TORCH = {"model", "losses", "training", "distributed"}
 TORCH = {"torch", "torchvision", "timm", "pytorch_metric_learning"}
 """Libraries that load torch."""
 TORCH_AT_TOP = {
-    "data/cache.py",
-    "data/loading.py",
-    "data/samplers.py",
-    "data/transforms.py",
     "experiments/ablate.py",
     "reporting/image_sections.py",
     "runs/assemble.py",

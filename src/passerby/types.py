@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-
-if TYPE_CHECKING:
-    import torch
 
 JUNK = -1
 """Person id of a detection that is nobody: readers drop it."""
@@ -91,23 +88,6 @@ class DataSet:
     def title(self) -> str:
         """Name and variant, as tables print it."""
         return f"{self.name} ({self.variant})" if self.variant else self.name
-
-
-@dataclass(frozen=True)
-class Batch:
-    """P x K images, ready for the network.
-
-    Attributes:
-        images: (B, 3, H, W) float32, normalized.
-        labels: (B,) int64 class of each image among the training identities, 0-based.
-        camera_ids: (B,) int64.
-        indices: (B,) int64 place of each image in the list of training samples.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    camera_ids: torch.Tensor
-    indices: torch.Tensor
 
 
 @dataclass(frozen=True)

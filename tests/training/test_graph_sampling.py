@@ -31,21 +31,21 @@ def test_the_nearest_come_first_and_nobody_is_like_itself(people, cache):
     assert near.shape == (people.identities, min(4, people.identities - 1))
     network.eval()
     with torch.no_grad():
-        rows = torch.cat([network(each[None]).embedding for batch in loader.portraits(3) for each in batch])
+        rows = torch.cat([network(each[None]).embedding for batch in loader.identity_images(3) for each in batch])
     cosines = (rows @ rows.T).fill_diagonal_(-2)
     expected = cosines.sort(dim=1, descending=True).values[:, : near.shape[1]]
     torch.testing.assert_close(cosines.gather(1, torch.from_numpy(near)), expected, rtol=0, atol=1e-5)
 
 
-def test_portraits_are_the_images_as_they_are_one_of_each(people):
-    """Oracle: the loader's own training batch, with everything that changes an image left out."""
+def test_identity_images_are_one_image_per_identity_without_augmentation(people):
+    """Oracle: the loader's own training batch, without augmentation."""
     plain = ("images.flip=0", "images.pad=0", "images.erasing=null", "images.jitter=null", "batches.images=64")
     loader = training_loader(tiny_recipe(*plain), people, ALONE)
     shown = {}
     for batch in loader.epoch(0):
         shown |= dict(zip(batch.indices.tolist(), batch.images, strict=True))
-    portraits = torch.cat(list(loader.portraits(0, batch=5)))
-    chosen = loader.sampler.one_of_each(0)
-    assert np.array_equal(people.labels[chosen], np.arange(people.identities))
-    for portrait, index in zip(portraits, chosen.tolist(), strict=True):
-        assert torch.equal(portrait, shown[index])
+    images = torch.cat(list(loader.identity_images(0, batch=5)))
+    indices = loader.sampler.draw_one_per_identity(0)
+    assert np.array_equal(people.labels[indices], np.arange(people.identities))
+    for image, index in zip(images, indices.tolist(), strict=True):
+        assert torch.equal(image, shown[index])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
-from passerby.data.loading import evaluation_batches
 from passerby.errors import RecipeError, TrainingError
 from passerby.files import write_atomic
+from passerby.model.image_batches import evaluation_batches
 from passerby.model.methods import build_model
 from passerby.model.weights import fill, read_manifest, read_tensors, save_model
 from passerby.recipe import differences, load_recipe

@@ -20,11 +20,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.data.images import read_image, resize_image, rgb_pixels
-from passerby.data.loading import evaluation_batches
-from passerby.data.transforms import evaluation_transform
 from passerby.distributed import pick_device
 from passerby.errors import DataError, RecipeError, WeightsError
 from passerby.model.convnext_ap import EmbeddingKind, ReID
+from passerby.model.image_batches import build_normalization, evaluation_batches
 from passerby.model.methods import MODELS, build_model
 from passerby.model.weights import MANIFEST_FILE, load_state, model_folder, read_manifest
 from passerby.types import DEFAULT, Embeddings, FloatArray, Sample
@@ -119,7 +118,7 @@ class Embedder:
         self.network = network.to(self.device)
         self.preprocessing = preprocessing
         self.manifest = manifest
-        self._normalize = evaluation_transform(mean=preprocessing.mean, std=preprocessing.std)
+        self._normalize = build_normalization(mean=preprocessing.mean, std=preprocessing.std)
 
     def __repr__(self) -> str:
         height, width = self.preprocessing.size

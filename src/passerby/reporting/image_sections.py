@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from passerby.data.images import read_image
-from passerby.data.loading import TrainingLoader, evaluation_batches
 from passerby.data.training_set import join_training
 from passerby.errors import DataError
 from passerby.model.embed import Embedder
 from passerby.model.heatmaps import activation_maps, assignments, part_shares, similarity_maps
+from passerby.model.image_batches import evaluation_batches
 from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows, plot_mosaic
 from passerby.plots.overlays import build_stripe_assignment, overlay_heat, overlay_parts
 from passerby.plots.part_contributions import PartContributions, plot_part_contributions
 from passerby.plots.rank_lists import choose_queries, plot_rank_lists
 from passerby.reporting.page import PageFigure, PageSection, PageTable
 from passerby.reporting.reported_runs import ReportedRun
-from passerby.runs.arguments import transform_arguments
+from passerby.runs.arguments import build_loader_settings
 from passerby.runs.evaluate import ORDERS, EvaluationResult
+from passerby.training.loader import TrainingLoader
 from passerby.types import IntArray, Sample
 
 _EXPLAINED = 3
@@ -200,14 +201,8 @@ def batch_section(subjects: Sequence[ReportedRun], folder: Path) -> PageSection:
     except DataError as error:
         return PageSection("What the network was shown", (f"Left out: {error}",), ())
     persons = min(recipe.batches.persons, training_set.identities)
-    loader = TrainingLoader(
-        training_set,
-        **transform_arguments(recipe),
-        persons=persons,
-        images_per_person=recipe.batches.images,
-        cache="never",
-        seed=recipe.training.seed,
-    )
+    settings = replace(build_loader_settings(recipe), persons=persons, alike=1, workers=0, cache="never")
+    loader = TrainingLoader(training_set, settings)
     batch = next(iter(loader.epoch(0)))
     after = _pixels(batch.images, subject.embedder)
     places = [int(place) for place in batch.indices[:_ERASED]]

@@ -6,15 +6,33 @@ from typing import Any
 
 from passerby.losses.combine import Losses
 from passerby.recipe import Recipe
+from passerby.training.loader import LoaderSettings
 from passerby.training.stages import Stage
+from passerby.training.transforms import TransformSettings
 
 
-def transform_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's images as plain arguments of the loader."""
-    images = recipe.images.model_dump()
-    for name in ("erasing", "jitter"):
-        images[name] = tuple(images[name].values()) if images[name] else None
-    return images
+def build_loader_settings(recipe: Recipe) -> LoaderSettings:
+    """Return the recipe's images and batches as settings of the training loader."""
+    images, batches = recipe.images, recipe.batches
+    erasing, jitter = images.erasing, images.jitter
+    return LoaderSettings(
+        transform=TransformSettings(
+            size=images.size,
+            mean=images.mean,
+            std=images.std,
+            flip=images.flip,
+            pad=images.pad,
+            erasing=(erasing.p, erasing.area, erasing.aspect) if erasing else None,
+            jitter=(jitter.p, jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue) if jitter else None,
+        ),
+        persons=batches.persons,
+        images_per_person=batches.images,
+        alike=batches.alike,
+        workers=batches.workers,
+        prefetch=batches.prefetch,
+        cache=batches.cache,
+        seed=recipe.training.seed,
+    )
 
 
 def model_arguments(recipe: Recipe) -> dict[str, Any]:

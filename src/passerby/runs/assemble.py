@@ -8,20 +8,20 @@ from functools import partial
 import torch
 from timm.utils.model_ema import ModelEmaV3
 
-from passerby.data.loading import TrainingLoader
 from passerby.data.training_set import TrainingSet
 from passerby.distributed import Process, share_batch_norms
 from passerby.model.convnext_ap import ReID
 from passerby.model.methods import build_model
 from passerby.recipe import Recipe
 from passerby.runs.arguments import (
+    build_loader_settings,
     build_losses,
     build_stages,
     count_classes,
     model_arguments,
     optimizer_arguments,
-    transform_arguments,
 )
+from passerby.training.loader import TrainingLoader
 from passerby.training.loop import Step, TrainingState
 from passerby.training.optimizer import build_optimizer
 from passerby.training.stages import fit_stages, set_stage
@@ -64,20 +64,8 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
 
 
 def training_loader(recipe: Recipe, training_set: TrainingSet, process: Process) -> TrainingLoader:
-    """The batches of a training, and of one process of it their share."""
-    return TrainingLoader(
-        training_set,
-        **transform_arguments(recipe),
-        persons=recipe.batches.persons,
-        images_per_person=recipe.batches.images,
-        alike=recipe.batches.alike,
-        workers=recipe.batches.workers,
-        prefetch=recipe.batches.prefetch,
-        cache=recipe.batches.cache,
-        seed=recipe.training.seed,
-        rank=process.rank,
-        world=process.world,
-    )
+    """Return the loader of one process of a training."""
+    return TrainingLoader(training_set, build_loader_settings(recipe), rank=process.rank, world=process.world)
 
 
 def training_steps(

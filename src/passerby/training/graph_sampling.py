@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, from_first
 from passerby.model.convnext_ap import ReID
 from passerby.model.embed import embed_batches
 from passerby.ranking.neighbors import find_neighbors
+from passerby.training.loader import TrainingLoader
 from passerby.types import IntArray
 
 _CANDIDATES = 4
@@ -34,7 +34,7 @@ def find_similar_identities(
     """
     assert isinstance(network, ReID)
     with torch.autocast(process.device.type, precision, enabled=precision is not None):
-        vectors = embed_batches(network, loader.portraits(epoch), flip=False, device=process.device)
+        vectors = embed_batches(network, loader.identity_images(epoch), flip=False, device=process.device)
     count = min(_CANDIDATES * (loader.sampler.alike - 1), len(vectors) - 1)
     places = find_neighbors(vectors, k=count + 1).indices
     others = np.array([row[row != one][:count] for one, row in enumerate(places)])  # its equals may be before it

@@ -11,14 +11,14 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
-from passerby.data.loading import TrainingLoader
 from passerby.distributed import Process, average
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
 from passerby.training.graph_sampling import find_similar_identities
+from passerby.training.loader import Batch, TrainingLoader
 from passerby.training.optimizer import clip_gradients, set_learning_rate
 from passerby.training.schedule import learning_rate
-from passerby.types import Batch, IntArray, Sample
+from passerby.types import IntArray, Sample
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -110,7 +110,7 @@ def fit(
             if done == 0:
                 asked = state.network if state.ema is None else state.ema.module
                 state.near = find_similar_identities(asked, loader, epoch, process=process, precision=autocast)
-            loader.sampler.set_alike(state.near)
+            loader.sampler.set_neighbors(state.near)
         batches = loader.epoch(epoch, start=done * accumulate)
         for number in range(done, steps):
             started = time.perf_counter()

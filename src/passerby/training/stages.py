@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from passerby.data.loading import TrainingLoader
 from passerby.losses.combine import Losses
 from passerby.model.convnext_ap import ReID
+from passerby.training.loader import TrainingLoader
 from passerby.training.loop import Step, TrainingState, fit
 
 PIECES: dict[str, tuple[str, ...]] = {

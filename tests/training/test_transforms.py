@@ -1,13 +1,20 @@
-"""Each step alone against NumPy or against what its definition says of every pixel."""
+"""Training transforms, one step at a time. Oracles: NumPy, and the definition of each step for every pixel."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from passerby.data.transforms import evaluation_transform, training_transform
+from passerby.training.transforms import TransformSettings, build_training_transform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-OFF = {"size": (32, 16), "flip": 0.0, "pad": 0, "erasing": None, "jitter": None, "mean": MEAN, "std": STD}
+OFF = TransformSettings(size=(32, 16), mean=MEAN, std=STD)
+ALL = replace(OFF, flip=0.5, pad=4, erasing=(0.5, (0.02, 0.4), (0.3, 3.3)), jitter=(0.5, 0.2, 0.2, 0.2, 0.1))
+
+
+def transform(**changes):
+    return build_training_transform(replace(OFF, **changes))
 
 
 @pytest.fixture
@@ -24,9 +31,7 @@ def normalized(image):
 
 def erased_boxes(*, size=(64, 32), area=(0.02, 0.4), aspect=(0.3, 3.3), count=300):
     """(top, bottom, left, right) of what is not 0 after erasing an image whose normalized value is 0 everywhere."""
-    erase = training_transform(
-        **{**OFF, "size": size, "erasing": (1.0, area, aspect), "mean": (0.0,) * 3, "std": (1.0,) * 3}
-    )
+    erase = transform(size=size, erasing=(1.0, area, aspect), mean=(0.0,) * 3, std=(1.0,) * 3)
     black = torch.zeros(3, *size, dtype=torch.uint8)
     for _ in range(count):
         changed = erase(black).ne(0).any(0)
@@ -36,40 +41,33 @@ def erased_boxes(*, size=(64, 32), area=(0.02, 0.4), aspect=(0.3, 3.3), count=30
 
 
 def test_with_every_step_off_only_normalization_is_left(image):
-    made = training_transform(**OFF)(image)
+    made = transform()(image)
     assert made.dtype == torch.float32
     np.testing.assert_allclose(made.numpy(), normalized(image), atol=1e-6)
-    assert torch.equal(made, evaluation_transform(mean=MEAN, std=STD)(image))
-
-
-def test_a_batch_is_normalized_like_its_images(image):
-    normalize = evaluation_transform(mean=MEAN, std=STD)
-    assert torch.equal(normalize(torch.stack([image, image.flip(0)]))[1], normalize(image.flip(0)))
 
 
 def test_the_input_is_left_as_it_was(image):
     before = image.clone()
-    everything = {"flip": 1.0, "pad": 3, "erasing": (1.0, (0.1, 0.4), (0.5, 2.0)), "jitter": (1.0, 0.2, 0.2, 0.2, 0.1)}
-    training_transform(**{**OFF, **everything})(image)
+    transform(flip=1.0, pad=3, erasing=(1.0, (0.1, 0.4), (0.5, 2.0)), jitter=(1.0, 0.2, 0.2, 0.2, 0.1))(image)
     assert torch.equal(image, before)
 
 
 def test_flip_mirrors_left_and_right(image):
-    made = training_transform(**{**OFF, "flip": 1.0})(image)
+    made = transform(flip=1.0)(image)
     np.testing.assert_allclose(made.numpy(), normalized(image)[:, :, ::-1], atol=1e-6)
 
 
 def test_flip_happens_as_often_as_its_probability(image):
     """Binomial(400, 0.25): six standard deviations around 100 are 48 to 152."""
-    flip = training_transform(**{**OFF, "flip": 0.25})
-    plain = training_transform(**OFF)(image)
+    flip = transform(flip=0.25)
+    plain = transform()(image)
     flips = sum(not torch.equal(flip(image), plain) for _ in range(400))
     assert 48 < flips < 152
 
 
 def test_pad_and_crop_is_a_window_of_the_image_with_a_black_border(image):
     """The oracle: one of the (2 * 4 + 1) ** 2 windows of the padded image."""
-    crop = training_transform(**{**OFF, "pad": 4})
+    crop = transform(pad=4)
     padded = np.pad(image.numpy(), ((0, 0), (4, 4), (4, 4)))
     windows = {padded[:, i : i + 32, j : j + 16].tobytes(): (i, j) for i in range(9) for j in range(9)}
     seen = set()
@@ -99,9 +97,9 @@ def test_aspect_is_height_over_width():
 
 def test_erased_pixels_are_standard_normal_after_normalization(image):
     """40 % of the image in one square: its mean is 0, its deviation 1, and its channels differ."""
-    erase = training_transform(**{**OFF, "size": (64, 64), "erasing": (1.0, (0.4, 0.4), (1.0, 1.0))})
+    erase = transform(size=(64, 64), erasing=(1.0, (0.4, 0.4), (1.0, 1.0)))
     big = image.repeat(1, 2, 4)
-    plain = training_transform(**{**OFF, "size": (64, 64)})(big)
+    plain = transform(size=(64, 64))(big)
     made = erase(big)
     changed = made.ne(plain).any(0)
     values = made[:, changed]
@@ -113,14 +111,14 @@ def test_erased_pixels_are_standard_normal_after_normalization(image):
 
 def test_erasing_happens_as_often_as_its_probability(image):
     """Binomial(400, 0.5): six standard deviations around 200 are 140 to 260."""
-    erase = training_transform(**{**OFF, "erasing": (0.5, (0.02, 0.4), (0.3, 3.3))})
-    plain = training_transform(**OFF)(image)
+    erase = transform(erasing=(0.5, (0.02, 0.4), (0.3, 3.3)))
+    plain = transform()(image)
     assert 140 < sum(not torch.equal(erase(image), plain) for _ in range(400)) < 260
 
 
 def test_jitter_changes_colors_but_not_places(image):
     image[:, :, :8], image[:, :, 8:] = 60, 180
-    made = training_transform(**{**OFF, "jitter": (1.0, 0.4, 0.0, 0.0, 0.0)})(image)
+    made = transform(jitter=(1.0, 0.4, 0.0, 0.0, 0.0))(image)
     back = made * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
     left, right = back[:, :, :8], back[:, :, 8:]
     assert float(left.std()) < 1e-6 > float(right.std())
@@ -129,11 +127,10 @@ def test_jitter_changes_colors_but_not_places(image):
 
 
 def test_the_same_seed_gives_the_same_pixels(image):
-    everything = {"flip": 0.5, "pad": 4, "erasing": (0.5, (0.02, 0.4), (0.3, 3.3)), "jitter": (0.5, 0.2, 0.2, 0.2, 0.1)}
-    transform = training_transform(**{**OFF, **everything})
+    augment = build_training_transform(ALL)
     made = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        made.append(transform(image))
+        made.append(augment(image))
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
