@@ -116,7 +116,7 @@ def test_an_even_set_draws_every_image_once_per_epoch():
 
 
 def test_an_identity_with_many_images_does_not_fill_batches_alone():
-    """Chunks 50, 1, 1, 1 and P = 2: each batch has one small identity, so there are three batches, all with identity 0."""
+    """Chunks 50, 1, 1, 1 and P = 2: each batch has one small identity, so three batches, all with 0."""
     labels = np.repeat([0, 1, 2, 3], [200, 4, 4, 4])
     drawn = batches(labels, persons=2, images=4, seed=0)
     assert [sorted(set(labels[batch]))[0] for batch in drawn] == [0, 0, 0]
