@@ -1,6 +1,7 @@
 """Shared fixtures: one thread, a private cache of rendered people, and a network small enough to train."""
 
 import contextlib
+import logging
 import os
 import shutil
 from collections import Counter
@@ -128,6 +129,21 @@ def walkers(tmp_path_factory):
 def without_pictures(monkeypatch):
     """Leave out rank lists and CMC curves, most of a tiny run's time, where a test looks at something else."""
     monkeypatch.setattr("passerby.runs.evaluate.draw_evaluation", lambda _result, _out: None)
+
+
+@contextlib.contextmanager
+def logged(name="passerby"):
+    """Collect the messages, INFO and above, that a logger and its children receive."""
+    messages, handler, logger = [], logging.Handler(), logging.getLogger(name)
+    handler.emit = lambda record: messages.append(record.getMessage())
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def tiny_recipe(*more):

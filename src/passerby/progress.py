@@ -1,11 +1,13 @@
-"""Progress of long jobs: one callback style for every function that takes longer than two seconds.
+"""Progress and log lines of long jobs.
 
-Public functions take `progress=False`. `True` shows a bar on stderr, a callable is called, `False` is silent. Log
-messages go through `logging` (logger `passerby`), not through this callback.
+Every public function that may take longer than two seconds has the parameter `progress: ProgressOption = False`: True
+shows a bar and the package's log lines on stderr, a callback is called, and False shows nothing. Internal functions
+take a `ProgressCallback`. Messages go through `logging` (logger `passerby` and its children, INFO and WARNING).
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,13 +51,46 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+class _ConsoleHandler(logging.Handler):
+    """Print log records on `stderr_console`, above a live bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.text import Text
+
+        try:
+            head = [("warning ", "bold yellow")] if record.levelno >= logging.WARNING else []
+            stderr_console().print(Text.assemble(*head, self.format(record)), soft_wrap=True)
+        except Exception:
+            self.handleError(record)
+
+
+@contextmanager
+def show_log() -> Iterator[None]:
+    """Print the package's log lines, INFO and above, on stderr.
+
+    Without effect where the application has configured `logging` to handle them already.
+    """
+    logger = logging.getLogger("passerby")
+    if logger.hasHandlers() and logger.isEnabledFor(logging.INFO):
+        yield
+        return
+    handler, level = _ConsoleHandler(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 @contextmanager
 def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback]:
     """Turn a public function's `progress` argument into a callback.
 
     Args:
-        progress: True for a bar on stderr (where stderr is a terminal and the job takes longer than `BAR_AFTER`
-            seconds), a callback, or False.
+        progress: True for log lines on stderr and, where stderr is a terminal and the job takes longer than
+            `BAR_AFTER` seconds, a bar; a callback; or False.
 
     Yields:
         The callback to report to. It may be passed on as the `progress` of another public function.
@@ -68,7 +103,17 @@ def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback]:
     if callable(progress):
         yield progress
         return
-    if not progress or not stderr_console().is_terminal:
+    if not progress:
+        yield no_progress
+        return
+    with show_log(), _open_bar() as show:
+        yield show
+
+
+@contextmanager
+def _open_bar() -> Iterator[ProgressCallback]:
+    """Yield a callback that draws one line for each task."""
+    if not stderr_console().is_terminal:
         yield no_progress
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -81,7 +126,9 @@ def open_progress(progress: ProgressOption) -> Iterator[ProgressCallback]:
     def show(task: str, done: int, total: int, note: str = "", /) -> None:
         if task not in tasks:
             tasks[task] = bar.add_task(task, total=total, note=note)
-        bar.update(tasks[task], completed=done, total=total, note=note)
+        elif done < bar.tasks[tasks[task]].completed:
+            bar.reset(tasks[task])  # the same task on other data
+        bar.update(tasks[task], completed=done, total=total, note=note, visible=done < total)
         if not bar.live.is_started and time.monotonic() - started > BAR_AFTER:
             bar.start()
 

@@ -180,7 +180,7 @@ def test_an_incomplete_copy_is_a_warning(tmp_path: Path) -> None:
 def test_images_inside_a_container_are_looked_at(tmp_path: Path) -> None:
     mat = write_cuhk03(tmp_path)
     looked: list[tuple[int, int]] = []
-    findings = check(f"cuhk03:{mat}?protocol=classic", progress=lambda done, total: looked.append((done, total)))
+    findings = check(f"cuhk03:{mat}?protocol=classic", progress=lambda _task, *state: looked.append(state[:2]))
     assert [f for f in findings if f.severity != "note"] == []
     images = 13 * 10 - len(ABSENT)
     assert looked == [(done, images) for done in range(1, images + 1)]
@@ -189,7 +189,7 @@ def test_images_inside_a_container_are_looked_at(tmp_path: Path) -> None:
 def test_several_sets_are_named_and_counted_through(tmp_path: Path, market: Path) -> None:
     looked: list[tuple[int, int]] = []
     spec = f"market1501:{market}+market1501:{tmp_path / 'gone'}+market1501:{market}"
-    findings = check(spec, progress=lambda done, total: looked.append((done, total)))
+    findings = check(spec, progress=lambda _task, *state: looked.append(state[:2]))
     assert [f.severity for f in findings] == ["error", "note", "note", "note", "note"]
     assert findings[1].what.startswith("market1501: junk")
     assert looked[-1] == (2 * 15, 2 * 15)  # 5 train, 3 query, 5 gallery, 2 boxes

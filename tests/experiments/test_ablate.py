@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from conftest import SIMPLE, tiny_recipe
+from conftest import SIMPLE, logged, tiny_recipe
 from passerby.errors import DataError, RecipeError, TrainingError
 from passerby.evaluation.paired import paired_test
 from passerby.experiments import ablate as runs
@@ -25,8 +25,9 @@ def finished(tmp_path_factory):
     """Two trainings (stripes, and refined in stages) under two seeds, each evaluated twice; and what was said."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("passerby.runs.evaluate.draw_evaluation", lambda _result, _out: None)
-        out, said = tmp_path_factory.mktemp("ablation"), []
-        done = runs.ablate(RECIPE, [SIMPLE], out, axes=AXES, seeds=2, device="cpu", say=said.append)
+        out = tmp_path_factory.mktemp("ablation")
+        with logged("passerby.experiments") as said:
+            done = runs.ablate(RECIPE, [SIMPLE], out, axes=AXES, seeds=2, device="cpu")
     return out, said, done
 
 
@@ -99,8 +100,9 @@ def test_the_kind_of_embedding_is_another_evaluation_of_the_same_model(finished)
 def test_what_is_done_is_not_done_again(finished):
     """Oracle: every file as it was but for the tables, which are the same; no training is started."""
     out, _, _ = finished
-    before, said = snapshot(out), []
-    runs.ablate(RECIPE, [SIMPLE], out, axes=AXES, seeds=2, device="cpu", say=said.append)
+    before = snapshot(out)
+    with logged("passerby.experiments") as said:
+        runs.ablate(RECIPE, [SIMPLE], out, axes=AXES, seeds=2, device="cpu")
     assert snapshot(out) == before
     assert all(line.endswith(", was done") for line in said)
 
@@ -121,7 +123,7 @@ def test_a_training_that_was_stopped_is_resumed(finished, tmp_path):
 
 
 def test_a_training_that_fails_is_named_and_the_others_go_on(finished, tmp_path, monkeypatch):
-    out, said = tmp_path / "copy", []
+    out = tmp_path / "copy"
     shutil.copytree(finished[0], out)
     (run,) = out.glob("runs/*/refine-off/seed-1")
     shutil.rmtree(run)
@@ -130,7 +132,8 @@ def test_a_training_that_fails_is_named_and_the_others_go_on(finished, tmp_path,
         raise TrainingError("non-finite loss at step 1")
 
     monkeypatch.setattr(runs, "train", fail)
-    done = runs.ablate(RECIPE, [SIMPLE], out, axes=AXES, seeds=2, device="cpu", say=said.append)
+    with logged("passerby.experiments") as said:
+        done = runs.ablate(RECIPE, [SIMPLE], out, axes=AXES, seeds=2, device="cpu")
     (name,) = done.failed
     assert name.startswith("stripes, embedding reduced, synth")
     assert name.endswith("seed 1")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from conftest import SIMPLE, TINY
+from conftest import SIMPLE, TINY, logged
 from passerby.errors import DataError, RecipeError
 from passerby.experiments import compare as module
 from passerby.experiments.compare import compare
@@ -28,8 +28,9 @@ def recipes(tmp_path):
 
 
 def test_every_method_gets_the_same_epochs_and_is_not_trained_twice(recipes, tmp_path):
-    said = []
-    found = compare(SIMPLE, tmp_path / "out", methods=recipes, epochs=2, device="cpu", say=said.append)
+    with logged("passerby.experiments") as said:
+        found = compare(SIMPLE, tmp_path / "out", methods=recipes, epochs=2, device="cpu")
+    assert [line.split(": Rank-1")[0] for line in said] == [f"{recipe}, seed 0" for recipe in recipes]
     assert [row.epochs for row in found.rows] == [2, 2]
     assert found.failed == {}
     assert [row.method for row in found.rows] == recipes

@@ -61,7 +61,7 @@ def test_unreadable_images_are_named_and_the_others_are_in(tiny_run, tmp_path):
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xffgarbage")
     steps = []
     with Gallery("memory", model=tiny_run) as gallery:
-        done = gallery.enroll(crops_of(tmp_path, camera="c"), batch=2, progress=lambda *step: steps.append(step))
+        done = gallery.enroll(crops_of(tmp_path, camera="c"), batch=2, progress=lambda _task, *step: steps.append(step))
     assert (done.new, done.known) == (2, 0)
     ((source, why),) = done.unreadable
     assert source == str(tmp_path / "c.jpg")

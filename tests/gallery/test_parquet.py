@@ -35,7 +35,7 @@ def whole(store):
 
 def test_everything_arrives_bit_by_bit(store, address, tmp_path):
     steps = []
-    assert export_gallery(store, tmp_path / "g.parquet", progress=lambda *step: steps.append(step)) == 30
+    assert export_gallery(store, tmp_path / "g.parquet", progress=lambda _task, *step: steps.append(step)) == 30
     assert steps[-1] == (30, 30)
     other = open_gallery(address, model=MODEL, who="test", clock=lambda: NOW + 9)
     assert import_gallery(other, tmp_path / "g.parquet") == (30, 0)

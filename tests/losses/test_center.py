@@ -132,12 +132,12 @@ def test_a_run_with_centers_resumes_to_the_bit_and_its_model_has_none(tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(recipe, SIMPLE, whole, device="cpu")
 
-    def stop(step, _total):
-        if step.step == 8:
+    def stop(task, done, _total, _note=""):
+        if (task, done) == ("train", 8):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, SIMPLE, stopped, device="cpu", on_step=stop)
+        train(recipe, SIMPLE, stopped, device="cpu", progress=stop)
     with safe_open(stopped / "checkpoints" / "last.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["passerby"])["step"] == 7
         assert file.get_tensor("network.centers").any()

@@ -63,8 +63,8 @@ def test_flip_averages_with_the_mirror_image(network):
 def test_batches_are_embedded_in_order_and_counted(network):
     images = normalized(noise(5))
     seen = []
-    vectors = embed_batches(network, images.split(2), progress=seen.append)
-    assert seen == [2, 4, 5]
+    vectors = embed_batches(network, images.split(2), total=5, progress=lambda *state: seen.append(state))
+    assert seen == [("embed", 2, 5), ("embed", 4, 5), ("embed", 5, 5)]
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, embed_batches(network, [images]), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)

@@ -28,7 +28,7 @@ def run(tiny_run, tmp_path):
 @pytest.mark.parametrize("method", ["isotonic", "logistic"])
 def test_it_is_fitted_on_training_people_written_and_read(run, method):
     seen = []
-    found = calibrate(run, method=method, device="cpu", on_images=lambda *done: seen.append(done))
+    found = calibrate(run, method=method, device="cpu", progress=lambda _task, *state: seen.append(state[:2]))
     train = load_data(SIMPLE)[0].train
     pairs = [(a, b) for i, a in enumerate(train) for b in train[:i] if a.camera_id != b.camera_id]
     same = sum(a.person_id == b.person_id for a, b in pairs)

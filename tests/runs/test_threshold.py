@@ -38,7 +38,7 @@ def test_data_are_measured_one_by_one_on_their_queries_and_galleries(tiny_run):
         gallery_size=5,
         bootstrap=20,
         device="cpu",
-        on_images=lambda *done: seen.append(done),
+        progress=lambda _task, *state: seen.append(state[:2]),
     )
     assert [each.data.spec for each in found] == [OTHER, SIMPLE]
     data = found[0].data

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 
@@ -10,9 +11,9 @@ import pytest
 from safetensors.numpy import load_file
 
 import passerby
-from conftest import SIMPLE, STAGED, tiny_recipe
+from conftest import SIMPLE, STAGED, logged, tiny_recipe
 from passerby.data.datasets import load_data
-from passerby.errors import DataError, TrainingError
+from passerby.errors import DataError, TrainingError, WriteError
 from passerby.runs.evaluate import evaluate
 from passerby.runs.train import resume, train
 from passerby.training.log import read_log
@@ -87,23 +88,24 @@ def test_multi_query_shows_the_vectors_that_were_ranked(tiny_run, monkeypatch):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_scores_on_the_way_are_logged(tmp_path):
-    said = []
-    train(tiny_recipe("training.evaluate_every=2"), SIMPLE, tmp_path / "run", device="cpu", say=said.append)
+    with logged() as lines:
+        train(tiny_recipe("training.evaluate_every=2"), SIMPLE, tmp_path / "run", device="cpu")
     scored = [record for record in read_log(tmp_path / "run" / "log.jsonl") if "scores" in record]
     assert [record["epoch"] for record in scored] == [1]
     assert set(scored[0]["scores"]) == {"synth/rank1", "synth/mAP"}
-    assert said[0].startswith("epoch 2: synth")
+    assert without_epochs(lines)[0].startswith("epoch 2: synth")
 
 
 @pytest.mark.usefixtures("without_pictures")
 def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
     """Oracle: the run that was not stopped, byte for byte; one that stops within the second stage loses nothing."""
-    said, runs = [], [tmp_path / "unbroken", tmp_path / "stopped"]
+    runs = [tmp_path / "unbroken", tmp_path / "stopped"]
     recipe = tiny_recipe(*STAGED, "training.evaluate_every=1")
-    train(recipe, SIMPLE, runs[0], device="cpu", say=said.append)
+    with logged() as lines:
+        train(recipe, SIMPLE, runs[0], device="cpu")
     stop_at(9, SIMPLE, runs[1], recipe)
-    again = []
-    resume(runs[1], device="cpu", say=again.append)
+    with logged() as again:
+        resume(runs[1], device="cpu")
 
     names = ("model.safetensors", "scores.json")
     assert [(runs[0] / name).read_bytes() for name in names] == [(runs[1] / name).read_bytes() for name in names]
@@ -115,7 +117,7 @@ def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
     ]
     assert scores["stages"][-1]["evaluations"] == scores["evaluations"]
     assert scores["stages"][0]["evaluations"] != scores["evaluations"]
-    assert said[0].startswith("end of stage stripes, epoch 1: synth")
+    assert without_epochs(lines)[0].startswith("end of stage stripes, epoch 1: synth")
     assert again[0] == f"resumed at step 6, stage stripes, from {runs[1] / 'checkpoints' / 'last.safetensors'}"
     records = read_log(runs[0] / "log.jsonl")
     assert [record["stage"] for record in records if "scores" in record] == ["stripes", "parts", "together"]
@@ -137,11 +139,11 @@ def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
 )
 def test_weights_of_a_network_that_computes_something_else_are_named(tiny_run, tmp_path, settings, lines):
     """SimAM and instance normalization have no tensor that would not fit. Oracle: the settings of the weights' run."""
-    said = []
     recipe = tiny_recipe(f"model.weights={tiny_run / 'model.safetensors'}", "schedule.warmup_epochs=0", *settings)
-    train(recipe, SIMPLE, tmp_path / "run", device="cpu", say=said.append)
-    about = [line for line in said if line.startswith(f"weights {tiny_run}")]
-    assert [line.split("where they ended: ")[1] for line in about] == lines
+    with logged() as messages:
+        train(recipe, SIMPLE, tmp_path / "run", device="cpu")
+    about = [line for line in messages if line.startswith(f"weights {tiny_run}")]
+    assert [line.split("expect lower accuracy. Add ")[1] for line in about] == lines
 
 
 def test_a_run_is_not_overwritten(tiny_run):
@@ -183,15 +185,18 @@ def test_data_without_a_query_is_trained_on_said_and_not_evaluated(tmp_path):
         folder = tmp_path / "people" / "train" / path.name.split("_")[0]
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder)
-    said, run = [], tmp_path / "run"
+    run = tmp_path / "run"
     data = f"folder:{tmp_path / 'people'}?camera=market"
-    assert train(tiny_recipe("schedule.epochs=2"), data, run, device="cpu", say=said.append) == []
-    assert said == ["no data set has a query split: the model is saved, and not evaluated"]
+    with logged() as lines:
+        assert train(tiny_recipe("schedule.epochs=2"), data, run, device="cpu") == []
+    warning = "no data set has a query split: the model is saved and not evaluated"
+    assert without_epochs(lines) == [warning]
     assert json.loads((run / "manifest.json").read_text())["images"] == 45
     assert json.loads((run / "scores.json").read_text()) == {"evaluations": []}
     assert passerby.load(run).embed(source[:2]).shape == (2, 32)
-    assert resume(run, device="cpu", say=said.append) == []
-    assert said[1:] == [f"{run}: already finished; evaluating it", said[0]]
+    with logged() as lines:
+        assert resume(run, device="cpu") == []
+    assert lines == [f"{run}: already finished; evaluating it", warning]
 
 
 def test_two_data_sets_are_trained_on_together_and_evaluated_one_by_one(tmp_path):
@@ -222,17 +227,50 @@ def test_a_full_disk_costs_what_came_after_the_last_checkpoint_and_no_more(tiny_
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
 
-        def fill_disk(step, total):
-            assert total == 18
-            if step.step == 7:
+        def fill_disk(task, done, total, _note=""):
+            if task == "train":
+                assert total == 18
+            if (task, done) == ("train", 7):
                 patch.setattr(os, "replace", full)
 
-        with pytest.raises(TrainingError, match=r"last\.safetensors: not saved \(No space left on device\)"):
-            train(tiny_recipe(), SIMPLE, run, device="cpu", on_step=fill_disk)
+        with pytest.raises(WriteError, match=r"last\.safetensors: not saved \(No space left on device\)"):
+            train(tiny_recipe(), SIMPLE, run, device="cpu", progress=fill_disk)
     assert load_file(run / "checkpoints" / "last.safetensors")
     resume(run, device="cpu")
     assert (run / "model.safetensors").read_bytes() == (tiny_run / "model.safetensors").read_bytes()
     assert [record["step"] for record in read_log(run / "log.jsonl")] == list(range(1, 19))
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_every_step_is_reported_and_every_epoch_is_logged(tmp_path):
+    """Oracle: the run's own log."""
+    states = []
+    with logged() as lines:
+        train(tiny_recipe(), SIMPLE, tmp_path, device="cpu", progress=lambda *state: states.append(state))
+    records = read_log(tmp_path / "log.jsonl")
+    steps = [state for state in states if state[0] == "train"]
+    assert [done for _, done, _, _ in steps] == [record["step"] for record in records]
+    assert {total for _, _, total, _ in steps} == {18}
+    notes = [note for _, done, _, note in steps if done % 6 == 0]
+    assert [line for line in lines if line.endswith("images/s")] == notes
+    for note, record in zip(notes, records[5::6], strict=True):
+        words = f"epoch {record['epoch'] + 1}  loss {record['losses']['loss']:.3f}  lr {record['learning_rate']:.2e}  "
+        assert note == f"{words}{record['images_per_second']:.0f} images/s"
+    assert {state[0] for state in states} == {"decode", "train", "embed"}
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_training_with_progress_is_not_silent(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    train(tiny_recipe("schedule.epochs=2"), SIMPLE, tmp_path / "shown", device="cpu", progress=True)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert [line.split("  ")[0] for line in shown.err.splitlines()] == ["epoch 1", "epoch 2"]
+
+
+def without_epochs(lines):
+    """Log lines but those at the end of each epoch."""
+    return [line for line in lines if not line.endswith("images/s")]
 
 
 def full(*_):
@@ -250,9 +288,9 @@ class StoppedError(Exception):
 def stop_at(number, data, out, recipe=None):
     """A run that ends in the middle, as an exception of somebody else would end it."""
 
-    def on_step(step, _total):
-        if step.step == number:
+    def stop(task, done, _total, _note=""):
+        if (task, done) == ("train", number):
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        train(recipe or tiny_recipe(), data, out, device="cpu", on_step=on_step)
+        train(recipe or tiny_recipe(), data, out, device="cpu", progress=stop)

@@ -31,7 +31,7 @@ def test_an_interrupted_rendering_goes_on_where_it_stopped(tmp_path, monkeypatch
     settings = SynthSettings(identities=17, cameras=2, images=2, height=16)
     write_people(tmp_path / "whole", settings, workers=0)
 
-    def stop(done, total):
+    def stop(_task, _done, _total, _note=""):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -42,7 +42,7 @@ def test_an_interrupted_rendering_goes_on_where_it_stopped(tmp_path, monkeypatch
     real = write._render_shard
     monkeypatch.setattr(write, "_render_shard", lambda *args: rendered.append(args[-1]) or real(*args))
     told = []
-    write_people(tmp_path / "a", settings, workers=0, progress=lambda *step: told.append(step))
+    write_people(tmp_path / "a", settings, workers=0, progress=lambda _task, *step: told.append(step))
     assert rendered == [1, 2]
     assert told[-1] == (settings.total, settings.total)
     assert not (tmp_path / ".a.part").exists()
@@ -52,7 +52,7 @@ def test_an_interrupted_rendering_goes_on_where_it_stopped(tmp_path, monkeypatch
 def test_a_shard_whose_image_is_gone_or_cut_off_is_rendered_again(tmp_path):
     settings = SynthSettings(identities=17, cameras=2, images=2, height=16)
 
-    def stop(done, total):
+    def stop(_task, _done, _total, _note=""):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -128,14 +128,14 @@ def alive(group):
 def test_another_renderers_people_are_not_mixed_in(tmp_path, monkeypatch):
     settings = SynthSettings(identities=17, cameras=2, images=2, height=16)
 
-    def stop(done, total):
+    def stop(_task, _done, _total, _note=""):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_people(tmp_path / "a", settings, workers=0, progress=stop)
     monkeypatch.setattr(write, "renderer", lambda: "another")
     told = []
-    write_people(tmp_path / "a", settings, workers=0, progress=lambda *step: told.append(step))
+    write_people(tmp_path / "a", settings, workers=0, progress=lambda _task, *step: told.append(step))
     assert told[0][0] == 64  # from the first shard on
     monkeypatch.undo()
     with pytest.raises(DataError, match="or people of another version's renderer"):
@@ -182,7 +182,7 @@ def test_a_full_disk_is_said_and_what_was_rendered_stays(tmp_path, monkeypatch):
         write_people(tmp_path / "a", settings, workers=0)
     monkeypatch.setattr(write, "_render_shard", real)
     told = []
-    write_people(tmp_path / "a", settings, workers=0, progress=lambda *step: told.append(step))
+    write_people(tmp_path / "a", settings, workers=0, progress=lambda _task, *step: told.append(step))
     assert told[0][0] > 64  # the first shard's 64 images were not rendered again
 
 
@@ -190,13 +190,13 @@ def test_a_worker_that_is_killed_is_said_and_what_was_rendered_stays(tmp_path):
     """Oracle: the images of a rendering that nothing disturbed."""
     settings = SynthSettings(identities=33, cameras=2, images=2, height=16)
 
-    def kill(done, total):
+    def kill(_task, _done, _total, _note=""):
         os.kill(workers()[0], signal.SIGKILL)
 
     with pytest.raises(DataError, match=r"a: not written \(a process .* was ended from outside.*fewer --workers"):
         write_people(tmp_path / "a", settings, workers=2, progress=kill)
     told = []
-    write_people(tmp_path / "a", settings, workers=0, progress=lambda *step: told.append(step))
+    write_people(tmp_path / "a", settings, workers=0, progress=lambda _task, *step: told.append(step))
     assert len(told) < settings.shards
     write_people(tmp_path / "whole", settings, workers=0)
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TINY
+from conftest import TINY, logged
 from passerby import load
 from passerby.data.datasets import load_data
 from passerby.data.images import read_image
@@ -93,8 +93,8 @@ def test_a_run_on_other_data_is_refused(build, tiny_run, tmp_path):
 def test_a_finished_run_is_only_packed_again(build):
     run, shipped = build
     before = (shipped / "model.safetensors").read_bytes()
-    lines = []
-    assert build_default_model(run, **SETS, device="cpu", say=lines.append) == shipped
+    with logged() as lines:
+        assert build_default_model(run, **SETS, device="cpu") == shipped
     assert any("already finished" in line for line in lines)
     assert (shipped / "model.safetensors").read_bytes() == before
     with pytest.raises(RecipeError, match=r"holds a run already, which is resumed unchanged; leave out --set"):

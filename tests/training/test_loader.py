@@ -11,6 +11,7 @@ from PIL import Image
 from passerby.data.images import read_image
 from passerby.data.training_set import TrainingSet
 from passerby.errors import DataError
+from passerby.progress import no_progress
 from passerby.training import image_cache, loader
 from passerby.training.loader import LoaderSettings, TrainingLoader
 from passerby.training.transforms import TransformSettings
@@ -48,7 +49,7 @@ def as_training_set(paths):
     return TrainingSet(samples, np.arange(len(paths)) // 4, len(paths) // 4)
 
 
-def make_loader(training_set, *, rank=0, world=1, progress=None, **changes):
+def make_loader(training_set, *, rank=0, world=1, progress=no_progress, **changes):
     return TrainingLoader(training_set, replace(SETTINGS, **changes), rank=rank, world=world, progress=progress)
 
 
@@ -156,7 +157,7 @@ def test_the_cache_is_used_when_it_fits_in_a_quarter_of_the_memory(training_set,
 
 def test_filling_the_cache_reports_progress(training_set):
     reported = []
-    make_loader(training_set, cache="always", workers=2, progress=lambda done, total: reported.append((done, total)))
+    make_loader(training_set, cache="always", workers=2, progress=lambda _task, *state: reported.append(state[:2]))
     assert reported == [(done, 32) for done in range(1, 33)]
 
 

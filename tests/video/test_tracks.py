@@ -62,7 +62,7 @@ def test_a_detector_is_asked_frame_by_frame(walkers, model):
         return boxes_of([2 * (len(asked) - 1)], people=(2,))[2 * (len(asked) - 1)]
 
     steps = []
-    (only,) = tracklets_of(walkers, model, boxes=detect, every=2, progress=lambda *step: steps.append(step))
+    (only,) = tracklets_of(walkers, model, boxes=detect, every=2, progress=lambda _task, *step: steps.append(step))
     assert len(asked) == 20
     assert color_of(only) == 2
     assert steps[-1] == (39, 40)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from passerby.cli.common import Device, Overrides
-from passerby.cli.train import Watch
 from passerby.errors import PasserbyError
+from passerby.progress import show_log
 from tools.default_model.build import DATA, build_default_model
 
 
@@ -21,10 +21,8 @@ def main(
 ) -> None:
     """Build the default model. Takes hours on two cores; the same command resumes an interrupted run."""
     try:
-        with Watch() as watch:
-            shipped = build_default_model(
-                out, data=data, overrides=overrides or [], device=device, say=watch.say, on_step=watch.step
-            )
+        with show_log():
+            shipped = build_default_model(out, data=data, overrides=overrides or [], device=device, progress=True)
     except PasserbyError as error:
         raise SystemExit(f"error: {error}") from None
     typer.echo(f"{shipped}: model, recipe, calibration and MODEL_CARD.md")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 from passerby.data.datasets import load_data
@@ -13,13 +13,16 @@ from passerby.files import write_atomic
 from passerby.model.image_batches import evaluation_batches
 from passerby.model.methods import build_model
 from passerby.model.weights import fill, read_manifest, read_tensors, save_model
+from passerby.progress import ProgressOption
 from passerby.recipe import differences, load_recipe
 from passerby.runs.calibrate import calibrate
 from passerby.runs.evaluate import evaluate
 from passerby.runs.run_folder import RunFolder
-from passerby.runs.train import OnStep, resume, train
+from passerby.runs.train import resume, train
 from tools.default_model.card import group_queries, model_card
 from tools.default_model.whitening import whiten_reductions
+
+logger = logging.getLogger("passerby.tools")
 
 DATA = "synth:identities=12500,cameras=400,images=2,seed=1,views=4,test=500,lookalikes=50"
 WHITENING = "synth:identities=1500,cameras=300,images=2,seed=3,views=4,test=1"
@@ -36,8 +39,7 @@ def build_default_model(
     calibration: str = CALIBRATION,
     overrides: list[str] | None = None,
     device: str = "auto",
-    say: Callable[[str], None] = lambda _: None,
-    on_step: OnStep | None = None,
+    progress: ProgressOption = False,
 ) -> Path:
     """Build the default model, or resume an interrupted build.
 
@@ -48,8 +50,7 @@ def build_default_model(
         calibration: A `synth:` data set of further identities, whose train split calibrates the model.
         overrides: Settings of the recipe `default`, as `key=value`.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        say: Called with each line of text for the user.
-        on_step: As for `train`.
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         The folder of the model to ship.
@@ -62,12 +63,12 @@ def build_default_model(
     if folder.manifest.is_file():
         if overrides:
             raise RecipeError(f"{folder.root}: holds a run already, which is resumed unchanged; leave out --set")
-        resume(folder.root, device=device, say=say, on_step=on_step)
+        resume(folder.root, device=device, progress=progress)
     else:
         recipe = load_recipe(RECIPE, overrides=overrides or [])
-        train(recipe, data, folder.root, device=device, say=say, on_step=on_step)
+        train(recipe, data, folder.root, device=device, progress=progress)
     shipped = folder.root / "shipped"
-    say("whitening, calibrating and evaluating the model to ship")
+    logger.info("whitening, calibrating and evaluating the model to ship")
     pack(folder.root, shipped, data=data, whitening=whitening)
     calibrate(shipped, calibration, device=device)
     (result,) = evaluate(shipped, data, out=folder.root / "whitened", device=device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.common import Device, Json, Overrides, print_json
-from passerby.cli.train import Watch
 from passerby.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -48,9 +46,7 @@ def ablate(
     if dry_run:
         _list(runs.plan(chosen, data, out, axes=levels, seeds=seeds), as_json=as_json)
         return
-    with Watch() as watch:
-        live = watch.step if sys.stderr.isatty() else None  # in a file, one line for each training
-        done = runs.ablate(chosen, data, out, axes=levels, seeds=seeds, device=device, on_step=live, say=watch.say)
+    done = runs.ablate(chosen, data, out, axes=levels, seeds=seeds, device=device, progress=True)
     if as_json:
         print_json({"tables": [asdict(each) for each in done.tables], "failed": done.failed})
     else:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from passerby.cli.common import Device, Json, print_json, slow_progress
+from passerby.cli.common import Device, Json, print_json
 
 
 def calibrate(
@@ -27,8 +27,7 @@ def calibrate(
     from passerby.runs.calibrate import calibrate as calibrate_run
     from passerby.runs.run_folder import RunFolder
 
-    with slow_progress("embedding") as progress:
-        found = calibrate_run(run, data, method=cast("Any", method), device=device, on_images=progress)
+    found = calibrate_run(run, data, method=cast("Any", method), device=device, progress=True)
     if as_json:
         print_json({"run": str(run), "calibration": calibration_to_dict(found)})
         return

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +11,6 @@ import typer
 
 from passerby.errors import DataError
 from passerby.files import write_atomic
-from passerby.progress import BAR_AFTER, stderr_console
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,25 +48,3 @@ def save_image(image: Image.Image, path: Path) -> None:
     image.save(content, format="PNG" if path.suffix.lower() == ".png" else "JPEG")
     write_atomic(path, content.getvalue())
     typer.echo(f"{path}: {image.width} x {image.height} pixels")
-
-
-@contextmanager
-def slow_progress(label: str, *, after: float = BAR_AFTER) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr if the job takes longer than `after` seconds and stderr is a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = stderr_console()
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task(label, total=None)
-    begin = time.monotonic()
-
-    def advance(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if not bar.live.is_started and time.monotonic() - begin > after:
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        bar.stop()

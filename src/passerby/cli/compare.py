@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,6 @@ from typing import Annotated
 import typer
 
 from passerby.cli.common import Device, Json, Overrides, print_json
-from passerby.cli.train import Watch
 
 
 def compare(
@@ -36,21 +34,18 @@ def compare(
     from passerby.experiments import compare as runs
 
     chosen = [name for name in methods.split(",") if name]
-    with Watch() as watch:
-        live = watch.step if sys.stderr.isatty() else None  # in a file, one line for each training
-        done = runs.compare(
-            data,
-            out,
-            methods=chosen,
-            epochs=epochs,
-            budget_minutes=budget_minutes,
-            seeds=seeds,
-            like=like,
-            overrides=overrides or [],
-            device=device,
-            on_step=live,
-            say=watch.say,
-        )
+    done = runs.compare(
+        data,
+        out,
+        methods=chosen,
+        epochs=epochs,
+        budget_minutes=budget_minutes,
+        seeds=seeds,
+        like=like,
+        overrides=overrides or [],
+        device=device,
+        progress=True,
+    )
     if as_json:
         from passerby.evaluation.serialize import scores_to_dict
 

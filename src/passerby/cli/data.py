@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from passerby.cli.common import Json, print_json, require_image_name, save_image, slow_progress
+from passerby.cli.common import Json, print_json, require_image_name, save_image
 from passerby.errors import DataError
 
 app = typer.Typer(name="data", help="Check, count and look at data sets.", no_args_is_help=True)
@@ -30,8 +30,7 @@ def check_command(
     """Look for what is wrong with a data set. Exit code 1 when training on it would be wrong."""
     from passerby.data.doctor import check
 
-    with slow_progress("looking at images") as progress:
-        findings = check(spec, decode=decode, progress=progress)
+    findings = check(spec, decode=decode, progress=True)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from passerby.cli.common import Device, Json, print_json, slow_progress
+from passerby.cli.common import Device, Json, print_json
 from passerby.cli.gallery import Where, moment
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.types import DEFAULT
@@ -79,9 +79,9 @@ def enroll(
         gallery = Gallery(where, model=model, **settings)
     except NoGalleryError:
         gallery = Gallery(where, model=DEFAULT, **settings)
-    with gallery, slow_progress("enrolling") as progress:
+    with gallery:
         if video is None:
-            done = gallery.enroll(crops, progress=progress)
+            done = gallery.enroll(crops, progress=True)
         else:
             from passerby.video.boxes import hog_detector, read_boxes
             from passerby.video.enroll_video import enroll_video
@@ -94,7 +94,7 @@ def enroll(
                 camera=camera or "",
                 boxes=hog_detector() if boxes is None else read_boxes(boxes),
                 started=moment(at, "--time"),
-                progress=progress,
+                progress=True,
                 **following,
             )
         total = gallery.store.count()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from passerby.cli.common import Device, Json, Run, slow_progress
+from passerby.cli.common import Device, Json, Run
 from passerby.cli.train import report
 from passerby.errors import RecipeError
 from passerby.types import ApRule, ProtocolName
@@ -59,22 +59,21 @@ def evaluate(
             raise RecipeError(f"{name} {value!r}: expected one of {', '.join(known)}")
     from passerby.runs.evaluate import evaluate as evaluate_run
 
-    with slow_progress("embedding") as progress:
-        results = evaluate_run(
-            run,
-            data,
-            out=out,
-            protocol=cast("ProtocolName | None", protocol),
-            ap=cast("ApRule | None", ap),
-            flip=flip,
-            cameras=cameras,
-            rerank=cast("Any", rerank),
-            expand=cast("Any", expand),
-            sets=cast("Any", sets),
-            fuse=[name for name in (fuse or "").split(",") if name],
-            fuse_by=cast("Any", fuse_by),
-            open_set=open_set,
-            device=device,
-            on_images=progress,
-        )
+    results = evaluate_run(
+        run,
+        data,
+        out=out,
+        protocol=cast("ProtocolName | None", protocol),
+        ap=cast("ApRule | None", ap),
+        flip=flip,
+        cameras=cameras,
+        rerank=cast("Any", rerank),
+        expand=cast("Any", expand),
+        sets=cast("Any", sets),
+        fuse=[name for name in (fuse or "").split(",") if name],
+        fuse_by=cast("Any", fuse_by),
+        open_set=open_set,
+        device=device,
+        progress=True,
+    )
     report(results, as_json=as_json, root=out or run)

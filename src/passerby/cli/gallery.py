@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from passerby.cli.common import Json, print_json, slow_progress
+from passerby.cli.common import Json, print_json
 from passerby.errors import GalleryError, NoGalleryError
 
 if TYPE_CHECKING:
@@ -207,8 +207,7 @@ def export_command(
     from passerby.gallery.parquet import export_gallery
 
     chosen = filter_of(cameras=cameras, since=since, until=until, labels=labels)
-    with slow_progress("exporting") as progress:
-        count = export_gallery(opened(where), out, where=chosen, progress=progress)
+    count = export_gallery(opened(where), out, where=chosen, progress=True)
     typer.echo(f"{out}: {count:,} sightings")
 
 
@@ -225,8 +224,7 @@ def import_command(
         store = open_gallery(where)
     except NoGalleryError:
         store = open_gallery(where, model=card.model, pictures=card.pictures, retention=card.retention)
-    with slow_progress("importing") as progress:
-        new, known = import_gallery(store, path, progress=progress)
+    new, known = import_gallery(store, path, progress=True)
     typer.echo(f"{where}: {new:,} sightings taken in, {known:,} were there")
 
 

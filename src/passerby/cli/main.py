@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
 
 from passerby import __version__
 from passerby.cli import (
@@ -23,6 +22,7 @@ from passerby.cli import (
     threshold,
     train,
 )
+from passerby.progress import show_log, stderr_console
 
 app = typer.Typer(
     help="Person re-identification with ConvNeXt-AP: train it, trust its numbers, search with it.",
@@ -66,11 +66,12 @@ app.add_typer(model.app, name="model")
 def main() -> None:
     """Run one verb. A user's error is one message and exit code 1; Ctrl-C is 130; a bug keeps its traceback."""
     try:
-        app()
+        with show_log():
+            app()
     except (ValueError, OSError) as error:
         if isinstance(error, ValueError) and not _is_users(error):
             raise
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {_plain(error)}")
+        stderr_console().print(f"[bold red]error[/] {_plain(error)}", soft_wrap=True)
         sys.exit(1)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from passerby.cli.common import Device, slow_progress
+from passerby.cli.common import Device
 
 
 def report(
@@ -33,16 +32,5 @@ def report(
     """
     from passerby.reporting.report import report as make_report
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with slow_progress("embedding") as progress:
-        made = make_report(
-            runs,
-            out,
-            data=data,
-            images=images,
-            queries=queries,
-            device=device,
-            say=lambda line: console.print(line, markup=False),
-            on_images=progress,
-        )
+    made = make_report(runs, out, data=data, images=images, queries=queries, device=device, progress=True)
     typer.echo(f"report: {made.page} ({len(made.pictures)} pictures in {made.page.stem}_files/)")

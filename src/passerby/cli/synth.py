@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from passerby.cli.common import require_image_name, save_image, slow_progress
+from passerby.cli.common import require_image_name, save_image
 from passerby.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def synth(
         _preview(settings, preview)
         return
     assert out is not None
-    with slow_progress("rendering") as progress:
-        write_people(out, settings, workers=workers, progress=progress)
+    write_people(out, settings, workers=workers, progress=True)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{settings.total:,} images of {identities:,} people who do not exist: {escape(str(out))}")
     console.print(f"[dim]Train on them:[/] passerby train --recipe demo --data market1501:{escape(str(out))} --out RUN")
@@ -68,9 +67,9 @@ def _preview(settings: SynthSettings, picture: Path) -> None:
         views=0,
         test=0,
     )
-    with tempfile.TemporaryDirectory() as folder, slow_progress("rendering") as progress:
+    with tempfile.TemporaryDirectory() as folder:
         people = Path(folder) / "people"
-        write_people(people, few, progress=progress)
+        write_people(people, few, progress=True)
         (source,) = parse_spec(f"market1501:{people}", readers=DATASETS)
         data = replace(DATASETS["market1501"].read(source).data, name="synth", variant=f"seed {settings.seed}")
         save_image(contact_sheet(data, people=few.identities, per_camera=few.images), picture)

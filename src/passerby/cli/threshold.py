@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from passerby.cli.common import Device, Json, Run, print_json, slow_progress
+from passerby.cli.common import Device, Json, Run, print_json
 
 if TYPE_CHECKING:
     from passerby.runs.threshold import MeasuredThreshold
@@ -34,8 +34,7 @@ def threshold(
     """
     from passerby.runs.threshold import find_threshold
 
-    with slow_progress("embedding") as progress:
-        results = find_threshold(run, data, far=far, gallery_size=gallery_size, device=device, on_images=progress)
+    results = find_threshold(run, data, far=far, gallery_size=gallery_size, device=device, progress=True)
     if as_json:
         print_json({"run": str(run), "thresholds": [each.to_dict() for each in results]})
         return

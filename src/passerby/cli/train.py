@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from passerby.cli.common import Device, Json, Overrides, print_json
 from passerby.errors import RecipeError
 
 if TYPE_CHECKING:
     from passerby.runs.evaluate import EvaluationResult
-    from passerby.training.loop import Step
 
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="A shipped recipe (such as lab-atto, convnext-ap) or a YAML file.")
@@ -53,14 +51,12 @@ def train(
         missing = [name for name, value in (("--recipe", recipe), ("--data", data), ("--out", out)) if value is None]
         raise RecipeError(f"train: {', '.join(missing)} missing; a new run needs --recipe, --data and --out")
 
-    with Watch() as watch:
-        results = _start(watch, recipe, data, out, resume, overrides or [], device)
+    results = _start(recipe, data, out, resume, overrides or [], device)
     if os.environ.get("RANK", "0") == "0":
         report(results, as_json=as_json, root=resume or out)
 
 
 def _start(
-    watch: Watch,
     recipe: str | None,
     data: str | None,
     out: Path | None,
@@ -72,7 +68,7 @@ def _start(
     if resume is not None:
         from passerby.runs.train import resume as continue_run
 
-        return continue_run(resume, device=device, on_step=watch.step, say=watch.say)
+        return continue_run(resume, device=device, progress=True)
     assert recipe is not None
     assert data is not None
     assert out is not None
@@ -81,46 +77,7 @@ def _start(
     chosen = load_recipe(recipe, overrides=overrides)
     from passerby.runs.train import train as start_run
 
-    return start_run(chosen, data, out, device=device, on_step=watch.step, say=watch.say)
-
-
-class Watch:
-    """One live line on stderr: epoch, loss, learning rate, speed, time left. A line for each epoch in a file."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            TextColumn("[bold]train[/]"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def step(self, step: Step, total: int) -> None:
-        """Show one step."""
-        text = (
-            f"{step.stage}{'  ' if step.stage else ''}epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  "
-            f"lr {step.learning_rate:.2e}  {step.images_per_second:.0f} images/s"
-        )
-        if self._console.is_terminal:
-            self._bar.start()
-            self._bar.update(self._task, completed=step.step, total=total, description=text)
-        elif step.epoch_ends:
-            self.say(text)
-
-    def say(self, line: str) -> None:
-        """Print a line above what is live."""
-        self._bar.console.print(line, markup=False, soft_wrap=True)
+    return start_run(chosen, data, out, device=device, progress=True)
 
 
 def report(results: list[EvaluationResult], *, as_json: bool, root: Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
@@ -12,10 +12,10 @@ from passerby.data.datasets import DATASETS
 from passerby.data.datasets.source import Reading, parse_spec
 from passerby.data.images import decode_image, read_bytes, read_image
 from passerby.errors import DataError
+from passerby.progress import ProgressCallback, ProgressOption, open_progress, part_of
 from passerby.types import DISTRACTOR, DataSet, Sample
 
 Severity = Literal["error", "warning", "note"]
-Progress = Callable[[int, int], None]
 
 TINY = (32, 16)
 """Height and width in pixels under which a crop holds too little of a person."""
@@ -40,13 +40,13 @@ class Finding:
     example: str
 
 
-def check(spec: str, *, decode: bool = True, progress: Progress | None = None) -> list[Finding]:
+def check(spec: str, *, decode: bool = True, progress: ProgressOption = False) -> list[Finding]:
     """Look for everything that makes a data set unfit, and never stop at the first.
 
     Args:
         spec: As `load_data` takes it.
         decode: Whether to decode every image; without it, damaged images and odd sizes are not found.
-        progress: Called with (images looked at, images in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         Findings, errors first. A part that cannot be read at all is one error.
@@ -64,17 +64,15 @@ def check(spec: str, *, decode: bool = True, progress: Progress | None = None) -
             findings.append(Finding("error", "the data set cannot be read", 1, str(error)))
     every = [_every(reading.data) for reading in readings]
     total, before = sum(map(len, every)), 0
-    for reading, samples in zip(readings, every, strict=True):
-        found = [*_check_names(reading), *_check_splits(reading), *_check_people(reading.data)]
-        found += _Files(reading.data).check(samples, decode=decode, step=_step(progress, before, total))
-        before += len(samples)
-        title = f"{reading.data.title}: " if len(sources) > 1 else ""
-        findings += [replace(finding, what=title + finding.what) for finding in found]
+    with open_progress(progress) as report:
+        for reading, samples in zip(readings, every, strict=True):
+            found = [*_check_names(reading), *_check_splits(reading), *_check_people(reading.data)]
+            part = part_of(report, before, total)
+            found += _Files(reading.data).check(samples, decode=decode, progress=part)
+            before += len(samples)
+            title = f"{reading.data.title}: " if len(sources) > 1 else ""
+            findings += [replace(finding, what=title + finding.what) for finding in found]
     return sorted(findings, key=lambda finding: ("error", "warning", "note").index(finding.severity))
-
-
-def _step(progress: Progress | None, before: int, total: int) -> Callable[[int], None]:
-    return lambda done: progress(before + done, total) if progress is not None else None
 
 
 def _every(data: DataSet) -> list[Sample]:
@@ -156,14 +154,14 @@ class _Files:
         self.sizes: dict[str, list[str]] = {"wider than high": [], "tiny": [], "huge": []}
         self.copies: dict[bytes, list[Sample]] = {}
 
-    def check(self, samples: Sequence[Sample], *, decode: bool, step: Callable[[int], None]) -> Iterator[Finding]:
+    def check(self, samples: Sequence[Sample], *, decode: bool, progress: ProgressCallback) -> Iterator[Finding]:
         """Look at every sample, then say what was found."""
         for done, sample in enumerate(samples, start=1):
             try:
                 self._look(sample, decode=decode)
             except DataError as error:
                 self.unreadable.append(str(error))
-            step(done)
+            progress("check", done, len(samples))
         yield from _found("error", "images that cannot be read", self.unreadable)
         yield from _found("warning", "images wider than high, unlike a standing person", self.sizes["wider than high"])
         yield from _found("warning", f"images of less than {TINY[0]} x {TINY[1]} pixels", self.sizes["tiny"])

@@ -7,9 +7,10 @@ done is not done again.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -31,13 +32,14 @@ from passerby.model.convnext_ap import EmbeddingKind
 from passerby.model.embed import load
 from passerby.model.info import ModelInfo, model_info
 from passerby.model.methods import build_model
+from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.evaluate import EvaluationResult, evaluate_network, evaluation_arguments, require_valid_queries
 from passerby.runs.run_folder import RunFolder, write_json
-from passerby.runs.train import OnStep, resume, train
+from passerby.runs.train import resume, train
 from passerby.types import DataSet, IntArray, Scores
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 TABLES = {
     "Table 2: attention (A)": {"attention"},
@@ -122,8 +124,7 @@ def ablate(
     axes: Mapping[str, Sequence[str]],
     seeds: int = 3,
     device: str = "auto",
-    on_step: OnStep | None = None,
-    say: Say | None = None,
+    progress: ProgressOption = False,
 ) -> Ablation:
     """Train what `plan` lists and is not done, evaluate it, and write `tables.md`, `.csv` and `.tex` into `out`.
 
@@ -136,8 +137,7 @@ def ablate(
         axes: As for `plan`.
         seeds: As for `plan`.
         device: As for `train`.
-        on_step: As for `train`.
-        say: Called with one line for each training.
+        progress: As for `train`. One line is logged for each training.
 
     Raises:
         PasserbyError: As `plan`, before anything is trained.
@@ -148,20 +148,20 @@ def ablate(
     failed: dict[str, str] = {}
     tables: list[AblationTable] = []
     infos: dict[str, ModelInfo] = {}
-    for number, training in enumerate(trainings, 1):
-        state, started = training.state, time.monotonic()
-        try:
-            if state != "done":
-                _run(training, device=device, on_step=on_step)
-            told = _tell(training) + (", was done" if state == "done" else f", {time.monotonic() - started:.0f} s")
-        except (PasserbyError, RuntimeError, OSError) as error:  # RuntimeError: out of memory, and torch's others
-            failed[training.title] = str(error)
-            told = f"failed: {error}"
-        if say is not None:
-            say(f"[{number}/{len(trainings)}] {training.title}: {told}")
-        if state != "done" or number == len(trainings):
-            tables = make_tables(trainings, axes, infos)
-            write_tables(tables, Path(out))
+    with open_progress(progress) as report:
+        for number, training in enumerate(trainings, 1):
+            state, started = training.state, time.monotonic()
+            try:
+                if state != "done":
+                    _run(training, device=device, progress=report)
+                told = _tell(training) + (", was done" if state == "done" else f", {time.monotonic() - started:.0f} s")
+            except (PasserbyError, RuntimeError, OSError) as error:  # RuntimeError: out of memory, and torch's others
+                failed[training.title] = str(error)
+                told = f"failed: {error}"
+            logger.info("[%d/%d] %s: %s", number, len(trainings), training.title, told)
+            if state != "done" or number == len(trainings):
+                tables = make_tables(trainings, axes, infos)
+                write_tables(tables, Path(out))
     return Ablation(tables, failed)
 
 
@@ -192,15 +192,15 @@ def _require_same(training: Training) -> None:
         )
 
 
-def _run(training: Training, *, device: str, on_step: OnStep | None) -> None:
+def _run(training: Training, *, device: str, progress: ProgressCallback) -> None:
     """Train or resume one run, and keep every query's figures for each cell that it serves."""
     folder, recipe = training.folder, training.recipe
     if not folder.model.is_file():
         begun = folder.manifest.is_file()
         if begun:
-            resume(folder.root, device=device, on_step=on_step)
+            resume(folder.root, device=device, progress=progress)
         else:
-            train(recipe, training.data.spec, folder.root, device=device, on_step=on_step)
+            train(recipe, training.data.spec, folder.root, device=device, progress=progress)
     for cell in training.cells:
         result = _evaluate(training, cell, device)
         people = result.query.person_ids.tolist()

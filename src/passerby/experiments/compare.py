@@ -6,10 +6,11 @@ Every training is an ordinary run under OUT/runs. What is done is not done again
 from __future__ import annotations
 
 import json
+import logging
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +25,17 @@ from passerby.experiments.speed import measure_speed
 from passerby.files import write_all_atomic
 from passerby.model.embed import Embedder, load
 from passerby.model.info import model_info
+from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.reporting.published import load_published_results
 from passerby.reporting.reported_runs import is_rendered
 from passerby.runs.evaluate import require_valid_queries
 from passerby.runs.run_folder import RunFolder, write_json
-from passerby.runs.train import OnStep, resume, train
+from passerby.runs.train import resume, train
 from passerby.training.log import read_log
 from passerby.types import DataSet
+
+logger = logging.getLogger(__name__)
 
 _EMBEDDED, _REPEATS = 256, 3  # images, and how often, for the speed of embedding
 
@@ -55,8 +59,7 @@ def compare(
     like: str | None = None,
     overrides: Sequence[str] = (),
     device: str = "auto",
-    on_step: OnStep | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    progress: ProgressOption = False,
 ) -> Comparison:
     """Train each method and write `comparison.md` and `comparison.csv` into `out`, anew after each training.
 
@@ -71,8 +74,7 @@ def compare(
         like: A recipe whose images, batches, optimizer, schedule and precision all of them take; see `under`.
         overrides: `key=value`, for every recipe.
         device: As for `train`.
-        on_step: As for `train`.
-        say: Called with one line for each training.
+        progress: As for `train`. One line is logged for each training.
 
     Raises:
         PasserbyError: For a recipe, data or budget that cannot be used; before anything is trained.
@@ -99,28 +101,33 @@ def compare(
     place = Path(out) / "runs" / f"{tested.name}-{fingerprint([tested])[:8]}"
     rows: dict[str, list[Compared]] = {name: [] for name in recipes}
     failed: dict[str, str] = {}
-    for number in range(seeds):
-        for name, recipe in recipes.items():
-            seed = recipe.training.seed + number
-            folder = RunFolder(place / Path(name).stem / f"seed-{seed}")
-            try:
-                row = _run(
-                    name,
-                    with_seed(recipe, seed),
-                    tested,
-                    folder,
-                    minutes=budget_minutes,
-                    device=device,
-                    on_step=on_step,
-                )
-                rows[name].append(row)
-                told = f"Rank-1 {row.scores.rank1:.1%}, mAP {row.scores.mAP:.1%}, {row.minutes:.1f} min"
-            except (PasserbyError, RuntimeError, OSError) as error:  # RuntimeError: out of memory, and torch's others
-                failed[f"{name}, seed {seed}"] = str(error)
-                told = f"failed: {error}"
-            say(f"{name}, seed {seed}: {told}")
-            made = [row for each in rows.values() for row in each]
-            _write(made, tested, Path(out), what=_what(epochs, budget_minutes))
+    with open_progress(progress) as report:
+        for number in range(seeds):
+            for name, recipe in recipes.items():
+                seed = recipe.training.seed + number
+                folder = RunFolder(place / Path(name).stem / f"seed-{seed}")
+                try:
+                    row = _run(
+                        name,
+                        with_seed(recipe, seed),
+                        tested,
+                        folder,
+                        minutes=budget_minutes,
+                        device=device,
+                        progress=report,
+                    )
+                    rows[name].append(row)
+                    told = f"Rank-1 {row.scores.rank1:.1%}, mAP {row.scores.mAP:.1%}, {row.minutes:.1f} min"
+                except (
+                    PasserbyError,
+                    RuntimeError,
+                    OSError,
+                ) as error:  # RuntimeError: of torch
+                    failed[f"{name}, seed {seed}"] = str(error)
+                    told = f"failed: {error}"
+                logger.info("%s, seed %d: %s", name, seed, told)
+                made = [row for each in rows.values() for row in each]
+                _write(made, tested, Path(out), what=_what(epochs, budget_minutes))
     return Comparison([row for each in rows.values() for row in each], failed)
 
 
@@ -146,18 +153,18 @@ def _run(
     *,
     minutes: float | None,
     device: str,
-    on_step: OnStep | None,
+    progress: ProgressCallback,
 ) -> Compared:
     """Train or resume one method, measure it, and read its row."""
     speeds = folder.root / "speed.json"
     if folder.manifest.is_file():
         _require_same(folder, recipe, any_length=minutes is not None)
         if not folder.model.is_file():
-            resume(folder.root, device=device, on_step=on_step)
+            resume(folder.root, device=device, progress=progress)
     else:
         if minutes is not None:
             recipe = with_epochs(recipe, _fitting(recipe, data, minutes, device=device))
-        train(recipe, data.spec, folder.root, device=device, on_step=on_step)
+        train(recipe, data.spec, folder.root, device=device, progress=progress)
     embedder = load(folder.root, device=device)
     if not speeds.is_file():
         write_json(speeds, {"embedded_per_second": _embedding_speed(embedder, data)})

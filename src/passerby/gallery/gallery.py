@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from passerby.gallery.sightings import EVERYTHING, Description, Facts, Filter, H
 from passerby.gallery.stores.opening import open_gallery
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.openset.calibration import Calibration, calibration_from_dict
+from passerby.progress import ProgressOption, open_progress
 from passerby.types import DEFAULT, FloatArray, Sample
 
 if TYPE_CHECKING:
@@ -103,39 +104,37 @@ class Gallery:
         check_card(self.store.card, self._where, model=found, pictures=None, retention=None)
         return embedder
 
-    def enroll(
-        self, crops: Sequence[Crop], *, batch: int = 64, progress: Callable[[int, int], None] | None = None
-    ) -> EnrollResult:
+    def enroll(self, crops: Sequence[Crop], *, batch: int = 64, progress: ProgressOption = False) -> EnrollResult:
         """Take crops in, a batch at a time, each durable when the next begins; cut off, the same call goes on.
 
         Args:
             crops: See `crops_of`.
             batch: Crops embedded and written at a time.
-            progress: Called with (crops done, crops in all).
+            progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
         Raises:
             GalleryError: As `GalleryStore.add`.
         """
         new = known = 0
         unreadable: list[tuple[str, str]] = []
-        for start in range(0, len(crops), batch):
-            some = {sighting_id(each.source, each.camera, each.time): each for each in crops[start : start + batch]}
-            there = {each.id for rows in self.store.walk(Filter(ids=list(some))) for each in rows}
-            read = []
-            for name, crop in some.items():
-                if name not in there:
-                    try:
-                        read.append((crop, *_read(crop)))
-                    except DataError as error:
-                        unreadable.append((crop.source, str(error)))
-            vectors = self.embedder.embed([pixels for _, pixels, _ in read], batch=batch)
-            added = self.store.add(
-                [_sighting(crop, vector, picture) for (crop, _, picture), vector in zip(read, vectors, strict=True)]
-            )
-            new += len(added.new)
-            known += len(there) + len(added.known) + len(crops[start : start + batch]) - len(some)
-            if progress is not None:
-                progress(min(start + batch, len(crops)), len(crops))
+        with open_progress(progress) as report:
+            for start in range(0, len(crops), batch):
+                some = {sighting_id(each.source, each.camera, each.time): each for each in crops[start : start + batch]}
+                there = {each.id for rows in self.store.walk(Filter(ids=list(some))) for each in rows}
+                read = []
+                for name, crop in some.items():
+                    if name not in there:
+                        try:
+                            read.append((crop, *_read(crop)))
+                        except DataError as error:
+                            unreadable.append((crop.source, str(error)))
+                vectors = self.embedder.embed([pixels for _, pixels, _ in read], batch=batch)
+                added = self.store.add(
+                    [_sighting(crop, vector, picture) for (crop, _, picture), vector in zip(read, vectors, strict=True)]
+                )
+                new += len(added.new)
+                known += len(there) + len(added.known) + len(crops[start : start + batch]) - len(some)
+                report("enroll", min(start + batch, len(crops)), len(crops))
         return EnrollResult(new, known, tuple(unreadable))
 
     def search(

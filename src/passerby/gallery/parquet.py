@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from passerby.errors import GalleryError
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.sightings import EVERYTHING, Filter, Sighting, facts
 from passerby.gallery.stores.protocol import GalleryStore
+from passerby.progress import ProgressOption, open_progress
 
 CARD = b"passerby.gallery"
 """The metadata's key under which the card stands."""
@@ -36,11 +37,9 @@ _FACTS = {
 }
 _ROWS = 1000
 
-OnRows = Callable[[int, int], None]
-
 
 def export_gallery(
-    store: GalleryStore, path: str | Path, *, where: Filter = EVERYTHING, progress: OnRows | None = None
+    store: GalleryStore, path: str | Path, *, where: Filter = EVERYTHING, progress: ProgressOption = False
 ) -> int:
     """Write sightings into a Parquet file, whole or not at all.
 
@@ -48,7 +47,7 @@ def export_gallery(
         store: The gallery.
         path: The file; one that is there is not replaced.
         where: Which sightings.
-        progress: Called with (sightings written, sightings in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         How many were written.
@@ -66,12 +65,11 @@ def export_gallery(
     )
     total, written = store.count(where), 0
     try:
-        with draft.open("wb") as raw, pq.ParquetWriter(raw, schema) as writer:
+        with open_progress(progress) as report, draft.open("wb") as raw, pq.ParquetWriter(raw, schema) as writer:
             for rows in store.walk(where, batch=_ROWS):
                 writer.write_batch(_to_batch(rows, schema))
                 written += len(rows)
-                if progress is not None:
-                    progress(written, max(total, written))
+                report("export", written, max(total, written))
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         os.link(draft, target)  # unlike a rename, it never replaces what another process has written meanwhile
@@ -94,7 +92,7 @@ def read_card(path: str | Path) -> GalleryCard:
     return GalleryCard.from_json(_opened(Path(path)).schema_arrow.metadata[CARD].decode(), str(path))
 
 
-def import_gallery(store: GalleryStore, path: str | Path, *, progress: OnRows | None = None) -> tuple[int, int]:
+def import_gallery(store: GalleryStore, path: str | Path, *, progress: ProgressOption = False) -> tuple[int, int]:
     """Add the sightings of an exported file; cut off, the same call goes on, for what is there stays as it is.
 
     Pictures are kept as the receiving gallery keeps them, and its retention counts from the first enrollment.
@@ -102,7 +100,7 @@ def import_gallery(store: GalleryStore, path: str | Path, *, progress: OnRows | 
     Args:
         store: The receiving gallery.
         path: What `export_gallery` wrote.
-        progress: Called with (sightings read, sightings in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         (sightings taken in, sightings that were there before).
@@ -119,11 +117,11 @@ def import_gallery(store: GalleryStore, path: str | Path, *, progress: OnRows | 
             "them mean nothing. Import it into a gallery of its own model"
         )
     new = known = done = 0
-    for batch in file.iter_batches(batch_size=_ROWS):
-        added = store.add([*_to_sightings(batch)])
-        new, known, done = new + len(added.new), known + len(added.known), done + len(batch)
-        if progress is not None:
-            progress(done, file.metadata.num_rows)
+    with open_progress(progress) as report:
+        for batch in file.iter_batches(batch_size=_ROWS):
+            added = store.add([*_to_sightings(batch)])
+            new, known, done = new + len(added.new), known + len(added.known), done + len(batch)
+            report("import", done, file.metadata.num_rows)
     store.log("import", sightings=new, known=known)
     return new, known
 

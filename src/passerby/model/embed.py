@@ -6,9 +6,10 @@ B batch   N images   D embedding width   H W image height and width
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from passerby.model.convnext_ap import EmbeddingKind, ReID
 from passerby.model.image_batches import build_normalization, evaluation_batches
 from passerby.model.methods import MODELS, build_model
 from passerby.model.weights import MANIFEST_FILE, load_state, model_folder, read_manifest
+from passerby.progress import ProgressCallback, ProgressOption, no_progress, open_progress
 from passerby.types import DEFAULT, Embeddings, FloatArray, Sample
 
 ImageLike = str | Path | Sample | Image.Image | NDArray[np.uint8]
@@ -38,7 +40,8 @@ def embed_batches(
     *,
     flip: bool = True,
     device: str | torch.device = "auto",
-    progress: Callable[[int], None] | None = None,
+    total: int = 0,
+    progress: ProgressCallback = no_progress,
 ) -> FloatArray:
     """Embed batches of normalized images in evaluation mode; every module is left in the mode that it was in.
 
@@ -47,7 +50,8 @@ def embed_batches(
         batches: Each (B, 3, H, W) float32.
         flip: Average each image's embedding with that of its mirror image.
         device: Where to compute; see `pick_device`.
-        progress: Called after each batch with the number of images embedded.
+        total: Number of images, for `progress`.
+        progress: Callback that receives the number of embedded images after each batch, as task `embed`.
 
     Returns:
         (N, D) float32 of unit length; N may be 0.
@@ -66,8 +70,7 @@ def embed_batches(
                     vectors = F.normalize(vectors + network(images.flip(-1)).embedding)
                 blocks.append(vectors.float().cpu().numpy())
                 done += len(batch)
-                if progress is not None:
-                    progress(done)
+                progress("embed", done, total)
     finally:
         for module, training in modes.items():
             module.training = training
@@ -125,13 +128,21 @@ class Embedder:
         backbone = self.manifest.get("model", {}).get("backbone", type(self.network).__name__)
         return f"Embedder({backbone}, {height} x {width}, {self.network.embedding_width} dimensions, {self.device})"
 
-    def embed(self, images: ImageLike | Iterable[ImageLike], *, batch: int = 128, flip: bool = True) -> FloatArray:
+    def embed(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        *,
+        batch: int = 128,
+        flip: bool = True,
+        progress: ProgressOption = False,
+    ) -> FloatArray:
         """Embed crops of persons.
 
         Args:
             images: One image, which is a batch of one, or any iterable of images, an (N, H, W, 3) array among them.
             batch: Images per forward pass.
             flip: Average each image's embedding with that of its mirror image.
+            progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
         Returns:
             (N, D) float32 of unit length, in the order of `images`.
@@ -148,7 +159,10 @@ class Embedder:
             >>> bool(-1 <= a @ b <= 1)  # the cosine similarity of two crops
             True
         """
-        return embed_batches(self.network, self._batches(_image_list(images), batch), flip=flip, device=self.device)
+        several = _image_list(images)
+        batches, total = self._batches(several, batch), length_hint(several)
+        with open_progress(progress) as report:
+            return embed_batches(self.network, batches, flip=flip, device=self.device, total=total, progress=report)
 
     def embed_samples(
         self,
@@ -157,7 +171,7 @@ class Embedder:
         batch: int = 128,
         flip: bool = True,
         workers: int = 0,
-        progress: Callable[[int], None] | None = None,
+        progress: ProgressOption = False,
     ) -> Embeddings:
         """Embed samples of a data set, decoded by worker processes, and keep their identities and cameras.
 
@@ -166,7 +180,7 @@ class Embedder:
             batch: Images per forward pass.
             flip: Average each image's embedding with that of its mirror image.
             workers: Processes that decode images; 0 decodes in this one.
-            progress: Called after each batch with the number of images embedded.
+            progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
         Returns:
             Embeddings of N images in the order of `samples`.
@@ -184,7 +198,10 @@ class Embedder:
         batches = evaluation_batches(
             samples, size=images.size, mean=images.mean, std=images.std, batch=batch, workers=workers
         )
-        vectors = embed_batches(self.network, batches, flip=flip, device=self.device, progress=progress)
+        with open_progress(progress) as report:
+            vectors = embed_batches(
+                self.network, batches, flip=flip, device=self.device, total=len(samples), progress=report
+            )
         identities, cameras = (
             np.array([getattr(sample, name) for sample in samples], dtype=np.int64)
             for name in ("person_id", "camera_id")

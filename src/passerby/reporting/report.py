@@ -5,6 +5,7 @@ Nothing in the runs changes: their models are evaluated as their recipes say, an
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError, PasserbyError
 from passerby.evaluation.summary import percent
 from passerby.files import write_atomic
+from passerby.progress import ProgressOption, open_progress
 from passerby.reporting.image_sections import batch_section, heat_section, parts_section, rank_section, shares_section
 from passerby.reporting.metric_sections import (
     distance_section,
@@ -27,6 +29,8 @@ from passerby.reporting.metric_sections import (
 from passerby.reporting.page import PageFigure, PageSection, render_page
 from passerby.reporting.reported_runs import ReportedRun, is_rendered, load_reported_runs
 from passerby.types import DataSet
+
+logger = logging.getLogger(__name__)
 
 MOST_RUNS = 8
 """More curves in one picture than there are colors tell nobody anything."""
@@ -53,8 +57,7 @@ def report(
     images: bool = True,
     queries: int = 6,
     device: str = "auto",
-    say: Callable[[str], None] = lambda _: None,
-    on_images: Callable[[int, int], None] | None = None,
+    progress: ProgressOption = False,
 ) -> ReportResult:
     """Evaluate finished runs and write one self-contained page about them.
 
@@ -65,8 +68,7 @@ def report(
         images: Show images. Without them the page holds no picture of a person.
         queries: Rank lists of each kind, at least 1.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        say: Called with one line where a chapter had to be left out.
-        on_images: Called with (images embedded, images in all) for each run.
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         The files.
@@ -85,7 +87,8 @@ def report(
         )
     if queries < 1:
         raise DataError(f"queries: got {queries}, expected at least 1")
-    subjects = load_reported_runs(runs, data, device=device, on_images=on_images)
+    with open_progress(progress) as show:
+        subjects = load_reported_runs(runs, data, device=device, progress=show)
     groups: dict[str, list[ReportedRun]] = {}
     for subject in subjects:
         groups.setdefault(fingerprint([subject.result.data]), []).append(subject)
@@ -101,7 +104,7 @@ def report(
             try:
                 section = make(group, place)
             except PasserbyError as error:
-                say(f"left out: {error}")
+                logger.warning("left out: %s", error)
                 continue
             sections.append(PageSection(section.title + which, section.text, section.parts))
     sections += [training_section(subjects, folder)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
 from passerby.model.embed import Embedder, load
+from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.evaluate import EvaluationResult, evaluate_network, evaluation_arguments, require_valid_queries
 from passerby.runs.run_folder import RunFolder
@@ -39,7 +40,7 @@ def load_reported_runs(
     data: str | None,
     *,
     device: str,
-    on_images: Callable[[int, int], None] | None,
+    progress: ProgressCallback = no_progress,
 ) -> list[ReportedRun]:
     """Load every run before any is evaluated: a wrong path is told at once."""
     loaded = []
@@ -59,7 +60,7 @@ def load_reported_runs(
         for each in tested:
             require_valid_queries(each)
             arguments = evaluation_arguments(recipe)
-            result = evaluate_network([embedder], each, **arguments, on_images=on_images)
+            result = evaluate_network([embedder], each, **arguments, progress=progress)
             title = name if len(tested) == 1 else f"{name} on {each.name}"
             found.append(ReportedRun(title, folder, embedder, recipe, result))
     return found

@@ -12,6 +12,7 @@ from passerby.data.training_set import TrainingSet
 from passerby.distributed import Process, share_batch_norms
 from passerby.model.convnext_ap import ReID
 from passerby.model.methods import build_model
+from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe
 from passerby.runs.arguments import (
     build_loader_settings,
@@ -63,9 +64,12 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
     return network, state
 
 
-def training_loader(recipe: Recipe, training_set: TrainingSet, process: Process) -> TrainingLoader:
+def training_loader(
+    recipe: Recipe, training_set: TrainingSet, process: Process, *, progress: ProgressCallback = no_progress
+) -> TrainingLoader:
     """Return the loader of one process of a training."""
-    return TrainingLoader(training_set, build_loader_settings(recipe), rank=process.rank, world=process.world)
+    settings = build_loader_settings(recipe)
+    return TrainingLoader(training_set, settings, rank=process.rank, world=process.world, progress=progress)
 
 
 def training_steps(

@@ -23,6 +23,7 @@ from passerby.openset.calibration import (
     fit_calibration,
 )
 from passerby.openset.identification import fit_identification
+from passerby.progress import ProgressCallback, ProgressOption, no_progress, open_progress, part_of
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.recipe import load_recipe
 from passerby.runs.run_folder import RunFolder, write_json
@@ -42,7 +43,7 @@ def calibrate(
     images: int = IMAGES,
     seed: int = 0,
     device: str = "auto",
-    on_images: OnImages | None = None,
+    progress: ProgressOption = False,
 ) -> Calibration:
     """Fit a calibration to the *training* people of a data set and write it into the run as `calibration.json`.
 
@@ -58,7 +59,7 @@ def calibrate(
         images: At most so many, shared by the data sets: whole people, drawn with `seed`.
         seed: Of that draw, and of the galleries that identification is learned from.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        on_images: Called with (images embedded, images in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         The calibration that was written.
@@ -69,7 +70,8 @@ def calibrate(
     folder = Path(run)
     embedder = load(folder, device=device)
     sets = load_data(data or embedder.manifest["data"])
-    embedded = embed_groups(folder, embedder, draw_training(sets, images, seed=seed), on_images=on_images)
+    with open_progress(progress) as report:
+        embedded = embed_groups(folder, embedder, draw_training(sets, images, seed=seed), progress=report)
     pairs = _pairs(embedded)
     fitted_on = FittedOn(
         data=data or str(embedder.manifest["data"]),
@@ -117,19 +119,21 @@ def load_calibration(run: str | Path) -> Calibration:
 
 
 def embed_groups(
-    run: Path, embedder: Embedder, groups: Sequence[Sequence[Sample]], *, on_images: OnImages | None = None
+    run: Path,
+    embedder: Embedder,
+    groups: Sequence[Sequence[Sample]],
+    *,
+    progress: ProgressCallback = no_progress,
 ) -> list[Embeddings]:
     """Embed several lists of images as the run's recipe evaluates, one progress for all."""
     recipe = load_recipe(RunFolder(run).recipe)
     total = sum(map(len, groups))
 
     def embed_one(samples: Sequence[Sample], before: int) -> Embeddings:
-        progress = None if on_images is None else (lambda seen: on_images(before + seen, total))
+        part = part_of(progress, before, total)
         settings = recipe.evaluation
         workers = recipe.batches.workers
-        return embedder.embed_samples(
-            samples, flip=settings.flip, batch=settings.batch, workers=workers, progress=progress
-        )
+        return embedder.embed_samples(samples, flip=settings.flip, batch=settings.batch, workers=workers, progress=part)
 
     starts = [0, *accumulate(map(len, groups))]
     return [embed_one(samples, before) for samples, before in zip(groups, starts, strict=False)]

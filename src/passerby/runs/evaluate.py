@@ -20,11 +20,12 @@ from passerby.model.weights import DEFAULT_MODEL, model_folder
 from passerby.openset.calibration import Calibration
 from passerby.plots.cmc import plot_cmc
 from passerby.plots.rank_lists import Order, choose_queries, plot_rank_lists
+from passerby.progress import ProgressCallback, ProgressOption, no_progress, open_progress, part_of
 from passerby.ranking.fuse import Fusion
 from passerby.ranking.rank import record_ranking
 from passerby.ranking.sets import Pooling, SetDistance
 from passerby.recipe import Recipe, load_recipe
-from passerby.runs.calibrate import OnImages, has_calibration, load_calibration
+from passerby.runs.calibrate import has_calibration, load_calibration
 from passerby.runs.open_set import OpenSet, draw_open_set, measure_open_set
 from passerby.runs.ranking_method import Expansion, Method, Rerank, make_lists
 from passerby.runs.run_folder import RunFolder, write_json
@@ -97,7 +98,7 @@ def evaluate(
     fuse_by: Fusion = "reciprocal",
     open_set: bool = False,
     device: str = "auto",
-    on_images: OnImages | None = None,
+    progress: ProgressOption = False,
 ) -> list[EvaluationResult]:
     """Evaluate a finished run on its own data or on any other, and record the figures and pictures.
 
@@ -116,7 +117,7 @@ def evaluate(
         fuse_by: `reciprocal`, `average` (of calibrated probabilities, for runs that have them) or `borda`.
         open_set: Also detection and identification rates, ROC, and what the run's calibration is worth.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        on_images: Called with (images embedded, images in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         One evaluation for each data set.
@@ -149,23 +150,24 @@ def evaluate(
         if not each.query:
             raise DataError(f"{each.title}: {each.root} has no query split; name one, or evaluate on another data set")
     record.make()
-    results = [
-        evaluate_network(
-            (embedder, *others),
-            each,
-            method=method,
-            calibrations=calibrations,
-            open_set=open_set,
-            protocol=protocol or settings.protocol,
-            ap=ap or settings.ap,
-            flip=settings.flip if flip is None else flip,
-            batch=settings.batch,
-            bootstrap=settings.bootstrap,
-            workers=recipe.batches.workers,
-            on_images=on_images,
-        )
-        for each in chosen
-    ]
+    with open_progress(progress) as report:
+        results = [
+            evaluate_network(
+                (embedder, *others),
+                each,
+                method=method,
+                calibrations=calibrations,
+                open_set=open_set,
+                protocol=protocol or settings.protocol,
+                ap=ap or settings.ap,
+                flip=settings.flip if flip is None else flip,
+                batch=settings.batch,
+                bootstrap=settings.bootstrap,
+                workers=recipe.batches.workers,
+                progress=report,
+            )
+            for each in chosen
+        ]
     record_evaluations(record, results)
     return results
 
@@ -183,7 +185,7 @@ def evaluate_network(
     calibrations: Sequence[Calibration | None] = (None,),
     open_set: bool = False,
     workers: int = 0,
-    on_images: OnImages | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> EvaluationResult:
     """Embed query and gallery, rank and score them; see `evaluate`. Several networks' lists are fused."""
     rule = protocol or data.protocol
@@ -196,8 +198,8 @@ def evaluate_network(
         nonlocal done
         before = done
         done += len(samples)
-        progress = None if on_images is None else (lambda seen: on_images(before + seen, total))
-        return embedder.embed_samples(samples, flip=flip, batch=batch, workers=workers, progress=progress)
+        part = part_of(progress, before, total)
+        return embedder.embed_samples(samples, flip=flip, batch=batch, workers=workers, progress=part)
 
     pairs = []
     for embedder in embedders:

@@ -13,7 +13,8 @@ from passerby.model.embed import load
 from passerby.model.weights import model_folder
 from passerby.openset.nearest_identities import find_nearest_identities
 from passerby.openset.thresholds import Threshold, compute_threshold
-from passerby.runs.calibrate import IMAGES, OnImages, draw_training, embed_groups
+from passerby.progress import ProgressOption, open_progress
+from passerby.runs.calibrate import IMAGES, draw_training, embed_groups
 from passerby.runs.evaluate import require_valid_queries
 from passerby.types import DataSet, Sample
 
@@ -62,7 +63,7 @@ def find_threshold(
     bootstrap: int = 1000,
     seed: int = 0,
     device: str = "auto",
-    on_images: OnImages | None = None,
+    progress: ProgressOption = False,
 ) -> list[MeasuredThreshold]:
     """The cosine distance at which an unknown person is taken for one of `gallery_size` with probability `far`.
 
@@ -76,7 +77,7 @@ def find_threshold(
         bootstrap: Replicates of the intervals.
         seed: Of the draw and the bootstrap.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        on_images: Called with (images embedded, images in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         One for each data set.
@@ -93,7 +94,8 @@ def find_threshold(
     else:
         sides = [_query_and_gallery(each) for each in sets]
     groups = [samples for query, gallery in sides for samples in ((query,) if query is gallery else (query, gallery))]
-    embedded = iter(embed_groups(root, embedder, groups, on_images=on_images))
+    with open_progress(progress) as report:
+        embedded = iter(embed_groups(root, embedder, groups, progress=report))
     results = []
     for each, (query, gallery) in zip(sets, sides, strict=True):
         vectors = next(embedded)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from passerby.model.convnext_ap import ReID
 from passerby.model.embed import Embedder, Preprocessing, load
 from passerby.model.weights import MANIFEST_FORMAT, find_setting_differences, find_weights_file, save_model
 from passerby.plots.training_curves import plot_learning_rate, plot_losses
+from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.arguments import count_classes, model_arguments
 from passerby.runs.assemble import training_loader, training_state, training_steps
@@ -42,8 +44,7 @@ from passerby.training.log import RunLog, read_log
 from passerby.training.loop import Step, steps_per_epoch
 from passerby.types import DataSet
 
-OnStep = Callable[[Step, int], None]
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -52,8 +53,7 @@ def train(
     out: str | Path,
     *,
     device: str = "auto",
-    on_step: OnStep | None = None,
-    say: Say | None = None,
+    progress: ProgressOption = False,
 ) -> list[EvaluationResult]:
     """Train `recipe` on `data` into the new folder `out`, then evaluate on every data set that has queries.
 
@@ -62,8 +62,8 @@ def train(
         data: Data sets, such as `market1501:/data/Market-1501-v15.09.15+cuhk01:/data/cuhk01`.
         out: A folder that holds no run yet.
         device: `auto`, `cpu`, `cuda`, `mps`; under torchrun every process takes its own GPU.
-        on_step: Called after each step with it and the number of all steps.
-        say: Called with one line when something worth telling has happened.
+        progress: True for a bar and log lines on stderr, or a callback, which receives each optimizer step as task
+            `train` with a note of epoch, loss, learning rate and images/s. Each epoch's note is also logged.
 
     Returns:
         The evaluations of the finished model, empty in every process of torchrun but the first.
@@ -73,12 +73,11 @@ def train(
     """
     folder = RunFolder(Path(out))
     folder.require_unused()
-    return _run(folder, recipe, data, device=device, on_step=on_step, say=say)
+    with open_progress(progress) as report:
+        return _run(folder, recipe, data, device=device, progress=report)
 
 
-def resume(
-    out: str | Path, *, device: str = "auto", on_step: OnStep | None = None, say: Say | None = None
-) -> list[EvaluationResult]:
+def resume(out: str | Path, *, device: str = "auto", progress: ProgressOption = False) -> list[EvaluationResult]:
     """Continue the run in `out` from its last checkpoint; on the CPU it ends with the weights of an unbroken run.
 
     A run whose training has ended is only evaluated again.
@@ -89,11 +88,8 @@ def resume(
     folder = RunFolder(Path(out))
     manifest = folder.read_manifest()
     recipe = load_recipe(folder.recipe)
-    return _run(folder, recipe, manifest["data"], device=device, on_step=on_step, say=say, before=manifest)
-
-
-def _silent(_line: str) -> None:
-    pass
+    with open_progress(progress) as report:
+        return _run(folder, recipe, manifest["data"], device=device, progress=report, before=manifest)
 
 
 def _run(
@@ -102,11 +98,9 @@ def _run(
     data: str,
     *,
     device: str,
-    on_step: OnStep | None,
-    say: Say | None,
+    progress: ProgressCallback,
     before: dict[str, Any] | None = None,
 ) -> list[EvaluationResult]:
-    say = say or _silent
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     sets = load_data(data)
@@ -121,19 +115,19 @@ def _run(
         )
     processes: AbstractContextManager[Process] = join_processes(device)
     with processes as process:
-        say = say if process.first else _silent
         if folder.model.is_file():
-            say(f"{folder.root}: already finished; evaluating it")
+            if process.first:
+                logger.info("%s: already finished; evaluating it", folder.root)
             network = load(folder.root, device=process.device).network
         else:
-            network = _train(folder, recipe, training_set, sets, process, manifest=manifest, on_step=on_step, say=say)
+            network = _train(folder, recipe, training_set, sets, process, manifest=manifest, progress=progress)
     if not process.first:
         return []
     if recipe.evaluation.calibration is not None and not has_calibration(folder.root):  # the user's own is kept
-        _calibrate(folder, recipe, str(process.device), say)
-    results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
+        _calibrate(folder, recipe, str(process.device), progress)
+    results = [_evaluate(network, each, recipe, process, progress) for each in sets if each.query]
     if not results:
-        say("no data set has a query split: the model is saved, and not evaluated")
+        logger.warning("no data set has a query split: the model is saved and not evaluated")
     record_evaluations(folder, results)
     return results
 
@@ -146,8 +140,7 @@ def _train(
     process: Process,
     *,
     manifest: dict[str, Any],
-    on_step: OnStep | None,
-    say: Say,
+    progress: ProgressCallback,
 ) -> ReID:
     """From the last checkpoint, or from nothing, to the model in the folder. Returns its network."""
     if process.first:
@@ -155,14 +148,16 @@ def _train(
     resumed = folder.checkpoint.is_file()
     stage = read_stage(folder.checkpoint) if resumed else 0
     network, state = training_state(recipe, training_set.identities, process, stage=stage)
-    if not resumed:
-        _say_what_weights_lack(recipe, say)
-    loader = training_loader(recipe, training_set, process)
+    if process.first and not resumed:
+        _warn_of_other_weights(recipe)
+    loader = training_loader(recipe, training_set, process, progress=progress)
     total = recipe.schedule.epochs * steps_per_epoch(len(loader), recipe.optimizer.accumulate)
     if resumed:
         load_checkpoint(folder.checkpoint, state)
         name = recipe.plan[stage].name
-        say(f"resumed at step {state.step}{f', stage {name},' if name else ''} from {folder.checkpoint}")
+        stage_note = f", stage {name}," if name else ""
+        if process.first:
+            logger.info("resumed at step %d%s from %s", state.step, stage_note, folder.checkpoint)
     kept: ReID = network if state.ema is None else state.ema.module
     steps = training_steps(state, loader, recipe, process, training_set)
     if not process.first:
@@ -175,12 +170,14 @@ def _train(
     with closing(RunLog(folder.log, folder.tensorboard, step=state.step)) as log:
         for step in steps:
             log.write(asdict(step))
-            if on_step is not None:
-                on_step(step, total)
+            note = _describe(step)
+            progress("train", step.step, total, note)
+            if step.epoch_ends:
+                logger.info(note)
             if step.stage and step.stage_ends:
-                log.write(_stage_scores(folder, kept, sets, recipe, process, step, say))
+                log.write(_stage_scores(folder, kept, sets, recipe, process, step, progress))
             elif step.epoch_ends and _due(step.epoch + 1, recipe.training.evaluate_every, recipe.schedule.epochs):
-                log.write(_scores_on_the_way(kept, sets, recipe, process, step, say)[0])
+                log.write(_scores_on_the_way(kept, sets, recipe, process, step, progress)[0])
             if step.epoch_ends or time.monotonic() - saved > 60 * recipe.training.checkpoint_minutes:
                 log.sync()
                 save_checkpoint(folder.checkpoint, state)
@@ -193,16 +190,25 @@ def _train(
     return kept
 
 
+def _describe(step: Step) -> str:
+    """Describe a step in one line: epoch, loss, learning rate, images per second."""
+    return (
+        f"{step.stage}{'  ' if step.stage else ''}epoch {step.epoch + 1}  loss {step.losses['loss']:.3f}  "
+        f"lr {step.learning_rate:.2e}  {step.images_per_second:.0f} images/s"
+    )
+
+
 def _scores_on_the_way(
-    network: ReID, sets: Sequence[DataSet], recipe: Recipe, process: Process, step: Step, say: Say
+    network: ReID, sets: Sequence[DataSet], recipe: Recipe, process: Process, step: Step, progress: ProgressCallback
 ) -> tuple[dict[str, Any], list[EvaluationResult]]:
     """The log's record of an evaluation between two epochs, and the evaluation."""
-    results = [_evaluate(network, each, recipe, process) for each in sets if each.query]
+    results = [_evaluate(network, each, recipe, process, progress) for each in sets if each.query]
     when = f"end of stage {step.stage}, epoch" if step.stage_ends else "epoch"
     found: dict[str, float] = {}
     for each in results:
         name, scores = each.data.name, each.scores
-        say(f"{when} {step.epoch + 1}: {each.data.title} Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}")
+        figures = f"Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}"
+        logger.info("%s %d: %s %s", when, step.epoch + 1, each.data.title, figures)
         found |= {f"{name}/rank1": scores.rank1, f"{name}/mAP": scores.mAP}
     return {"step": step.step, "epoch": step.epoch, "stage": step.stage, "scores": found}, results
 
@@ -214,10 +220,10 @@ def _stage_scores(
     recipe: Recipe,
     process: Process,
     step: Step,
-    say: Say,
+    progress: ProgressCallback,
 ) -> dict[str, Any]:
     """The log's record at the end of a stage, whose figures the run keeps beside those of the finished model."""
-    record, results = _scores_on_the_way(network, sets, recipe, process, step, say)
+    record, results = _scores_on_the_way(network, sets, recipe, process, step, progress)
     record_stage(folder, step.stage, step.epoch + 1, results)
     return record
 
@@ -233,18 +239,21 @@ def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
     return Embedder(network, preprocessing, {}, device=process.device)
 
 
-def _evaluate(network: ReID, data: DataSet, recipe: Recipe, process: Process) -> EvaluationResult:
-    return evaluate_network([_embedder(network, recipe, process)], data, **evaluation_arguments(recipe))
+def _evaluate(
+    network: ReID, data: DataSet, recipe: Recipe, process: Process, progress: ProgressCallback
+) -> EvaluationResult:
+    embedder = _embedder(network, recipe, process)
+    return evaluate_network([embedder], data, **evaluation_arguments(recipe), progress=progress)
 
 
-def _calibrate(folder: RunFolder, recipe: Recipe, device: str, say: Say) -> None:
-    """Fit the calibration; people whom no two cameras saw leave the run without one, and say so."""
+def _calibrate(folder: RunFolder, recipe: Recipe, device: str, progress: ProgressCallback) -> None:
+    """Fit the calibration; without pairs of images from two cameras, log a warning and write none."""
     method = recipe.evaluation.calibration
     assert method is not None
     try:
-        calibrate(folder.root, method=method, seed=recipe.training.seed, device=device)
+        calibrate(folder.root, method=method, seed=recipe.training.seed, device=device, progress=progress)
     except DataError as error:
-        say(f"not calibrated: {error}")
+        logger.warning("not calibrated: %s", error)
 
 
 def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: TrainingSet) -> dict[str, Any]:
@@ -270,15 +279,18 @@ def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: 
     }
 
 
-def _say_what_weights_lack(recipe: Recipe, say: Say) -> None:
-    """One line where the network does not begin as the one whose weights it begins with."""
+def _warn_of_other_weights(recipe: Recipe) -> None:
+    """Warn if settings that no tensor shows differ between the network and the run that its initial weights are of."""
     path = find_weights_file(recipe.model.weights)
     unlike = {} if path is None else find_setting_differences(path, model_arguments(recipe))
     if unlike:
-        theirs = " ".join(f"--set model.{key}={json.dumps(value)}" for key, value in unlike.items())
-        say(
-            f"weights {recipe.model.weights}: of a network that computes something else, so they are worth less than "
-            f"they were; to begin where they ended: {theirs}"
+        trained = ", ".join(f"{key}={json.dumps(value)}" for key, value in unlike.items())
+        options = " ".join(f"--set model.{key}={json.dumps(value)}" for key, value in unlike.items())
+        logger.warning(
+            "weights %s: trained with %s, unlike the model; expect lower accuracy. Add %s",
+            recipe.model.weights,
+            trained,
+            options,
         )
 
 

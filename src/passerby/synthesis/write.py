@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,6 +27,7 @@ from PIL import Image
 
 from passerby.errors import DataError
 from passerby.files import write_atomic
+from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.synthesis.dataset import SPLITS, SynthSettings, renderer, shard_images
 
 FEW = 400  # images for which starting other processes takes longer than it saves
@@ -37,7 +38,7 @@ def write_people(
     settings: SynthSettings,
     *,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressOption = False,
 ) -> None:
     """Render a data set; the folder appears when it is complete.
 
@@ -48,7 +49,7 @@ def write_people(
         folder: Where to; must not exist, or be empty, or hold this very data set.
         settings: What.
         workers: Processes that render; None is one for each core, or none for a few images.
-        progress: Called with (images rendered, images in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Raises:
         DataError: When the folder holds something else, or cannot be written.
@@ -60,7 +61,8 @@ def write_people(
             if _holds(folder, settings):
                 return
             _prepare(part, settings)
-            _render_all(part, settings, workers=workers, progress=progress)
+            with open_progress(progress) as report:
+                _render_all(part, settings, workers=workers, progress=report)
             _finish(part, settings)
             part.replace(folder)
     except BrokenProcessPool:
@@ -126,9 +128,7 @@ def _prepare(part: Path, settings: SynthSettings) -> None:
     write_atomic(part / "synth.json", json.dumps(_record(settings), indent=2).encode())
 
 
-def _render_all(
-    part: Path, settings: SynthSettings, *, workers: int | None, progress: Callable[[int, int], None] | None
-) -> None:
+def _render_all(part: Path, settings: SynthSettings, *, workers: int | None, progress: ProgressCallback) -> None:
     missing = []
     done = 0
     for shard in range(settings.shards):
@@ -140,8 +140,7 @@ def _render_all(
     if count < 2 or len(missing) < 2:
         for shard in missing:
             done += _render_shard(part, settings, shard)
-            if progress is not None:
-                progress(done, settings.total)
+            progress("render", done, settings.total)
         return
     # Fresh processes: a fork of one that runs threads (torch's, say) may hang. Loky's, since those of the standard
     # library run the caller's script again if it has no `if __name__ == "__main__"`, and wait for this very lock.
@@ -150,8 +149,7 @@ def _render_all(
         try:
             for future in as_completed(waiting):
                 done += future.result()
-                if progress is not None:
-                    progress(done, settings.total)
+                progress("render", done, settings.total)
         except BaseException:
             for each in waiting:
                 each.cancel()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from passerby.model.image_batches import read_tensor
+from passerby.progress import ProgressCallback, no_progress
 from passerby.types import Sample
 
 CacheRule = Literal["auto", "always", "never"]
-Progress = Callable[[int, int], None]
 
 MEMORY_FRACTION = 0.25
 """Fraction of the available memory that `auto` may fill."""
@@ -30,7 +30,11 @@ def should_cache(rule: CacheRule, count: int, *, size: tuple[int, int], processe
 
 
 def cache_images(
-    samples: Sequence[Sample], *, size: tuple[int, int], threads: int = 1, progress: Progress | None = None
+    samples: Sequence[Sample],
+    *,
+    size: tuple[int, int],
+    threads: int = 1,
+    progress: ProgressCallback = no_progress,
 ) -> Tensor:
     """Decode and resize all images. Worker processes share the tensor, which is not written again.
 
@@ -38,7 +42,7 @@ def cache_images(
         samples: N images.
         size: (height, width) in pixels.
         threads: Number of threads. Decoding releases the interpreter lock.
-        progress: Called with (images decoded, all images).
+        progress: Callback that receives the number of decoded images as task `decode`.
 
     Returns:
         (N, 3, H, W) uint8.
@@ -53,8 +57,7 @@ def cache_images(
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for done, _ in enumerate(pool.map(fill, range(len(samples))), start=1):
-            if progress is not None:
-                progress(done, len(samples))
+            progress("decode", done, len(samples))
     return images  # (N, 3, H, W)
 
 

@@ -21,7 +21,8 @@ from passerby.data.samplers import PKSampler
 from passerby.data.training_set import TrainingSet
 from passerby.errors import DataError
 from passerby.model.image_batches import build_batch_loader, build_normalization, count_cores, read_tensor, unwrap_batch
-from passerby.training.image_cache import CacheRule, Progress, cache_images, should_cache
+from passerby.progress import ProgressCallback, no_progress
+from passerby.training.image_cache import CacheRule, cache_images, should_cache
 from passerby.training.transforms import TransformSettings, build_training_transform
 
 _AUGMENTATION = 1
@@ -92,7 +93,7 @@ class TrainingLoader:
         settings: Settings of the batches.
         rank: Number of this process, from 0.
         world: Number of processes that share a batch.
-        progress: Called with (images read, all images) while the cache is filled.
+        progress: Callback that receives the number of decoded images while the cache is filled, as task `decode`.
 
     Raises:
         DataError: As `PKSampler`, and naming the file for an image that cannot be read.
@@ -105,7 +106,7 @@ class TrainingLoader:
         *,
         rank: int = 0,
         world: int = 1,
-        progress: Progress | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> None:
         samples, transform = training_set.samples, settings.transform
         self.sampler = PKSampler(

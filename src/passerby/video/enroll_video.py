@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from passerby.gallery.cluster import threshold_of
 from passerby.gallery.gallery import EnrollResult, Gallery
 from passerby.gallery.sightings import Sighting
+from passerby.progress import ProgressOption
 from passerby.video.boxes import Boxes, Detector
 from passerby.video.tracks import FEWEST, tracklets_of
 
@@ -25,7 +26,7 @@ def enroll_video(
     every: int = 1,
     fewest: int = FEWEST,
     gap: float = 3.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressOption = False,
 ) -> EnrollResult:
     """Follow the people of a video and take each into the gallery, with the best crop.
 
@@ -41,7 +42,7 @@ def enroll_video(
         every: Looks at every so many frames.
         fewest: Boxes that a track must have to count.
         gap: Seconds within which a track may be found again by its looks; 0 for never.
-        progress: Called with (frames read, frames in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         How many were new; the same video with the same boxes and settings is taken once.

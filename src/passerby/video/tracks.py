@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.errors import DataError
+from passerby.progress import ProgressOption, open_progress
 from passerby.types import FloatArray
 from passerby.video.boxes import NONE, Boxes, Detector, shared_area
 from passerby.video.frames import Frame, read_frames, require_cv2, video_facts
@@ -81,7 +82,7 @@ def tracklets_of(
     fewest: int = FEWEST,
     gap: float = 3.0,
     threshold: float | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressOption = False,
 ) -> list[Tracklet]:
     """Follow the people of a video.
 
@@ -93,7 +94,7 @@ def tracklets_of(
         fewest: Boxes that a track must have to count.
         gap: Seconds within which a track may be found again by its looks.
         threshold: Cosine distance up to which it is; None joins nothing.
-        progress: Called with (frames read, frames in all).
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
         In order of their start.
@@ -112,20 +113,20 @@ def tracklets_of(
     found: dict[int, _Track] = {}
     waiting: list[tuple[int, Frame, NDArray[np.float32], float]] = []
     last = -1
-    for frame in read_frames(path, every=every):
-        last = frame.number
-        seen = given.get(frame.number, NONE) if given else detect(frame.pixels)
-        tracks = seen.tracks if number is None else number(seen, frame.time)
-        if tracks is not None:
-            waiting += [
-                (int(tracks[place]), frame, seen.corners[place], crop_quality(seen, place, frame))
-                for place in np.flatnonzero(tracks >= 0).tolist()
-            ]
-        if len(waiting) >= _BATCH:
-            _gather(found, waiting, embedder)
-            waiting = []
-        if progress is not None:
-            progress(frame.number + 1, max(facts.frames, frame.number + 1))
+    with open_progress(progress) as report:
+        for frame in read_frames(path, every=every):
+            last = frame.number
+            seen = given.get(frame.number, NONE) if given else detect(frame.pixels)
+            tracks = seen.tracks if number is None else number(seen, frame.time)
+            if tracks is not None:
+                waiting += [
+                    (int(tracks[place]), frame, seen.corners[place], crop_quality(seen, place, frame))
+                    for place in np.flatnonzero(tracks >= 0).tolist()
+                ]
+            if len(waiting) >= _BATCH:
+                _gather(found, waiting, embedder)
+                waiting = []
+            report("track", frame.number + 1, max(facts.frames, frame.number + 1))
     _gather(found, waiting, embedder)
     if given and max(given) > last + every:
         raise DataError(f"{path}: has {last + 1} frames, the boxes are of {max(given) + 1}; are they of another video?")
