@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -29,8 +29,6 @@ from passerby.recipe import load_recipe
 from passerby.runs.run_folder import RunFolder, write_json
 from passerby.types import DataSet, Embeddings, Sample
 
-OnImages = Callable[[int, int], None]
-"""Called with (images embedded, images in all)."""
 IMAGES = 4000
 """Most training images that are embedded: 8 million pairs."""
 
