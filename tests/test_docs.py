@@ -1,7 +1,8 @@
-"""What the documents say is there. Oracles: the recipe's keys, the readers' options, the command line itself."""
+"""Pages agree with the code. Oracles: recipe keys, reader options, folders, extras, and the command line itself."""
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,18 @@ from passerby.data.datasets import DATASETS
 from passerby.recipe import Recipe, recipe_names
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def keys(section, prefix=""):
     """Every key of a recipe, dotted."""
     for name, field in section.model_fields.items():
-        options = getattr(field.annotation, "__args__", (field.annotation,))
-        parts = [kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if prefix and (not parts or field.default is None or len(options) > 1):
+        types = getattr(field.annotation, "__args__", (field.annotation,))
+        subsections = [kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if prefix and (not subsections or field.default is None or len(types) > 1):
             yield f"{prefix}{name}"
-        for part in parts:
-            yield from keys(part, f"{prefix}{name}.")
+        for subsection in subsections:
+            yield from keys(subsection, f"{prefix}{name}.")
 
 
 def commands():
@@ -32,24 +33,24 @@ def commands():
     for page in PAGES:
         for block in re.findall(r"```\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
             for line in block.replace("\\\n", " ").splitlines():
-                found = re.search(r"(?:^|-m )passerby (.*)", line)
-                if found:
-                    yield pytest.param(shlex.split(found[1], comments=True), id=found[1][:60])
+                command = re.search(r"(?:^|-m )passerby (.*)", line)
+                if command:
+                    yield pytest.param(shlex.split(command[1], comments=True), id=command[1][:60])
 
 
-def test_every_key_of_a_recipe_is_explained():
+def test_every_recipe_key_is_described():
     text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    found = list(keys(Recipe))
-    assert len(found) > 60
-    assert [key for key in found if f"`{key}`" not in text] == []
+    recipe_keys = list(keys(Recipe))
+    assert len(recipe_keys) > 60
+    assert [key for key in recipe_keys if f"`{key}`" not in text] == []
 
 
-def test_every_shipped_recipe_is_named():
+def test_every_shipped_recipe_is_described():
     text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert [name for name in recipe_names() if f"`{name}`" not in text] == []
 
 
-def test_every_data_set_and_option_is_named():
+def test_every_data_set_and_option_is_described():
     rows = (ROOT / "docs" / "data.md").read_text(encoding="utf-8").splitlines()
     for name, reader in DATASETS.items():
         (row,) = [row for row in rows if row.startswith(f"| `{name}` |")]
@@ -57,8 +58,8 @@ def test_every_data_set_and_option_is_named():
 
 
 @pytest.mark.parametrize("words", list(commands()))
-def test_every_command_shown_can_be_typed(words):
-    """The words are parsed by the command line itself, down to the last option, and not run."""
+def test_every_command_is_accepted_by_the_command_line(words):
+    """The command line parses the words and all options; the command is not run."""
     command = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
@@ -67,6 +68,21 @@ def test_every_command_shown_can_be_typed(words):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_point_to_existing_files(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_every_folder_of_the_package_is_described():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    source = ROOT / "src" / "passerby"
+    folders = [path for path in source.rglob("*/") if "__pycache__" not in path.parts]
+    missing = [str(path.relative_to(source)) for path in folders if f"`{path.relative_to(source)}/`" not in page]
+    assert missing == []
+
+
+def test_every_extra_is_described():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    extras = project["optional-dependencies"].keys() - {"dev"}
+    assert [extra for extra in extras if f'`pip install ".[{extra}]"`' not in readme] == []
