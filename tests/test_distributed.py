@@ -89,7 +89,7 @@ def test_alone_nothing_is_shared(monkeypatch):
         assert (me, me.first) == (ALONE, True)
         rows = two_processes.rows()
         assert gather(rows) is rows
-        assert average({"loss": 0.1}, me) == {"loss": 0.1}
+        assert average(rows, me) is rows
         norm = nn.Sequential(nn.BatchNorm1d(5))
         share_batch_norms(norm, me)
         assert type(norm[0]) is nn.BatchNorm1d

@@ -107,13 +107,13 @@ def gather(mine: Tensor) -> Tensor:
     return _Gather.apply(mine)  # type: ignore[no-any-return]
 
 
-def average(values: dict[str, float], process: Process) -> dict[str, float]:
-    """The mean of each value over all processes, which must call this with the same keys."""
+def average(values: Tensor, process: Process) -> Tensor:
+    """Average over all processes, without waiting for the device; all must call this with the same shape."""
     if process.world == 1:
         return values
-    total = torch.tensor(list(values.values()), dtype=torch.float32, device=process.device)
+    total = values.clone()
     dist.all_reduce(total)
-    return dict(zip(values, (total / process.world).tolist(), strict=True))
+    return total / process.world
 
 
 def from_first(mine: Tensor, process: Process) -> Tensor:

@@ -13,10 +13,8 @@ from passerby.data.datasets import load_data
 from passerby.data.training_set import join_training
 from passerby.distributed import Process
 from passerby.errors import WeightsError, WriteError
-from passerby.losses.combine import Losses
-from passerby.runs.assemble import training_loader, training_state
+from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
-from passerby.training.loop import fit
 
 ALONE = Process(0, 1, torch.device("cpu"))
 
@@ -31,11 +29,7 @@ def stepped():
     recipe = tiny_recipe("training.ema=0.9")
     people = join_training(load_data(SIMPLE))
     _, state = training_state(recipe, people.identities, ALONE)
-    settings = recipe.schedule.model_dump()
-    losses = Losses(**recipe.loss.model_dump())
-    steps = fit(
-        state, training_loader(recipe, people, ALONE), losses, process=ALONE, samples=people.samples, **settings
-    )
+    steps = training_steps(state, training_loader(recipe, people, ALONE), recipe, ALONE, people)
     next(steps)
     next(steps)
     return state

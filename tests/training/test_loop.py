@@ -1,5 +1,8 @@
 """Oracles: a step written out by hand, and an unbroken run of the same loop."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +13,12 @@ from passerby.data.training_set import join_training
 from passerby.distributed import Process
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
+from passerby.runs.arguments import build_loop_settings, build_stages, optimizer_arguments
 from passerby.runs.assemble import training_loader, training_state
 from passerby.training import loop
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
-from passerby.training.loop import fit, seed_step
-from passerby.training.optimizer import set_learning_rate
+from passerby.training.loop import LoopSettings, fit, seed_step
+from passerby.training.optimizer import build_optimizer, set_learning_rate
 
 ALONE = Process(0, 1, torch.device("cpu"))
 
@@ -29,17 +33,15 @@ def begin(recipe, people, *, path=None, **changes):
     _, state = training_state(recipe, people.identities, ALONE)
     if path is not None:
         load_checkpoint(path, state)
-    settings = {
-        **recipe.schedule.model_dump(),
-        "accumulate": recipe.optimizer.accumulate,
-        "clip": recipe.optimizer.clip,
-        "precision": recipe.training.precision,
-        "seed": recipe.training.seed,
-        **changes,
-    }
-    losses = Losses(**recipe.loss.model_dump())
     return state, fit(
-        state, training_loader(recipe, people, ALONE), losses, process=ALONE, samples=people.samples, **settings
+        state,
+        training_loader(recipe, people, ALONE),
+        Losses(**recipe.loss.model_dump()),
+        stages=build_stages(recipe),
+        optimizer=partial(build_optimizer, **optimizer_arguments(recipe)),
+        settings=replace(build_loop_settings(recipe), **changes),
+        process=ALONE,
+        samples=people.samples,
     )
 
 
@@ -179,6 +181,91 @@ def test_a_gradient_that_is_not_a_number_stops_the_run_before_it_is_taken(people
         next(steps)
     assert state.step == 1
     assert torch.equal(before, weights(state.network))
+
+
+def test_losses_that_are_read_together_are_those_read_one_by_one(people):
+    """Oracle: the same run with every step read at once; values, weights and order are equal to the bit."""
+    recipe = tiny_recipe("optimizer.accumulate=2", "training.ema=0.9")
+    state, steps = begin(recipe, people)
+    expected = [(step.step, step.losses) for step in steps]
+    again, steps = begin(recipe, people, read_every=4)
+    reports, read = [], []
+    for step in steps:
+        reports.append(step)
+        read.append(step.losses_read)
+        if step.losses_read:  # at the end of a window, all steps of it
+            assert all(report.losses_read for report in reports)
+            assert step.images_per_second > 0
+    per_epoch = len(reports) // recipe.schedule.epochs
+    assert read == [
+        position % 4 == 0 or position == per_epoch
+        for _ in range(recipe.schedule.epochs)
+        for position in range(1, per_epoch + 1)
+    ]
+    assert [(step.step, step.losses) for step in reports] == expected
+    assert torch.equal(weights(state.network), weights(again.network))
+
+
+def test_reading_a_loss_in_between_reads_all_steps_so_far(people):
+    _, steps = begin(tiny_recipe(), people, read_every=1000)
+    first, second = next(steps), next(steps)
+    assert (first.losses_read, second.losses_read) == (False, False)
+    assert second.losses.keys() == {"loss", "identity", "circle"}
+    assert first.losses_read
+    assert second.to_dict()["losses"] == second.losses
+    assert first.images_per_second == second.images_per_second
+
+
+def test_a_bad_step_is_named_when_losses_are_read_later_and_no_checkpoint_is_written(people, tmp_path):
+    """Oracle: the message of the run that reads every step; the first bad step is named, not the one of the reading."""
+    messages = []
+    for read_every in (1, 1000):
+        state, steps = begin(tiny_recipe(), people, read_every=read_every)
+        next(steps)
+        with torch.no_grad():
+            next(state.network.parameters()).fill_(float("nan"))
+        if read_every == 1:
+            with pytest.raises(TrainingError) as caught:
+                next(steps)
+        else:
+            next(steps)
+            next(steps)
+            with pytest.raises(TrainingError) as caught:
+                save_checkpoint(tmp_path / "last.safetensors", state)
+            with pytest.raises(TrainingError):  # and again at the end of the epoch
+                list(steps)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert "at step 1 (epoch 0)" in messages[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_batch_that_is_named_is_the_first_bad_one_of_a_step(people):
+    """Oracle: the files of the second of three accumulated batches."""
+    recipe = tiny_recipe("optimizer.accumulate=3", "loss.circle=null")
+    state, steps = begin(recipe, people)
+    calls = []
+
+    def spoil(_module, _inputs, output):
+        calls.append(output)
+        return (
+            replace(output, logits=tuple(logits * float("nan") for logits in output.logits))
+            if len(calls) == 2
+            else None
+        )
+
+    state.network.register_forward_hook(spoil)
+    batches = training_loader(recipe, people, ALONE).epoch(0)
+    next(batches)
+    files = ", ".join(people.samples[index].label for index in next(batches).indices.tolist())
+    with pytest.raises(TrainingError) as caught:
+        next(steps)
+    assert str(caught.value).endswith(f"The batch's files: {files}")
+
+
+def test_settings_of_the_loop_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        LoopSettings().clip = 1.0
 
 
 def test_fp16_leaves_out_a_step_whose_gradient_overflows_and_goes_on(people):

@@ -7,6 +7,7 @@ from typing import Any
 from passerby.losses.combine import Losses
 from passerby.recipe import Recipe
 from passerby.training.loader import LoaderSettings
+from passerby.training.loop import LoopSettings
 from passerby.training.stages import Stage
 from passerby.training.transforms import TransformSettings
 
@@ -58,3 +59,16 @@ def optimizer_arguments(recipe: Recipe) -> dict[str, Any]:
 def build_losses(recipe: Recipe) -> Losses:
     """The recipe's losses with their weights."""
     return Losses(**recipe.loss.model_dump())
+
+
+def build_loop_settings(recipe: Recipe) -> LoopSettings:
+    """Build the settings of the training loop."""
+    return LoopSettings(
+        accumulate=recipe.optimizer.accumulate,
+        clip=recipe.optimizer.clip,
+        precision=recipe.training.precision,
+        channels_last=recipe.training.channels_last,
+        compile=recipe.training.compile,
+        alike_from=recipe.batches.alike_from,
+        seed=recipe.training.seed,
+    )

@@ -16,6 +16,7 @@ from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe
 from passerby.runs.arguments import (
     build_loader_settings,
+    build_loop_settings,
     build_losses,
     build_stages,
     count_classes,
@@ -23,9 +24,10 @@ from passerby.runs.arguments import (
     optimizer_arguments,
 )
 from passerby.training.loader import TrainingLoader
-from passerby.training.loop import Step, TrainingState
+from passerby.training.loop import fit
 from passerby.training.optimizer import build_optimizer
-from passerby.training.stages import fit_stages, set_stage
+from passerby.training.stages import set_stage
+from passerby.training.state import Step, TrainingState
 
 
 def training_state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
@@ -76,19 +78,13 @@ def training_steps(
     state: TrainingState, loader: TrainingLoader, recipe: Recipe, process: Process, training_set: TrainingSet
 ) -> Iterator[Step]:
     """The loop with the recipe's settings as plain arguments."""
-    return fit_stages(
+    return fit(
         state,
         loader,
         build_losses(recipe),
         stages=build_stages(recipe),
         optimizer=partial(build_optimizer, **optimizer_arguments(recipe)),
+        settings=build_loop_settings(recipe),
         process=process,
         samples=training_set.samples,
-        alike_from=recipe.batches.alike_from,
-        accumulate=recipe.optimizer.accumulate,
-        clip=recipe.optimizer.clip,
-        precision=recipe.training.precision,
-        channels_last=recipe.training.channels_last,
-        compiled=recipe.training.compile,
-        seed=recipe.training.seed,
     )

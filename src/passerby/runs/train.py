@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,8 @@ from passerby.runs.evaluate import (
 from passerby.runs.run_folder import RunFolder, json_bytes
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.log import RunLog, read_log
-from passerby.training.loop import Step, steps_per_epoch
+from passerby.training.loop import steps_per_epoch
+from passerby.training.state import Step
 from passerby.types import DataSet
 
 logger = logging.getLogger(__name__)
@@ -168,8 +168,13 @@ def _train(
         write_all_atomic({folder.recipe: recipe.to_yaml().encode(), folder.manifest: json_bytes(manifest)})
     saved = time.monotonic()
     with closing(RunLog(folder.log, folder.tensorboard, step=state.step)) as log:
+        unlogged: list[Step] = []
         for step in steps:
-            log.write(asdict(step))
+            unlogged.append(step)
+            save = step.epoch_ends or time.monotonic() - saved > 60 * recipe.training.checkpoint_minutes
+            if not (save or step.losses_read):
+                continue
+            _log_steps(log, unlogged)
             note = _describe(step)
             progress("train", step.step, total, note)
             if step.epoch_ends:
@@ -178,7 +183,7 @@ def _train(
                 log.write(_stage_scores(folder, kept, sets, recipe, process, step, progress))
             elif step.epoch_ends and _due(step.epoch + 1, recipe.training.evaluate_every, recipe.schedule.epochs):
                 log.write(_scores_on_the_way(kept, sets, recipe, process, step, progress)[0])
-            if step.epoch_ends or time.monotonic() - saved > 60 * recipe.training.checkpoint_minutes:
+            if save:
                 log.sync()
                 save_checkpoint(folder.checkpoint, state)
                 saved = time.monotonic()
@@ -188,6 +193,13 @@ def _train(
     kept.forget_centers()  # the training's alone
     save_model(folder.root, kept, manifest)
     return kept
+
+
+def _log_steps(log: RunLog, steps: list[Step]) -> None:
+    """Log the steps whose losses have been read together, and empty the list."""
+    for step in steps:
+        log.write(step.to_dict())
+    steps.clear()
 
 
 def _describe(step: Step) -> str:

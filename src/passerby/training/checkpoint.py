@@ -18,17 +18,20 @@ from torch import Tensor
 from passerby.errors import WeightsError
 from passerby.files import write_atomic
 from passerby.model.weights import fill
-from passerby.training.loop import TrainingState
+from passerby.training.state import TrainingState
 
 FORMAT = 1
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
-    """Write `state` to `path`; an older checkpoint there is replaced only at the end.
+    """Write `state` to `path`; an older checkpoint there is replaced only when the new one is complete.
 
     Raises:
-        TrainingError: When the disk is full or the folder cannot be written; the older checkpoint is intact.
+        TrainingError: When a loss or gradient was NaN or infinite since losses were last read; nothing is written.
+        WriteError: When the disk is full or the folder cannot be written; the older checkpoint is intact.
     """
+    if state.history is not None:
+        state.history.read()
     optimizer = state.optimizer.state_dict()
     tensors = {f"network.{key}": value for key, value in state.network.state_dict().items()}
     if state.ema is not None:

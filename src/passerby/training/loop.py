@@ -1,62 +1,58 @@
-"""The training loop, visible: batch, forward, loss, backward, step."""
+"""The training loop: batch, forward, loss, backward, step."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from timm.utils.model_ema import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 
-from passerby.distributed import Process, average
+from passerby.distributed import Process
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
 from passerby.training.graph_sampling import find_similar_identities
 from passerby.training.loader import Batch, TrainingLoader
+from passerby.training.loss_history import LossHistory
 from passerby.training.optimizer import clip_gradients, set_learning_rate
-from passerby.training.schedule import learning_rate
-from passerby.types import IntArray, Sample
+from passerby.training.stages import BuildOptimizer, Stage, enter_stage, frozen_modules
+from passerby.training.state import Step, TrainingState
+from passerby.types import Sample
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: dict[Precision, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-
-@dataclass
-class TrainingState:
-    """All that a step changes. `step` counts optimizer steps since the start of the run; `stage` is the optimizer's.
-
-    `near` is who looked like whom when the epoch began, as `find_similar_identities` says; None where nobody asked.
-    There is no generator among it: the randomness of a batch is a pure function of (seed, epoch, batch), and that of
-    the network of (seed, step, rank), so the step says where every generator stands.
-    """
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    ema: ModelEmaV3 | None
-    step: int = 0
-    stage: int = 0
-    near: IntArray | None = None
+READ_EVERY = 20
+"""Steps between two readings of the losses on a GPU. One step in 20 waits for the device, and the log is at most 20
+steps behind. On the CPU there is nothing to wait for, and every step is read."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one optimizer step did.
+class LoopSettings:
+    """Settings of the loop that all stages share.
 
-    `stage` is the stage's name, empty where the training has none; `stage_ends` is true in its last step. `losses`
-    holds the weighted total and each loss before weighing: of the global batch, whatever the number of processes.
+    Attributes:
+        accumulate: Batches per optimizer step.
+        clip: Largest norm of the gradient; None for no limit.
+        precision: Of the forward pass.
+        channels_last: Memory format of the images.
+        compile: Whether to use `torch.compile`.
+        alike_from: First epoch, from 0, whose batches are drawn by similarity, where the loader does that at all.
+        seed: Seed of the run.
+        read_every: Steps between two readings of the losses; None is 1 on the CPU and `READ_EVERY` elsewhere.
     """
 
-    step: int
-    epoch: int
-    epoch_ends: bool
-    stage: str
-    stage_ends: bool
-    learning_rate: float
-    losses: dict[str, float]
-    images_per_second: float
+    accumulate: int = 1
+    clip: float | None = None
+    precision: Precision = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+    alike_from: int = 1
+    seed: int = 0
+    read_every: int | None = None
 
 
 def fit(
@@ -64,106 +60,150 @@ def fit(
     loader: TrainingLoader,
     losses: Losses,
     *,
+    stages: Sequence[Stage],
+    optimizer: BuildOptimizer,
+    settings: LoopSettings,
     process: Process,
     samples: Sequence[Sample],
-    epochs: int,
-    warmup_epochs: int,
-    lr_init: float,
-    lr_max: float,
-    lr_min: float,
-    first_epoch: int = 0,
-    stage: str = "",
-    frozen: Sequence[nn.Module] = (),
-    alike_from: int = 1,
-    accumulate: int = 1,
-    clip: float | None = None,
-    precision: str = "fp32",
-    channels_last: bool = True,
-    compiled: bool = False,
-    seed: int = 0,
 ) -> Iterator[Step]:
-    """Train from `state.step` to the end of the last epoch, yielding after every optimizer step.
+    """Train from `state.step` to the end of the last stage; yield after every optimizer step.
 
-    `epochs` are counted from `first_epoch`, as the learning rate is: one stage of a training (`fit_stages`). Modules
-    that are `frozen` stay in evaluation mode, so that their batch norms keep the statistics that they have. Where the
-    loader's batches are of people who look alike, each epoch from `alike_from` on begins with asking the network (the
-    averaged one, if there is one) who does.
+    `state` may be saved whenever the generator has yielded; a run continued from there takes the same steps. Each stage
+    starts with a new optimizer. An epoch whose number of batches is not a multiple of `settings.accumulate` drops the
+    rest. Losses stay on the device until they are read, see `LoopSettings.read_every`, `Step.losses` and
+    `save_checkpoint`.
 
-    `state` may be saved whenever the generator has yielded; a run continued from there takes the same steps. An epoch
-    whose number of batches is not a multiple of `accumulate` drops the rest.
+    Args:
+        state: What is trained; its network is a `ReID`. A state that is filled from a checkpoint must have been in the
+            checkpoint's stage before (`enter_stage`).
+        loader: Batches of this process.
+        losses: What is minimized, the same in every stage.
+        stages: In order; a training without stages has one with an empty name.
+        optimizer: Builds the optimizer of a stage.
+        settings: Of the loop.
+        process: This process, and the device that it computes on.
+        samples: Training images, named in the message about a non-finite loss.
 
     Raises:
-        TrainingError: When a loss or the gradient is NaN or infinite, naming the step and the batch's files; the
-            weights are those of the step before.
+        TrainingError: When a loss or the gradient is NaN or infinite, naming the step and the batch's files. It is
+            raised at the next reading. With `read_every` 1 the weights are those of the step before.
         DataError: When an image cannot be read, naming the file.
     """
-    steps = steps_per_epoch(len(loader), accumulate)
-    forward = _training_forward(state.network, process, compiled=compiled)
+    read_every = settings.read_every or (1 if process.device.type == "cpu" else READ_EVERY)
+    state.history = LossHistory(samples, process, read_every=read_every)
+    for number in range(state.stage, len(stages)):
+        if number > state.stage:
+            enter_stage(state, stages, number, optimizer=optimizer)
+        first_epoch = sum(stage.epochs for stage in stages[:number])
+        yield from _fit_stage(
+            state, loader, losses, stages[number], first_epoch=first_epoch, settings=settings, process=process
+        )
+
+
+def _fit_stage(
+    state: TrainingState,
+    loader: TrainingLoader,
+    losses: Losses,
+    stage: Stage,
+    *,
+    first_epoch: int,
+    settings: LoopSettings,
+    process: Process,
+) -> Iterator[Step]:
+    """Train to the end of one stage; frozen modules stay in evaluation mode, so that their statistics do not change."""
+    steps = steps_per_epoch(len(loader), settings.accumulate)
+    forward = _training_forward(state.network, process, compiled=settings.compile)
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    autocast = PRECISIONS[precision]
+    assert state.history is not None
     state.network.train()
-    for module in frozen:
+    for module in frozen_modules(state.network, stage):
         module.eval()
-    for epoch in range(state.step // steps, first_epoch + epochs):
+    for epoch in range(state.step // steps, first_epoch + stage.epochs):
         done = state.step - epoch * steps
-        if loader.sampler.alike > 1 and epoch >= alike_from:
-            if done == 0:
-                asked = state.network if state.ema is None else state.ema.module
-                state.near = find_similar_identities(asked, loader, epoch, process=process, precision=autocast)
-            loader.sampler.set_neighbors(state.near)
-        batches = loader.epoch(epoch, start=done * accumulate)
+        _draw_similar(state, loader, epoch, settings=settings, process=process, starts=done == 0)
+        batches = loader.epoch(epoch, start=done * settings.accumulate)
         for number in range(done, steps):
             started = time.perf_counter()
-            rate = learning_rate(
-                epoch - first_epoch + number / steps,
-                epochs=epochs,
-                warmup_epochs=warmup_epochs,
-                lr_init=lr_init,
-                lr_max=lr_max,
-                lr_min=lr_min,
-            )
+            rate = stage.learning_rate(epoch - first_epoch + number / steps)
             set_learning_rate(state.optimizer, rate)
-            seed_step(seed, state.step, process.rank)
+            seed_step(settings.seed, state.step, process.rank)
             state.optimizer.zero_grad(set_to_none=True)
-            sums: dict[str, float] = {}
-            images = 0
-            for _ in range(accumulate):
+            named: list[dict[str, Tensor]] = []
+            indices: list[Tensor] = []
+            for _ in range(settings.accumulate):
                 batch = next(batches)
-                pixels = batch.images.to(process.device, non_blocking=True)
-                if channels_last:
-                    pixels = pixels.contiguous(memory_format=torch.channels_last)
-                with torch.autocast(process.device.type, autocast, enabled=autocast is not None):
-                    output = forward(pixels)
-                total, named = losses(output, batch.labels.to(process.device, non_blocking=True))
-                for key, value in {"loss": total, **named}.items():
-                    sums[key] = sums.get(key, 0.0) + float(value.detach()) / accumulate
-                if not np.isfinite(sums["loss"]):
-                    raise TrainingError(_non_finite(state.step, epoch, sums, batch, samples))
-                state.scaler.scale(total / accumulate).backward()
-                images += len(pixels)
+                named.append(_backward(state, forward, losses, batch, settings=settings, process=process))
+                indices.append(batch.indices)
             state.scaler.unscale_(state.optimizer)
-            norm = clip_gradients(parameters, clip)
-            if not np.isfinite(norm) and not state.scaler.is_enabled():  # fp16's scaler leaves such a step out
-                raise TrainingError(_non_finite(state.step, epoch, {**sums, "gradient norm": norm}, batch, samples))
+            norm = clip_gradients(parameters, settings.clip)
+            record = state.history.add(
+                step=state.step,
+                epoch=epoch,
+                losses=named,
+                norm=None if state.scaler.is_enabled() else norm,  # fp16's scaler skips a step whose gradient overflows
+                indices=indices,
+                images=process.world * sum(map(len, indices)),
+                last=number == steps - 1,
+            )
             state.scaler.step(state.optimizer)
             state.scaler.update()
             state.step += 1
             if state.ema is not None:
                 state.ema.update(state.network, step=state.step)
+            record.seconds = time.perf_counter() - started
             yield Step(
                 step=state.step,
                 epoch=epoch,
                 epoch_ends=number == steps - 1,
-                stage=stage,
-                stage_ends=number == steps - 1 and epoch == first_epoch + epochs - 1,
+                stage=stage.name,
+                stage_ends=number == steps - 1 and epoch == first_epoch + stage.epochs - 1,
                 learning_rate=rate,
-                losses=average(sums, process),
-                images_per_second=images * process.world / (time.perf_counter() - started),
+                _record=record,
+                _history=state.history,
             )
 
 
+def _backward(
+    state: TrainingState,
+    forward: nn.Module,
+    losses: Losses,
+    batch: Batch,
+    *,
+    settings: LoopSettings,
+    process: Process,
+) -> dict[str, Tensor]:
+    """Add the gradient of one batch; return the total as `loss` and each loss, all on the device."""
+    pixels = batch.images.to(process.device, non_blocking=True)  # (B, 3, H, W)
+    if settings.channels_last:
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+    autocast = PRECISIONS[settings.precision]
+    with torch.autocast(process.device.type, autocast, enabled=autocast is not None):
+        output = forward(pixels)
+    total, named = losses(output, batch.labels.to(process.device, non_blocking=True))
+    state.scaler.scale(total / settings.accumulate).backward()
+    return {"loss": total, **named}
+
+
+def _draw_similar(
+    state: TrainingState,
+    loader: TrainingLoader,
+    epoch: int,
+    *,
+    settings: LoopSettings,
+    process: Process,
+    starts: bool,
+) -> None:
+    """Set the identities that the batches of an epoch are drawn by; find them anew where the epoch starts here."""
+    if loader.sampler.alike <= 1 or epoch < settings.alike_from:
+        return
+    if starts:
+        precision = PRECISIONS[settings.precision]
+        state.near = find_similar_identities(state.averaged, loader, epoch, process=process, precision=precision)
+    loader.sampler.set_neighbors(state.near)
+
+
 def steps_per_epoch(batches: int, accumulate: int) -> int:
-    """Optimizer steps in an epoch of so many batches.
+    """Count the optimizer steps in an epoch of `batches`.
 
     Raises:
         TrainingError: When there would be none.
@@ -177,12 +217,12 @@ def steps_per_epoch(batches: int, accumulate: int) -> int:
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
-    """Set torch's generators for one step: what the network draws (drop path) depends on these three alone."""
+    """Seed torch's generators for one step: random numbers of the network (drop path) depend on these three only."""
     torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]))
 
 
 def _training_forward(network: nn.Module, process: Process, *, compiled: bool) -> nn.Module:
-    """The same network, wrapped for many processes and for torch.compile as asked."""
+    """Wrap the network for several processes, and for torch.compile."""
     forward = network
     if process.world > 1:
         devices = [process.device.index] if process.device.type == "cuda" else None
@@ -190,14 +230,3 @@ def _training_forward(network: nn.Module, process: Process, *, compiled: bool) -
     if compiled:
         forward.compile()
     return forward
-
-
-def _non_finite(step: int, epoch: int, losses: dict[str, float], batch: Batch, samples: Sequence[Sample]) -> str:
-    """The message for a loss or a gradient that is not a number."""
-    values = ", ".join(f"{name} {value}" for name, value in losses.items())
-    files = ", ".join(samples[index].label for index in batch.indices.tolist())
-    return (
-        f"non-finite loss or gradient at step {step} (epoch {epoch}): {values}. Lower "
-        f"schedule.lr_max, set optimizer.clip or use training.precision=fp32; "
-        f"the last checkpoint is intact. The batch's files: {files}"
-    )

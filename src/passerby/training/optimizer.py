@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]  # public, and not in its __all__
-from torch import nn
+from torch import Tensor, nn
 
 
 def build_optimizer(
@@ -74,14 +74,14 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["scale"]
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], limit: float | None) -> float:
-    """Scale all gradients together so that their norm is at most `limit`; None leaves them alone.
+def clip_gradients(parameters: Iterable[nn.Parameter], limit: float | None) -> Tensor:
+    """Scale all gradients together so that their norm is at most `limit`; None leaves them as they are.
 
     Returns:
-        The norm of all gradients before that.
+        The norm of all gradients before that: a scalar on their device, so that no step waits for it.
     """
     members = list(parameters)
     norm = nn.utils.get_total_norm([each.grad for each in members if each.grad is not None])
     if limit is not None:
         nn.utils.clip_grads_with_norm_(members, limit, norm)
-    return float(norm)
+    return norm

@@ -1,23 +1,21 @@
-"""A training in stages, of which each trains a part of the network: RPP as its authors meant it.
+"""Stages of a training, each of which trains a part of the network.
 
 Sun et al., "Beyond Part Models: Person Retrieval with Refined Part Pooling" (2018), section 3.3 (induced training):
-stripes until they are learned; then the part classifier alone, everything else fixed, so that it must find the parts
-that the necks know by now; then all of it. A recipe's `stages` are these or others.
+first stripes; then the part classifier alone, with everything else frozen, so that it learns the parts that the necks
+were trained on; then the whole network. A recipe's `stages` are these or others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
-from passerby.losses.combine import Losses
 from passerby.model.convnext_ap import ReID
-from passerby.training.loader import TrainingLoader
-from passerby.training.loop import Step, TrainingState, fit
+from passerby.training.schedule import learning_rate
+from passerby.training.state import TrainingState
 
 PIECES: dict[str, tuple[str, ...]] = {
     "backbone": ("backbone",),
@@ -27,11 +25,23 @@ PIECES: dict[str, tuple[str, ...]] = {
 """What a stage can train: modules of `ReID` by name. Together they hold every parameter."""
 
 BuildOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
+"""Builds a new optimizer for the parameters that require a gradient."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: how long, how fast, what learns, and whether parts are refined; the words are the recipe's."""
+    """One stage; the fields have the names of the recipe's keys.
+
+    Attributes:
+        name: Empty for a training without stages.
+        epochs: Length.
+        warmup_epochs: Length of the rise from `lr_init` to `lr_max`.
+        lr_init: Learning rate of the first step.
+        lr_max: Learning rate at the end of the warm-up.
+        lr_min: Learning rate at the end.
+        train: Names in `PIECES`; the other pieces are frozen.
+        refine: Whether parts are pooled by the part classifier, not by stripes.
+    """
 
     name: str
     epochs: int
@@ -42,52 +52,20 @@ class Stage:
     train: tuple[str, ...] = tuple(PIECES)
     refine: bool = False
 
-
-def fit_stages(
-    state: TrainingState,
-    loader: TrainingLoader,
-    losses: Losses,
-    *,
-    stages: Sequence[Stage],
-    optimizer: BuildOptimizer,
-    **settings: Any,
-) -> Iterator[Step]:
-    """`fit` every stage that is not over yet; epochs and steps count on from stage to stage.
-
-    Each stage begins with an optimizer that remembers nothing of the one before. A `state` that comes from a checkpoint
-    must have been in the checkpoint's stage (`enter_stage`) when it was filled.
-
-    Args:
-        state: What is trained; its network is a `ReID`.
-        loader: As for `fit`.
-        losses: As for `fit`; the same in every stage.
-        stages: In their order.
-        optimizer: Makes a new optimizer of the parameters that learn.
-        settings: The other arguments of `fit`.
-    """
-    for number, stage in enumerate(stages):
-        if number < state.stage:
-            continue
-        if number > state.stage:
-            enter_stage(state, stages, number, optimizer=optimizer)
-        yield from fit(
-            state,
-            loader,
-            losses,
-            epochs=stage.epochs,
-            warmup_epochs=stage.warmup_epochs,
-            lr_init=stage.lr_init,
-            lr_max=stage.lr_max,
-            lr_min=stage.lr_min,
-            first_epoch=sum(each.epochs for each in stages[:number]),
-            stage=stage.name,
-            frozen=frozen_modules(state.network, stage),
-            **settings,
+    def learning_rate(self, progress: float) -> float:
+        """Compute the rate after `progress` epochs of the stage, fractions included."""
+        return learning_rate(
+            progress,
+            epochs=self.epochs,
+            warmup_epochs=self.warmup_epochs,
+            lr_init=self.lr_init,
+            lr_max=self.lr_max,
+            lr_min=self.lr_min,
         )
 
 
 def enter_stage(state: TrainingState, stages: Sequence[Stage], number: int, *, optimizer: BuildOptimizer) -> None:
-    """Make `state` ready for stage `number`: what learns, how parts are pooled, and a new optimizer."""
+    """Prepare `state` for stage `number`: freeze and unfreeze parameters, set the pooling, build a new optimizer."""
     stage = stages[number]
     set_stage(state.network, stage)
     if state.ema is not None:
@@ -97,7 +75,7 @@ def enter_stage(state: TrainingState, stages: Sequence[Stage], number: int, *, o
 
 
 def set_stage(network: nn.Module, stage: Stage) -> None:
-    """Let the parameters learn that the stage trains and uses, and no others."""
+    """Require gradients of the parameters that the stage trains and uses, and of no others."""
     _set_refined(network, stage)
     frozen = {id(parameter) for module in frozen_modules(network, stage) for parameter in module.parameters()}
     for parameter in network.parameters():
@@ -106,11 +84,11 @@ def set_stage(network: nn.Module, stage: Stage) -> None:
 
 
 def frozen_modules(network: nn.Module, stage: Stage) -> list[nn.Module]:
-    """The modules that the stage does not train, and the part classifier where parts are not refined."""
-    learning = set(stage.train) - (set() if stage.refine else {"refinement"})
-    names = [name for piece, members in PIECES.items() if piece not in learning for name in members]
-    found = (getattr(network, name) for name in names)
-    return [module for module in found if module is not None]
+    """List the modules that the stage does not train, the part classifier among them where parts are not refined."""
+    trained = set(stage.train) - (set() if stage.refine else {"refinement"})
+    names = [name for piece, members in PIECES.items() if piece not in trained for name in members]
+    modules = (getattr(network, name) for name in names)
+    return [module for module in modules if module is not None]
 
 
 def _set_refined(network: nn.Module, stage: Stage) -> None:
