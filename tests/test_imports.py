@@ -53,7 +53,6 @@ USES_TORCH = {"model", "losses", "training", "distributed"}
 TORCH = {"torch", "torchvision", "timm", "pytorch_metric_learning"}
 """Libraries that load torch."""
 TORCH_AT_TOP = {
-    "experiments/ablate.py",
     "reporting/image_sections.py",
     "runs/assemble.py",
     "runs/train.py",
@@ -79,7 +78,7 @@ SAME_FILE_NAME = {
 }
 """File names that occur twice, with the reason."""
 
-SAME_CLASS_NAME = {"Cell", "Losses", "Row", "Section", "Stage", "Training"}
+SAME_CLASS_NAME = {"Losses", "Section", "Stage"}
 """Class names that still occur twice. Remove entries; add none."""
 
 

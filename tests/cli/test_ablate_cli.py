@@ -1,4 +1,4 @@
-"""`passerby ablate`. Oracle: what a user should read, the exit code, and parseable JSON."""
+"""`passerby ablate`. Oracle: the documented output, the exit code, and parseable JSON."""
 
 import json
 
@@ -18,38 +18,38 @@ def words(out, axes, *more):
     return [*start, *SETTINGS, *more]
 
 
-def test_a_dry_run_lists_the_trainings_and_leaves_nothing(passerby, tmp_path):
-    said = passerby(*words(tmp_path / "out", "attention,embedding", "--dry-run"))
-    assert said.code == 0, said.err
-    lines = said.out.splitlines()
+def test_dry_run_lists_the_trainings_and_writes_nothing(passerby, tmp_path):
+    shown = passerby(*words(tmp_path / "out", "attention,embedding", "--dry-run"))
+    assert shown.code == 0, shown.err
+    lines = shown.out.splitlines()
     assert lines[0].startswith("[1/6] Baseline, embedding reduced and Baseline, embedding full, synth")
     assert lines[0].endswith("seed 0: new")
     assert lines[-1] == "6 of 6 trainings to do"
     assert list(tmp_path.iterdir()) == []
-    found = json.loads(passerby(*words(tmp_path / "out", "attention", "--dry-run", "--json", "--seeds", 1)).out)
-    assert [each["cells"] for each in found] == [["Baseline"], ["A"]]
+    runs = json.loads(passerby(*words(tmp_path / "out", "attention", "--dry-run", "--json", "--seeds", 1)).out)
+    assert [run["cells"] for run in runs] == [["Baseline"], ["A"]]
 
 
 def test_tables_are_printed_and_a_failure_is_in_the_exit_code(passerby, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    said = passerby(*words(out, "attention=on", "--seeds", 1))
-    assert said.code == 0, said.err
-    assert "## Table 2: attention (A)" in said.out
-    assert f"tables: {out}/tables.md" in said.out
-    assert "[1/1] A, synth" in said.err
+    shown = passerby(*words(out, "attention=on", "--seeds", 1))
+    assert shown.code == 0, shown.err
+    assert "## Table 2: attention (A)" in shown.out
+    assert f"tables: {out}/tables.md" in shown.out
+    assert "[1/1] A, synth" in shown.err
 
     def fail(*_args, **_settings):
         raise TrainingError("the disk is full")
 
-    monkeypatch.setattr("passerby.experiments.ablate.train", fail)
-    said = passerby(*words(out, "attention=on", "--seeds", 2, "--json"))
-    assert said.code == 1
-    assert list(json.loads(said.out)["failed"].values()) == ["the disk is full"]
-    assert "1 failed: A, synth" in said.err
-    assert said.err.endswith("The same command tries them again\n")
+    monkeypatch.setattr("passerby.experiments.grid.train", fail)
+    shown = passerby(*words(out, "attention=on", "--seeds", 2, "--json"))
+    assert shown.code == 1
+    assert list(json.loads(shown.out)["failed"].values()) == ["the disk is full"]
+    assert "1 failed: A, synth" in shown.err
+    assert shown.err.endswith("Repeat the command to try them again\n")
 
 
-def test_an_unknown_axis_lists_the_known_ones(passerby, tmp_path):
+def test_unknown_axis_is_refused_with_the_valid_ones(passerby, tmp_path):
     assert passerby(*words(tmp_path, "color")).complaint.startswith(
-        "axis 'color': not known; expected some of attention, position, parts, stripes, refine, loss, erasing, warmup,"
+        "axis 'color': unknown; expected some of attention, position, parts, stripes, refine, loss, erasing, warmup,"
     )

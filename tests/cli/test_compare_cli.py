@@ -1,4 +1,4 @@
-"""`passerby compare`: what a user types and reads; the trainings are tested in tests/runs/test_compare.py."""
+"""`passerby compare`. Oracle: the documented output, the exit code, and parseable JSON."""
 
 import json
 
@@ -18,7 +18,7 @@ def recipe(tmp_path):
     return path
 
 
-def test_the_table_and_then_the_json(passerby, recipe, tmp_path):
+def test_table_and_json_are_printed(passerby, recipe, tmp_path):
     words = (
         "compare",
         "--data",
@@ -32,24 +32,27 @@ def test_the_table_and_then_the_json(passerby, recipe, tmp_path):
         "--device",
         "cpu",
     )
-    said = passerby(*words)
-    assert said.code == 0, said.err
-    assert "| Method | Seed | Rank-1 |" in said.out
-    assert f"tables: {tmp_path / 'o'}/comparison.md, comparison.csv" in said.out
+    plan = passerby(*words, "--dry-run")
+    assert plan.out.splitlines()[-1] == "1 of 1 trainings to do"
+    assert not (tmp_path / "o").exists()
+    shown = passerby(*words)
+    assert shown.code == 0, shown.err
+    assert "| Method | Seed | Rank-1 |" in shown.out
+    assert f"tables: {tmp_path / 'o'}/comparison.md, comparison.csv" in shown.out
     tree = json.loads(passerby(*words, "--json").out)
     assert tree["rows"][0]["method"] == str(recipe)
     assert tree["rows"][0]["scores"]["protocol"] == "market"
     assert tree["failed"] == {}
 
 
-def test_a_failure_is_told_and_is_no_success(passerby, recipe, tmp_path):
+def test_failed_training_is_named_and_exits_with_1(passerby, recipe, tmp_path):
     words = ("compare", "--data", SIMPLE, "--methods", recipe, "--out", tmp_path / "o", "--device", "cpu")
-    said = passerby(*words, "--budget-minutes", "0.00001")
-    assert said.code == 1
-    assert "1 failed: " in said.err
-    assert "seed 0. The same command tries them again" in said.err
+    shown = passerby(*words, "--budget-minutes", "0.00001")
+    assert shown.code == 1
+    assert "1 failed: " in shown.err
+    assert "seed 0. Repeat the command to try them again" in shown.err
 
 
-def test_neither_epochs_nor_minutes_is_one_line(passerby, tmp_path):
-    said = passerby("compare", "--data", SIMPLE, "--methods", "lab-atto", "--out", tmp_path / "o")
-    assert said.complaint == "compare: give either epochs or budget_minutes, so that every method gets the same"
+def test_missing_budget_is_one_line(passerby, tmp_path):
+    shown = passerby("compare", "--data", SIMPLE, "--methods", "lab-atto", "--out", tmp_path / "o")
+    assert shown.complaint == "compare: give either epochs or budget_minutes, so that every method gets the same"

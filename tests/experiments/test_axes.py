@@ -1,21 +1,21 @@
-"""The grid of an ablation. Oracles: the paper's rows, and the recipe that each level should make."""
+"""Axes and cells of an ablation. Oracles: the paper's rows, and the recipe that each level is documented to make."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.errors import RecipeError
-from passerby.experiments.axes import AXES, EVALUATION_ONLY, grid, parse_axes, three_stages
+from passerby.experiments.axes import AXES, EVALUATION_ONLY, parse_axes, span_grid, three_stages
 from passerby.recipe import load_recipe
 
 
 def cells(text, name="lab-atto", **recipe):
     overrides = [f"{key.replace('__', '.')}={value}" for key, value in recipe.items()]
-    return grid(load_recipe(name, overrides=overrides), parse_axes(text))
+    return span_grid(load_recipe(name, overrides=overrides), parse_axes(text))
 
 
 def test_the_papers_grid_is_baseline_a_p_ap_with_each_refinement():
-    """Refinement says nothing without parts: eight cells and not twelve."""
+    """Refinement has no effect without parts: eight cells, not twelve."""
     names = [cell.name for cell in cells("attention,parts,refine")]
     assert names == [
         "Baseline",
@@ -29,33 +29,33 @@ def test_the_papers_grid_is_baseline_a_p_ap_with_each_refinement():
     ]
 
 
-def test_each_cell_is_trained_as_its_name_says():
-    found = {cell.name: cell.recipe for cell in cells("attention,parts,refine")}
-    base, staged = found["Baseline"].model, found["AP, refined in stages"]
+def test_recipe_of_a_cell_matches_its_name():
+    recipes = {cell.name: cell.recipe for cell in cells("attention,parts,refine")}
+    base, staged = recipes["Baseline"].model, recipes["AP, refined in stages"]
     assert (base.attention, base.parts, base.refine) == (False, 0, False)
     assert (staged.model.attention, staged.model.parts, staged.model.refine) == (True, 4, True)
     assert [stage.name for stage in staged.stages] == ["stripes", "parts", "together"]
-    assert found["P, refined jointly"].stages == ()
-    assert {recipe.schedule.epochs for recipe in found.values()} == {24}
+    assert recipes["P, refined jointly"].stages == ()
+    assert {recipe.schedule.epochs for recipe in recipes.values()} == {24}
 
 
-def test_staged_lab_atto_is_the_shipped_recipe():
+def test_staged_lab_atto_equals_the_shipped_recipe():
     (cell,) = cells("refine=staged")
     shipped = load_recipe("lab-atto-rpp")
     assert cell.recipe.model == shipped.model
     assert cell.recipe.plan == shipped.plan
 
 
-def test_a_staged_recipe_can_be_taken_apart():
+def test_stages_of_the_recipe_are_kept_or_removed():
     off, joint, staged = (cell.recipe for cell in cells("refine", "lab-atto-rpp"))
     assert (off.stages, off.model.refine, joint.stages, joint.model.refine) == ((), False, (), True)
     assert staged.stages == load_recipe("lab-atto-rpp").stages
 
 
-def test_each_loss_goes_alone_or_with_identity_and_keeps_its_settings():
-    """Of every loss that a recipe can have, so that one that is not the level's is off."""
-    found = {cell.levels["loss"]: cell.recipe.loss for cell in cells("loss", loss__triplet__margin=0.7)}
-    on = {level: [name for name in type(loss).model_fields if getattr(loss, name)] for level, loss in found.items()}
+def test_level_of_loss_turns_on_only_its_losses_and_keeps_their_settings():
+    """Checked over every loss of a recipe, so that a loss outside the level is off."""
+    recipes = {cell.levels["loss"]: cell.recipe.loss for cell in cells("loss", loss__triplet__margin=0.7)}
+    on = {level: [name for name in type(loss).model_fields if getattr(loss, name)] for level, loss in recipes.items()}
     assert on == {
         "identity": ["identity"],
         "triplet": ["identity", "triplet"],
@@ -64,17 +64,17 @@ def test_each_loss_goes_alone_or_with_identity_and_keeps_its_settings():
         "supcon": ["identity", "supcon"],
         "center": ["identity", "center"],
     }
-    assert found["triplet"].triplet.margin == 0.7
+    assert recipes["triplet"].triplet.margin == 0.7
 
 
-def test_the_other_axes_set_what_they_are_called():
+def test_other_axes_set_the_keys_of_their_names():
     assert [cell.recipe.images.erasing is not None for cell in cells("erasing")] == [False, True]
     assert [cell.recipe.schedule.warmup_epochs for cell in cells("warmup")] == [0, 5]
     assert [cell.recipe.model.parts for cell in cells("stripes")] == [2, 3, 4, 6, 8]
     assert [cell.recipe.model.attention_position for cell in cells("position")] == ["depthwise", "block"]
 
 
-def test_the_kind_of_embedding_costs_no_training():
+def test_kinds_of_embedding_share_a_training():
     reduced, full = cells("embedding")
     assert (reduced.embedding, full.embedding) == ("reduced", "full")
     assert reduced.slug == full.slug
@@ -82,7 +82,7 @@ def test_the_kind_of_embedding_costs_no_training():
     assert [cell.slug for cell in cells("attention,embedding")] == ["attention-off"] * 2 + ["attention-on"] * 2
 
 
-def test_the_position_of_an_attention_that_is_off_is_no_cell():
+def test_position_has_no_levels_without_attention():
     assert [cell.name for cell in cells("attention,position")] == [
         "Baseline",
         "A, position depthwise",
@@ -91,38 +91,37 @@ def test_the_position_of_an_attention_that_is_off_is_no_cell():
 
 
 @given(st.lists(st.sampled_from([axis for axis in AXES if axis != "stripes"]), unique=True, min_size=1))
-def test_any_axes_span_cells_with_names_of_their_own(axes):
-    """And no two trainings in one folder that differ."""
-    found = cells(",".join(axes))
-    assert len({cell.name for cell in found}) == len(found)
-    by_folder = {cell.slug: cell.recipe for cell in found}
-    assert all(by_folder[cell.slug] == cell.recipe for cell in found)
-    doubled = len(found) // len(by_folder)
+def test_cells_have_unique_names_and_shared_folders_have_equal_recipes(axes):
+    recipes = cells(",".join(axes))
+    assert len({cell.name for cell in recipes}) == len(recipes)
+    by_folder = {cell.slug: cell.recipe for cell in recipes}
+    assert all(by_folder[cell.slug] == cell.recipe for cell in recipes)
+    doubled = len(recipes) // len(by_folder)
     assert doubled == (2 if set(axes) & set(EVALUATION_ONLY) else 1)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("attention,color", "axis 'color': not known; expected some of attention, position, parts, stripes, refine"),
+        ("attention,color", "axis 'color': unknown; expected some of attention, position, parts, stripes, refine"),
         ("", "axes: got '', expected some of attention"),
-        ("refine=of", "axis 'refine': level 'of' is not known; it has off, joint, staged"),
-        ("refine=", "axis 'refine': level '' is not known"),
+        ("refine=of", "axis 'refine': unknown level 'of'; expected some of off, joint, staged"),
+        ("refine=", "axis 'refine': unknown level ''"),
         ("refine,refine=off", "axis 'refine': given twice"),
-        ("parts,stripes", "axes: parts and stripes both set model.parts; take one of them"),
+        ("parts,stripes", "axes: parts and stripes both set model.parts; give one of them"),
     ],
 )
-def test_wrong_axes_are_named_with_the_known_ones(text, message):
+def test_invalid_axes_are_refused_with_the_valid_ones(text, message):
     with pytest.raises(RecipeError, match=message):
         parse_axes(text)
 
 
-def test_too_few_epochs_for_three_stages_are_told():
+def test_too_few_epochs_for_three_stages_are_refused():
     short = load_recipe("lab-atto", overrides=["schedule.epochs=6"])
     with pytest.raises(RecipeError, match=r"refine=staged: 6 epochs leave 4 for the stripes, of which 5 warm up; set"):
         three_stages(short)
 
 
-def test_a_level_that_makes_no_recipe_names_its_cell():
+def test_error_of_an_invalid_recipe_names_the_level():
     with pytest.raises(RecipeError, match=r"recipe lab-atto, refine=joint: model: refine: true needs parts"):
         cells("refine", model__parts=0)

@@ -1,8 +1,7 @@
-"""`passerby ablate`: the grid of an ablation, trained under several seeds, and the paper's tables of it."""
+"""`passerby ablate`: train the grid of an ablation under several seeds and make the paper's tables of it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,25 +11,29 @@ from passerby.cli.common import Device, Json, Overrides, print_json
 from passerby.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from passerby.experiments.ablate import Training
+    from passerby.experiments.grid_tables import Ablation, Comparison
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the trainings and train nothing.")]
+GridFolder = Annotated[Path, typer.Option("--out", help="Folder of the runs and tables. Finished runs are kept.")]
 
 
 def ablate(
     recipe: Annotated[str, typer.Option("--recipe", help="A shipped recipe (such as lab-atto) or a YAML file.")],
     data: Annotated[
-        list[str], typer.Option("--data", help="name:path?option=value. Repeatable: each gets its own columns.")
+        list[str], typer.Option("--data", help="name:path?option=value. Repeatable: each has its own columns.")
     ],
     axes: Annotated[
         str,
         typer.Option(
-            "--axes", help="Such as attention,parts,refine or loss=identity/circle. An unknown one lists all."
+            "--axes",
+            help="Axes, such as attention,parts,refine or loss=identity/circle. An unknown axis lists all.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the runs and tables; what is done there is kept.")],
+    out: GridFolder,
     seeds: Annotated[int, typer.Option(help="Trainings of each cell.")] = 3,
     overrides: Overrides = None,
     device: Device = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the trainings, and train nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train every combination of the axes' levels and write tables.md, tables.csv and tables.tex.
@@ -40,40 +43,27 @@ def ablate(
     from passerby.experiments.axes import parse_axes
 
     chosen, levels = load_recipe(recipe, overrides=overrides or []), parse_axes(axes)
-    from passerby.experiments import ablate as runs
-    from passerby.experiments.ablation_tables import to_markdown
+    from passerby.experiments.ablate import ablate as run_ablation
 
-    if dry_run:
-        _list(runs.plan(chosen, data, out, axes=levels, seeds=seeds), as_json=as_json)
-        return
-    done = runs.ablate(chosen, data, out, axes=levels, seeds=seeds, device=device, progress=True)
+    result = run_ablation(
+        chosen, data, out=out, axes=levels, seeds=seeds, dry_run=dry_run, device=device, progress=True
+    )
+    print_result(result, out, dry_run=dry_run, as_json=as_json)
+
+
+def print_result(result: Ablation | Comparison, out: Path, *, dry_run: bool, as_json: bool) -> None:
+    """Print the tables, or in a dry run the trainings with their states; exit with code 1 if a training failed."""
     if as_json:
-        print_json({"tables": [asdict(each) for each in done.tables], "failed": done.failed})
+        print_json([run.to_dict() for run in result.runs] if dry_run else result.to_dict())
+    elif dry_run:
+        for number, run in enumerate(result.runs, 1):
+            cells = " and ".join(cell.name for cell in run.cells)
+            typer.echo(f"[{number}/{len(result.runs)}] {cells}, {run.label}, seed {run.seed}: {run.state}")
+        typer.echo(f"{sum(run.state != 'done' for run in result.runs)} of {len(result.runs)} trainings to do")
     else:
-        typer.echo(to_markdown(done.tables))
-        typer.echo(f"tables: {out}/tables.md, tables.csv, tables.tex")
-    if done.failed:
-        typer.echo(f"{len(done.failed)} failed: {'; '.join(done.failed)}. The same command tries them again", err=True)
+        typer.echo(result.to_markdown())
+        typer.echo(f"tables: {out}/{', '.join(result.to_files())}")
+    if result.failed:
+        titles = "; ".join(result.failed)
+        typer.echo(f"{len(result.failed)} failed: {titles}. Repeat the command to try them again", err=True)
         raise typer.Exit(1)
-
-
-def _list(trainings: list[Training], *, as_json: bool) -> None:
-    """What would be trained, and where."""
-    if as_json:
-        rows = [
-            {
-                "cells": [cell.name for cell in each.cells],
-                "data": each.data.spec,
-                "seed": each.seed,
-                "state": each.state,
-                "run": str(each.folder.root),
-            }
-            for each in trainings
-        ]
-        print_json(rows)
-        return
-    for number, each in enumerate(trainings, 1):
-        cells = " and ".join(cell.name for cell in each.cells)
-        typer.echo(f"[{number}/{len(trainings)}] {cells}, {each.data.title}, seed {each.seed}: {each.state}")
-    new = sum(each.state != "done" for each in trainings)
-    typer.echo(f"{new} of {len(trainings)} trainings to do")

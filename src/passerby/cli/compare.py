@@ -1,59 +1,49 @@
-"""`passerby compare`: methods beside each other, trained here under one harness."""
+"""`passerby compare`: train methods on one data set for the same epochs or minutes and make a table of them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from passerby.cli.common import Device, Json, Overrides, print_json
+from passerby.cli.ablate import DryRun, GridFolder, print_result
+from passerby.cli.common import Device, Json, Overrides
 
 
 def compare(
     data: Annotated[str, typer.Option("--data", help="One data set, name:path?option=value.")],
     methods: Annotated[str, typer.Option("--methods", help="Recipes, joined with commas: osnet,pcb,convnext-ap.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the runs and tables; what is done there is kept.")],
+    out: GridFolder,
     epochs: Annotated[int | None, typer.Option(help="Epochs of every training.")] = None,
     budget_minutes: Annotated[
-        float | None, typer.Option("--budget-minutes", help="Or minutes of every training on this machine.")
+        float | None, typer.Option("--budget-minutes", help="Minutes of every training on this machine.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each method.")] = 1,
     like: Annotated[
-        str | None, typer.Option(help="A recipe whose images, batches, optimizer and schedule all of them take.")
+        str | None, typer.Option(help="Recipe whose images, batches, optimizer and schedule all methods take.")
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train methods on one data set, for the same epochs or minutes, and write comparison.md and comparison.csv.
 
     [bold]passerby compare --data cuhk01:/data/cuhk01 --methods pcb,hpm,bdb --like lab-atto --epochs 12 --out runs/t5[/]
     """
-    from passerby.experiments import compare as runs
+    from passerby.experiments.compare import compare as run_comparison
 
-    chosen = [name for name in methods.split(",") if name]
-    done = runs.compare(
+    result = run_comparison(
+        [name for name in methods.split(",") if name],
         data,
-        out,
-        methods=chosen,
+        out=out,
         epochs=epochs,
         budget_minutes=budget_minutes,
         seeds=seeds,
         like=like,
         overrides=overrides or [],
+        dry_run=dry_run,
         device=device,
         progress=True,
     )
-    if as_json:
-        from passerby.evaluation.serialize import scores_to_dict
-
-        rows = [asdict(row) | {"scores": scores_to_dict(row.scores, per_query=False)} for row in done.rows]
-        print_json({"rows": rows, "failed": done.failed})
-    elif done.rows:
-        typer.echo((out / "comparison.md").read_text(encoding="utf-8"))
-        typer.echo(f"tables: {out}/comparison.md, comparison.csv")
-    if done.failed:
-        typer.echo(f"{len(done.failed)} failed: {'; '.join(done.failed)}. The same command tries them again", err=True)
-        raise typer.Exit(1)
+    print_result(result, out, dry_run=dry_run, as_json=as_json)

@@ -1,4 +1,4 @@
-"""One harness for several methods: what is the method's own stays, what is the training's becomes the same."""
+"""One harness for several methods: the same training for each, with the model and losses of the method."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from passerby.errors import RecipeError
 from passerby.recipe import Recipe
 
 
-def under(harness: Recipe, method: Recipe) -> Recipe:
-    """The method's model and losses, trained as the harness says.
+def apply_harness(harness: Recipe, method: Recipe) -> Recipe:
+    """Return a recipe with the method's model and losses and the harness's training.
 
     Images, batches, optimizer, schedule, precision and seed are the harness's. The mean and standard deviation of
-    pixels stay the method's, as its weights know no others; so do its stages, which keep their shares of the epochs and
-    their proportions to the highest rate. The first of them warms up as the harness does.
+    pixels stay the method's, because its weights were trained with them. Its stages stay too: they keep their fractions
+    of the epochs and their ratios to the highest rate, and the first warms up like the harness.
+
+    Args:
+        harness: Recipe of the training.
+        method: Recipe of the model and losses.
 
     Raises:
-        RecipeError: For a harness with fewer epochs than the method has stages.
+        RecipeError: If the harness has fewer epochs than the method has stages.
+
+    Example:
+        >>> recipe = apply_harness(passerby.load_recipe("lab-atto"), passerby.load_recipe("osnet"))
+        >>> recipe.name, recipe.schedule.epochs
+        ('osnet', 24)
     """
-    changed = with_epochs(method, harness.schedule.epochs).model_dump()
+    changed = set_epochs(method, harness.schedule.epochs).model_dump()
     given = harness.model_dump()
     scale = harness.schedule.lr_max / method.schedule.lr_max
     changed |= {part: given[part] for part in ("batches", "optimizer", "schedule", "training")}
@@ -30,28 +39,37 @@ def under(harness: Recipe, method: Recipe) -> Recipe:
     return Recipe.model_validate(changed)
 
 
-def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe with another length: warm-up and stages keep their shares, stages at least one epoch each.
+def set_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """Return the recipe with another number of epochs.
+
+    Warm-up and stages keep their fractions of the schedule, rounded down; each stage has at least one epoch.
+
+    Args:
+        recipe: Recipe to change.
+        epochs: Epochs of the whole schedule, at least 1 and at least one for each stage.
 
     Raises:
-        RecipeError: For fewer epochs than the recipe has stages, or none.
+        RecipeError: For fewer epochs.
+
+    Example:
+        >>> schedule = set_epochs(passerby.load_recipe("lab-atto"), 12).schedule
+        >>> schedule.epochs, schedule.warmup_epochs
+        (12, 2)
     """
     if epochs < max(1, len(recipe.stages)):
         raise RecipeError(
             f"{recipe.name}: got {epochs} epochs, expected at least {max(1, len(recipe.stages))}"
             + (f", one for each of its {len(recipe.stages)} stages" if recipe.stages else "")
         )
-    share = epochs / recipe.schedule.epochs
+    fraction = epochs / recipe.schedule.epochs
     changed: dict[str, Any] = recipe.model_dump()
-    changed["schedule"] |= {"epochs": epochs, "warmup_epochs": int(share * recipe.schedule.warmup_epochs)}
+    changed["schedule"] |= {"epochs": epochs, "warmup_epochs": int(fraction * recipe.schedule.warmup_epochs)}
     if recipe.stages:
-        lengths = [max(1, int(share * stage.epochs)) for stage in recipe.stages]
-        while sum(lengths) != epochs:  # what rounding has left over or taken goes to the longest
+        lengths = [max(1, int(fraction * stage.epochs)) for stage in recipe.stages]
+        while sum(lengths) != epochs:  # the longest stage takes what rounding left over or added
             lengths[lengths.index(max(lengths))] += 1 if sum(lengths) < epochs else -1
         for stage, length in zip(changed["stages"], lengths, strict=True):
-            warmup = stage["warmup_epochs"]
-            stage |= {
-                "epochs": length,
-                "warmup_epochs": None if warmup is None else min(int(share * warmup), length - 1),
-            }
+            stage["epochs"] = length
+            if stage["warmup_epochs"] is not None:
+                stage["warmup_epochs"] = min(int(fraction * stage["warmup_epochs"]), length - 1)
     return Recipe.model_validate(changed)

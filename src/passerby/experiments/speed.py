@@ -1,30 +1,39 @@
-"""How fast a recipe trains on this machine."""
+"""Speed of training and embedding on this machine."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 from passerby.data.datasets import load_data
 from passerby.data.training_set import join_training
 from passerby.distributed import join_processes
-from passerby.errors import TrainingError
+from passerby.errors import RecipeError, TrainingError
 from passerby.recipe import Recipe
 from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.training.loop import steps_per_epoch
+from passerby.types import DataSet
+
+if TYPE_CHECKING:
+    from passerby.model.embed import Embedder
+
+EMBEDDED_IMAGES, EMBEDDING_REPEATS = 256, 3
 
 
-def measure_speed(recipe: Recipe, data: str, *, device: str = "auto", seconds: float = 20.0) -> tuple[float, int]:
-    """How fast `recipe` trains on `data` here, by steps that are thrown away.
+def measure_training_speed(
+    recipe: Recipe, data: str, *, device: str = "auto", seconds: float = 20.0
+) -> tuple[float, int]:
+    """Measure the speed of a recipe's training by steps that are discarded.
 
     Args:
-        recipe: What to time; its first stage is.
+        recipe: Recipe, whose first stage is timed.
         data: Data sets, as for `train`.
         device: As for `train`.
-        seconds: About how long to try, after the first two steps; at least three steps are timed.
+        seconds: Approximate duration after the first two steps; at least three steps are timed.
 
     Returns:
-        Images a second, the median over the steps; and images in an epoch.
+        Images per second (median over the steps) and images per epoch.
 
     Raises:
         PasserbyError: As `train`.
@@ -45,5 +54,36 @@ def measure_speed(recipe: Recipe, data: str, *, device: str = "auto", seconds: f
                 break
     if not rates:
         raise TrainingError(f"{data}: too few steps in {recipe.schedule.epochs} epochs to be timed; give more epochs")
-    images = recipe.batches.persons * recipe.batches.images * recipe.optimizer.accumulate
-    return statistics.median(rates), steps * images
+    return statistics.median(rates), steps * count_step_images(recipe)
+
+
+def count_step_images(recipe: Recipe) -> int:
+    """Return the images of one training step."""
+    return recipe.batches.persons * recipe.batches.images * recipe.optimizer.accumulate
+
+
+def fit_epochs(recipe: Recipe, data: str, minutes: float, *, device: str) -> int:
+    """Return the number of whole epochs that fit a time budget, by the speed of a few steps.
+
+    Raises:
+        RecipeError: If one epoch takes longer than `minutes`.
+    """
+    rate, images = measure_training_speed(recipe, data, device=device)
+    epochs = int(60 * minutes * rate / images)
+    if epochs < 1:
+        raise RecipeError(
+            f"{recipe.name}: {minutes:g} minutes are less than one epoch of {images:,} images at {rate:.0f} images/s "
+            f"here; give at least {images / rate / 60:.1f}"
+        )
+    return epochs
+
+
+def measure_embedding_speed(embedder: Embedder, data: DataSet) -> float:
+    """Measure images embedded per second, with decoding and mirroring: the median of three rounds."""
+    images = [*data.query, *data.gallery][:EMBEDDED_IMAGES]
+    seconds = []
+    for _ in range(EMBEDDING_REPEATS):
+        began = time.perf_counter()
+        embedder.embed(images)
+        seconds.append(time.perf_counter() - began)
+    return len(images) / statistics.median(seconds)

@@ -1,0 +1,240 @@
+"""Grid of trainings: plan the runs, train the missing ones, and write tables of what is finished.
+
+Each training is an ordinary run under OUT/runs/DATA/CELL/seed-N. It can be resumed, evaluated and reported like any
+other run. A run whose results exist is not trained again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from passerby.data.datasets import load_data
+from passerby.data.fingerprint import fingerprint
+from passerby.data.training_set import join_training
+from passerby.errors import DataError, PasserbyError, RecipeError, TrainingError
+from passerby.experiments.axes import GridCell, override_recipe
+from passerby.experiments.grid_tables import Ablation, Comparison
+from passerby.experiments.harness import set_epochs
+from passerby.experiments.speed import fit_epochs
+from passerby.files import write_all_atomic
+from passerby.model.info import ModelInfo, model_info
+from passerby.model.methods import build_model
+from passerby.progress import ProgressCallback, ProgressOption, open_progress
+from passerby.recipe import Recipe, load_recipe
+from passerby.runs.arguments import count_classes, model_arguments
+from passerby.runs.evaluate import require_valid_queries
+from passerby.runs.run_folder import RunFolder
+from passerby.runs.train import resume, train
+from passerby.types import DataSet, Scores
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result", Ablation, Comparison)
+
+
+@dataclass(frozen=True)
+class GridRun:
+    """One training of a grid.
+
+    Attributes:
+        cells: Cells that the run serves; several if they differ in the evaluation alone.
+        data: Data set that is trained and evaluated on.
+        label: Name of the data set in tables: its title, or its spec if several data sets have that title.
+        recipe: Recipe with the seed of the run.
+        folder: Run folder, which may not exist yet.
+        minutes: Minutes of training that set the number of epochs; None if the recipe sets it.
+    """
+
+    cells: tuple[GridCell, ...]
+    data: DataSet
+    label: str
+    recipe: Recipe
+    folder: RunFolder
+    minutes: float | None = None
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return self.recipe.training.seed
+
+    @property
+    def title(self) -> str:
+        """Name in progress and error messages."""
+        return f"{self.cells[0].name}, {self.label}, seed {self.seed}"
+
+    @property
+    def state(self) -> Literal["done", "begun", "new"]:
+        """`done` if all results exist, `begun` if the run folder holds a run, `new` otherwise."""
+        if all(self.result_path(cell).is_file() for cell in self.cells):
+            return "done"
+        return "begun" if self.folder.manifest.is_file() else "new"
+
+    def result_path(self, cell: GridCell) -> Path:
+        """Return the file with the result of one of the run's cells."""
+        return self.folder.root / cell.result
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return cells, data, seed, state and run folder as JSON-serializable values."""
+        return {
+            "cells": [cell.name for cell in self.cells],
+            "data": self.data.spec,
+            "seed": self.seed,
+            "state": self.state,
+            "run": str(self.folder.root),
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"GridRun({' and '.join(cell.name for cell in self.cells)}, {self.label}, seed {self.seed}: {self.state})"
+        )
+
+
+def plan_grid(
+    cells: Sequence[GridCell],
+    data: str | Sequence[str],
+    *,
+    out: str | Path,
+    seeds: int,
+    minutes: float | None = None,
+) -> list[GridRun]:
+    """List the runs of a grid, seed by seed, so that each row has a result after the first seed.
+
+    Args:
+        cells: Rows of the grid; those with the same slug share runs.
+        data: Specs of one data set each, with queries.
+        out: Folder of the grid.
+        seeds: Runs of each cell and data set, with the recipe's seed and the numbers after it.
+        minutes: Minutes of training of each run, or None for the epochs of the recipes.
+
+    Raises:
+        RecipeError: For less than one seed.
+        DataError: For data that cannot be evaluated on.
+        TrainingError: If the folder of a run holds a run of another recipe.
+    """
+    if seeds < 1:
+        raise RecipeError(f"seeds: got {seeds}, expected 1 or more")
+    by_slug: dict[str, list[GridCell]] = {}
+    for cell in cells:
+        by_slug.setdefault(cell.slug, []).append(cell)
+    sets = _load_sets([data] if isinstance(data, str) else data)
+    titles = [each.title for each in sets.values()]
+    runs = []
+    for number in range(seeds):
+        for identifier, each in sets.items():
+            label = each.title if titles.count(each.title) == 1 else each.spec
+            for slug, shared in by_slug.items():
+                seed = shared[0].recipe.training.seed + number
+                recipe = override_recipe(shared[0].recipe, {"training.seed": seed})
+                folder = RunFolder(Path(out) / "runs" / f"{each.name}-{identifier[:8]}" / slug / f"seed-{seed}")
+                runs.append(GridRun(tuple(shared), each, label, recipe, folder, minutes))
+                _require_same_recipe(runs[-1])
+    return runs
+
+
+def _require_same_recipe(run: GridRun) -> None:
+    """Raise TrainingError if the folder holds a run of another recipe; with a budget its epochs may differ."""
+    if run.folder.manifest.is_file():
+        recorded = load_recipe(run.folder.recipe)
+        if recorded != (run.recipe if run.minutes is None else set_epochs(run.recipe, recorded.schedule.epochs)):
+            raise TrainingError(
+                f"{run.folder.root}: holds a run of another recipe; give another --out, or the settings of that run"
+            )
+
+
+def _load_sets(specs: Sequence[str]) -> dict[str, DataSet]:
+    """Load one data set for each spec and check it before anything is trained; return them by fingerprint."""
+    sets = {}
+    for spec in specs:
+        loaded = load_data(spec)
+        if len(loaded) != 1:
+            raise DataError(f"data {spec!r}: {len(loaded)} data sets joined; expected one, as each is trained on apart")
+        if not loaded[0].query:
+            raise DataError(
+                f"data {spec!r}: no query split; choose a data set with queries, which rows are compared on"
+            )
+        require_valid_queries(loaded[0])
+        sets[fingerprint(loaded)] = loaded[0]
+    if not sets:
+        raise DataError("data: got none, expected at least one data set")
+    if len(sets) < len(specs):
+        raise DataError(f"data: {', '.join(specs)}: the same data set twice; give each once")
+    return sets
+
+
+def run_grid(
+    runs: Sequence[GridRun],
+    out: str | Path,
+    *,
+    finish: Callable[[GridRun], Scores],
+    collect: Callable[[dict[str, str]], Result],
+    dry_run: bool,
+    device: str,
+    progress: ProgressOption,
+) -> Result:
+    """Train and measure the runs that are not done, and write the tables after each. If a run fails, the others go on.
+
+    Args:
+        runs: Runs of `plan_grid`.
+        out: Folder of the tables.
+        finish: Writes the missing results of a trained run and returns its scores.
+        collect: Returns the result of all finished runs; called with the error messages by run title.
+        dry_run: Train and write nothing.
+        device: As for `train`.
+        progress: As for `train`. One line is logged for each run.
+
+    Raises:
+        TrainingError: Under torchrun.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise TrainingError("grid: started by torchrun; start it without, as it trains one run after the other")
+    failed: dict[str, str] = {}
+    with open_progress(progress) as report:
+        for number, run in enumerate([] if dry_run else runs, 1):
+            state, started = run.state, time.monotonic()
+            try:
+                if state != "done":
+                    _train(run, device=device, progress=report)
+                scores = finish(run)
+                ending = "was done" if state == "done" else f"{time.monotonic() - started:.0f} s"
+                line = f"Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}, {ending}"
+            except (PasserbyError, RuntimeError, OSError) as error:  # torch raises RuntimeError when out of memory
+                failed[run.title] = str(error)
+                line = f"failed: {error}"
+            logger.info("[%d/%d] %s: %s", number, len(runs), run.title, line)
+            if state != "done" or number == len(runs):
+                files = collect(failed).to_files()
+                write_all_atomic({Path(out) / name: text.encode() for name, text in files.items()})
+    return collect(failed)
+
+
+def _train(run: GridRun, *, device: str, progress: ProgressCallback) -> None:
+    """Train or resume a run; the training evaluates the model at its end."""
+    folder, recipe = run.folder, run.recipe
+    if not folder.manifest.is_file():
+        if run.minutes is not None:
+            recipe = set_epochs(recipe, fit_epochs(recipe, run.data.spec, run.minutes, device=device))
+        train(recipe, run.data.spec, folder.root, device=device, progress=progress)
+    elif not (folder.model.is_file() and folder.scores.is_file()):
+        resume(folder.root, device=device, progress=progress)
+
+
+def count_cost(cell: GridCell, data: DataSet) -> ModelInfo:
+    """Count parameters and multiply-adds of a cell's network, without its weights."""
+    return _count_cost(cell.recipe, cell.embedding, join_training([data]).identities)
+
+
+@cache
+def _count_cost(recipe: Recipe, embedding: str, identities: int) -> ModelInfo:
+    import torch
+
+    arguments = model_arguments(recipe) | {"pretrained": False, "weights": None, "embedding": embedding}
+    with torch.device("meta"):
+        network = build_model(**arguments, identities=count_classes(recipe, identities))
+    return model_info(network, size=recipe.images.size)
