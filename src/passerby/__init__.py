@@ -13,7 +13,7 @@ _HOME = {
     "Labels": "passerby.types",
     "Ranking": "passerby.types",
     "Sample": "passerby.types",
-    "Scores": "passerby.types",
+    "Scores": "passerby.evaluation.summary",
     "load_data": "passerby.data.datasets",
     "convnext_ap": "passerby.model.convnext_ap",
     "load": "passerby.model.embed",
@@ -42,6 +42,7 @@ __all__ = ["__version__", *_HOME]  # noqa: PLE0604
 if TYPE_CHECKING:
     from passerby.data.datasets import load_data as load_data
     from passerby.evaluation.score import score as score
+    from passerby.evaluation.summary import Scores as Scores
     from passerby.gallery.gallery import Gallery as Gallery
     from passerby.model.convnext_ap import convnext_ap as convnext_ap
     from passerby.model.embed import load as load
@@ -65,7 +66,6 @@ if TYPE_CHECKING:
     from passerby.types import Labels as Labels
     from passerby.types import Ranking as Ranking
     from passerby.types import Sample as Sample
-    from passerby.types import Scores as Scores
 
 
 def __getattr__(name: str) -> Any:

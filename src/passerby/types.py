@@ -1,4 +1,4 @@
-"""What is handed from room to room. Plain frozen dataclasses over NumPy arrays; nothing here imports torch.
+"""Types that the packages exchange: frozen dataclasses over NumPy arrays. This module does not import torch.
 
 Dimension legend, used in every file of the package:
     B batch   C channels   H W map height and width   P parts (stripes)   D embedding width
@@ -7,21 +7,23 @@ Dimension legend, used in every file of the package:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
 
 JUNK = -1
-"""Person id of a detection that is nobody: readers drop it."""
+"""Identity of a detection that shows no person of the data set. Readers drop such images."""
 DISTRACTOR = 0
-"""Person id of a gallery image that matches no query. Readers give real people ids from 1."""
+"""Identity of a gallery image that matches no query. Readers number identities from 1."""
 DEFAULT = "default"
-"""The word, wherever a model is named, for the one that comes with the package."""
+"""Name of the model that comes with the package; accepted wherever a model is named."""
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -30,16 +32,59 @@ ProtocolName = Literal["market", "single-gallery-shot", "multi-query"]
 ApRule = Literal["step", "trapezoid"]
 
 
+class Result:
+    """Base of the result dataclasses: a `repr` of one line and a dictionary for JSON."""
+
+    def __repr__(self) -> str:
+        """Format the fields in one line: numbers with four digits, arrays by their shape."""
+        values = (f"{field.name}={_format(getattr(self, field.name))}" for field in fields(cast("Any", self)))
+        return f"{type(self).__name__}({', '.join(values)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values; NaN and infinity become None."""
+        return {field.name: to_json(getattr(self, field.name)) for field in fields(cast("Any", self))}
+
+
+def to_json(value: Any) -> Any:
+    """Convert arrays, tuples, mappings and results to values that `json.dumps` takes; NaN and infinity become None."""
+    if isinstance(value, Result):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {name: to_json(item) for name, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return to_json(value.tolist())
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_format, value))})"
+    return repr(value)
+
+
+def as_array(values: ArrayLike) -> NDArray[Any]:
+    """Convert array-like values to an array; a torch tensor is detached and copied from its device first."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    return np.asarray(values)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of one person in one camera, not yet decoded.
+    """One image of one person in one camera, not decoded yet.
 
     Attributes:
-        path: The file that holds the image.
-        person_id: `DISTRACTOR` (0), or a person of this data set (from 1). Never `JUNK`.
-        camera_id: 0-based camera.
-        key: Where in the file, when the file is a container (`cuhk-03.mat`); None for an image file.
-        timestamp: Seconds, when the data set tells; None otherwise.
+        path: File that holds the image.
+        person_id: `DISTRACTOR` (0), or an identity of the data set (from 1). Never `JUNK`.
+        camera_id: Camera, from 0.
+        key: Entry of the file, when the file is a container (`cuhk-03.mat`); None for an image file.
+        timestamp: Time in seconds, None for a data set without times.
     """
 
     path: Path
@@ -50,26 +95,26 @@ class Sample:
 
     @property
     def label(self) -> str:
-        """What messages and pictures call this image."""
+        """Name of the image in messages and plots: file name and key."""
         return self.path.name if self.key is None else f"{self.path.name}:{self.key}"
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as its protocol splits it. Train and test identities are disjoint where `check` says so.
+    """A data set, split as its protocol defines. `passerby data check` verifies that identities do not overlap.
 
     Attributes:
-        name: The reader's name, such as `market1501`.
-        root: The folder or file that was read.
-        spec: The text that addressed it, options included.
-        train: Images to learn from.
-        query: Images to look for.
-        gallery: Images to look in, distractors included, junk dropped.
-        multi_query: More images of the queries' people in the queries' cameras (Market-1501's `gt_bbox`).
-        protocol: The rule that its figures are reported with.
-        variant: What a figure must say beside the name (`labeled, new protocol`); empty when there is one only.
-        junk: How many junk images were dropped.
-        distractors: How many gallery images are distractors.
+        name: Name of the reader, such as `market1501`.
+        root: Folder or file that was read.
+        spec: Text that addressed the data set, options included.
+        train: Training images.
+        query: Query images.
+        gallery: Gallery images, with distractors and without junk.
+        multi_query: Further images of the query identities in the query cameras (Market-1501's `gt_bbox`).
+        protocol: Protocol under which results on this data set are reported.
+        variant: Variant that must be stated with a result, such as `labeled, new protocol`; empty if there is only one.
+        junk: Number of junk images that were dropped.
+        distractors: Number of distractors in the gallery.
     """
 
     name: str
@@ -86,134 +131,102 @@ class DataSet:
 
     @property
     def title(self) -> str:
-        """Name and variant, as tables print it."""
+        """Name and variant, for tables."""
         return f"{self.name} ({self.variant})" if self.variant else self.name
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Whose N images they are and which camera saw them, for figures of distances that somebody else made.
+@dataclass(frozen=True, init=False, repr=False)
+class Labels(Result):
+    """Identities and cameras of N images, for functions that are given distances instead of embeddings.
 
     Attributes:
-        person_ids: (N,) integers, at least 0.
+        person_ids: (N,) integers, at least 0; 0 marks a distractor.
         camera_ids: (N,) integers, at least 0.
 
     Raises:
         DataError: (a ValueError) naming the argument, for wrong shapes or lengths, or negative ids.
+
+    Example:
+        >>> Labels([1, 2, 2], [0, 0, 1])
+        Labels(person_ids=array(3,), camera_ids=array(3,))
     """
 
     person_ids: IntArray
     camera_ids: IntArray
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "person_ids", _ids(self.person_ids, "person_ids", count=np.size(self.person_ids)))
-        object.__setattr__(self, "camera_ids", _ids(self.camera_ids, "camera_ids", count=len(self.person_ids)))
+    def __init__(self, person_ids: ArrayLike, camera_ids: ArrayLike) -> None:
+        object.__setattr__(self, "person_ids", _check_ids(person_ids, "person_ids"))
+        object.__setattr__(self, "camera_ids", _check_ids(camera_ids, "camera_ids", count=len(self.person_ids)))
 
     def __len__(self) -> int:
         return len(self.person_ids)
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """Vectors of N images with whose they are and which camera saw them.
+@dataclass(frozen=True, init=False, repr=False)
+class Embeddings(Result):
+    """Embeddings of N images with their identities and cameras.
 
     Attributes:
-        vectors: (N, D) floating point, finite. Any length; `score` normalizes when it compares by cosine. float16 and
-            memory-mapped vectors stay what they are.
-        person_ids: (N,) integers, at least 0.
+        vectors: (N, D) floating point, finite, of any length: cosine distance normalizes them. float16 and
+            memory-mapped arrays are kept as they are.
+        person_ids: (N,) integers, at least 0; 0 marks a distractor.
         camera_ids: (N,) integers, at least 0.
 
     Raises:
         DataError: (a ValueError) naming the argument, for wrong shapes or lengths, NaN or infinity, negative ids.
+
+    Example:
+        >>> Embeddings([[0.6, 0.8], [1.0, 0.0]], person_ids=[1, 2], camera_ids=[0, 0])
+        Embeddings(vectors=array(2, 2), person_ids=array(2,), camera_ids=array(2,))
     """
 
     vectors: FloatArray
     person_ids: IntArray
     camera_ids: IntArray
 
-    def __post_init__(self) -> None:
-        vectors = np.asarray(self.vectors)
-        if vectors.ndim != 2 or vectors.dtype.kind != "f":
-            raise DataError(f"vectors: got shape {vectors.shape} of {vectors.dtype}, expected (N, D) floating point")
-        rows = max(1, 2**20 // max(1, vectors.shape[1]))  # a million vectors are checked in a few megabytes
-        for start in range(0, len(vectors), rows):
-            bad = np.flatnonzero(~np.isfinite(vectors[start : start + rows]).all(axis=1))
+    def __init__(self, vectors: ArrayLike, person_ids: ArrayLike, camera_ids: ArrayLike) -> None:
+        array = as_array(vectors)
+        if array.ndim != 2 or array.dtype.kind != "f":
+            raise DataError(f"vectors: got shape {array.shape} of {array.dtype}, expected (N, D) floating point")
+        rows = max(1, 2**20 // max(1, array.shape[1]))  # a million vectors are checked in a few megabytes
+        for start in range(0, len(array), rows):
+            bad = np.flatnonzero(~np.isfinite(array[start : start + rows]).all(axis=1))
             if len(bad):
-                raise DataError(f"vectors: NaN or infinity, first in row {start + bad[0]}; find out what made it")
-        object.__setattr__(self, "vectors", vectors)
-        for name in ("person_ids", "camera_ids"):
-            object.__setattr__(self, name, _ids(getattr(self, name), name, count=len(vectors)))
+                raise DataError(f"vectors: NaN or infinity, first in row {start + bad[0]}; expected finite numbers")
+        object.__setattr__(self, "vectors", array)
+        object.__setattr__(self, "person_ids", _check_ids(person_ids, "person_ids", count=len(array)))
+        object.__setattr__(self, "camera_ids", _check_ids(camera_ids, "camera_ids", count=len(array)))
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def take(self, places: IntArray) -> Embeddings:
-        """The rows at `places`, in that order."""
-        return Embeddings(self.vectors[places], self.person_ids[places], self.camera_ids[places])
+    def take(self, indices: ArrayLike) -> Embeddings:
+        """Return the rows at `indices`, in that order."""
+        rows = as_array(indices)
+        return Embeddings(self.vectors[rows], self.person_ids[rows], self.camera_ids[rows])
 
 
-def _ids(values: object, name: str, *, count: int) -> IntArray:
-    """(count,) ids as int64, or an error that names the argument."""
-    ids = np.asarray(values)
-    if ids.shape != (count,) or (ids.size and ids.dtype.kind not in "iu"):
-        raise DataError(
-            f"{name}: got shape {ids.shape} of {ids.dtype}, expected ({count},) integers, one for each image"
-        )
+def _check_ids(values: ArrayLike, name: str, *, count: int | None = None) -> IntArray:
+    """Return (count,) ids as int64, or raise an error that names the argument; None is any count."""
+    ids = as_array(values)
+    expected = (ids.size if count is None else count,)
+    if ids.shape != expected or (ids.size and ids.dtype.kind not in "iu"):
+        raise DataError(f"{name}: got shape {ids.shape} of {ids.dtype}, expected {expected} integers, one per image")
     if ids.size and ids.min() < 0:
         raise DataError(f"{name}: got {ids.min()}, expected 0 or more; drop junk images before scoring")
     return ids.astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """The first K gallery items of each query, nearest first, same-person-same-camera items already removed.
+@dataclass(frozen=True, repr=False)
+class Ranking(Result):
+    """The first K gallery items of each query, nearest first, without items of its identity in its own camera.
 
     Attributes:
         indices: (Q, K) gallery index, -1 where a query has fewer than K items left.
         distances: (Q, K) distance, NaN where `indices` is -1.
-        matches: (Q, K) true where the item shows the query's person.
+        matches: (Q, K) true where the item has the query's identity.
     """
 
     indices: IntArray
     distances: FloatArray
     matches: BoolArray
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Figures of one evaluation; everything that must stand beside a figure stands beside it.
-
-    Attributes:
-        cmc: (K,) share of valid queries with a match among the first k; index 0 is rank 1.
-        mAP: Mean average precision over valid queries, 0 to 1.
-        mINP: Mean inverse negative penalty, 0 to 1.
-        queries: Queries given.
-        valid_queries: Queries that have a match left under the protocol.
-        gallery: Gallery size.
-        protocol: Rule of who counts.
-        ap: Rule of average precision.
-        intervals: 95 % bootstrap interval over identities of `rank1`, `rank5`, `rank10`, `mAP`, `mINP`; may be empty.
-        average_precision: (Q,) each query's AP, NaN where the query is not valid.
-        first_match: (Q,) rank of each query's first match, from 1; 0 where the query is not valid.
-    """
-
-    cmc: FloatArray
-    mAP: float
-    mINP: float
-    queries: int
-    valid_queries: int
-    gallery: int
-    protocol: ProtocolName
-    ap: ApRule
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    average_precision: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    first_match: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-    def rank(self, k: int) -> float:
-        """CMC at rank k (from 1); beyond the kept ranks, the last one's."""
-        return float(self.cmc[min(k, len(self.cmc)) - 1])
-
-    @property
-    def rank1(self) -> float:
-        """CMC at rank 1, 0 to 1."""
-        return self.rank(1)

@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console
 
 from passerby.cli.tables import scores_table
-from passerby.evaluation.summary import describe, percent
-from passerby.types import Scores
+from passerby.evaluation.summary import Scores, describe, percent
 
 PLAIN = Scores(
     cmc=np.array([0.5, 0.625, 0.75], dtype=np.float32),

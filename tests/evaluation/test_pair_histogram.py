@@ -64,12 +64,12 @@ def test_what_cannot_be_counted_is_named():
     query, gallery = two_cameras()
     shape = 12, 12
     none = Labels(np.empty(0, int), np.empty(0, int))
-    strips = distance_blocks(query.vectors, gallery.vectors)
+    blocks = distance_blocks(query.vectors, gallery.vectors)
     for message, arguments, options in (
         ("query: got no image", (none, gallery), {"distances": np.empty((0, 12))}),
         ("gallery: got no image", (query, none), {"distances": np.empty((12, 0))}),
         ("bins: got 0", (query, gallery), {"bins": 0}),
-        ("limits: got None with strips", (query, gallery), {"distances": strips}),
+        ("limits: got None with blocks", (query, gallery), {"distances": blocks}),
         ("limits: got 1 to 0", (query, gallery), {"limits": (1, 0)}),
         ("limits: got 0 to nan", (query, gallery), {"limits": (0, np.nan)}),
         (

@@ -168,7 +168,7 @@ def test_single_shot_draws_do_not_change_with_the_bootstrap():
 
 
 def test_memory_does_not_grow_with_queries_times_gallery():
-    """3,000 x 16,000 float32 distances are 192 MB; what is held at a time is a strip and its tile."""
+    """3,000 x 16,000 float32 distances are 192 MB; what is held at a time is a block and its tile."""
     generator = np.random.default_rng(0)
     query, gallery = (
         Embeddings(

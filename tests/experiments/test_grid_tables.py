@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from passerby.evaluation.paired import PairedTest
+from passerby.evaluation.summary import Scores
 from passerby.experiments.grid_tables import (
     COMPARISON_COLUMNS,
     Ablation,
@@ -18,7 +19,6 @@ from passerby.experiments.grid_tables import (
     TableRow,
 )
 from passerby.reporting.published import PublishedResult
-from passerby.types import Scores
 
 TEST = PairedTest(difference=0.021, interval=(-0.004, 0.046), p=0.083, seeds=3, people=40)
 BASE = RowMetrics({"rank1": (0.10, 0.12, 0.14), "mAP": (0.2, 0.2, 0.2)})

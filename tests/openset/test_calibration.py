@@ -13,11 +13,8 @@ from passerby.evaluation.pair_histogram import PairHistogram
 from passerby.openset.calibration import (
     Calibration,
     FittedOn,
-    calibration_from_dict,
-    calibration_to_dict,
-    fit_calibration,
-    fit_logistic_line,
 )
+from passerby.openset.fitting import fit_calibration, fit_logistic_line
 from passerby.openset.identification import Identification
 from passerby.openset.reliability import measure_reliability
 
@@ -112,7 +109,7 @@ def test_distances_that_say_the_opposite_say_nothing():
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_read_is_what_was_written(method):
     found = fit_calibration(normal_pairs(count=300), FACTS, method=method)
-    back = calibration_from_dict(json.loads(json.dumps(calibration_to_dict(found), allow_nan=False)))
+    back = Calibration.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
     at = np.linspace(0, 2, 30)
     np.testing.assert_array_equal(back.log_ratio(at), found.log_ratio(at))
     assert (back.method, back.metric, back.fitted_on, back.cameras) == (method, "cosine", FACTS, None)
@@ -120,7 +117,7 @@ def test_what_is_read_is_what_was_written(method):
     both = dataclasses.replace(
         found, identification=line, cameras=fit_calibration(normal_pairs(count=200), FACTS, method=method)
     )
-    back = calibration_from_dict(json.loads(json.dumps(calibration_to_dict(both))))
+    back = Calibration.from_dict(json.loads(json.dumps(both.to_dict())))
     np.testing.assert_array_equal(back.log_ratio(at), found.log_ratio(at))
     assert back.identification == line
     np.testing.assert_array_equal(back.cameras.log_ratio(at), both.cameras.log_ratio(at))
@@ -132,15 +129,15 @@ def test_what_is_read_is_what_was_written(method):
         ({"format": 2}, "format 2, this version reads 1"),
         ({"method": "magic"}, "method is 'magic', expected one of logistic, isotonic"),
         ({"metric": "manhattan"}, "metric is 'manhattan', expected one of cosine"),
-        ({"distances": [1.0, 0.5]}, "expected distances that rise"),
-        ({"log_ratios": [0.0, 1.0]}, "log_ratios that never do"),
+        ({"distances": [1.0, 0.5]}, "expected ascending distances"),
+        ({"log_ratios": [0.0, 1.0]}, "log_ratios that do not increase"),
         ({"distances": [0.0]}, "1 distances and 2 log_ratios"),
         ({"distances": []}, r"distances has shape \(0,\)"),
         ({"log_ratios": [1.0, None]}, "log_ratios has shape|log_ratios cannot be read"),
         ({"distances": "near"}, "distances cannot be read"),
         ({"identification": {"slope": 1.0}}, "identification lacks offset"),
         ({"identification": {"slope": "steep", "offset": 1.0}}, "identification.slope is 'steep', expected a finite"),
-        ({"cameras": {"format": 1}}, "it lacks method"),
+        ({"cameras": {"format": 1}}, "file lacks method"),
         ({"fitted_on": None}, "fitted_on lacks data, identities"),
         ({"fitted_on": {"data": "x"}}, "fitted_on lacks identities"),
         ({"fitted_on": {**vars(FACTS), "images": "many"}}, "fitted_on.images is 'many', expected int"),
@@ -148,11 +145,11 @@ def test_what_is_read_is_what_was_written(method):
     ],
 )
 def test_a_broken_entry_is_named(change, message):
-    tree = calibration_to_dict(Calibration("logistic", "cosine", [0.0, 1.0], [2.0, -2.0], FACTS))
+    tree = Calibration("logistic", "cosine", [0.0, 1.0], [2.0, -2.0], FACTS).to_dict()
     with pytest.raises(ValueError, match=f"calibration: .*({message})"):
-        calibration_from_dict({**tree, **change})
-    with pytest.raises(ValueError, match="calibration: it lacks format"):
-        calibration_from_dict([])
+        Calibration.from_dict({**tree, **change})
+    with pytest.raises(ValueError, match="calibration: file lacks format"):
+        Calibration.from_dict([])
 
 
 def test_what_cannot_be_calibrated_is_named():

@@ -39,7 +39,7 @@ def test_drawn_galleries_hold_half_of_the_people_at_most_and_both_kinds_weigh_al
         assert each.weights[each.known == 0].sum() == pytest.approx(0.5)
         assert np.isfinite(each.distances).all()
         right = each.known == 1
-        assert (each.distances[right] == each.right[right, None]).any(axis=1).all()
+        assert (each.distances[right] == each.own[right, None]).any(axis=1).all()
 
 
 def test_the_line_is_the_likeliest_of_a_grid():
@@ -50,7 +50,7 @@ def test_the_line_is_the_likeliest_of_a_grid():
     def minus_log_likelihood(slope, offset):
         total = 0.0
         for each in drawn:
-            for row, known, right, weight in zip(each.distances, each.known, each.right, each.weights, strict=True):
+            for row, known, right, weight in zip(each.distances, each.known, each.own, each.weights, strict=True):
                 r = [math.exp(offset - slope * d) / len(row) for d in row]
                 answer = math.exp(offset - slope * right) / len(row) if known else 1.0
                 total -= weight * math.log(answer / (1 + sum(r)))
@@ -108,7 +108,7 @@ def test_distances_that_say_the_opposite_say_nothing():
 
 def test_what_cannot_be_is_named():
     alone = Embeddings(np.eye(4, dtype=np.float32), np.arange(1, 5), np.zeros(4, int))
-    with pytest.raises(DataError, match="identification: nobody is seen by two cameras"):
+    with pytest.raises(DataError, match="identification: no identity has images of two cameras"):
         fit_identification([alone])
     with pytest.raises(DataError, match=r"identification.slope is -1.0, expected at least 0"):
         Identification(-1.0, 0.0)

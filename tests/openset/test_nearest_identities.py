@@ -44,7 +44,7 @@ def test_nearest_and_who_stands_before_are_those_of_a_loop(case):
             assert found.ahead[q, i] == (who != person and there[0] < np.inf and there[:2] < own[:2])
 
 
-def test_strips_and_vectors_say_the_same():
+def test_blocks_and_vectors_say_the_same():
     generator = np.random.default_rng(0)
     query, gallery = (
         Embeddings(

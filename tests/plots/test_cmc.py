@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from passerby.evaluation.summary import Scores
 from passerby.plots.cmc import plot_cmc
-from passerby.types import Scores
 
 
 def scores(*cmc, **facts):

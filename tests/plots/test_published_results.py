@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from passerby.errors import DataError
+from passerby.evaluation.summary import Scores
 from passerby.plots.published_results import plot_published_results
-from passerby.types import Scores
 
 
 def test_bars_are_sorted_by_mAP_with_the_runs_among_them(drawn, tmp_path):  # noqa: N802

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from passerby.evaluation.summary import Scores
 from passerby.plots.rank_lists import choose_queries, plot_rank_lists
 from passerby.plots.style import RIGHT, WRONG
-from passerby.types import Ranking, Sample, Scores
+from passerby.types import Ranking, Sample
 
 NAN = float("nan")
 

@@ -15,18 +15,18 @@ def labels(count):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_a_matrix_comes_back_in_contiguous_strips_and_is_not_changed(dtype, order):
+def test_a_matrix_comes_back_in_contiguous_blocks_and_is_not_changed(dtype, order):
     given = np.array(np.random.default_rng(0).random((700, 900)), dtype=dtype, order=order)
     before = given.copy()
-    strips = []
-    for first, strip in check_distances(given, shape=given.shape):
-        assert first == sum(map(len, strips))
-        assert strip.flags.c_contiguous
-        assert strip.dtype == (np.float64 if dtype == np.float64 else np.float32)
-        strips.append(strip.copy())
-        strip[:] = -1  # scratch
-    assert len(strips) > 1
-    np.testing.assert_array_equal(np.concatenate(strips), before)
+    blocks = []
+    for first, block in check_distances(given, shape=given.shape):
+        assert first == sum(map(len, blocks))
+        assert block.flags.c_contiguous
+        assert block.dtype == (np.float64 if dtype == np.float64 else np.float32)
+        blocks.append(block.copy())
+        block[:] = -1  # scratch
+    assert len(blocks) > 1
+    np.testing.assert_array_equal(np.concatenate(blocks), before)
     np.testing.assert_array_equal(given, before)
 
 
@@ -37,7 +37,7 @@ def test_lists_from_distances_are_those_from_vectors():
         for n in (9, 40)
     )
     expected = rank(query, gallery)
-    matrix = np.concatenate([strip.copy() for _, strip in distance_blocks(query.vectors, gallery.vectors)])
+    matrix = np.concatenate([block.copy() for _, block in distance_blocks(query.vectors, gallery.vectors)])
     for given in (matrix, distance_blocks(query.vectors, gallery.vectors, block=2)):
         found = rank(
             Labels(query.person_ids, query.camera_ids), Labels(gallery.person_ids, gallery.camera_ids), distances=given
@@ -56,10 +56,10 @@ ones = np.ones((2, 3), dtype=np.float32)
         (ones.T, r"distances: got shape \(3, 2\) of float32, expected \(2, 3\) floating point"),
         (ones.astype(int), r"got shape \(2, 3\) of int"),
         (ones * np.array([1, np.nan, 1], np.float32), "distances: NaN, first at query 0, gallery item 1"),
-        ([(1, ones)], r"a strip of shape \(2, 3\) for query 1, expected query 0 of 2 next and 3 columns"),
-        ([(0, ones[:, :2])], r"a strip of shape \(2, 2\) for query 0"),
-        ([(0, ones), (2, ones)], "a strip of shape .* for query 2, expected query 2 of 2 next"),
-        ([(0, ones[:1])], "the strips end after 1 of 2 queries"),
+        ([(1, ones)], r"a block of shape \(2, 3\) for query 1, expected query 0 of 2 next and 3 columns"),
+        ([(0, ones[:, :2])], r"a block of shape \(2, 2\) for query 0"),
+        ([(0, ones), (2, ones)], "a block of shape .* for query 2, expected query 2 of 2 next"),
+        ([(0, ones[:1])], "the blocks end after 1 of 2 queries"),
     ],
 )
 def test_distances_that_cannot_be_ranked_are_refused(given, message):

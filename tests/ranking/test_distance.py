@@ -1,14 +1,14 @@
-"""Distances in strips, against NumPy's own norms in float64."""
+"""Distances in blocks, against NumPy's own norms in float64."""
 
 import numpy as np
 import pytest
 import torch
 
-from passerby.ranking.distance import _lengths, _strips, distance_blocks
+from passerby.ranking.distance import _compute_blocks, _measure_lengths, distance_blocks
 
 
 def whole(query, gallery, **options):
-    """The Q x G matrix that the strips are cut from."""
+    """The Q x G matrix that the blocks are cut from."""
     return np.concatenate([block.copy() for _, block in distance_blocks(query, gallery, **options)])
 
 
@@ -33,7 +33,7 @@ def test_cosine_is_one_minus_the_cosine_whatever_the_length_and_dtype(vectors, d
     np.testing.assert_allclose(whole(query * dtype(8), gallery), 1 - cosine, atol=1e-6)
 
 
-def test_strips_tell_where_they_begin(vectors):
+def test_blocks_tell_where_they_begin(vectors):
     assert [first for first, _ in distance_blocks(*vectors, block=5)] == [0, 5, 10]
     assert [block.shape for _, block in distance_blocks(*vectors, block=5)] == [(5, 29), (5, 29), (3, 29)]
 
@@ -95,13 +95,13 @@ def test_an_all_zero_vector_is_a_place_under_euclidean():
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_a_torch_device_computes_the_same_strips(vectors, metric, dtype):
+def test_a_torch_device_computes_the_same_blocks(vectors, metric, dtype):
     """What runs on a GPU, run on torch's CPU device: equal to NumPy's within one rounding to float32."""
     query, gallery = (each.astype(dtype) for each in vectors)
     gallery[:5] = gallery[0]
-    lengths = [_lengths(each, name="", metric=metric) for each in (query, gallery)]
-    strips = _strips(query, gallery, *lengths, metric=metric, rows=5, place=torch.device("cpu"))
-    found = torch.cat([strip.clone() for _, strip in strips])
+    lengths = [_measure_lengths(each, "", metric=metric) for each in (query, gallery)]
+    blocks = _compute_blocks(query, gallery, *lengths, metric=metric, rows=5, device=torch.device("cpu"))
+    found = torch.cat([block.clone() for _, block in blocks])
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), whole(query, gallery, metric=metric), rtol=1e-6, atol=1e-7)
     assert (found[:, :5] == found[:, :1]).all()
@@ -109,5 +109,5 @@ def test_a_torch_device_computes_the_same_strips(vectors, metric, dtype):
 
 @pytest.mark.parametrize("device", ["mps", "gpu", "cuda:x", "cuda:99"])
 def test_a_device_that_is_not_there_is_named(device):
-    with pytest.raises(ValueError, match=f"device: got '{device}', expected cpu or one of . CUDA devices"):
+    with pytest.raises(ValueError, match=f"device: got '{device}', expected auto, cpu or one of . CUDA devices"):
         distance_blocks(ones, ones, device=device)

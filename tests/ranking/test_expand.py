@@ -48,7 +48,7 @@ def test_people_and_cameras_are_not_looked_at():
         ({"top": 0}, "top: got 0, expected 1 to 2"),
         ({"top": 3}, "top: got 3, expected 1 to 2, the size of the gallery"),
         ({"top": 1, "alpha": -1}, "alpha: got -1, expected a finite number of at least 0"),
-        ({"top": 2}, "query: row 0 and its nearest items cancel each other out"),
+        ({"top": 2}, "query: row 0 and its nearest items sum to zero"),
     ],
 )
 def test_what_cannot_be_expanded_is_refused(options, message):

@@ -44,14 +44,14 @@ def test_calibrated_probabilities_are_averaged():
 
 
 @given(seed=st.integers(0, 2**16), method=st.sampled_from(["reciprocal", "average", "borda"]))
-def test_one_list_keeps_its_order_and_strips_say_what_the_matrices_say(seed, method):
+def test_one_list_keeps_its_order_and_blocks_say_what_the_matrices_say(seed, method):
     generator = np.random.default_rng(seed)
     queries, items = generator.integers(1, 8, 2)
     lists = [generator.integers(0, 5, (queries, items)).astype(np.float32) for _ in range(3)]
     alone = fuse(lists[:1], method=method)
     np.testing.assert_array_equal(np.argsort(alone, kind="stable"), np.argsort(lists[0], kind="stable"))
-    strips = [[(first, each[first : first + 2].copy()) for first in range(0, queries, 2)] for each in lists]
-    found = np.concatenate([strip for _, strip in fuse_blocks(strips, method=method)])
+    blocks = [[(first, each[first : first + 2].copy()) for first in range(0, queries, 2)] for each in lists]
+    found = np.concatenate([block for _, block in fuse_blocks(blocks, method=method)])
     np.testing.assert_allclose(found, fuse(lists, method=method), rtol=1e-6)
 
 
@@ -90,28 +90,28 @@ def test_what_cannot_be_fused_is_refused(lists, options, message):
         fuse(lists, **options)
 
 
-def test_strips_of_different_heights_meet():
+def test_blocks_of_different_heights_meet():
     generator = np.random.default_rng(0)
     lists = [generator.random((7, 5)).astype(np.float32) for _ in range(2)]
-    strips = [
+    blocks = [
         [(first, each[first : first + height]) for first in range(0, 7, height)]
         for each, height in zip(lists, (2, 3), strict=True)
     ]
-    found = np.concatenate([strip for _, strip in fuse_blocks(strips)])
+    found = np.concatenate([block for _, block in fuse_blocks(blocks)])
     np.testing.assert_array_equal(found, fuse(lists))
 
 
 @pytest.mark.parametrize(
-    ("strips", "message"),
+    ("blocks", "message"),
     [
-        ([[(0, A), (1, A)], [(0, B)]], "list 1 ends before query 1; others go on"),
-        ([[(1, A)], [(0, B)]], r"at query 0, strips begin at \[1, 0\]"),
+        ([[(0, A), (1, A)], [(0, B)]], "list 1 ends before query 1, other lists continue"),
+        ([[(1, A)], [(0, B)]], r"at query 0, blocks begin at \[1, 0\]"),
         ([[(0, A)], [(0, B[:, :3])]], r"shapes \[\(1, 4\), \(1, 3\)\]"),
     ],
 )
-def test_lists_that_do_not_belong_together_are_noticed(strips, message):
+def test_lists_that_do_not_belong_together_are_noticed(blocks, message):
     with pytest.raises(ValueError, match=message):
-        list(fuse_blocks(strips))
+        list(fuse_blocks(blocks))
 
 
 @pytest.mark.parametrize("method", ["reciprocal", "average", "borda"])

@@ -20,17 +20,17 @@ def test_ranks_are_those_of_a_stable_sort(items):
     matches = np.array([match and not out for _, match, out in items])
     expected = np.flatnonzero(matches[np.argsort(distances, kind="stable")]) + 1
     places = np.flatnonzero(matches)
-    strip = np.stack([np.zeros_like(distances), distances])
+    block = np.stack([np.zeros_like(distances), distances])
     rows = np.ones_like(places)
-    np.testing.assert_array_equal(np.sort(rank_matches(strip, rows, places)), expected)
-    on_device = rank_matches(torch.from_numpy(strip), rows, places)  # what a GPU computes, here on the CPU
+    np.testing.assert_array_equal(np.sort(rank_matches(block, rows, places)), expected)
+    on_device = rank_matches(torch.from_numpy(block), rows, places)  # what a GPU computes, here on the CPU
     np.testing.assert_array_equal(np.sort(on_device.numpy()), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_earlier_item_at_the_same_distance_stands_before(dtype):
-    strip = np.array([[2, 1, 1, 1, 3], [1, 1, 1, 1, 1]], dtype=dtype)
-    assert rank_matches(strip, np.array([0, 0, 0, 1, 1]), np.array([2, 0, 3, 0, 4])).tolist() == [2, 4, 3, 1, 5]
+    block = np.array([[2, 1, 1, 1, 3], [1, 1, 1, 1, 1]], dtype=dtype)
+    assert rank_matches(block, np.array([0, 0, 0, 1, 1]), np.array([2, 0, 3, 0, 4])).tolist() == [2, 4, 3, 1, 5]
 
 
 def test_own_camera_is_ignored_and_distractors_match_nobody():

@@ -52,15 +52,15 @@ def test_top_must_be_positive():
         rank(one, one, top=0)
 
 
-def test_strips_that_are_recorded_score_as_they_did():
+def test_blocks_that_are_recorded_score_as_they_did():
     """Oracle: the lists of `rank` and the figures of `score`, each from its own pass."""
     generator = np.random.default_rng(0)
     query, gallery = (
         people(generator.standard_normal((n, 3)), generator.integers(1, 6, n), generator.integers(0, 3, n))
         for n in (20, 90)
     )
-    ranking, strips = record_ranking(query, gallery, iter_distances(query, gallery), top=7)
-    found, expected = score(query, gallery, distances=strips), score(query, gallery)
+    ranking, blocks = record_ranking(query, gallery, iter_distances(query, gallery), top=7)
+    found, expected = score(query, gallery, distances=blocks), score(query, gallery)
     np.testing.assert_array_equal(found.average_precision, expected.average_precision)
     np.testing.assert_array_equal(ranking.indices, rank(query, gallery, top=7).indices)
     assert (ranking.matches[:, 0] == (expected.first_match == 1)).all()

@@ -36,17 +36,17 @@ def test_each_person_in_each_camera_is_a_set_and_each_distractor_its_own():
 @pytest.mark.parametrize("block", [None, 4])
 @pytest.mark.parametrize("method", ["best", "average", "hausdorff"])
 def test_set_distances_are_those_of_loops_over_pairs(pair, method, block, monkeypatch):
-    """Oracle: every pair of every two sets, in float64; strips of 4 rows cut sets in two."""
+    """Oracle: every pair of every two sets, in float64; blocks of 4 rows cut sets in two."""
     if block:
         from passerby.ranking import distance
 
         monkeypatch.setattr(distance, "_ROWS", block)
-        monkeypatch.setattr(distance, "_STRIP", 1)
+        monkeypatch.setattr(distance, "_BLOCK", 1)
     query, gallery = pair
     query_sets, gallery_sets = group_images(query), group_images(gallery)
-    strips = list(compare_sets(query, gallery, query_sets=query_sets, gallery_sets=gallery_sets, method=method))
-    assert [first for first, _ in strips] == list(range(query_sets.max() + 1))
-    found = np.concatenate([strip for _, strip in strips])
+    blocks = list(compare_sets(query, gallery, query_sets=query_sets, gallery_sets=gallery_sets, method=method))
+    assert [first for first, _ in blocks] == list(range(query_sets.max() + 1))
+    found = np.concatenate([block for _, block in blocks])
     assert found.dtype == np.float32
     between = 1 - unit(query.vectors.astype(float)) @ unit(gallery.vectors.astype(float)).T
     for s in range(query_sets.max() + 1):
@@ -105,8 +105,8 @@ def test_sequences_are_scored_like_images():
     assert score(query, gallery).rank1 == 0.5
     labels = [label_sets(each, some) for each, some in zip((query, gallery), sets, strict=True)]
     for method in ("average", "hausdorff"):
-        strips = compare_sets(query, gallery, query_sets=sets[0], gallery_sets=sets[1], method=method)
-        assert score(*labels, distances=strips).rank1 == 1
+        blocks = compare_sets(query, gallery, query_sets=sets[0], gallery_sets=sets[1], method=method)
+        assert score(*labels, distances=blocks).rank1 == 1
     assert score(pool(query, sets[0]), pool(gallery, sets[1])).rank1 == 1
 
 

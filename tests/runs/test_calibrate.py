@@ -10,7 +10,7 @@ import passerby
 from conftest import SIMPLE
 from passerby.data.datasets import load_data
 from passerby.evaluation.pair_histogram import count_pairs
-from passerby.openset.calibration import fit_calibration
+from passerby.openset.fitting import fit_calibration
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.runs.calibrate import calibrate, draw_people, load_calibration
 from passerby.types import Embeddings
@@ -80,7 +80,7 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(run, tmp_path):
     with pytest.raises(ValueError, match=r"calibration\.json: Expecting"):
         load_calibration(run)
     (run / "calibration.json").write_text(json.dumps({"format": 1}))
-    with pytest.raises(ValueError, match=r"run/calibration\.json: calibration: it lacks method"):
+    with pytest.raises(ValueError, match=r"run/calibration\.json: calibration: file lacks method"):
         load_calibration(run)
     with pytest.raises(ValueError, match="not a run or a saved model"):
         calibrate(tmp_path)

@@ -23,13 +23,12 @@ def calibrate(
 
     [bold]passerby calibrate runs/m --data folder:/data/ours[/]
     """
-    from passerby.openset.calibration import calibration_to_dict
     from passerby.runs.calibrate import calibrate as calibrate_run
     from passerby.runs.run_folder import RunFolder
 
     found = calibrate_run(run, data, method=cast("Any", method), device=device, progress=True)
     if as_json:
-        print_json({"run": str(run), "calibration": calibration_to_dict(found)})
+        print_json({"run": str(run), "calibration": found.to_dict()})
         return
     seen = found.fitted_on
     typer.echo(

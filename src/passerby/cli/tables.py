@@ -8,11 +8,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from passerby.evaluation.summary import METRICS, interval, value
+from passerby.evaluation.summary import METRICS, Scores, interval, value
 from passerby.openset.detection import OpenSetScores
 from passerby.openset.reliability import Reliability
 from passerby.openset.verification import Verification
-from passerby.types import Scores
 
 
 def scores_table(evaluations: Mapping[str, Scores], *, title: str | None = None) -> Table:

@@ -13,11 +13,12 @@ from passerby.evaluation.bootstrap import bootstrap_intervals
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.precision import average_precision, inverse_negative_penalty
 from passerby.evaluation.single_shot import SingleShotGallery
+from passerby.evaluation.summary import Scores
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.camera_normalization import normalize_cameras
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import IdentityIndex, rank_matches
-from passerby.types import DISTRACTOR, ApRule, Embeddings, FloatArray, IntArray, Labels, ProtocolName, Scores
+from passerby.types import DISTRACTOR, ApRule, Embeddings, FloatArray, IntArray, Labels, ProtocolName
 
 INTERVALS = ("rank1", "rank5", "rank10", "mAP", "mINP")
 """The figures that get a bootstrap interval."""

@@ -1,18 +1,128 @@
-"""Metrics as text."""
+"""Scores of an evaluation: their fields, their JSON, and their text in tables and plots."""
 
 from __future__ import annotations
 
-from passerby.types import Scores
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.errors import DataError
+from passerby.types import ApRule, FloatArray, IntArray, ProtocolName, Result, to_json
+
+T = TypeVar("T")
 
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "mAP": "mAP", "mINP": "mINP"}
 """Metrics of a table, with their headings."""
 
 
+@dataclass(frozen=True, repr=False)
+class Scores(Result):
+    """Metrics of one evaluation, with the protocol and the counts that they depend on.
+
+    Attributes:
+        cmc: (K,) fraction of valid queries with a match among the first k items; index 0 is rank 1.
+        mAP: Mean average precision over valid queries, 0 to 1.
+        mINP: Mean inverse negative penalty, 0 to 1.
+        queries: Number of queries.
+        valid_queries: Number of queries with at least one match under the protocol.
+        gallery: Number of gallery items.
+        protocol: Evaluation protocol.
+        ap: Definition of average precision.
+        intervals: 95 % bootstrap interval over identities of `rank1`, `rank5`, `rank10`, `mAP`, `mINP`; may be empty.
+        average_precision: (Q,) AP of each query, NaN where the query is not valid.
+        first_match: (Q,) rank of the first match of each query, from 1; 0 where the query is not valid.
+    """
+
+    cmc: FloatArray
+    mAP: float
+    mINP: float
+    queries: int
+    valid_queries: int
+    gallery: int
+    protocol: ProtocolName
+    ap: ApRule
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    average_precision: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    first_match: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def rank(self, k: int) -> float:
+        """Return the CMC at rank k (from 1), 0 to 1; for k above K, the CMC at rank K."""
+        return float(self.cmc[min(k, len(self.cmc)) - 1])
+
+    @property
+    def rank1(self) -> float:
+        """CMC at rank 1, 0 to 1."""
+        return self.rank(1)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{metric}={value(self, metric):.4f}" for metric in METRICS)
+        return f"Scores({values}; {describe(self)})"
+
+    def to_dict(self, *, per_query: bool = True) -> dict[str, Any]:
+        """Return the entries of `scores.json`: metrics from 0 to 1, protocol, AP rule, counts and intervals.
+
+        Args:
+            per_query: Include the AP (None where not valid) and the first rank (0 where not valid) of each query.
+        """
+        metrics = {name: value(self, name) for name in METRICS}
+        names = ("protocol", "ap", "queries", "valid_queries", "gallery")
+        tree = {**{name: getattr(self, name) for name in names}, **metrics}
+        tree |= {"intervals": to_json(self.intervals), "cmc": to_json(self.cmc)}
+        if per_query:
+            tree |= {name: to_json(getattr(self, name)) for name in ("average_precision", "first_match")}
+        return tree
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Scores:
+        """Read the entries that `to_dict` returned; per-query values may be missing.
+
+        Raises:
+            DataError: For a missing or invalid entry, which is named.
+        """
+        for key, known in (("protocol", get_args(ProtocolName)), ("ap", get_args(ApRule))):
+            if tree.get(key) not in known:
+                raise DataError(f"scores: {key} is {tree.get(key)!r}, expected one of {', '.join(known)}")
+        tree = {"average_precision": [], "first_match": [], **tree}
+        cmc = _read(tree, "cmc", lambda values: np.asarray(values, dtype=np.float32).reshape(-1))
+        if not len(cmc):
+            raise DataError("scores: cmc is empty, expected one fraction per rank")
+        return cls(
+            cmc=cmc,
+            mAP=_read(tree, "mAP", float),
+            mINP=_read(tree, "mINP", float),
+            queries=_read(tree, "queries", int),
+            valid_queries=_read(tree, "valid_queries", int),
+            gallery=_read(tree, "gallery", int),
+            protocol=tree["protocol"],
+            ap=tree["ap"],
+            intervals=_read(tree, "intervals", _read_intervals),
+            average_precision=_read(tree, "average_precision", lambda values: np.asarray(values, dtype=np.float64)),
+            first_match=_read(tree, "first_match", lambda ranks: np.asarray(ranks, dtype=np.int64)),
+        )
+
+
+def _read(tree: Mapping[str, Any], key: str, convert: Callable[[Any], T]) -> T:
+    """Convert one entry, or raise an error that names it."""
+    if key not in tree:
+        raise DataError(f"scores: {key} is missing; was the file written by passerby?")
+    try:
+        return convert(tree[key])
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"scores: {key} cannot be read ({error}); was the file written by passerby?") from None
+
+
+def _read_intervals(tree: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    return {name: (float(low), float(high)) for name, (low, high) in tree.items()}
+
+
 def value(scores: Scores, metric: str) -> float:
     """Return one of `METRICS`, 0 to 1."""
-    return (
-        scores.rank(int(metric.removeprefix("rank"))) if metric.startswith("rank") else float(getattr(scores, metric))
-    )
+    if metric.startswith("rank"):
+        return scores.rank(int(metric.removeprefix("rank")))
+    return float(getattr(scores, metric))
 
 
 def percent(scores: Scores, metric: str) -> str:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import DataError
 from passerby.evaluation.paired import PairedTest, paired_test
-from passerby.evaluation.serialize import scores_from_dict, scores_to_dict
-from passerby.evaluation.summary import value
+from passerby.evaluation.summary import Scores, value
 from passerby.experiments.axes import NEEDS, GridCell, parse_axes, span_grid
 from passerby.experiments.grid import GridRun, count_cost, plan_grid, run_grid
 from passerby.experiments.grid_tables import TABLE_METRICS, Ablation, AblationTable, RowMetrics, TableRow
@@ -24,7 +23,7 @@ from passerby.progress import ProgressOption
 from passerby.recipe import Recipe
 from passerby.runs.evaluate import evaluate_network, evaluation_arguments
 from passerby.runs.run_folder import write_json
-from passerby.types import IntArray, Scores
+from passerby.types import IntArray
 
 SeedResults = Mapping[int, tuple[IntArray, Scores]]
 """By seed: (Q,) identity of each query, and the scores with those of each query."""
@@ -122,7 +121,7 @@ def _evaluate(run: GridRun, cell: GridCell, device: str) -> None:
     """Evaluate a trained run with the cell's kind of embedding, and write the scores with those of each query."""
     embedder = load(run.folder.root, device=device, embedding=cast("EmbeddingKind", cell.embedding))
     result = evaluate_network([embedder], run.data, **evaluation_arguments(run.recipe))
-    tree = {"person_ids": result.query.person_ids.tolist(), "scores": scores_to_dict(result.scores)}
+    tree = {"person_ids": result.query.person_ids.tolist(), "scores": result.scores.to_dict()}
     write_json(run.result_path(cell), tree)
 
 
@@ -130,7 +129,7 @@ def _read_result(path: Path) -> tuple[IntArray, Scores]:
     """Return (Q,) identity of each query, and the scores with those of each query."""
     try:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return np.asarray(tree["person_ids"], dtype=np.int64), scores_from_dict(tree["scores"])
+        return np.asarray(tree["person_ids"], dtype=np.int64), Scores.from_dict(tree["scores"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); delete it and repeat the command") from None
 

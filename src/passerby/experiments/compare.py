@@ -9,7 +9,7 @@ from pathlib import Path
 
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import RecipeError
-from passerby.evaluation.serialize import scores_from_dict
+from passerby.evaluation.summary import Scores
 from passerby.experiments.axes import GridCell
 from passerby.experiments.grid import GridRun, count_cost, plan_grid, run_grid
 from passerby.experiments.grid_tables import Comparison, ComparisonRow
@@ -22,7 +22,6 @@ from passerby.reporting.published import load_published_results
 from passerby.reporting.reported_runs import is_rendered
 from passerby.runs.run_folder import write_json
 from passerby.training.log import read_log
-from passerby.types import Scores
 
 
 def compare(
@@ -121,7 +120,7 @@ def _read_scores(run: GridRun) -> Scores:
     """Read the scores on the run's data set, as the training recorded them."""
     evaluations = json.loads(run.folder.scores.read_text(encoding="utf-8"))["evaluations"]
     identifier = fingerprint([run.data])
-    return scores_from_dict(next(entry for entry in evaluations if entry["fingerprint"] == identifier))
+    return Scores.from_dict(next(entry for entry in evaluations if entry["fingerprint"] == identifier))
 
 
 def _make_row(run: GridRun) -> ComparisonRow:

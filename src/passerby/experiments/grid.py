@@ -19,6 +19,7 @@ from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.data.training_set import join_training
 from passerby.errors import DataError, PasserbyError, RecipeError, TrainingError
+from passerby.evaluation.summary import Scores
 from passerby.experiments.axes import GridCell, override_recipe
 from passerby.experiments.grid_tables import Ablation, Comparison
 from passerby.experiments.harness import set_epochs
@@ -32,7 +33,7 @@ from passerby.runs.arguments import count_classes, model_arguments
 from passerby.runs.evaluate import require_valid_queries
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.train import resume, train
-from passerby.types import DataSet, Scores
+from passerby.types import DataSet
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from passerby.evaluation.paired import PairedTest
-from passerby.evaluation.serialize import scores_to_dict
-from passerby.evaluation.summary import METRICS, describe, percent
+from passerby.evaluation.summary import METRICS, Scores, describe, percent
 from passerby.reporting.published import PublishedResult, load_published_source
-from passerby.types import Scores
 
 if TYPE_CHECKING:
     from passerby.experiments.grid import GridRun
@@ -190,7 +188,7 @@ class ComparisonRow:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON-serializable values, without per-query scores."""
-        return vars(self) | {"scores": scores_to_dict(self.scores, per_query=False)}
+        return vars(self) | {"scores": self.scores.to_dict(per_query=False)}
 
 
 @dataclass(frozen=True, repr=False)

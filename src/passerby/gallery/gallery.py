@@ -20,7 +20,7 @@ from passerby.gallery.forget import expire, forget
 from passerby.gallery.sightings import EVERYTHING, Description, Facts, Filter, Hit, Sighting, facts, sighting_id
 from passerby.gallery.stores.opening import open_gallery
 from passerby.gallery.stores.protocol import GalleryStore
-from passerby.openset.calibration import Calibration, calibration_from_dict
+from passerby.openset.calibration import Calibration
 from passerby.progress import ProgressOption, open_progress
 from passerby.types import DEFAULT, FloatArray, Sample
 
@@ -285,7 +285,7 @@ class Gallery:
                 f"{self._where}: its model is not calibrated, so distances are no probabilities; run `passerby "
                 f"calibrate {model.source or 'RUN'}`, or give a threshold where one is taken"
             )
-        return calibration_from_dict(known)
+        return Calibration.from_dict(known)
 
     def _embed(self, images: ImageLike | Sequence[ImageLike]) -> FloatArray:
         single = isinstance(images, str | Path | Sample | Image.Image | np.ndarray)

@@ -1,9 +1,12 @@
-"""From a distance to the probability that two images show the same person.
+"""Calibration: the probability that two images show the same person, as a function of their distance.
 
-What is learned from pairs is the likelihood ratio p(distance | same) / p(distance | different), which does not depend
-on how common pairs of the same person are; that prior is stated when a probability is asked for. A network tells people
-that it was trained on apart better than others: fitted on them, a calibration is over-confident on anybody else.
-`reliability` measures by how much.
+A calibration holds the likelihood ratio p(distance | same person) / p(distance | different persons). The ratio does
+not depend on how frequent pairs of the same person are; that prior is an argument of `Calibration.probability`.
+
+A calibration that was fitted to the training identities of the network is over-confident on other identities, because
+the network separates its training identities better. `passerby.openset.reliability` measures by how much.
+
+This module needs NumPy only, so that a gallery can read a calibration; `passerby.openset.fitting` fits one.
 """
 
 from __future__ import annotations
@@ -13,30 +16,29 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import Bounds, isotonic_regression, minimize
-from scipy.special import expit, logit
+from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
-from passerby.evaluation.pair_histogram import PairHistogram
 from passerby.openset.identification import Identification
 from passerby.ranking.distance import Metric
+from passerby.types import Result, as_array
 
 CalibrationMethod = Literal["logistic", "isotonic"]
 FORMAT = 1
+"""Version of the entries in calibration.json."""
 
 
 @dataclass(frozen=True)
 class FittedOn:
-    """Which pairs a calibration was learned from.
+    """Pairs of images that a calibration was fitted to.
 
     Attributes:
-        data: The data set, as text.
-        identities: People.
-        images: Their images.
-        same: Pairs of one person from different cameras.
-        different: Pairs of two people from different cameras.
-        trained_on: Whether the network was trained on these people, which makes it over-confident.
+        data: Data set, as text.
+        identities: Number of identities.
+        images: Number of images.
+        same: Number of pairs of one identity from different cameras.
+        different: Number of pairs of two identities from different cameras.
+        trained_on: Whether the network was trained on these identities, which makes the calibration over-confident.
     """
 
     data: str
@@ -47,22 +49,29 @@ class FittedOn:
     trained_on: bool
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Log likelihood ratio of same to different by distance: linear between K points, constant outside them.
+@dataclass(frozen=True, repr=False)
+class Calibration(Result):
+    """Log likelihood ratio of same to different identity, by distance: linear between K points, constant outside.
 
     Attributes:
-        method: How it was fitted.
-        metric: Of the distances.
-        distances: (K,) ascending, K at least 1.
-        log_ratios: (K,) never rising: nearer is never less probable.
-        fitted_on: Which pairs it was learned from.
-        identification: What the nearest distances to many people are worth, when one of them is right or nobody; None
-            where nobody has fitted it.
-        cameras: The same of distances under camera-wise normalization; None where nobody has fitted it.
+        method: Method of the fit.
+        metric: Metric of the distances.
+        distances: (K,) ascending, K at least 1. Given as array-like.
+        log_ratios: (K,) not increasing: a smaller distance is never less probable. Given as array-like.
+        fitted_on: Pairs that the calibration was fitted to.
+        identification: Log likelihood ratio for identification in a gallery; None if it was not fitted.
+        cameras: Calibration of distances under camera-wise normalization; None if it was not fitted.
 
     Raises:
-        DataError: (a ValueError) naming what cannot be.
+        DataError: (a ValueError) naming the field that is invalid.
+
+    Example:
+        >>> pairs = FittedOn("example", identities=10, images=40, same=60, different=700, trained_on=False)
+        >>> calibration = Calibration("logistic", "cosine", [0.0, 1.0], [2.0, -2.0], pairs)
+        >>> calibration.probability([0.0, 0.5, 1.0]).round(2)
+        array([0.88, 0.5 , 0.12])
+        >>> calibration.probability(0.0, prior=1 / 100).round(3)
+        np.float64(0.069)
     """
 
     method: CalibrationMethod
@@ -78,187 +87,105 @@ class Calibration:
             if getattr(self, name) not in known:
                 raise DataError(f"calibration: {name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
         for name in ("distances", "log_ratios"):
-            object.__setattr__(self, name, _numbers(getattr(self, name), name))
+            object.__setattr__(self, name, _read_numbers(getattr(self, name), name))
         if len(self.distances) != len(self.log_ratios):
             raise DataError(
                 f"calibration: {len(self.distances)} distances and {len(self.log_ratios)} log_ratios, expected as many"
             )
         if (np.diff(self.distances) <= 0).any() or (np.diff(self.log_ratios) > 0).any():
-            raise DataError("calibration: expected distances that rise and log_ratios that never do")
+            raise DataError("calibration: expected ascending distances and log_ratios that do not increase")
 
-    def log_ratio(self, distances: Any) -> NDArray[np.float64]:
-        """Natural logarithm of the likelihood ratio, same shape; -inf at infinity, which takes an item out.
+    def log_ratio(self, distances: ArrayLike) -> NDArray[np.float64]:
+        """Return the natural logarithm of the likelihood ratio.
+
+        Args:
+            distances: Distances of any shape; infinity marks an excluded item.
+
+        Returns:
+            Array of the same shape; -inf at infinity.
 
         Raises:
             DataError: For NaN.
         """
-        given = np.asarray(distances, dtype=np.float64)
-        if np.isnan(given).any():
-            raise DataError("distances: NaN; find out what made it (infinity takes an item out)")
-        return np.where(given == np.inf, -np.inf, np.interp(given, self.distances, self.log_ratios))
+        values = as_array(distances).astype(np.float64)
+        if np.isnan(values).any():
+            raise DataError("distances: NaN, expected numbers; use infinity to exclude an item")
+        return np.where(values == np.inf, -np.inf, np.interp(values, self.distances, self.log_ratios))
 
-    def probability(self, distances: Any, *, prior: float = 0.5) -> NDArray[np.float64]:
-        """Probability that two images at each distance show the same person, by Bayes' rule.
+    def probability(self, distances: ArrayLike, *, prior: float = 0.5) -> NDArray[np.float64]:
+        """Return the probability that two images at each distance show the same person, by Bayes' rule.
 
         Args:
-            distances: Any shape.
-            prior: Probability of `same` before the distance is known, such as 1 / n for a random pair of n people.
+            distances: Distances of any shape; infinity marks an excluded item.
+            prior: Probability of the same person before the distance is known, such as 1 / n for a random pair of n
+                equally frequent identities.
+
+        Returns:
+            Array of the same shape, 0 to 1.
 
         Raises:
             DataError: For a prior that is not between 0 and 1, or NaN.
         """
         if not 0 < prior < 1:
             raise DataError(f"prior: got {prior}, expected a probability between 0 and 1, both excluded")
-        return np.asarray(expit(self.log_ratio(distances) + logit(prior)), dtype=np.float64)
+        log_odds = self.log_ratio(distances) + np.log(prior) - np.log1p(-prior)
+        return np.asarray(np.exp(-np.logaddexp(0, -log_odds)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entries of `calibration.json`."""
+        optional = {"identification": self.identification, "cameras": self.cameras}
+        return {
+            "format": FORMAT,
+            "method": self.method,
+            "metric": self.metric,
+            "distances": self.distances.tolist(),
+            "log_ratios": self.log_ratios.tolist(),
+            "fitted_on": asdict(self.fitted_on),
+            **{name: value.to_dict() for name, value in optional.items() if value is not None},
+        }
+
+    @classmethod
+    def from_dict(cls, tree: Any) -> Calibration:
+        """Read the entries that `to_dict` returned.
+
+        Raises:
+            DataError: For a missing or invalid entry, which is named.
+        """
+        tree = _require_keys(tree, "file", ("format", "method", "metric", "distances", "log_ratios", "fitted_on"))
+        if tree["format"] != FORMAT:
+            raise DataError(f"calibration: format {tree['format']!r}, this version reads {FORMAT}; calibrate again")
+        facts = _require_keys(tree["fitted_on"], "fitted_on", [field.name for field in fields(FittedOn)])
+        for field in fields(FittedOn):
+            value = facts[field.name]
+            if type(value).__name__ != field.type:
+                raise DataError(f"calibration: fitted_on.{field.name} is {value!r}, expected {field.type}")
+        identification = None
+        if "identification" in tree:
+            line = _require_keys(tree["identification"], "identification", ("slope", "offset"))
+            identification = Identification(line["slope"], line["offset"])
+        return cls(
+            tree["method"],
+            tree["metric"],
+            tree["distances"],
+            tree["log_ratios"],
+            FittedOn(**{field.name: facts[field.name] for field in fields(FittedOn)}),
+            identification=identification,
+            cameras=cls.from_dict(tree["cameras"]) if "cameras" in tree else None,
+        )
 
 
-def fit_calibration(
-    pairs: PairHistogram, fitted_on: FittedOn, *, method: CalibrationMethod = "logistic", metric: Metric = "cosine"
-) -> Calibration:
-    """Learn the likelihood ratio from counted pairs, both kinds given the same weight.
-
-    Args:
-        pairs: Of people set aside for this: not those that figures are reported on.
-        fitted_on: What will stand beside the calibration.
-        method: `logistic`: the log ratio falls linearly (Platt 1999, with his smoothed targets). `isotonic`: it falls
-            in whatever steps the pairs show (Zadrozny and Elkan 2002), joined through their centers (Oron and Flournoy
-            2017). One pair of either kind is added at both ends, so that nothing becomes certain.
-        metric: Of the distances that were counted.
-
-    Raises:
-        DataError: When there is no pair of one kind, or an unknown method.
-    """
-    if method not in get_args(CalibrationMethod):
-        raise DataError(f"method: got {method!r}, expected one of {', '.join(get_args(CalibrationMethod))}")
-    pairs.require_both()
-    used = np.flatnonzero(pairs.same + pairs.different)
-    x, same, different = pairs.centers[used], pairs.same[used].astype(float), pairs.different[used].astype(float)
-    points = _isotonic(x, same, different) if method == "isotonic" else _logistic(x, same, different)
-    return Calibration(method, metric, *points, fitted_on)
-
-
-def fit_logistic_line(
-    x: NDArray[np.float64], same: NDArray[np.float64], different: NDArray[np.float64], *, falling: bool = False
-) -> tuple[float, float]:
-    """Offset and slope of the log ratio of same to different as a line in x, by balanced logistic regression.
-
-    Targets are Platt's (n + 1) / (n + 2), so that pairs which do not overlap have a line too.
-
-    Args:
-        x: (B,) where the pairs are.
-        same: (B,) their counts, more than 0 in all.
-        different: (B,) likewise.
-        falling: Whether the slope may not be above 0.
-    """
-    sure = [(counts.sum() + 1) / (counts.sum() + 2) for counts in (same, different)]
-    a, b = same / same.sum() / 2, different / different.sum() / 2
-    yes, no = a * sure[0] + b * (1 - sure[1]), a * (1 - sure[0]) + b * sure[1]  # weights of the two answers, sum 1
-    center = float((a + b) @ x)
-    spread = float(np.sqrt((a + b) @ (x - center) ** 2)) or 1.0
-    z = (x - center) / spread
-
-    def loss(line: NDArray[np.float64]) -> float:
-        t = line[0] + line[1] * z
-        return float(yes @ np.logaddexp(0, -t) + no @ np.logaddexp(0, t))
-
-    def gradient(line: NDArray[np.float64]) -> NDArray[np.float64]:
-        wrong = (yes + no) * expit(line[0] + line[1] * z) - yes
-        return np.array([wrong.sum(), wrong @ z])
-
-    bounds = Bounds(-np.inf, [np.inf, 0.0 if falling else np.inf])
-    offset, slope = minimize(
-        loss,
-        np.zeros(2),
-        jac=gradient,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000},
-    ).x
-    return float(offset - slope * center / spread), float(slope / spread)
-
-
-def calibration_to_dict(calibration: Calibration) -> dict[str, Any]:
-    """A dict that `json.dumps` takes."""
-    line, cameras = calibration.identification, calibration.cameras
-    more = {
-        **({} if line is None else {"identification": asdict(line)}),
-        **({} if cameras is None else {"cameras": calibration_to_dict(cameras)}),
-    }
-    return {
-        "format": FORMAT,
-        "method": calibration.method,
-        "metric": calibration.metric,
-        "distances": calibration.distances.tolist(),
-        "log_ratios": calibration.log_ratios.tolist(),
-        "fitted_on": asdict(calibration.fitted_on),
-        **more,
-    }
-
-
-def calibration_from_dict(tree: Any) -> Calibration:
-    """Read what `calibration_to_dict` wrote.
-
-    Raises:
-        DataError: For a missing or impossible entry, which is named.
-    """
-    tree = _object(tree, "it", ("format", "method", "metric", "distances", "log_ratios", "fitted_on"))
-    if tree["format"] != FORMAT:
-        raise DataError(f"calibration: format {tree['format']!r}, this version reads {FORMAT}; calibrate again")
-    names = [field.name for field in fields(FittedOn)]
-    facts = _object(tree["fitted_on"], "fitted_on", names)
-    for field in fields(FittedOn):
-        value = facts[field.name]
-        if type(value).__name__ != field.type:
-            raise DataError(f"calibration: fitted_on.{field.name} is {value!r}, expected {field.type}")
-    fitted_on = FittedOn(**{name: facts[name] for name in names})
-    line = _object(tree["identification"], "identification", ("slope", "offset")) if "identification" in tree else None
-    return Calibration(
-        tree["method"],
-        tree["metric"],
-        tree["distances"],
-        tree["log_ratios"],
-        fitted_on,
-        identification=None if line is None else Identification(line["slope"], line["offset"]),
-        cameras=calibration_from_dict(tree["cameras"]) if "cameras" in tree else None,
-    )
-
-
-def _object(tree: Any, name: str, keys: Sequence[str]) -> Mapping[str, Any]:
-    """An object with these keys, or an error that says what is missing."""
+def _require_keys(tree: Any, name: str, keys: Sequence[str]) -> Mapping[str, Any]:
+    """Return the mapping, or raise an error that names the missing keys."""
     missing = [key for key in keys if not isinstance(tree, Mapping) or key not in tree]
     if missing:
         raise DataError(f"calibration: {name} lacks {', '.join(missing)}; was the file written by passerby?")
-    found: Mapping[str, Any] = tree
-    return found
+    mapping: Mapping[str, Any] = tree
+    return mapping
 
 
-def _logistic(
-    x: NDArray[np.float64], same: NDArray[np.float64], different: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The two ends of the line: beyond the distances that were seen nothing more is claimed."""
-    offset, slope = fit_logistic_line(x, same, different, falling=True)
-    ends = np.unique(x[[0, -1]])
-    return ends, offset + slope * ends
-
-
-def _isotonic(
-    x: NDArray[np.float64], same: NDArray[np.float64], different: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The center and log ratio of each step that pooling adjacent violators leaves."""
-    for counts in (same, different):
-        counts[0] += 1
-        counts[-1] += 1
-    a, b = same / same.sum(), different / different.sum()
-    fitted = isotonic_regression(a / (a + b), weights=a + b, increasing=False)
-    starts = fitted.blocks[:-1]
-    centers = np.add.reduceat((a + b) * x, starts) / np.add.reduceat(a + b, starts)
-    ratios = np.log(np.add.reduceat(a, starts) / np.add.reduceat(b, starts))
-    return centers, np.minimum.accumulate(ratios)  # equal to the last digit only where rounding let one rise
-
-
-def _numbers(values: Any, name: str) -> NDArray[np.float64]:
+def _read_numbers(values: Any, name: str) -> NDArray[np.float64]:
     try:
-        numbers = np.asarray(values, dtype=np.float64)
+        numbers = as_array(values).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"calibration: {name} cannot be read ({error}); was the file written by passerby?") from None
     if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():

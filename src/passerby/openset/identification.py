@@ -1,8 +1,11 @@
-"""Who is it, or nobody: what the nearest distance to each of many people is worth, when exactly one of them is right.
+"""Identification: which of K enrolled identities an image shows, or none of them, from the nearest distance to each.
 
-A calibration of pairs takes distances to different people as independent, and they are not: a picture from behind is
-near to everybody. Who is enrolled shares that with everybody else, so the differences between people's distances say
-far more than pairs of images do. They are learned here from galleries that are drawn, as they will be asked.
+A calibration of pairs treats the distances of an image to different identities as independent, and they are not: a
+crop from behind is near to all of them. The difference between the distances to two identities carries more
+information than a pair of images. This module therefore fits the probabilities on galleries that are drawn as they are
+used: K identities enrolled, queries of enrolled and of other identities.
+
+`Identification` needs NumPy only; `fit_identification` needs the extra `eval` (scipy).
 
 Dimension legend of `types`.
 """
@@ -15,32 +18,35 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import logsumexp
+from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
+from passerby.extras import require_extra
 from passerby.ranking.distance import distance_blocks
-from passerby.types import Embeddings, FloatArray, IntArray
+from passerby.types import Embeddings, FloatArray, IntArray, Result, as_array
 
 DRAWS = 16
-"""Galleries that are drawn from each data set."""
+"""Number of galleries drawn from each data set."""
 QUERIES = 400
-"""Most queries of either kind, of people who are enrolled and of people who are not, in each of them."""
-STEEPEST = 1000.0
-"""Slope of people whom no distance confuses."""
+"""Maximum number of queries of either kind, enrolled and not enrolled, for each drawn gallery."""
+MAX_SLOPE = 1000.0
+"""Bound of the slope, reached when the distances separate all identities."""
 
 
-@dataclass(frozen=True)
-class Identification:
-    """How much likelier somebody is than a stranger, by the distance to their nearest image: exp(offset - slope d).
+@dataclass(frozen=True, repr=False)
+class Identification(Result):
+    """Likelihood ratio of an enrolled identity to none, by the distance to its nearest image: exp(offset - slope d).
 
     Attributes:
-        slope: At least 0.
-        offset: Of the logarithm at distance 0.
+        slope: Slope, at least 0.
+        offset: Natural logarithm of the ratio at distance 0.
 
     Raises:
-        DataError: (a ValueError) for values that cannot be.
+        DataError: (a ValueError) for a number that is not finite, or a negative slope.
+
+    Example:
+        >>> Identification(slope=10.0, offset=3.0).log_ratio([0.0, 0.5])
+        array([ 3., -2.])
     """
 
     slope: float
@@ -54,106 +60,117 @@ class Identification:
         if self.slope < 0:
             raise DataError(f"calibration: identification.slope is {self.slope}, expected at least 0")
 
-    def log_ratio(self, distances: Any) -> NDArray[np.float64]:
-        """Natural logarithm of the ratio, same shape."""
-        found: NDArray[np.float64] = self.offset - self.slope * np.asarray(distances, dtype=np.float64)
-        return found
+    def log_ratio(self, distances: ArrayLike) -> NDArray[np.float64]:
+        """Return the natural logarithm of the ratio, in the shape of `distances`."""
+        return np.asarray(self.offset - self.slope * as_array(distances).astype(np.float64))
 
 
 def fit_identification(sets: Sequence[Embeddings], *, seed: int = 0) -> Identification:
-    """Learn slope and offset from people set aside for this, by maximum likelihood.
+    """Fit slope and offset by maximum likelihood, on identities on which no result is reported.
 
-    From each set `DRAWS` galleries are drawn, of one person up to half of them, spread evenly over the logarithm of
-    their number. Queries are images of people who are enrolled and of people who are not, both given the same weight;
-    images of a query's own camera are not in its gallery. The likelihood is that of the right answer under
+    From each set, `DRAWS` galleries are drawn, of one identity up to half of the identities, evenly spaced in the
+    logarithm of their number. Queries are images of enrolled and of other identities, both kinds with the same total
+    weight; the gallery of a query has no image of its own camera. With r = exp(offset - slope distance), the model is
 
-        p(k) = r(k) / K / (1 + mean of r),   p(nobody) = 1 / (1 + mean of r),   r = exp(offset - slope distance)
+        p(k) = r(k) / K / (1 + mean of r),   p(none) = 1 / (1 + mean of r),
 
-    a conditional logit (McFadden 1974), which is convex.
+    a conditional logit (McFadden 1974), whose log likelihood is concave.
 
     Args:
-        sets: Data sets' images; people of different sets never meet.
-        seed: Of the draws.
+        sets: Images of each data set, for cosine distance; identities of different sets are never compared.
+        seed: Seed of the drawn galleries.
+
+    Returns:
+        Identification with a slope of 0 to `MAX_SLOPE`.
 
     Raises:
-        DataError: When no query has its person in another camera.
+        DataError: When no query has an image of its identity in another camera.
+
+    Example:
+        >>> generator = np.random.default_rng(0)
+        >>> ids = np.repeat(np.arange(1, 21), 2)  # 20 identities, one image in each of two cameras
+        >>> vectors = generator.standard_normal((20, 8))[ids - 1] + 0.5 * generator.standard_normal((40, 8))
+        >>> fit_identification([Embeddings(vectors, ids, np.tile([0, 1], 20))]).slope > 1
+        True
     """
     generator = np.random.default_rng(seed)
-    drawn = [each for images in sets for each in _draw(images, generator)]
-    if not drawn:
-        raise DataError("identification: nobody is seen by two cameras; give images of people in two cameras")
+    galleries = [gallery for images in sets for gallery in _draw(images, generator)]
+    if not galleries:
+        raise DataError("identification: no identity has images of two cameras; give images of identities in two")
+    logsumexp: Any = require_extra("scipy.special", "eval").logsumexp
 
     def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Minus the mean log likelihood, and its gradient by (slope, offset)."""
+        """Negative mean log likelihood, and its gradient by (slope, offset)."""
         total, gradient = 0.0, np.zeros(2)
-        for each in drawn:
-            ratios = line[1] - line[0] * each.distances + each.shares  # (Q, K)
-            whole = np.logaddexp(logsumexp(ratios, axis=1), 0)
-            p = np.exp(ratios - whole[:, None])
-            right = each.known * (line[1] - line[0] * each.right - np.log(ratios.shape[1]))
-            expected = np.einsum("qk,qk->q", p, each.distances)
-            total += float(each.weights @ (whole - right))
-            gradient += each.weights @ np.stack([each.right - expected, p.sum(axis=1) - each.known], axis=1)
-        return total / len(drawn), gradient / len(drawn)
+        for drawn in galleries:
+            ratios = line[1] - line[0] * drawn.distances + drawn.log_fractions  # (Q, K)
+            normalizers = np.logaddexp(logsumexp(ratios, axis=1), 0)
+            p = np.exp(ratios - normalizers[:, None])
+            correct = drawn.known * (line[1] - line[0] * drawn.own - np.log(ratios.shape[1]))
+            expected = np.einsum("qk,qk->q", p, drawn.distances)
+            total += float(drawn.weights @ (normalizers - correct))
+            gradient += drawn.weights @ np.stack([drawn.own - expected, p.sum(axis=1) - drawn.known], axis=1)
+        return total / len(galleries), gradient / len(galleries)
 
+    minimize: Any = require_extra("scipy.optimize", "eval").minimize
     start = np.array([10.0, 3.0])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, STEEPEST), (None, None)])
-    return Identification(float(found.x[0]), float(found.x[1]))
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, MAX_SLOPE), (None, None)]).x
+    return Identification(float(best[0]), float(best[1]))
 
 
 class _Drawn(NamedTuple):
-    """A gallery of K people, and those who are asked for.
+    """A drawn gallery of K identities and its Q queries.
 
     Attributes:
-        distances: (Q, K) to each one's nearest image of another camera; 0 where there is none.
-        shares: (Q, K) log(1 / K), and minus infinity where there is no such image.
-        known: (Q,) 1 for who is enrolled, 0 for who is not.
-        right: (Q,) distance to the right one, 0 without.
-        weights: (Q,) sum 1.
+        distances: (Q, K) distance to the nearest image of each identity in another camera; 0 where there is none.
+        log_fractions: (Q, K) log(1 / K), and minus infinity where there is no such image.
+        known: (Q,) 1 where the identity of the query is enrolled, else 0.
+        own: (Q,) distance to the query's own identity, 0 where it is not enrolled.
+        weights: (Q,) weights of the queries, sum 1.
     """
 
     distances: NDArray[np.float64]
-    shares: NDArray[np.float64]
+    log_fractions: NDArray[np.float64]
     known: NDArray[np.float64]
-    right: NDArray[np.float64]
+    own: NDArray[np.float64]
     weights: NDArray[np.float64]
 
 
 def _draw(images: Embeddings, generator: np.random.Generator) -> list[_Drawn]:
-    """Galleries of a set."""
-    people, own = np.unique(images.person_ids, return_inverse=True)
-    nearest = _nearest_images(images, own, len(people))
-    found: list[_Drawn] = []
-    for share in np.linspace(0, 1, DRAWS):
-        count = round((len(people) // 2) ** share)
-        enrolled = generator.permutation(len(people))[:count]
-        belongs = np.isin(own, enrolled)
-        known = np.flatnonzero(belongs & np.isfinite(nearest[np.arange(len(own)), own]))
-        unknown = np.flatnonzero(~belongs & np.isfinite(nearest[:, enrolled]).any(axis=1))
+    """Draw the galleries of one set; a gallery without queries of both kinds is left out."""
+    identities, own = np.unique(images.person_ids, return_inverse=True)
+    nearest = _nearest_images(images, own, len(identities))
+    galleries: list[_Drawn] = []
+    for exponent in np.linspace(0, 1, DRAWS):
+        count = round((len(identities) // 2) ** exponent)
+        enrolled = generator.permutation(len(identities))[:count]
+        is_enrolled = np.isin(own, enrolled)
+        known = np.flatnonzero(is_enrolled & np.isfinite(nearest[np.arange(len(own)), own]))
+        unknown = np.flatnonzero(~is_enrolled & np.isfinite(nearest[:, enrolled]).any(axis=1))
         if len(known) and len(unknown):
-            known, unknown = (generator.permutation(some)[:QUERIES] for some in (known, unknown))
+            known, unknown = (generator.permutation(queries)[:QUERIES] for queries in (known, unknown))
             sizes = [len(known), len(unknown)]
             distances = nearest[np.ix_(np.concatenate([known, unknown]), enrolled)].astype(np.float64)
-            met = np.isfinite(distances)
-            found.append(
+            finite = np.isfinite(distances)
+            galleries.append(
                 _Drawn(
-                    distances=np.where(met, distances, 0),
-                    shares=np.where(met, -np.log(count), -np.inf),
+                    distances=np.where(finite, distances, 0),
+                    log_fractions=np.where(finite, -np.log(count), -np.inf),
                     known=np.repeat([1.0, 0.0], sizes),
-                    right=np.concatenate([nearest[known, own[known]], np.zeros(len(unknown))]).astype(np.float64),
+                    own=np.concatenate([nearest[known, own[known]], np.zeros(len(unknown))]).astype(np.float64),
                     weights=np.repeat([0.5 / len(known), 0.5 / len(unknown)], sizes),
                 )
             )
-    return found
+    return galleries
 
 
-def _nearest_images(images: Embeddings, own: IntArray, people: int) -> FloatArray:
-    """(N, I) distance of each image to each person's nearest image of another camera, infinity without one."""
-    found = np.full((len(images), people), np.inf, np.float32)
+def _nearest_images(images: Embeddings, own: IntArray, identities: int) -> FloatArray:
+    """(N, I) distance of each image to the nearest image of each identity in another camera, infinity without one."""
+    nearest = np.full((len(images), identities), np.inf, np.float32)
     order = np.argsort(own, kind="stable")
-    starts = np.searchsorted(own[order], np.arange(people))
+    starts = np.searchsorted(own[order], np.arange(identities))
     for start, block in distance_blocks(images.vectors, images.vectors):
         rows = slice(start, start + len(block))
-        there = np.where(images.camera_ids[rows, None] == images.camera_ids, np.inf, block)
-        found[rows] = np.minimum.reduceat(there[:, order], starts, axis=1)
-    return found
+        allowed = np.where(images.camera_ids[rows, None] == images.camera_ids, np.inf, block)
+        nearest[rows] = np.minimum.reduceat(allowed[:, order], starts, axis=1)
+    return nearest

@@ -11,7 +11,8 @@ from scipy.special import logit
 
 from passerby.errors import DataError
 from passerby.evaluation.pair_histogram import PairHistogram
-from passerby.openset.calibration import Calibration, fit_logistic_line
+from passerby.openset.calibration import Calibration
+from passerby.openset.fitting import fit_logistic_line
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passerby.evaluation.summary import describe, percent
+from passerby.evaluation.summary import Scores, describe, percent
 from passerby.plots.curve_page import new_curve_page
 from passerby.plots.style import line_style, require_any, style_axes
-from passerby.types import Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

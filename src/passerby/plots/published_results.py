@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from passerby.evaluation.summary import Scores
 from passerby.plots.style import COLORS, GRID, INK, MUTED, new_figure, require_any, save, style_axes
-from passerby.types import Scores
 
 
 def plot_published_results(

@@ -9,9 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from passerby.errors import DataError
+from passerby.evaluation.summary import Scores
 from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, Pixels, draw_cell, new_page
 from passerby.plots.style import INK, RIGHT, WRONG, save
-from passerby.types import DISTRACTOR, IntArray, Ranking, Sample, Scores
+from passerby.types import DISTRACTOR, IntArray, Ranking, Sample
 
 Order = Literal["worst", "best", "random"]
 ReadImage = Callable[[Sample], Pixels]

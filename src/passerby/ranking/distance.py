@@ -1,20 +1,22 @@
-"""Distances of every query to every gallery item, a strip of queries at a time; the Q x G matrix never exists.
+"""Distances of every query to every gallery item, in blocks of queries; the Q x G matrix is never held.
 
-Products are summed in float64 and rounded to float32 once. That costs twice the time of a float32 product, and buys
-what figures need: equal images are at equal distances wherever they stand in the gallery, so that ties are ties, and
-two machines rank alike. The arithmetic is the same lines for NumPy on the CPU and torch on a GPU.
+Products are summed in float64 and rounded to float32 once. This takes twice the time of a float32 product, and it makes
+metrics reproducible: equal images have equal distances at every index of the gallery, so that ties are exact, and
+machines agree on the ranks. NumPy on the CPU and torch on a GPU run the same lines.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
-from passerby.types import FloatArray
+from passerby.extras import require_extra
+from passerby.types import FloatArray, as_array
 
 if TYPE_CHECKING:
     import torch
@@ -22,69 +24,74 @@ if TYPE_CHECKING:
 Metric = Literal["cosine", "euclidean"]
 Vectors = NDArray[np.floating[Any]]
 
-_STRIP = 2**22  # distances in a strip (16 MB) while that is at least _ROWS queries
-_DEVICE_STRIP = 2**27  # the same on a GPU (512 MB), where a gallery has to travel for every strip
-_ROWS = 128  # fewer would read a large gallery too often
+_BLOCK = 2**22  # distances of a block (16 MB), while that is at least _ROWS queries
+_DEVICE_BLOCK = 2**27  # the same on a GPU (512 MB), because the gallery is copied to it for every block
+_ROWS = 128  # with fewer queries a large gallery would be read too often
 _TILE = 2**20  # float64 numbers in each array of one product (8 MB)
-_NOTHING = 1e-14  # what is left of 1 - 1 after rounding, relative to 1
+_ROUNDING = 1e-14  # remainder of 1 - 1 after rounding, relative to 1
 
 
 def distance_blocks(
-    query_vectors: Vectors,
-    gallery_vectors: Vectors,
+    query_vectors: ArrayLike,
+    gallery_vectors: ArrayLike,
     *,
     metric: Metric = "cosine",
     block: int | None = None,
     device: str = "cpu",
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Distances of consecutive queries to the whole gallery.
+    """Compute the distances of consecutive queries to the whole gallery.
 
     Args:
         query_vectors: (Q, D) floating point, finite.
-        gallery_vectors: (G, D) of the same dtype, finite; may be float16 or memory-mapped, it is read in slices.
+        gallery_vectors: (G, D) of the same dtype, finite. May be float16 or memory-mapped; it is read in slices.
         metric: `cosine` is 1 - cos, 0 to 2; `euclidean` is the length of the difference.
-        block: Queries at a time; None keeps a strip at 16 MB (512 MB on a GPU), or at 512 bytes per gallery item if
-            that is more.
-        device: `cpu`, or a CUDA device of torch, such as `cuda` or `cuda:1`.
+        block: Queries per block. None: 16 MB of distances (512 MB on a GPU), or 512 bytes per gallery item if that is
+            more.
+        device: `cpu`; a CUDA device of torch, such as `cuda` or `cuda:1`; or `auto`: `cuda` if torch is imported and
+            has a CUDA device, else `cpu`.
 
     Returns:
-        Iterator of (first, distances): the place of the first query, and (q, G) float32 distances, at least 0: a NumPy
-        array, on a GPU a tensor there. It is scratch: the caller may change it, and the next step overwrites it.
+        Iterator of (first, distances): the index of the first query, and (q, G) float32 distances, at least 0, as an
+        array, on a GPU as a tensor. The caller may overwrite a block; the next step reuses its memory.
 
     Raises:
-        DataError: At the call, naming the argument: wrong shape, empty, widths or dtypes that differ, NaN or infinity,
-            all-zero vectors under cosine, vectors too long for float32 distances, a device that is not there.
+        DataError: At the call, naming the argument: wrong shape, empty, different widths or dtypes, NaN or infinity,
+            all-zero vectors under cosine, vectors too long for float32 distances, a missing device.
+
+    Example:
+        >>> for first, distances in distance_blocks([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]):
+        ...     print(first, distances.astype(float).round(2).tolist())
+        0 [[0.0, 0.29], [1.0, 0.29]]
     """
     if metric not in get_args(Metric):
         raise DataError(f"metric: got {metric!r}, expected one of {', '.join(get_args(Metric))}")
     if block is not None and block < 1:
         raise DataError(f"block: got {block}, expected at least 1 query at a time")
-    for name, vectors in (("query", query_vectors), ("gallery", gallery_vectors)):
+    query, gallery = as_array(query_vectors), as_array(gallery_vectors)
+    for name, vectors in (("query", query), ("gallery", gallery)):
         if vectors.ndim != 2 or vectors.dtype.kind != "f" or 0 in vectors.shape:
             raise DataError(
                 f"{name}: got vectors of shape {vectors.shape} and {vectors.dtype}, "
                 "expected (N, D) floating point with at least one row and one column"
             )
-    if query_vectors.shape[1] != gallery_vectors.shape[1]:
+    if query.shape[1] != gallery.shape[1]:
         raise DataError(
-            f"query: vectors are {query_vectors.shape[1]} wide, gallery's are {gallery_vectors.shape[1]}; "
+            f"query: vectors are {query.shape[1]} wide, gallery's are {gallery.shape[1]}; "
             "embed both with the same model"
         )
-    if query_vectors.dtype != gallery_vectors.dtype:
+    if query.dtype != gallery.dtype:
         raise DataError(
-            f"query: vectors are {query_vectors.dtype}, gallery's are {gallery_vectors.dtype}; they may come from "
-            f"different programs: if not, give query.astype({gallery_vectors.dtype.name!r})"
+            f"query: vectors are {query.dtype}, gallery's are {gallery.dtype}; embed both with the same program, or "
+            f"convert one with query.astype({gallery.dtype.name!r})"
         )
-    query_lengths = _lengths(query_vectors, name="query", metric=metric)
-    gallery_lengths = _lengths(gallery_vectors, name="gallery", metric=metric)
-    place = _torch_device(device)
-    cells = _STRIP if place is None else _DEVICE_STRIP
-    rows = min(block or max(_ROWS, cells // len(gallery_vectors)), len(query_vectors))
-    lengths = query_lengths, gallery_lengths
-    return _strips(query_vectors, gallery_vectors, *lengths, metric=metric, rows=rows, place=place)
+    lengths = _measure_lengths(query, "query", metric=metric), _measure_lengths(gallery, "gallery", metric=metric)
+    torch_device = _choose_device(device)
+    cells = _BLOCK if torch_device is None else _DEVICE_BLOCK
+    rows = min(block or max(_ROWS, cells // len(gallery)), len(query))
+    return _compute_blocks(query, gallery, *lengths, metric=metric, rows=rows, device=torch_device)
 
 
-def _strips(
+def _compute_blocks(
     query: Vectors,
     gallery: Vectors,
     query_lengths: Vectors,
@@ -92,71 +99,75 @@ def _strips(
     *,
     metric: Metric,
     rows: int,
-    place: torch.device | None,
+    device: torch.device | None,
 ) -> Iterator[tuple[int, FloatArray]]:
-    """The strips themselves; what was checked above is not checked again. `place` None is NumPy."""
-    tile = _tile_rows(max(gallery.shape[1], rows))
-    strip: Any = np.empty((rows, len(gallery)), dtype=np.float32)
-    if place is not None:
+    """Compute the blocks of checked vectors; `device` None is NumPy."""
+    tile = _rows_per_tile(max(gallery.shape[1], rows))
+    memory: Any = np.empty((rows, len(gallery)), dtype=np.float32)
+    if device is not None:
         import torch
 
-        strip = torch.empty(strip.shape, dtype=torch.float32, device=place)
+        memory = torch.empty(memory.shape, dtype=torch.float32, device=device)
     for first in range(0, len(query), rows):
-        lengths = _float64(query_lengths[first : first + rows, None], place)  # (q, 1)
-        some = _float64(query[first : first + rows], place)  # (q, D)
+        a_lengths = _to_float64(query_lengths[first : first + rows, None], device)  # (q, 1)
+        a = _to_float64(query[first : first + rows], device)  # (q, D)
         if metric == "cosine":
-            some /= lengths
-        filled = strip[: len(some)]
+            a /= a_lengths
+        block = memory[: len(a)]
         for start in range(0, len(gallery), tile):
-            others = _float64(gallery[start : start + tile], place)  # (g, D)
-            other_lengths = _float64(gallery_lengths[start : start + tile], place)  # (g,)
+            b = _to_float64(gallery[start : start + tile], device)  # (g, D)
+            b_lengths = _to_float64(gallery_lengths[start : start + tile], device)  # (g,)
             if metric == "cosine":
-                others /= other_lengths[:, None]
-                apart = 1.0 - some @ others.T  # (q, g)
-                apart[apart < _NOTHING] = 0.0
+                b /= b_lengths[:, None]
+                distances = 1.0 - a @ b.T  # (q, g)
+                distances[distances < _ROUNDING] = 0.0
             else:
-                longest = lengths**2 + other_lengths**2  # (q, g)
-                apart = longest - 2.0 * (some @ others.T)
-                apart[apart < _NOTHING * longest] = 0.0
-                apart **= 0.5
-            filled[:, start : start + tile] = apart
-        yield first, filled
+                squares = a_lengths**2 + b_lengths**2  # (q, g)
+                distances = squares - 2.0 * (a @ b.T)
+                distances[distances < _ROUNDING * squares] = 0.0
+                distances **= 0.5
+            block[:, start : start + tile] = distances
+        yield first, block
 
 
-def _torch_device(device: str) -> torch.device | None:
-    """Where to compute: None is NumPy on the CPU."""
+def _choose_device(device: str) -> torch.device | None:
+    """Return the torch device; None is NumPy on the CPU."""
+    if device == "auto":
+        # Embeddings on a GPU come from torch, which is imported then. Importing it here would take seconds.
+        loaded = sys.modules.get("torch")
+        device = "cuda" if loaded is not None and loaded.cuda.is_available() else "cpu"
     if device == "cpu":
         return None
-    import torch
-
+    module: Any = require_extra("torch", "train")
     kind, _, index = device.partition(":")
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind != "cuda" or (index and not index.isdecimal()) or int(index or 0) >= there:
+    devices = module.cuda.device_count() if module.cuda.is_available() else 0
+    if kind != "cuda" or (index and not index.isdecimal()) or int(index or 0) >= devices:
         raise DataError(
-            f"device: got {device!r}, expected cpu or one of {there} CUDA devices (others have no float64); use 'cpu'"
+            f"device: got {device!r}, expected auto, cpu or one of {devices} CUDA devices (others have no float64)"
         )
-    return torch.device(device)
+    chosen: torch.device = module.device(device)
+    return chosen
 
 
-def _float64(part: Vectors, place: torch.device | None) -> Any:
-    """A float64 copy of a slice, where it is needed; it travels in the width that it is stored in."""
-    if place is None:
+def _to_float64(part: Vectors, device: torch.device | None) -> Any:
+    """Copy a slice as float64 to its device; it is sent in its own dtype."""
+    if device is None:
         return part.astype(np.float64)
     import torch
 
-    return torch.from_numpy(np.array(part)).to(place, torch.float64)
+    return torch.from_numpy(np.array(part)).to(device, torch.float64)
 
 
-def _lengths(vectors: Vectors, *, name: str, metric: Metric) -> NDArray[np.float64]:
-    """(N,) Euclidean length of each row, which also shows every row that cannot be compared."""
+def _measure_lengths(vectors: Vectors, name: str, *, metric: Metric) -> NDArray[np.float64]:
+    """(N,) Euclidean length of each row; raise DataError for rows that have no distance."""
     lengths = np.empty(len(vectors))
-    tile = _tile_rows(vectors.shape[1])
+    tile = _rows_per_tile(vectors.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(vectors), tile):
-            some = vectors[start : start + tile].astype(np.float64)
-            lengths[start : start + tile] = np.sqrt(np.einsum("nd,nd->n", some, some))
+            rows = vectors[start : start + tile].astype(np.float64)
+            lengths[start : start + tile] = np.sqrt(np.einsum("nd,nd->n", rows, rows))
     limit = np.finfo(np.float64).max if metric == "cosine" else np.finfo(np.float32).max / 4
-    bad = np.flatnonzero(~(lengths <= limit))  # NaN is never at most the limit
+    bad = np.flatnonzero(~(lengths <= limit))  # also NaN, which is never at most the limit
     if len(bad):
         raise DataError(
             f"{name}: {len(bad)} vectors hold NaN or infinity or are too long to compare, the first is row {bad[0]}"
@@ -170,6 +181,6 @@ def _lengths(vectors: Vectors, *, name: str, metric: Metric) -> NDArray[np.float
     return lengths
 
 
-def _tile_rows(width: int) -> int:
+def _rows_per_tile(width: int) -> int:
     """Gallery rows of this width that fill a tile."""
     return max(1, _TILE // width)

@@ -1,4 +1,4 @@
-"""Which gallery items count for a query, and at which ranks its matches stand."""
+"""Matches of a query in the gallery, and their ranks. Needs the extra `eval` (numba)."""
 
 from __future__ import annotations
 
@@ -6,84 +6,84 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from passerby.extras import require_extra
 from passerby.types import DISTRACTOR, IntArray
 
-_NOBODY = np.empty(0, dtype=np.int64)
+njit = require_extra("numba", "eval").njit
+
+_NONE = np.empty(0, dtype=np.int64)
 _CELLS = 2**26  # distances that a GPU compares at a time
 
 
 @dataclass(frozen=True)
 class IdentityIndex:
-    """Where each person stands in the gallery.
+    """Gallery indices of each identity.
 
     Attributes:
-        by_person: Gallery places, ascending, of each person; distractors are in nobody's.
+        by_identity: Gallery indices, ascending, of each identity; distractors are left out.
         camera_ids: (G,) camera of each gallery item.
     """
 
-    by_person: dict[int, IntArray]
+    by_identity: dict[int, IntArray]
     camera_ids: IntArray
 
     @classmethod
     def from_labels(cls, person_ids: IntArray, camera_ids: IntArray) -> IdentityIndex:
-        """Sort a gallery by person, once for all queries."""
+        """Build the index of a gallery from (G,) identities and cameras."""
         order = np.argsort(person_ids, kind="stable")
-        people, starts = np.unique(person_ids[order], return_index=True)
-        groups = np.split(order, starts[1:])
-        found = {int(person): group for person, group in zip(people, groups, strict=True) if person != DISTRACTOR}
-        return cls(found, camera_ids)
+        identities, starts = np.unique(person_ids[order], return_index=True)
+        groups = zip(identities, np.split(order, starts[1:]), strict=True)
+        return cls({int(identity): group for identity, group in groups if identity != DISTRACTOR}, camera_ids)
 
     def split(self, person_id: int, camera_id: int, *, drop_same_camera: bool = True) -> tuple[IntArray, IntArray]:
-        """Gallery places of a query's person: those to ignore (the query's own camera), and the matches."""
-        places = self.by_person.get(int(person_id), _NOBODY)
+        """Return gallery indices of an identity: those to ignore (the camera of the query), and the matches."""
+        indices = self.by_identity.get(int(person_id), _NONE)
         if not drop_same_camera:
-            return _NOBODY, places
-        same = self.camera_ids[places] == camera_id
-        return places[same], places[~same]
+            return _NONE, indices
+        same = self.camera_ids[indices] == camera_id
+        return indices[same], indices[~same]
 
 
-def rank_matches(strip: Any, rows: IntArray, places: IntArray) -> Any:
-    """Ranks at which matches stand in their queries' lists, without sorting any.
+def rank_matches(block: Any, rows: IntArray, columns: IntArray) -> Any:
+    """Compute the ranks of matches without sorting.
 
-    An item stands before another when its distance is smaller, or equal and its place in the gallery earlier; that
-    is the order of a stable sort. Counting what stands before one match is a single sweep over its row, at the speed
-    of the processor's cache.
+    An item is ahead of another when its distance is smaller, or equal at a smaller gallery index; this is the order of
+    a stable sort. The items ahead of one match are counted in a single pass over its row.
 
     Args:
-        strip: (q, G) distances of q queries, contiguous float32 or float64; infinity takes an item out. An array, or on
-            a GPU a tensor there.
-        rows: (T,) which query of the strip each match belongs to.
-        places: (T,) its place in the gallery, at a finite distance.
+        block: (q, G) distances of q queries, contiguous float32 or float64; infinity excludes an item. An array, on a
+            GPU a tensor.
+        rows: (T,) query of each match, as a row of the block.
+        columns: (T,) gallery index of each match, at a finite distance.
 
     Returns:
-        (T,) int64 ranks from 1; a tensor if `strip` is one, so that nothing waits for it.
+        (T,) int64 ranks from 1; a tensor if `block` is one, so that the call does not wait for the GPU.
     """
-    if isinstance(strip, np.ndarray):
+    if isinstance(block, np.ndarray):
         ranks = np.empty(len(rows), dtype=np.int64)
-        _count(strip, rows, places, ranks)
+        _count(block, rows, columns, ranks)
         return ranks
     import torch
 
-    columns = torch.arange(strip.shape[1], device=strip.device)
-    found = []
-    chunk = max(1, _CELLS // strip.shape[1])
+    indices = torch.arange(block.shape[1], device=block.device)
+    parts = []
+    chunk = max(1, _CELLS // block.shape[1])
     for start in range(0, len(rows), chunk):
-        row, place = (torch.from_numpy(each[start : start + chunk]).to(strip.device) for each in (rows, places))
-        distances, thresholds = strip[row], strip[row, place][:, None]  # (t, G), (t, 1)
-        earlier = columns < place[:, None]
-        found.append(1 + ((distances < thresholds) | ((distances == thresholds) & earlier)).sum(dim=1))
-    return torch.cat(found)
+        row, column = (torch.from_numpy(a[start : start + chunk]).to(block.device) for a in (rows, columns))
+        distances, thresholds = block[row], block[row, column][:, None]  # (t, G), (t, 1)
+        earlier = indices < column[:, None]
+        parts.append(1 + ((distances < thresholds) | ((distances == thresholds) & earlier)).sum(dim=1))
+    return torch.cat(parts)
 
 
 @njit(nogil=True, cache=True)
-def _count(strip: Any, rows: Any, places: Any, ranks: Any) -> None:
-    """Fill `ranks`, compiled: two plain loops over 32-bit counters, which become vector instructions."""
+def _count(block: Any, rows: Any, columns: Any, ranks: Any) -> None:
+    """Fill `ranks` with two loops over 32-bit counters, which the compiler turns into vector instructions."""
     for i in range(len(rows)):
-        row, place = strip[rows[i]], places[i]
-        threshold = row[place]
-        earlier, later = row[:place], row[place:]
+        row, column = block[rows[i]], columns[i]
+        threshold = row[column]
+        earlier, later = row[:column], row[column:]
         count = np.int32(1)
         for g in range(earlier.shape[0]):
             if earlier[g] <= threshold:

@@ -1,4 +1,4 @@
-"""The nearest gallery items of each query."""
+"""Rank lists: the nearest gallery items of each query. Needs the extra `eval` (numba)."""
 
 from __future__ import annotations
 
@@ -6,45 +6,56 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numpy.typing import ArrayLike
 
 from passerby.errors import DataError
+from passerby.extras import require_extra
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import IdentityIndex
-from passerby.types import Embeddings, FloatArray, Labels, Ranking
+from passerby.types import Embeddings, FloatArray, Labels, Ranking, as_array
+
+njit = require_extra("numba", "eval").njit
 
 
 def rank(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | DistanceBlocks | None = None,
+    distances: ArrayLike | DistanceBlocks | None = None,
     top: int = 10,
     metric: Metric = "cosine",
     drop_same_camera: bool = True,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Ranking:
-    """The first `top` gallery items of each query, nearest first; equal distances keep the gallery's order.
+    """Find the first `top` gallery items of each query, nearest first; equal distances keep the gallery's order.
 
     Args:
-        query: Q vectors to look for; `Labels` when `distances` are given.
-        gallery: G vectors to look in, or `Labels`.
-        distances: (Q, G) distances in place of the vectors', or strips of them; see `passerby.score`.
-        top: Items kept per query; at most G are.
-        metric: `cosine` or `euclidean`.
-        drop_same_camera: Leave out the query's own person in the query's own camera, as the Market rule does.
-        device: `cpu`, or a CUDA device for the distances.
+        query: Q embeddings; `Labels` when `distances` are given.
+        gallery: G embeddings, or `Labels`.
+        distances: (Q, G) distances, or blocks of them, in place of those between the vectors; see `passerby.score`.
+        top: Number of items per query; at most G are returned.
+        metric: `cosine` or `euclidean`; not used with `distances`.
+        drop_same_camera: Leave out items of the query's identity in the query's own camera, as the Market-1501
+            protocol does.
+        device: As for `passerby.score`.
 
     Returns:
         Ranking of (Q, K) arrays, K = min(top, G).
 
     Raises:
-        DataError: Naming the argument; see `distance_blocks`, and `top` below 1.
+        DataError: Naming the argument; see `distance_blocks`; for `top` below 1.
+
+    Example:
+        >>> query = passerby.Embeddings([[1.0, 0.0]], [1], [0])
+        >>> gallery = passerby.Embeddings([[0.0, 1.0], [1.0, 0.1], [1.0, 0.5]], [1, 2, 1], [1, 1, 1])
+        >>> ranking = passerby.rank(query, gallery, top=2)
+        >>> ranking.indices.tolist(), ranking.matches.tolist()
+        ([[1, 2]], [[False, True]])
     """
-    strips = iter_distances(query, gallery, distances, metric=metric, device=device)
-    ranking, passing = record_ranking(query, gallery, strips, top=top, drop_same_camera=drop_same_camera)
-    for _ in passing:
+    blocks = iter_distances(query, gallery, distances, metric=metric, device=device)
+    ranking, recorded = record_ranking(query, gallery, blocks, top=top, drop_same_camera=drop_same_camera)
+    for _ in recorded:
         pass
     return ranking
 
@@ -52,16 +63,23 @@ def rank(
 def record_ranking(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
-    strips: DistanceBlocks,
+    blocks: DistanceBlocks,
     *,
     top: int,
     drop_same_camera: bool = True,
 ) -> tuple[Ranking, Iterator[tuple[int, FloatArray]]]:
-    """Blocks that fill rank lists as they pass, for those who score them too: distances can cost more than both.
+    """Record rank lists while blocks of distances pass on to another reader, so that they are computed once.
+
+    Args:
+        query: Labels or embeddings of the Q queries.
+        gallery: Labels or embeddings of the G items.
+        blocks: Distances; see `iter_distances`.
+        top: As for `rank`, likewise `drop_same_camera`.
+        drop_same_camera: Leave out items of the query's identity in the query's own camera.
 
     Returns:
-        The ranking, complete once the iterator has ended, and the iterator of the same strips; what the lists leave
-        out is at infinity in them.
+        The ranking, complete when the iterator has ended, and an iterator of the same blocks, in which items that the
+        ranking leaves out are at infinity.
 
     Raises:
         DataError: For `top` below 1.
@@ -74,38 +92,38 @@ def record_ranking(
     )
     index = IdentityIndex.from_labels(gallery.person_ids, gallery.camera_ids)
 
-    def passing() -> Iterator[tuple[int, FloatArray]]:
-        for first, strip in strips:
-            rows = slice(first, first + len(strip))
-            for q, row in enumerate(strip, start=first):
+    def record() -> Iterator[tuple[int, FloatArray]]:
+        for first, block in blocks:
+            rows = slice(first, first + len(block))
+            for q, row in enumerate(block, start=first):
                 dropped, _ = index.split(query.person_ids[q], query.camera_ids[q], drop_same_camera=drop_same_camera)
                 row[dropped] = np.inf
-            found, near = ranking.indices[rows], ranking.distances[rows]
-            nearest(strip if isinstance(strip, np.ndarray) else strip.cpu().numpy(), found, near)
-            people = query.person_ids[rows, None]
-            ranking.matches[rows] = (found >= 0) & (gallery.person_ids[found] == people) & (people > 0)
-            yield first, strip
+            items = ranking.indices[rows]
+            _select_nearest(as_array(block), items, ranking.distances[rows])
+            identities = query.person_ids[rows, None]
+            ranking.matches[rows] = (items >= 0) & (gallery.person_ids[items] == identities) & (identities > 0)
+            yield first, block
 
-    return ranking, passing()
+    return ranking, record()
 
 
 @njit(nogil=True, cache=True)
-def nearest(strip: Any, places: Any, distances: Any) -> None:
-    """Fill (q, K) places and distances of the K smallest finite numbers of each row; -1 and NaN where there are fewer.
+def _select_nearest(block: Any, indices: Any, distances: Any) -> None:
+    """Fill (q, K) indices and distances of the K smallest finite numbers of each row; -1 and NaN where there are fewer.
 
-    By insertion: after the first few hardly any item gets in. Equal distances keep their order.
+    By insertion, which is fast because few items enter the list after the first ones. Equal distances keep their order.
     """
-    k = places.shape[1]
-    for row in range(strip.shape[0]):
-        near, found = np.full(k, np.inf, dtype=strip.dtype), places[row]
-        found[:] = -1
-        for g in range(strip.shape[1]):
-            value = strip[row, g]
-            if value < near[k - 1]:
-                place = k - 1
-                while place > 0 and near[place - 1] > value:
-                    near[place], found[place] = near[place - 1], found[place - 1]
-                    place -= 1
-                near[place], found[place] = value, g
-        for place in range(k):
-            distances[row, place] = near[place] if found[place] >= 0 else np.nan
+    k = indices.shape[1]
+    for row in range(block.shape[0]):
+        nearest, items = np.full(k, np.inf, dtype=block.dtype), indices[row]
+        items[:] = -1
+        for g in range(block.shape[1]):
+            value = block[row, g]
+            if value < nearest[k - 1]:
+                slot = k - 1
+                while slot > 0 and nearest[slot - 1] > value:
+                    nearest[slot], items[slot] = nearest[slot - 1], items[slot - 1]
+                    slot -= 1
+                nearest[slot], items[slot] = value, g
+        for slot in range(k):
+            distances[row, slot] = nearest[slot] if items[slot] >= 0 else np.nan

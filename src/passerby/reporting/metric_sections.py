@@ -14,8 +14,7 @@ from passerby.errors import DataError
 from passerby.evaluation.camera_pairs import CameraPairs, score_camera_pairs
 from passerby.evaluation.pair_histogram import count_pairs
 from passerby.evaluation.recall import precision_at_recall
-from passerby.evaluation.serialize import scores_from_dict
-from passerby.evaluation.summary import METRICS, describe, percent
+from passerby.evaluation.summary import METRICS, Scores, describe, percent
 from passerby.model.info import model_info
 from passerby.plots.camera_matrix import plot_camera_pairs
 from passerby.plots.cmc import plot_cmc
@@ -31,7 +30,7 @@ from passerby.runs.evaluate import EvaluationResult
 from passerby.runs.ranking_method import make_lists
 from passerby.runs.run_folder import RunFolder
 from passerby.training.log import read_log
-from passerby.types import Embeddings, Labels, Scores
+from passerby.types import Embeddings, Labels
 
 _POINTS, _NAMED = 600, 8
 
@@ -110,7 +109,7 @@ def _recorded_rows(subjects: Sequence[ReportedRun]) -> list[tuple[str, ...]]:
         for entry in _recorded(folder).get("evaluations", []):
             key = json.dumps([entry.get(key, "") for key in ("data", "protocol", "ap", "flip", "method")])
             if key not in shown:
-                scores = scores_from_dict(entry)
+                scores = Scores.from_dict(entry)
                 how = [scores.protocol, f"{scores.ap} AP", entry.get("method") or "plain"]
                 how += [] if entry.get("flip", True) else ["no mirroring"]
                 rows.append((name, *(_cell(scores, figure) for figure in METRICS), ", ".join([entry["title"], *how])))
@@ -122,7 +121,7 @@ def _stage_rows(subjects: Sequence[ReportedRun]) -> list[tuple[str, ...]]:
         (
             f"{subject.name}, {stage['stage'] or 'whole training'}",
             str(stage["epochs"]),
-            *(_cell(scores_from_dict(entry), figure) for figure in ("rank1", "mAP")),
+            *(_cell(Scores.from_dict(entry), figure) for figure in ("rank1", "mAP")),
         )
         for subject in subjects
         for stage in _recorded(subject.folder).get("stages", [])

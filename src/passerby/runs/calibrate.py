@@ -14,14 +14,8 @@ from passerby.data.datasets import load_data
 from passerby.errors import DataError
 from passerby.evaluation.pair_histogram import PairHistogram, count_pairs, merge_histograms
 from passerby.model.embed import Embedder, load
-from passerby.openset.calibration import (
-    Calibration,
-    CalibrationMethod,
-    FittedOn,
-    calibration_from_dict,
-    calibration_to_dict,
-    fit_calibration,
-)
+from passerby.openset.calibration import Calibration, CalibrationMethod, FittedOn
+from passerby.openset.fitting import fit_calibration
 from passerby.openset.identification import fit_identification
 from passerby.progress import ProgressCallback, ProgressOption, no_progress, open_progress, part_of
 from passerby.ranking.camera_normalization import standardize_cameras
@@ -87,7 +81,7 @@ def calibrate(
         for counted, groups in ((pairs, embedded), (_pairs(normalized), normalized))
     )
     calibration = replace(plain, cameras=cameras)
-    write_json(RunFolder(folder).calibration, calibration_to_dict(calibration))
+    write_json(RunFolder(folder).calibration, calibration.to_dict())
     return calibration
 
 
@@ -111,7 +105,7 @@ def load_calibration(run: str | Path) -> Calibration:
     if not path.is_file():
         raise DataError(f"{path}: no such file; make it with passerby.calibrate({str(run)!r})")
     try:
-        return calibration_from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return Calibration.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None
 

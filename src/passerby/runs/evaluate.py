@@ -14,7 +14,7 @@ from passerby.data.images import read_image
 from passerby.errors import DataError, WeightsError
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.score import score
-from passerby.evaluation.serialize import scores_to_dict
+from passerby.evaluation.summary import Scores
 from passerby.model.embed import Embedder, load
 from passerby.model.weights import DEFAULT_MODEL, model_folder
 from passerby.openset.calibration import Calibration
@@ -29,7 +29,7 @@ from passerby.runs.calibrate import has_calibration, load_calibration
 from passerby.runs.open_set import OpenSet, draw_open_set, measure_open_set
 from passerby.runs.ranking_method import Expansion, Method, Rerank, make_lists
 from passerby.runs.run_folder import RunFolder, write_json
-from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Sample, Scores
+from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Sample
 
 SHOWN = 10
 """Items of each list that are kept and drawn."""
@@ -77,7 +77,7 @@ class EvaluationResult:
             "fingerprint": fingerprint([self.data]),
             "flip": self.flip,
             "method": self.method.title,
-            **scores_to_dict(self.scores, per_query=False),
+            **self.scores.to_dict(per_query=False),
             **({} if self.open_set is None else self.open_set.to_dict()),
         }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from passerby.evaluation.score import score
-from passerby.evaluation.serialize import scores_from_dict, scores_to_dict
+from passerby.evaluation.summary import Scores
 from passerby.types import Embeddings
 
 
@@ -19,18 +19,18 @@ def scores():
 
 
 def test_what_is_read_is_what_was_written(scores):
-    back = scores_from_dict(json.loads(json.dumps(scores_to_dict(scores), allow_nan=False)))
+    back = Scores.from_dict(json.loads(json.dumps(scores.to_dict(), allow_nan=False)))
     assert np.isnan(scores.average_precision).any()
     for name, value in vars(scores).items():
         np.testing.assert_array_equal(getattr(back, name), value)
 
 
 def test_figures_stand_beside_what_they_were_measured_on(scores):
-    tree = scores_to_dict(scores, per_query=False)
+    tree = scores.to_dict(per_query=False)
     assert tree["rank1"] == scores.rank1
     assert set(tree) >= {"mAP", "mINP", "valid_queries", "queries", "gallery", "protocol", "ap", "intervals", "cmc"}
     assert not {"average_precision", "first_match"} & set(tree)
-    assert len(scores_from_dict(tree).average_precision) == 0
+    assert len(Scores.from_dict(tree).average_precision) == 0
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_figures_stand_beside_what_they_were_measured_on(scores):
 )
 def test_a_broken_entry_is_named(scores, change, message):
     with pytest.raises(ValueError, match=message):
-        scores_from_dict({**scores_to_dict(scores), **change})
+        Scores.from_dict({**scores.to_dict(), **change})
 
 
 def test_a_missing_entry_is_named(scores):
-    tree = scores_to_dict(scores)
+    tree = scores.to_dict()
     del tree["gallery"]
     with pytest.raises(ValueError, match="scores: gallery is missing"):
-        scores_from_dict(tree)
+        Scores.from_dict(tree)
