@@ -86,3 +86,11 @@ def test_every_extra_is_described():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     extras = project["optional-dependencies"].keys() - {"dev"}
     assert [extra for extra in extras if f'`pip install ".[{extra}]"`' not in readme] == []
+
+
+def test_every_page_is_listed_in_the_index_and_the_navigation():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "README.md" or f"]({page.name})" in index
+        assert f": {page.name}\n" in navigation
