@@ -9,7 +9,15 @@ from torch import nn
 
 import two_processes
 from launch import launch
-from passerby.distributed import Process, average, gather, join_processes, pick_device, share_batch_norms
+from passerby.distributed import (
+    GatheredBatchNorm1d,
+    Process,
+    average,
+    gather,
+    join_processes,
+    pick_device,
+    share_batch_norms,
+)
 from passerby.errors import PasserbyError
 
 ALONE = Process(0, 1, torch.device("cpu"))
@@ -94,6 +102,49 @@ def test_alone_nothing_is_shared(monkeypatch):
         share_batch_norms(norm, me)
         assert type(norm[0]) is nn.BatchNorm1d
     assert not Process(1, 2, torch.device("cpu")).first
+
+
+def test_an_empty_world_size_is_one_process(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "")
+    with join_processes("cpu") as process:
+        assert process == ALONE
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"WORLD_SIZE": "2"},
+            "WORLD_SIZE is '2': RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT not set; .*torchrun",
+        ),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_PORT": "1"},
+            "'2': MASTER_ADDR not set; .*torchrun",
+        ),
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE is 'many': expected the number of processes; .*unset WORLD_SIZE"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0': expected the number of processes"),
+    ],
+)
+def test_incomplete_variables_of_torchrun_are_named(monkeypatch, variables, message):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(PasserbyError, match=message), join_processes("cpu"):
+        pass
+
+
+def test_replaced_batch_norms_keep_values_types_and_names():
+    """Oracle: the state of the network before. No process group is needed to replace them."""
+    network = nn.Sequential(nn.BatchNorm1d(5, eps=0.1, momentum=0.3, dtype=torch.float64), nn.BatchNorm2d(2)).eval()
+    nn.init.normal_(network[0].running_mean)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    share_batch_norms(network, Process(0, 2, torch.device("cpu")))
+    assert [type(module) for module in network] == [GatheredBatchNorm1d, nn.BatchNorm2d]
+    assert (network[0].eps, network[0].momentum, network[0].training) == (0.1, 0.3, False)
+    assert network[0].weight.requires_grad
+    assert before.keys() == network.state_dict().keys()
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:x", ""])

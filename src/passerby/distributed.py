@@ -1,8 +1,8 @@
-"""One process or many: who am I, and how do the others' vectors reach me.
+"""Training on several processes: this process's rank and device, and the exchange of rows between processes.
 
-`torchrun` starts the processes and tells each who it is through the environment; gradients are averaged by torch's
-own DistributedDataParallel. What plain data parallelism gets wrong for re-identification is the loss: a metric loss
-and a batch norm must see the whole P x K batch, not the share of one process. `gather` gives them that.
+`torchrun` starts the processes and describes them in environment variables; torch's DistributedDataParallel averages
+the gradients. Re-identification needs more than that: a metric loss and a batch norm must see the whole P x K batch,
+not the part of one process. `gather` provides it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from passerby.errors import PasserbyError
 
 @dataclass(frozen=True)
 class Process:
-    """This process among `world` processes, and the device that it computes on."""
+    """This process.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        world: Number of processes.
+        device: Device that it computes on.
+    """
 
     rank: int
     world: int
@@ -29,7 +35,7 @@ class Process:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and talks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
 
@@ -61,27 +67,56 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
 
 
 @contextmanager
-def join_processes(device: str = "auto") -> Iterator[Process]:
-    """Join the other processes that torchrun started; alone, this is process 0 of 1."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+def join_processes(device: str | torch.device = "auto") -> Iterator[Process]:
+    """Join the processes that torchrun started; without torchrun, this is process 0 of 1.
+
+    Args:
+        device: As `pick_device`; with several processes on CUDA each takes its own GPU.
+
+    Raises:
+        PasserbyError: When WORLD_SIZE is set and the other variables of torchrun are not; as `pick_device`.
+
+    Example:
+        >>> with join_processes("cpu") as process:
+        ...     process.rank, process.world
+        (0, 1)
+    """
+    world = _read_world_size()
+    chosen = pick_device(device)
     if world == 1:
-        yield Process(0, 1, pick_device(device))
+        yield Process(0, 1, chosen)
         return
-    local = int(os.environ["LOCAL_RANK"])
-    wanted = pick_device(device)
-    mine = torch.device("cuda", local) if wanted.type == "cuda" else wanted
-    if mine.type == "cuda":
-        torch.cuda.set_device(mine)
-    dist.init_process_group("nccl" if mine.type == "cuda" else "gloo")
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
-        dist.barrier()  # NCCL joins lazily: nobody may write to the run's folder while another still looks at it
-        yield Process(dist.get_rank(), world, mine)
+        dist.barrier()  # NCCL connects at the first call; no process may write files while another still checks them
+        yield Process(dist.get_rank(), world, chosen)
     finally:
         dist.destroy_process_group()
 
 
+def _read_world_size() -> int:
+    """Read the number of processes from torchrun's environment variables; an empty one counts as not set."""
+    text = os.environ.get("WORLD_SIZE") or "1"
+    world = int(text) if text.isdecimal() else 0
+    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if world < 1 or (world > 1 and missing):
+        problem = f"{', '.join(missing)} not set" if world > 1 else "expected the number of processes"
+        raise PasserbyError(
+            f"WORLD_SIZE is {text!r}: {problem}; start several processes with "
+            "`torchrun --nproc-per-node N -m passerby train ...`, or unset WORLD_SIZE for a single one"
+        )
+    return world
+
+
 class _Gather(torch.autograd.Function):
-    """All processes' rows, in the order of the ranks; backward adds up what each process wants of my rows."""
+    """Concatenate the rows of all processes in the order of ranks; backward sums the gradients of all processes.
+
+    torch has no stable equivalent: `torch.distributed.nn.functional.all_gather` is deprecated, and its replacement is
+    in a private module that the oldest supported torch does not have.
+    """
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, mine: Tensor) -> Tensor:
@@ -91,13 +126,13 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
-        total = gradient.clone(memory_format=torch.contiguous_format)  # autograd may hand this gradient to others too
+        total = gradient.clone(memory_format=torch.contiguous_format)  # autograd may use the gradient elsewhere too
         dist.all_reduce(total)
         return total.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def gather(mine: Tensor) -> Tensor:
-    """(B / world, ...) of this process -> (B, ...) of all, differentiable; the same tensor when alone.
+    """Gather (B / world, ...) of each process into (B, ...), differentiable; a single process returns its own tensor.
 
     Every process computes the same loss L of the gathered rows, so the sum in backward gives world * dL/d(mine);
     DDP then divides the parameters' gradients by world, which leaves the gradient of L on the global batch.
@@ -117,7 +152,7 @@ def average(values: Tensor, process: Process) -> Tensor:
 
 
 def from_first(mine: Tensor, process: Process) -> Tensor:
-    """What the first process has in the place of `mine`, on the CPU; all must call this with the same shape."""
+    """Return the first process's tensor, on the CPU; all must call this with the same shape."""
     if process.world == 1:
         return mine
     shared = mine.to(process.device)
@@ -126,7 +161,7 @@ def from_first(mine: Tensor, process: Process) -> Tensor:
 
 
 class GatheredBatchNorm1d(nn.BatchNorm1d):
-    """Batch norm of (B / world, C) rows with the statistics of all B rows; torch's SyncBatchNorm is for GPUs only."""
+    """Batch norm of (B / world, C) rows with the statistics of all B rows; torch's SyncBatchNorm needs a GPU."""
 
     def forward(self, mine: Tensor) -> Tensor:
         """(B / world, C) -> (B / world, C)."""
@@ -137,16 +172,19 @@ class GatheredBatchNorm1d(nn.BatchNorm1d):
 
 
 def share_batch_norms(network: nn.Module, process: Process) -> None:
-    """Let the batch norms inside `network` see the global batch, so that many processes learn what one would.
+    """Replace the batch norms inside `network` by ones with the statistics of the global batch.
 
-    On CUDA this is torch's SyncBatchNorm. Elsewhere the necks' BatchNorm1d are gathered, and a BatchNorm2d inside a
-    backbone (a ResNet; ConvNeXt has none) keeps the statistics of its own process.
+    On CUDA this is torch's SyncBatchNorm. Elsewhere BatchNorm1d of the necks is replaced; BatchNorm2d of a backbone
+    (a ResNet; ConvNeXt has none) keeps the statistics of its own process. Call it before building an optimizer.
     """
     if process.world == 1:
         return
     if process.device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # replaces them where they are
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # replaces them in place
         return
-    for module in network.modules():
-        if type(module) is nn.BatchNorm1d:
-            module.__class__ = GatheredBatchNorm1d
+    for name, norm in list(network.named_modules()):
+        if type(norm) is nn.BatchNorm1d:
+            with torch.device("meta"):
+                gathered = GatheredBatchNorm1d(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+            gathered.load_state_dict(norm.state_dict(), assign=True)
+            network.set_submodule(name, gathered.train(norm.training))

@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from importlib.metadata import version
@@ -161,8 +162,7 @@ def _train(
     kept: ReID = network if state.ema is None else state.ema.module
     steps = training_steps(state, loader, recipe, process, training_set)
     if not process.first:
-        for _ in steps:
-            pass
+        deque(steps, maxlen=0)
         return kept
     if not folder.manifest.exists():  # only now, when all that could be refused has been built, is it a run
         write_all_atomic({folder.recipe: recipe.to_yaml().encode(), folder.manifest: json_bytes(manifest)})
