@@ -1,15 +1,15 @@
-"""`passerby report`: what a user types and reads; the page itself is tested in tests/runs/test_report.py."""
+"""`passerby report`: arguments and output; the page is tested in tests/reporting/test_report.py."""
 
 import pytest
 
 from passerby.reporting.report import MOST_RUNS
 
 
-def test_a_page_is_made_and_named(passerby, tiny_run, tmp_path):
+def test_the_page_is_written_and_named(passerby, tiny_run, tmp_path):
     out = tmp_path / "new" / "page.html"
     said = passerby("report", tiny_run, "--out", out, "--no-images", "--device", "cpu")
     assert (said.code, said.err) == (0, "")
-    assert said.out == f"report: {out} (14 pictures in page_files/)\n"
+    assert said.out == f"report: {out} (14 plots in page_files/)\n"
     assert out.is_file()
     assert len(list((out.parent / "page_files").iterdir())) == 14
 
@@ -19,11 +19,11 @@ def test_a_page_is_made_and_named(passerby, tiny_run, tmp_path):
     [
         (["nowhere"], "nowhere: not a run or a saved model; expected a folder with manifest.json"),
         (["a"] * (MOST_RUNS + 1), f"report: got {MOST_RUNS + 1} runs, expected 1 to {MOST_RUNS}"),
-        (["a", "--out", "page.txt"], "--out page.txt: got '.txt', expected a file that ends in .html"),
+        (["a", "--out", "page.txt"], "--out page.txt: got '.txt', expected a file name that ends in .html"),
         (["a", "--queries", "0"], "queries: got 0, expected at least 1"),
     ],
 )
-def test_a_wrong_word_is_one_line(passerby, tmp_path, monkeypatch, words, complaint):
+def test_an_invalid_argument_is_an_error_of_one_line(passerby, tmp_path, monkeypatch, words, complaint):
     monkeypatch.chdir(tmp_path)
     assert passerby("report", *words).complaint.startswith(complaint)
     assert list(tmp_path.iterdir()) == []

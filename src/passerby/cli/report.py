@@ -1,4 +1,4 @@
-"""`passerby report`: one page about one or several runs."""
+"""`passerby report`: write one HTML page about one or several runs."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from passerby.cli.common import Device
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, at most 8.")],
-    out: Annotated[Path, typer.Option("--out", help="The HTML file; its pictures go into a folder beside it.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="HTML file; the plots are written beside it.")] = Path(
         "report.html"
     ),
     data: Annotated[
-        str | None, typer.Option("--data", help="Data sets for all runs; without it, those of each training.")
+        str | None,
+        typer.Option("--data", help="Data sets for all runs; default: those of each training."),
     ] = None,
-    images: Annotated[
-        bool, typer.Option("--images/--no-images", help="Show images; without them nobody is on the page.")
-    ] = True,
-    queries: Annotated[int, typer.Option(help="Rank lists of each kind: worst, random, best.")] = 6,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Show images of people, or none at all.")] = True,
+    queries: Annotated[int, typer.Option(help="Number of rank lists of each kind: worst, random, best.")] = 6,
     device: Device = "auto",
 ) -> None:
-    """One self-contained page: scores, CMC, rank lists, heatmaps, why two match, distances, training, manifest.
+    """Write one HTML page about finished runs: metrics, CMC, rank lists, heatmaps, distances, training, settings.
 
     [bold]passerby report runs/m --out m.html[/]
 
     [bold]passerby report runs/plain runs/ap --data market1501:/data/Market-1501 --out compare.html[/]
     """
-    from passerby.reporting.report import report as make_report
+    from passerby.reporting.report import report as write_report
 
-    made = make_report(runs, out, data=data, images=images, queries=queries, device=device, progress=True)
-    typer.echo(f"report: {made.page} ({len(made.pictures)} pictures in {made.page.stem}_files/)")
+    result = write_report(runs, out, data=data, images=images, queries=queries, device=device, progress=True)
+    typer.echo(f"report: {result.page} ({len(result.plots)} plots in {result.page.stem}_files/)")

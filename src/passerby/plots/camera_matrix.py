@@ -17,7 +17,7 @@ MOST_CAMERAS = 16
 """Largest number of rows and of columns; more would not be legible."""
 
 
-def plot_camera_pairs(pairs: CameraPairs, path: Path, *, title: str = "Rank-1 by pair of cameras") -> list[Path]:
+def plot_camera_pairs(pairs: CameraPairs, path: str | Path, *, title: str = "Rank-1 by pair of cameras") -> list[Path]:
     """Plot Rank-1 of the queries of one camera in the gallery images of another camera, for each pair of cameras.
 
     Of more than `MOST_CAMERAS` cameras, those with the most valid queries are shown. Camera numbers start at 1.
@@ -54,8 +54,8 @@ def plot_camera_pairs(pairs: CameraPairs, path: Path, *, title: str = "Rank-1 by
     for row, column in np.argwhere(shown.valid > 0):
         rank1 = shown.rank1[row, column]
         style: dict[str, Any] = {"ha": "center", "va": "center", "color": "white" if rank1 < 0.55 else INK}
-        axes.text(column, row - 0.12, f"{100 * rank1:.0f}", fontsize=9.5, **style)
-        axes.text(column, row + 0.28, f"of {shown.valid[row, column]:,}", fontsize=6, **style)
+        axes.text(column, row - 0.13, f"{100 * rank1:.0f}", fontsize=9.5, **style)
+        axes.text(column, row + 0.27, f"of {shown.valid[row, column]:,}", fontsize=7.5, **style)
     style_axes(axes, title=title, x="Camera of the gallery images", y="Camera of the query")
     axes.grid(visible=False)
     axes.set_xticks(range(columns), [str(camera + 1) for camera in shown.gallery_cameras])

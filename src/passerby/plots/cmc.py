@@ -20,7 +20,7 @@ _LINE = 90  # characters of a legend line that fit on the page
 
 
 def plot_cmc(
-    runs: Mapping[str, Scores], path: Path, *, max_rank: int = 20, title: str = "Cumulative match characteristic"
+    runs: Mapping[str, Scores], path: str | Path, *, max_rank: int = 20, title: str = "Cumulative match characteristic"
 ) -> list[Path]:
     """Plot the CMC curves of one or several runs, with the 95 % interval of Rank-1 as a bar.
 

@@ -35,7 +35,7 @@ class CaptionedCrop:
 
 def plot_crop_rows(
     rows: Sequence[tuple[str, Sequence[CaptionedCrop]]],
-    path: Path,
+    path: str | Path,
     *,
     title: str,
     across: int = 10,
@@ -87,7 +87,7 @@ def plot_crop_rows(
     return save(figure, path, vector=vector)
 
 
-def plot_mosaic(images: Pixels, path: Path, *, title: str, across: int = 16) -> list[Path]:
+def plot_mosaic(images: Pixels, path: str | Path, *, title: str, across: int = 16) -> list[Path]:
     """Plot many images of one size, close together.
 
     Args:

@@ -33,7 +33,7 @@ class CurvePage:
     panels: tuple[Axes, ...]
     legend_top: float
 
-    def save(self, path: Path) -> list[Path]:
+    def save(self, path: str | Path) -> list[Path]:
         """Add the legend of all labeled curves; write PNG and SVG."""
         self.figure.legend(
             loc="upper left", bbox_to_anchor=(0.08, self.legend_top), fontsize=9, frameon=False, labelcolor=INK

@@ -30,7 +30,7 @@ _BARS = 100  # of a histogram
 
 
 def plot_distances(
-    runs: Mapping[str, PairHistogram], path: Path, *, title: str = "Distances of all pairs of images"
+    runs: Mapping[str, PairHistogram], path: str | Path, *, title: str = "Distances of all pairs of images"
 ) -> list[Path]:
     """Plot histograms of the distances of same-identity and different-identity pairs, one panel for each run.
 
@@ -87,7 +87,7 @@ def _draw_histograms(axes: Axes, pairs: PairHistogram, *, merge: int) -> None:
 
 
 def plot_precision_recall(
-    runs: Mapping[str, ArrayLike], path: Path, *, title: str = "Precision and recall"
+    runs: Mapping[str, ArrayLike], path: str | Path, *, title: str = "Precision and recall"
 ) -> list[Path]:
     """Plot the mean interpolated precision against recall.
 

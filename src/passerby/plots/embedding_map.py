@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from passerby.extras import require_extra
 from passerby.plots.style import COLORS, GRID, MUTED, TITLE, add_legend, new_figure, require_any, save
 from passerby.types import IntArray
 
@@ -20,7 +21,7 @@ _MARKERS = "os^Dv<>P"
 
 def plot_embedding_map(
     points: ArrayLike,
-    path: Path,
+    path: str | Path,
     *,
     identities: ArrayLike,
     cameras: ArrayLike,
@@ -55,6 +56,7 @@ def plot_embedding_map(
     points, identities, cameras = np.asarray(points), np.asarray(identities), np.asarray(cameras)
     require_any(points, "points")
     figure = new_figure(7.2, 6.2)
+    outline = require_extra("matplotlib.patheffects", "report").withStroke(linewidth=2.5, foreground="white")
     axes = figure.add_subplot()
     gray = ~np.isin(identities, list(highlighted))
     axes.scatter(points[gray, 0], points[gray, 1], s=9, color=GRID, edgecolors="none", label="others")
@@ -73,6 +75,7 @@ def plot_embedding_map(
             fontsize=10,
             fontweight="bold",
             color=color,
+            path_effects=[outline],
         )
     axes.set_title(title, loc="left", pad=10, **TITLE)
     axes.set_xticks([])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOWEST_RATE = 1e-4  # left end of the ROC's x axis
 
 
-def plot_reliability(results: Mapping[str, Reliability], path: Path, *, title: str = "Reliability") -> list[Path]:
+def plot_reliability(results: Mapping[str, Reliability], path: str | Path, *, title: str = "Reliability") -> list[Path]:
     """Plot observed fractions against predicted probabilities, and below them the number of pairs in each bin.
 
     Args:
@@ -69,7 +69,7 @@ def plot_reliability(results: Mapping[str, Reliability], path: Path, *, title: s
 
 
 def plot_roc(
-    results: Mapping[str, Verification], path: Path, *, title: str = "Receiver operating characteristic"
+    results: Mapping[str, Verification], path: str | Path, *, title: str = "Receiver operating characteristic"
 ) -> list[Path]:
     """Plot true against false positive rates over all pairs; dots mark the equal error rates.
 
@@ -117,7 +117,7 @@ def plot_roc(
 
 def plot_dir(
     results: Mapping[str, OpenSetScores],
-    path: Path,
+    path: str | Path,
     *,
     title: str = "Detection and identification rate at false alarm rate",
 ) -> list[Path]:

@@ -42,7 +42,7 @@ class PartContributions:
 
 
 def plot_part_contributions(
-    pairs: Sequence[PartContributions], path: Path, *, title: str, across: int = 2
+    pairs: Sequence[PartContributions], path: str | Path, *, title: str, across: int = 2
 ) -> list[Path]:
     """Plot, between the two images of each pair, a bar for each part at the height of its stripe.
 

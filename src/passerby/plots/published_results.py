@@ -12,7 +12,7 @@ from passerby.plots.style import COLORS, GRID, INK, MUTED, new_figure, require_a
 
 
 def plot_published_results(
-    published: Mapping[str, tuple[float, float]], runs: Mapping[str, Scores], path: Path, *, title: str
+    published: Mapping[str, tuple[float, float]], runs: Mapping[str, Scores], path: str | Path, *, title: str
 ) -> list[Path]:
     """Plot bars of Rank-1 and mAP, sorted by mAP: published results in gray, runs in color.
 

@@ -61,7 +61,7 @@ def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: 
 
 def plot_rank_lists(
     ranking: Ranking,
-    path: Path,
+    path: str | Path,
     *,
     query: Sequence[Sample],
     gallery: Sequence[Sample],

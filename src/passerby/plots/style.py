@@ -93,7 +93,7 @@ def add_legend(axes: Axes, **options: Any) -> None:
     axes.legend(fontsize=9, frameon=False, labelcolor=INK, **options)
 
 
-def save(figure: Figure, path: Path, *, vector: bool = False) -> list[Path]:
+def save(figure: Figure, path: str | Path, *, vector: bool = False) -> list[Path]:
     """Write a figure as PNG, and on request as SVG beside it.
 
     The same figure gives the same bytes: the files hold no date and no random ids.
@@ -121,7 +121,7 @@ def save(figure: Figure, path: Path, *, vector: bool = False) -> list[Path]:
         metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
         with rc_context({"svg.hashsalt": "passerby"}):
             figure.savefig(content, format=suffix[1:], metadata=metadata)
-        target = path.with_suffix(suffix)
+        target = Path(path).with_suffix(suffix)
         write_atomic(target, content.getvalue())
         written.append(target)
     return written

@@ -22,7 +22,7 @@ Record = Mapping[str, Any]
 _POINTS = 2000  # largest number of points of a curve
 
 
-def plot_learning_rate(records: Sequence[Record], path: Path, *, title: str = "Learning rate") -> list[Path]:
+def plot_learning_rate(records: Sequence[Record], path: str | Path, *, title: str = "Learning rate") -> list[Path]:
     """Plot the learning rate of each step.
 
     Args:
@@ -54,7 +54,7 @@ def plot_learning_rate(records: Sequence[Record], path: Path, *, title: str = "L
     return save(figure, path, vector=True)
 
 
-def plot_losses(records: Sequence[Record], path: Path, *, title: str = "Losses") -> list[Path]:
+def plot_losses(records: Sequence[Record], path: str | Path, *, title: str = "Losses") -> list[Path]:
     """Plot the losses of a training and, in a second panel, the metrics measured during training if there are any.
 
     Each loss is drawn twice: pale at every step, and strong as its mean over each epoch.

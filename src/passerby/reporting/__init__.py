@@ -1,1 +1,1 @@
-"""The HTML report of finished runs and its sections."""
+"""HTML report on finished runs: the page and its sections."""

@@ -1,4 +1,4 @@
-"""One self-contained HTML file: words, tables and pictures in, a page out that opens without a network."""
+"""One HTML file from texts, tables and plots. It loads nothing from a network and runs no script."""
 
 from __future__ import annotations
 
@@ -8,103 +8,109 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-_LARGEST_SVG = 300_000  # bytes; above it the picture of pixels is the smaller one
-_QUALITY = 88
+from passerby.extras import require_extra
+from passerby.plots.style import DPI
+
+_LARGEST_SVG = 300_000  # bytes; a larger plot is embedded as pixels, which take less space
+_QUALITY = 88  # of WebP
+_CSS_DPI = 96  # CSS pixels per inch
 
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure of the page.
+    """A plot on the page.
 
     Attributes:
-        path: Its PNG, with an SVG of the same name beside it.
-        caption: What it shows, one or two sentences.
-        alt: What a reader who cannot see it should know.
-        photographs: Whether it is made of photographs, which are embedded as pixels.
-        narrow: Whether two of them stand side by side on a wide screen.
+        path: PNG, with an SVG of the same name beside it.
+        caption: One or two sentences.
+        alt: Description for readers who cannot see the plot.
+        crops: Whether the plot consists of crops; it is then embedded as pixels.
+        narrow: Whether two such plots are placed side by side on a wide screen.
     """
 
     path: Path
     caption: str
     alt: str
-    photographs: bool = False
+    crops: bool = False
     narrow: bool = False
 
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table of the page.
+    """A table on the page.
 
     Attributes:
-        caption: What it shows.
+        caption: One or two sentences.
         columns: Headings.
-        rows: Cells, as many in each row as there are headings; the first is the row's name.
-        words: How many columns at the right end hold words, which may be long; the others, figures.
+        rows: Cells, one for each heading; the first names the row.
+        text_columns: Number of columns at the right end that hold text, which may wrap; the others hold numbers.
     """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    words: int = 0
+    text_columns: int = 0
 
 
 @dataclass(frozen=True)
 class PageSection:
-    """A chapter of the page.
+    """A section of the page. A section without text and parts is left out.
 
     Attributes:
-        title: Its heading, different from all others.
-        text: Paragraphs below it.
-        parts: Its pictures and tables, in order.
+        title: Heading, unique on the page.
+        text: Paragraphs below the heading.
+        parts: Plots and tables, in order.
     """
 
     title: str
-    text: tuple[str, ...]
-    parts: tuple[PageFigure | PageTable, ...]
+    text: tuple[str, ...] = ()
+    parts: tuple[PageFigure | PageTable, ...] = ()
 
     @property
     def anchor(self) -> str:
-        """Where a link to it leads."""
+        """Id of the section in the page."""
         return "-".join("".join(letter if letter.isalnum() else " " for letter in self.title.lower()).split())
 
 
 def render_page(title: str, *, lead: Sequence[str], notice: str, sections: Sequence[PageSection], footer: str) -> str:
-    """The page as HTML.
+    """Render the page as HTML.
 
     Args:
-        title: Its heading.
+        title: Heading.
         lead: Paragraphs below the heading.
-        notice: What a reader must know before anything else, such as whose images these are.
-        sections: Its chapters; those without a part are left out.
-        footer: What stands below.
+        notice: Boxed text above all sections, such as whose images the page holds.
+        sections: Sections in order.
+        footer: Text at the end.
 
     Raises:
-        OSError: When a picture's file cannot be read.
+        MissingExtraError: When jinja2 is not installed.
+        OSError: When the file of a plot cannot be read.
     """
-    environment = Environment(
-        loader=PackageLoader("passerby.reporting", "."),
+    jinja2 = require_extra("jinja2", "report")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("passerby.reporting", "."),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["embed"] = _embedded
-    environment.tests["picture"] = lambda part: isinstance(part, PageFigure)
+    environment.filters["embed"] = _embed
+    environment.tests["figure"] = lambda part: isinstance(part, PageFigure)
     shown = [section for section in sections if section.parts or section.text]
-    return environment.get_template("page.html.j2").render(
+    page: str = environment.get_template("page.html.j2").render(
         title=title, lead=lead, notice=notice, sections=shown, footer=footer
     )
+    return page
 
 
-def _embedded(picture: PageFigure) -> dict[str, str | int]:
-    """The picture as a data address, with the size that it is shown at (CSS pixels, 96 an inch)."""
-    with Image.open(picture.path) as image:
-        width, height = (round(length * 96 / 150) for length in image.size)
-        vector = picture.path.with_suffix(".svg")
-        if not picture.photographs and vector.is_file() and vector.stat().st_size <= _LARGEST_SVG:
+def _embed(figure: PageFigure) -> dict[str, str | int]:
+    """Return the plot as a data URL, with its width and height in CSS pixels."""
+    with Image.open(figure.path) as image:
+        width, height = (round(length * _CSS_DPI / DPI) for length in image.size)
+        vector = figure.path.with_suffix(".svg")
+        if not figure.crops and vector.is_file() and vector.stat().st_size <= _LARGEST_SVG:
             kind, content = "svg+xml", vector.read_bytes()
         else:
             out = BytesIO()

@@ -1,52 +1,65 @@
-"""Report: finished runs in; one page that a person wants to read, and every picture of it as a file, out.
-
-Nothing in the runs changes: their models are evaluated as their recipes say, and what was recorded is read.
-"""
+"""Report on finished runs: one HTML page, and its plots as files."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import DataError, PasserbyError
+from passerby.errors import DataError
 from passerby.evaluation.summary import percent
+from passerby.extras import require_extra
 from passerby.files import write_atomic
+from passerby.plots.style import COLORS
 from passerby.progress import ProgressOption, open_progress
-from passerby.reporting.image_sections import batch_section, heat_section, parts_section, rank_section, shares_section
-from passerby.reporting.metric_sections import (
-    distance_section,
-    manifest_section,
-    quoted_section,
-    score_section,
-    training_section,
-)
+from passerby.reporting.distance_section import build_distance_section
+from passerby.reporting.explanation_sections import build_heatmap_section, build_part_section, build_similarity_section
+from passerby.reporting.manifest_section import build_manifest_section
 from passerby.reporting.page import PageFigure, PageSection, render_page
-from passerby.reporting.reported_runs import ReportedRun, is_rendered, load_reported_runs
+from passerby.reporting.rank_list_section import build_rank_list_section
+from passerby.reporting.reported_runs import ReportedRun, RunGroup, SectionBuilder, is_rendered, load_reported_runs
+from passerby.reporting.score_section import build_published_section, build_score_section
+from passerby.reporting.training_sections import build_training_image_section, build_training_section
 from passerby.types import DataSet
 
 logger = logging.getLogger(__name__)
 
-MOST_RUNS = 8
-"""More curves in one picture than there are colors tell nobody anything."""
+MOST_RUNS = len(COLORS)
+"""Largest number of runs in one report: one color each."""
+DATA_SECTIONS: tuple[SectionBuilder, ...] = (build_published_section, build_distance_section)
+"""Sections for each data set."""
+IMAGE_SECTIONS: tuple[SectionBuilder, ...] = (
+    build_rank_list_section,
+    build_heatmap_section,
+    build_similarity_section,
+    build_part_section,
+)
+"""Sections for each data set that show images of people."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReportResult:
-    """What a report left.
+    """Files of a report.
 
     Attributes:
-        page: The HTML file.
-        pictures: PNG and SVG of every picture.
+        page: HTML file.
+        plots: PNG and SVG of each plot.
     """
 
     page: Path
-    pictures: tuple[Path, ...]
+    plots: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        return f"ReportResult(page={str(self.page)!r}, plots={len(self.plots)} files)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the paths as strings, for JSON."""
+        return {"page": str(self.page), "plots": [str(path) for path in self.plots]}
 
 
 def report(
@@ -59,92 +72,100 @@ def report(
     device: str = "auto",
     progress: ProgressOption = False,
 ) -> ReportResult:
-    """Evaluate finished runs and write one self-contained page about them.
+    """Evaluate finished runs and write one self-contained HTML page about them.
+
+    The folders of the runs are not changed.
 
     Args:
-        runs: Folders that `train` made, at most `MOST_RUNS`.
-        out: The HTML file; its pictures go into a folder beside it, named after it.
-        data: Data sets for all runs; None is what each was trained on.
-        images: Show images. Without them the page holds no picture of a person.
-        queries: Rank lists of each kind, at least 1.
+        runs: Folders written by `train`, 1 to `MOST_RUNS`.
+        out: HTML file. The plots are written to a folder beside it: `m_files` for `m.html`.
+        data: Data sets for all runs; None for the data that each run was trained on.
+        images: Show images of people. False: the page and its plots show none.
+        queries: Number of rank lists of each kind (worst, random, best), at least 1.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        The files.
+        The files written.
 
     Raises:
-        PasserbyError: For no run, too many, one that is not finished, or data without queries; before anything is
-            written.
+        DataError: For no run or too many, an `out` that does not end in `.html`, or data without valid queries.
+        WeightsError: For a folder without a finished run.
+        MissingExtraError: When matplotlib or jinja2 is not installed. Nothing is written in these cases.
+        WriteError: When a file cannot be written.
+
+    Example:
+        >>> from passerby.reporting.report import report
+        >>> report(["runs/m"], "m.html", images=False)
+        ReportResult(page='m.html', plots=14 files)
     """
     page = Path(out)
+    _check_arguments(runs, page, queries)
+    with open_progress(progress) as show:
+        reported = tuple(load_reported_runs(runs, data, device=device, progress=show))
+    folder = page.with_name(f"{page.stem}_files")
+    sections = _build_sections(RunGroup(reported, folder, queries), images=images)
+    html = render_page(
+        " and ".join(dict.fromkeys(run.name for run in reported)),
+        lead=[_summarize(run) for run in reported],
+        notice=_write_notice([run.result.data for run in reported], images=images),
+        sections=sections,
+        footer=f"Written by passerby {version('passerby')} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. "
+        f"The folder {folder.name} holds all plots as PNG and SVG.",
+    )
+    write_atomic(page, html.encode())
+    paths = [part.path for section in sections for part in section.parts if isinstance(part, PageFigure)]
+    return ReportResult(page, tuple(file for path in paths for file in (path, path.with_suffix(".svg"))))
+
+
+def _check_arguments(runs: Sequence[str | Path], page: Path, queries: int) -> None:
     if page.suffix.lower() not in (".html", ".htm"):
-        raise DataError(f"--out {page}: got {page.suffix or 'no ending'!r}, expected a file that ends in .html")
+        raise DataError(f"--out {page}: got {page.suffix or 'no suffix'!r}, expected a file name that ends in .html")
     if not 1 <= len(runs) <= MOST_RUNS:
         raise DataError(
-            f"report: got {len(runs):,} runs, expected 1 to {MOST_RUNS}; choose the ones to compare "
-            "(tables over many runs: passerby ablate)"
+            f"report: got {len(runs):,} runs, expected 1 to {MOST_RUNS}; for tables of many runs use passerby ablate"
         )
     if queries < 1:
         raise DataError(f"queries: got {queries}, expected at least 1")
-    with open_progress(progress) as show:
-        subjects = load_reported_runs(runs, data, device=device, progress=show)
-    groups: dict[str, list[ReportedRun]] = {}
-    for subject in subjects:
-        groups.setdefault(fingerprint([subject.result.data]), []).append(subject)
-    folder = page.with_name(f"{page.stem}_files")
-    sections = [score_section(subjects, folder)]
-    for number, group in enumerate(groups.values(), start=1):
-        place = folder if len(groups) == 1 else folder / f"data-{number}"
-        which = "" if len(groups) == 1 else f": {group[0].result.data.title}"
-        makers: list[Callable[[Sequence[ReportedRun], Path], PageSection]] = [quoted_section, distance_section]
-        if images:
-            makers += [partial(rank_section, queries=queries), heat_section, shares_section, parts_section]
-        for make in makers:
+    for module in ("matplotlib", "jinja2"):
+        require_extra(module, "report")
+
+
+def _build_sections(group: RunGroup, *, images: bool) -> list[PageSection]:
+    """Build the sections of all runs, of each data set, and of the training."""
+    by_data: dict[str, list[ReportedRun]] = {}
+    for run in group.runs:
+        by_data.setdefault(fingerprint([run.result.data]), []).append(run)
+    sections = [build_score_section(group)]
+    for number, runs in enumerate(by_data.values(), start=1):
+        several = len(by_data) > 1
+        subgroup = RunGroup(tuple(runs), group.folder / f"data-{number}" if several else group.folder, group.queries)
+        for build in (*DATA_SECTIONS, *(IMAGE_SECTIONS if images else ())):
             try:
-                section = make(group, place)
-            except PasserbyError as error:
-                logger.warning("left out: %s", error)
+                section = build(subgroup)
+            except DataError as error:
+                logger.warning("section left out: %s", error)
                 continue
-            sections.append(PageSection(section.title + which, section.text, section.parts))
-    sections += [training_section(subjects, folder)]
+            title = f"{section.title}: {runs[0].result.data.title}" if several else section.title
+            sections.append(replace(section, title=title))
+    sections.append(build_training_section(group))
     if images:
-        sections += [batch_section(subjects, folder)]
-    sections += [manifest_section(subjects)]
-    words = render_page(
-        _title(subjects),
-        lead=_lead(subjects),
-        notice=_notice([subject.result.data for subject in subjects], images=images),
-        sections=sections,
-        footer=f"Made by passerby {version('passerby')} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. "
-        f"Every picture is also in {folder.name}/, as PNG and SVG.",
-    )
-    write_atomic(page, words.encode())
-    pictures = [part.path for section in sections for part in section.parts if isinstance(part, PageFigure)]
-    return ReportResult(page, tuple(file for path in pictures for file in (path, path.with_suffix(".svg"))))
+        sections.append(build_training_image_section(group))
+    return [*sections, build_manifest_section(group)]
 
 
-def _notice(sets: Sequence[DataSet], *, images: bool) -> str:
-    real = sorted({data.title for data in sets if not is_rendered(data)})
+def _write_notice(sets: Sequence[DataSet], *, images: bool) -> str:
+    real = ", ".join(sorted({data.title for data in sets if not is_rendered(data)}))
     if not real:
-        return "Nobody on this page exists: every person was rendered."
-    if images:
-        return (
-            f"This page shows people of {', '.join(real)}. They have not agreed to be shown here: keep the file to "
-            "those who may see the data set, and do not publish it. --no-images makes a page without them."
-        )
-    return f"Figures of {', '.join(real)}, without any image of its people."
+        return "All people on this page are synthetic."
+    if not images:
+        return f"Metrics on {real}, without images of people."
+    return (
+        f"This page shows images of people from {real}. Do not publish it; share it only with persons who may access "
+        "the data set. The option --no-images writes a page without images of people."
+    )
 
 
-def _title(subjects: Sequence[ReportedRun]) -> str:
-    names = list(dict.fromkeys(subject.name.split(" on ")[0] for subject in subjects))
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _lead(subjects: Sequence[ReportedRun]) -> list[str]:
-    """The figures in words, one line for each run."""
-    return [
-        f"{subject.name}: Rank-1 {percent(subject.result.scores, 'rank1')}, mAP "
-        f"{percent(subject.result.scores, 'mAP')} on {subject.result.title}."
-        for subject in subjects
-    ]
+def _summarize(run: ReportedRun) -> str:
+    scores = run.result.scores
+    return f"{run.title}: Rank-1 {percent(scores, 'rank1')}, mAP {percent(scores, 'mAP')} on {run.result.title}."

@@ -1,38 +1,95 @@
-"""What a report is about: runs, loaded and evaluated as their recipes say."""
+"""Runs of a report, loaded and evaluated as their recipes configure it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from passerby.data.datasets import load_data
 from passerby.errors import DataError
 from passerby.model.embed import Embedder, load
+from passerby.model.image_batches import evaluation_batches
 from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe, load_recipe
+from passerby.reporting.page import PageSection
 from passerby.runs.evaluate import EvaluationResult, evaluate_network, evaluation_arguments, require_valid_queries
 from passerby.runs.run_folder import RunFolder
-from passerby.types import DataSet
+from passerby.types import DataSet, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """One run on one data set.
+    """One run, evaluated on one data set.
 
     Attributes:
-        name: What the page calls it.
-        folder: Where it is.
-        embedder: Its model.
-        recipe: What made it.
-        result: Its evaluation.
+        name: Name of the run, unique among the runs of the report.
+        title: Name of the run, with the data set when the run is evaluated on several.
+        folder: Folder of the run.
+        embedder: Model of the run.
+        recipe: Recipe of the run.
+        result: Evaluation.
     """
 
     name: str
+    title: str
     folder: RunFolder
     embedder: Embedder
     recipe: Recipe
     result: EvaluationResult
+
+    def network_images(self, samples: Sequence[Sample]) -> Tensor:
+        """Return (N, 3, H, W) normalized images, on the model's device."""
+        settings = self.embedder.preprocessing
+        batches = evaluation_batches(
+            samples, size=settings.size, mean=settings.mean, std=settings.std, batch=len(samples)
+        )
+        return next(batches).to(self.embedder.device)
+
+    def pixels(self, images: Tensor) -> NDArray[np.uint8]:
+        """Return (N, H, W, 3) RGB of (N, 3, H, W) normalized images."""
+        settings = self.embedder.preprocessing
+        mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
+        values = images.cpu().numpy().transpose(0, 2, 3, 1) * std + mean
+        pixels: NDArray[np.uint8] = np.round(255 * values.clip(0, 1)).astype(np.uint8)
+        return pixels
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Runs of one section.
+
+    Attributes:
+        runs: At least one.
+        folder: Folder for the section's plots.
+        queries: Number of rank lists of each kind.
+    """
+
+    runs: tuple[ReportedRun, ...]
+    folder: Path
+    queries: int
+
+    def labeled(self) -> Iterator[tuple[ReportedRun, str, Callable[[str], str]]]:
+        """Yield each run with a suffix for its file names and a function that labels a text with the run's title.
+
+        A single run has an empty suffix, and its texts need no label.
+        """
+        if len(self.runs) == 1:
+            yield self.runs[0], "", lambda text: text
+            return
+        for number, run in enumerate(self.runs, start=1):
+            yield run, f"-{number}", f"{run.title}: {{}}".format
+
+
+SectionBuilder = Callable[[RunGroup], PageSection]
+"""Function that writes the plots of a section and returns the section; one without content has no text and parts."""
 
 
 def load_reported_runs(
@@ -42,40 +99,40 @@ def load_reported_runs(
     device: str,
     progress: ProgressCallback = no_progress,
 ) -> list[ReportedRun]:
-    """Load every run before any is evaluated: a wrong path is told at once."""
+    """Load all runs, then evaluate them, so that a wrong path is an error before the work starts."""
     loaded = []
     for path in map(Path, runs):
         folder = RunFolder(path)
         embedder = load(path, device=device)
         loaded.append((folder, embedder, load_recipe(folder.recipe)))
-    names = _names([folder.root for folder, _, _ in loaded])
-    known: dict[str, list[DataSet]] = {}
-    found = []
+    names = _shortest_names([folder.root for folder, _, _ in loaded])
+    sets_of: dict[str, list[DataSet]] = {}
+    reported = []
     for (folder, embedder, recipe), name in zip(loaded, names, strict=True):
         spec = data or str(embedder.manifest["data"])
-        sets = known.setdefault(spec, load_data(spec) if spec not in known else [])
-        tested = [each for each in sets if each.query]
-        if not tested:
-            raise DataError(f"{folder.root}: {spec} has no query split to report on; name another with --data")
-        for each in tested:
-            require_valid_queries(each)
+        if spec not in sets_of:
+            sets_of[spec] = [data_set for data_set in load_data(spec) if data_set.query]
+        if not sets_of[spec]:
+            raise DataError(f"{folder.root}: {spec} has no query split to report on; choose another with --data")
+        for data_set in sets_of[spec]:
+            require_valid_queries(data_set)
             arguments = evaluation_arguments(recipe)
-            result = evaluate_network([embedder], each, **arguments, progress=progress)
-            title = name if len(tested) == 1 else f"{name} on {each.name}"
-            found.append(ReportedRun(title, folder, embedder, recipe, result))
-    return found
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    """The last part of each path, and as many before it as tell the runs apart; one run has two."""
-    parts = [folder.resolve().parts[1:] for folder in folders]
-    for count in range(2 if len(parts) == 1 else 1, max(map(len, parts)) + 1):
-        names = ["/".join(each[-count:]) for each in parts]
-        if len(set(names)) == len(names):
-            return names
-    raise DataError(f"report: {folders[0]} is given more than once; name each run once")
+            result = evaluate_network([embedder], data_set, **arguments, progress=progress)
+            title = name if len(sets_of[spec]) == 1 else f"{name} on {data_set.name}"
+            reported.append(ReportedRun(name, title, folder, embedder, recipe, result))
+    return reported
 
 
 def is_rendered(data: DataSet) -> bool:
-    """Whether nobody in the data set exists."""
+    """Return whether all people of the data set are synthetic, as written by `passerby synth`."""
     return data.name == "synth" or (data.root / "synth.json").is_file()
+
+
+def _shortest_names(folders: Sequence[Path]) -> list[str]:
+    """Return the shortest path ends that differ from each other; two parts for a single run."""
+    parts = [folder.resolve().parts[1:] for folder in folders]
+    for count in range(2 if len(parts) == 1 else 1, max(map(len, parts)) + 1):
+        names = ["/".join(path[-count:]) for path in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise DataError(f"report: {folders[0]} is given more than once; give each run once")

@@ -1,0 +1,68 @@
+"""Section of data, model, recipe and versions: what the metrics depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from passerby.data.fingerprint import fingerprint
+from passerby.model.info import model_info
+from passerby.reporting.page import PageSection, PageTable
+from passerby.reporting.reported_runs import ReportedRun, RunGroup
+from passerby.training.log import read_log
+
+
+def build_manifest_section(group: RunGroup) -> PageSection:
+    """Tabulate what the metrics depend on, one column for each run."""
+    columns = [_collect_settings(run) for run in group.runs]
+    table = PageTable(
+        "Settings that the metrics depend on. The fingerprint covers file list, identities, cameras and splits of the "
+        "data set.",
+        ("", *(run.title for run in group.runs)),
+        tuple((name, *(settings[name] for settings in columns)) for name in columns[0]),
+        text_columns=len(columns),
+    )
+    return PageSection("Settings and versions", (), (table,))
+
+
+def _collect_settings(run: ReportedRun) -> dict[str, str]:
+    manifest, recipe, result = run.embedder.manifest, run.recipe, run.result
+    size = run.embedder.preprocessing.size
+    info = model_info(run.embedder.network, size=size)
+    losses = [name for name, value in recipe.loss.model_dump().items() if value]
+    versions = ", ".join(f"{name} {number}" for name, number in manifest.get("versions", {}).items())
+    return {
+        "Evaluated on": f"{result.title}, {len(result.data.query):,} queries, "
+        f"{len(result.data.gallery):,} gallery images",
+        "Fingerprint": fingerprint([result.data])[:16],
+        "Trained on": f"{manifest.get('data', 'not recorded')}: {manifest.get('images', 0):,} images, "
+        f"{manifest.get('trained_identities', manifest['identities']):,} identities",
+        "Protocol": f"{result.scores.protocol}, {result.scores.ap} AP",
+        "Network": _describe_network(manifest["model"]),
+        "Image size": f"{size[0]} x {size[1]} pixels",
+        "Parameters": f"{info.parameters['total'] / 1e6:.2f} million, classifiers included",
+        "Multiply-adds": f"{info.multiply_adds['total'] / 1e9:.3f} billion per image",
+        "Embedding": f"{info.embedding_width} dimensions",
+        "Initial weights": str(manifest.get("initial_weights", "not recorded")),
+        "Recipe": f"{recipe.name}, {recipe.schedule.epochs} epochs, batches {recipe.batches.persons} x "
+        f"{recipe.batches.images}, {recipe.optimizer.name}, losses: {', '.join(losses)}",
+        "Seed": str(manifest.get("seed", "not recorded")),
+        "Training time": _measure_training(run),
+        "Versions": f"passerby {manifest.get('passerby', '?')}, {versions}",
+    }
+
+
+def _describe_network(model: Mapping[str, Any]) -> str:
+    """Describe the network of a manifest."""
+    if model.get("method", "convnext_ap") != "convnext_ap":
+        return f"{model['method']} on {model['backbone']}"
+    refined = ", refined" if model["refine"] else ""
+    return f"{model['backbone']}, attention {'on' if model['attention'] else 'off'}, parts {model['parts']}{refined}"
+
+
+def _measure_training(run: ReportedRun) -> str:
+    """Return time and steps of the training by the images per second in the log, without evaluations."""
+    images = run.recipe.batches.persons * run.recipe.batches.images * run.recipe.optimizer.accumulate
+    rates = [record["images_per_second"] for record in read_log(run.folder.log) if "images_per_second" in record]
+    seconds = sum(images / rate for rate in rates if rate > 0)
+    return f"{seconds / 60:.1f} min, {len(rates):,} steps" if rates else "not recorded"
