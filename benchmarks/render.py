@@ -1,9 +1,9 @@
-"""Rendered people: images a second on one core, drawn alone and written to disk as a data set.
+"""Rendering of synthetic people: images per second on one core, in memory and written as a data set.
 
-    python benchmarks/render.py [--people 64] [--repeats 5]
+    python benchmarks/render.py [--identities 64] [--repeats 5]
 
-128 x 64, 2 x 2 rays a pixel, people in 4 of 200 cameras each. The median of the repeats; each draws
-other people.
+128 x 64 pixels, 2 x 2 rays per pixel, identities in 4 of 200 cameras each. Prints the median of the repeats; each
+repeat renders another seed.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ import time
 from pathlib import Path
 
 from measure import machine
-from passerby.synthesis.dataset import SynthSettings, shard_images
-from passerby.synthesis.write import write_people
+from passerby.synthesis.dataset import SynthSettings, render_shard
+from passerby.synthesis.write import synth
 
 
-def settings(people: int, seed: int) -> SynthSettings:
-    return SynthSettings(identities=people, cameras=200, images=2, views=4, test=0, seed=seed)
+def build_settings(identities: int, seed: int) -> SynthSettings:
+    return SynthSettings(identities=identities, cameras=200, images=2, views=4, test=0, seed=seed)
 
 
-def drawn(people: int, seed: int) -> float:
-    """Images a second, without files."""
-    chosen, began, count = settings(people, seed), time.perf_counter(), 0
-    for shard in range(chosen.shards):
-        count += sum(1 for _ in shard_images(chosen, shard))
-    return count / (time.perf_counter() - began)
+def measure_rendering(identities: int, seed: int) -> float:
+    """Return images per second without files."""
+    settings, started, count = build_settings(identities, seed), time.perf_counter(), 0
+    for shard in range(settings.shards):
+        count += sum(1 for _ in render_shard(settings, shard))
+    return count / (time.perf_counter() - started)
 
 
-def written(people: int, seed: int) -> float:
-    """Images a second as `passerby synth --workers 1` writes them, masks and table included."""
-    chosen = settings(people, seed)
+def measure_writing(identities: int, seed: int) -> float:
+    """Return images per second of `passerby synth --workers 1`, with masks and table."""
+    settings = build_settings(identities, seed)
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        write_people(Path(folder) / "people", chosen, workers=0)
-        return chosen.total / (time.perf_counter() - began)
+        started = time.perf_counter()
+        synth(Path(folder) / "rendered", settings, workers=0)
+        return settings.total / (time.perf_counter() - started)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=64)
+    parser.add_argument("--identities", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
-    chosen = parser.parse_args()
-    written(2, 0)  # compiles, and imports what writes
+    options = parser.parse_args()
+    measure_writing(2, 0)  # compiles the renderer and imports the writer
     print(machine())
-    for name, measured in (("drawn", drawn), ("written", written)):
-        rates = [measured(chosen.people, seed) for seed in range(1, chosen.repeats + 1)]
-        print(f"{name}: {statistics.median(rates):.0f} images a second ({min(rates):.0f} to {max(rates):.0f})")
+    for name, measure in (("rendered", measure_rendering), ("written", measure_writing)):
+        rates = [measure(options.identities, seed) for seed in range(1, options.repeats + 1)]
+        print(f"{name}: {statistics.median(rates):.0f} images per second ({min(rates):.0f} to {max(rates):.0f})")
 
 
 if __name__ == "__main__":

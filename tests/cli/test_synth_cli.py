@@ -1,33 +1,33 @@
-"""`passerby synth`: a data set on the disk, a preview, and messages for what cannot be."""
+"""`passerby synth`: a data set, a preview, and messages for impossible settings. Oracle: the files."""
 
 from PIL import Image
 
 from passerby.data.datasets import load_data
 
 
-def test_people_are_written_and_can_be_read(passerby, tmp_path):
+def test_a_data_set_is_written_and_can_be_read(passerby, tmp_path):
     out = tmp_path / "people"
     words = ("--identities", 4, "--cameras", 2, "--images", 2, "--height", 32, "--workers", 1)
-    said = passerby("synth", "--out", out, *words)
-    assert said.code == 0, said.err
-    assert f"20 images of 4 people who do not exist: {out}" in said.out
+    outcome = passerby("synth", "--out", out, *words)
+    assert outcome.code == 0, outcome.err
+    assert f"20 images of 4 synthetic identities: {out}" in outcome.out
     (data,) = load_data(f"market1501:{out}")
     assert (len(data.train), len(data.query), len(data.gallery), data.distractors) == (8, 4, 8, 4)
     assert (out / "images.parquet").is_file()
 
 
-def test_a_preview_is_a_picture_and_nothing_else(passerby, tmp_path):
-    said = passerby("synth", "--preview", tmp_path / "sheet.png", "--identities", 3, "--cameras", 2, "--images", 2)
-    assert said.code == 0, said.err
-    assert "sheet.png" in said.out
+def test_a_preview_writes_one_image(passerby, tmp_path):
+    outcome = passerby("synth", "--preview", tmp_path / "sheet.png", "--identities", 3, "--cameras", 2, "--images", 2)
+    assert outcome.code == 0, outcome.err
+    assert "sheet.png" in outcome.out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height > 3 * 128
         assert sheet.width > 4 * 64
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 
-def test_what_cannot_be_is_said(passerby, tmp_path):
-    assert "expected either --out FOLDER or --preview PICTURE" in passerby("synth").complaint
+def test_impossible_settings_are_named(passerby, tmp_path):
+    assert "expected either --out FOLDER or --preview IMAGE" in passerby("synth").complaint
     for words, message in (
         (("--identities", 0), "synth: identities is 0, expected 2 to 99999"),
         (("--cameras", 1), "synth: cameras is 1, expected 2 to 999"),

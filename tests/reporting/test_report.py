@@ -127,9 +127,9 @@ def test_runs_on_different_data_are_labeled(tiny_run, tmp_path):
 
 def test_data_not_written_by_synth_counts_as_real(tiny_run, tmp_path):
     from passerby.synthesis.dataset import SynthSettings
-    from passerby.synthesis.write import write_people
+    from passerby.synthesis.write import synth
 
-    write_people(tmp_path / "data", SynthSettings(identities=10, cameras=2, images=2))
+    synth(tmp_path / "data", SynthSettings(identities=10, cameras=2, images=2))
     (tmp_path / "data" / "synth.json").unlink()
     result = report([tiny_run], tmp_path / "r.html", data=f"market1501:{tmp_path / 'data'}", images=False, device="cpu")
     assert "without images of people" in result.page.read_text()

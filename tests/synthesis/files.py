@@ -1,4 +1,4 @@
-"""What a rendering left on disk."""
+"""Files of a rendered data set."""
 
 
 def contents(folder):

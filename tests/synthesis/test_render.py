@@ -1,4 +1,4 @@
-"""The picture: what is nearer hides what is farther, light comes from the lamp, and a seed gives the same pixels."""
+"""Rendered images: occlusion, light, projection, determinism. Oracles: geometry and image statistics."""
 
 import math
 from dataclasses import replace
@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from passerby.synthesis.cameras import random_camera
-from passerby.synthesis.people import people, random_person
+from passerby.synthesis.cameras import draw_camera
+from passerby.synthesis.persons import draw_person, draw_persons
 from passerby.synthesis.photograph import photograph
 from passerby.synthesis.render import Surroundings, View, project, render
 from passerby.synthesis.solids import PATTERNS, Material, Scene, Solid, pack_solids
@@ -25,43 +25,43 @@ def ball(x, y, z, radius, *, part, look=0):
     return Solid((x, y, z), (x, y, z), (radius, radius), part, (look, look, 1.0))
 
 
-def picture(solids, *, person, around=AROUND, materials=(RED, BLUE)):
+def render_solids(solids, *, person, around=AROUND, materials=(RED, BLUE)):
     scene = Scene(materials=list(materials))
     return render(pack_solids(solids), scene.pack_materials(), VIEW, around, size=SIZE, person=person)
 
 
-def test_the_nearer_of_two_balls_hides_the_other_and_is_counted():
-    """Oracle: two balls on the middle ray, of which the far one is twice as wide in the picture."""
+def test_the_nearer_of_two_balls_occludes_the_other():
+    """Oracle: two balls on the central ray; the far one is twice as wide in the image."""
     near, far = ball(0, 1, 3, 0.3, part=8, look=1), ball(0, 1, 6, 1.2, part=2)
     lit = replace(AROUND, light=np.concatenate([ABOVE[:6], np.ones(6)]))
-    image, labels, counts = picture([far, near], person=1, around=lit)
+    image, labels, counts = render_solids([far, near], person=1, around=lit)
     assert labels[32, 32] == 8
     assert labels[32, 24] == 2
     assert image[32, 32, 2] > image[32, 32, 0]
-    share = (0.3 / 3) ** 2 / (1.2 / 6) ** 2
-    assert 1 - counts[1, 2] / counts[0, 2] == pytest.approx(share, rel=0.1)
-    _, labels, counts = picture([far], person=1)
+    fraction = (0.3 / 3) ** 2 / (1.2 / 6) ** 2
+    assert 1 - counts[1, 2] / counts[0, 2] == pytest.approx(fraction, rel=0.1)
+    _, labels, counts = render_solids([far], person=1)
     assert counts[0, 2] == counts[1, 2]
-    radius = 64 * 1.2 / math.sqrt(36 - 1.2**2)  # of a ball's outline at that distance
+    radius = 64 * 1.2 / math.sqrt(36 - 1.2**2)  # of the ball's outline at that distance
     assert (labels == 2).sum() == pytest.approx(math.pi * radius**2, rel=0.05)
 
 
-def test_a_lamp_above_lights_the_top_and_throws_a_shadow():
-    image, labels, _ = picture([ball(0, 1, 4, 0.5, part=2)], person=1)
+def test_a_lamp_above_lights_the_top_and_casts_a_shadow():
+    image, labels, _ = render_solids([ball(0, 1, 4, 0.5, part=2)], person=1)
     rows = np.flatnonzero((labels == 2).any(axis=1))
     assert image[rows[1], 32, 0] > 5 * image[rows[-2], 32, 0]
     below = image[46:51, 32].max(axis=1), image[46:51, 2].max(axis=1)  # the ground under the ball, and far beside it
     assert below[0].min() < 0.1 * below[1].min()
 
 
-def test_a_wall_stands_in_front_of_what_is_behind_it():
+def test_the_wall_and_its_panel_are_visible_and_do_not_occlude_solids():
     wall = np.array([0.0, 5.0, 0.0, -1.0, 0.2, 0.6, 0.2, 0.0, 9.0])
     panel = np.array([[-0.5, 0.5, 0.5, 1.5, 0.9, 0.0, 0.0, 0.0]])
     light = np.concatenate([ABOVE[:6], np.ones(6)])
     around = Surroundings(GROUND, wall, panel, light)
-    image, labels, _ = picture([ball(0, 1, 9, 0.5, part=2)], person=1, around=around)
-    assert labels[32, 32] == 2  # solids are not hidden by the wall: nothing is put behind it
-    image, _, _ = picture([ball(3, 1, 9, 0.1, part=2)], person=1, around=around)
+    image, labels, _ = render_solids([ball(0, 1, 9, 0.5, part=2)], person=1, around=around)
+    assert labels[32, 32] == 2  # the wall does not occlude solids; scenes have none behind it
+    image, _, _ = render_solids([ball(3, 1, 9, 0.1, part=2)], person=1, around=around)
     assert image[32, 32, 0] > image[32, 32, 1]  # the panel
     assert image[10, 10, 1] > image[10, 10, 0]  # the wall
 
@@ -72,7 +72,7 @@ def test_every_pattern_covers_a_ball(pattern):
     material = Material((0.9, 0.9, 0.9), (0.1, 0.1, 0.1), pattern, scale.get(pattern, 1.0))
     lit = replace(AROUND, light=np.concatenate([ABOVE[:6], np.ones(6)]))
     body = Solid((0, 0.7, 3), (0, 1.3, 3), (0.5, 0.5), 2, (0, 0, 1.0), front=(0, 0, -1))
-    image, labels, _ = picture([body], person=1, around=lit, materials=[material])
+    image, labels, _ = render_solids([body], person=1, around=lit, materials=[material])
     values = image[labels == 2][:, 0]
     assert np.isfinite(image).all()
     middle = values[(values > 0)]
@@ -80,76 +80,76 @@ def test_every_pattern_covers_a_ball(pattern):
     assert len(values) > 500
 
 
-def test_projection_is_the_renderers_own():
-    place = np.array([[0.4, 1.3, 4.0]])
-    (u, v), *_ = project(place, VIEW)
-    _, labels, _ = picture([ball(*place[0], 0.05, part=3)], person=1)
+def test_projection_agrees_with_the_renderer():
+    point = np.array([[0.4, 1.3, 4.0]])
+    (u, v), *_ = project(point, VIEW)
+    _, labels, _ = render_solids([ball(*point[0], 0.05, part=3)], person=1)
     row, column = np.argwhere(labels == 3).mean(axis=0)
     assert (0.5 - v) * 64 == pytest.approx(row + 0.5, abs=0.7)
     assert (u + 0.5) * 64 == pytest.approx(column + 0.5, abs=0.7)
 
 
 @pytest.mark.parametrize("size", [(16, 8), (128, 64), (200, 90)])
-def test_a_photograph_of_any_size_is_the_same_every_time(size):
-    crowd = tuple(people(3, seed=0, stream=0, lookalikes=0.0))
-    camera = random_camera(np.random.default_rng(0))
+def test_equal_seeds_give_equal_photographs_at_any_size(size):
+    persons = tuple(draw_persons(3, seed=0, stream=0, lookalikes=0.0))
+    camera = draw_camera(np.random.default_rng(0))
     first, second, other = (
-        photograph(crowd[0], camera, np.random.default_rng(seed), size=size, others=crowd) for seed in (1, 1, 2)
+        photograph(persons[0], camera, np.random.default_rng(seed), size=size, passersby=persons) for seed in (1, 1, 2)
     )
     assert first.pixels.shape == (*size, 3)
     assert first.mask.shape == size
     np.testing.assert_array_equal(first.pixels, second.pixels)
-    assert first.row() == second.row()
+    assert first.columns() == second.columns()
     assert not np.array_equal(first.pixels, other.pixels)
     assert sum(first.seen) == pytest.approx(1.0)
 
 
-def test_people_are_seen_hidden_and_missed_as_the_table_says():
-    """300 photographs: most people are whole, some are hidden; nobody is in a false detection."""
+def test_fractions_of_occluded_truncated_and_empty_boxes():
+    """300 photographs: most persons are whole, some are occluded; a false detection has no person."""
     rng = np.random.default_rng(0)
-    crowd = tuple(people(4, seed=0, stream=0, lookalikes=0.0))
-    cameras = [random_camera(rng) for _ in range(10)]
-    taken = [
-        photograph(crowd[i % 4], cameras[i % 10], np.random.default_rng(i), size=(32, 16), others=crowd)
+    persons = tuple(draw_persons(4, seed=0, stream=0, lookalikes=0.0))
+    cameras = [draw_camera(rng) for _ in range(10)]
+    photographs = [
+        photograph(persons[i % 4], cameras[i % 10], np.random.default_rng(i), size=(32, 16), passersby=persons)
         for i in range(300)
     ]
-    hidden = np.array([each.hidden for each in taken])
+    hidden = np.array([image.hidden for image in photographs])
     assert hidden.min() == 0.0
     assert hidden.max() <= 1.0
     assert 0.05 < (hidden > 0.05).mean() < 0.5
-    body = np.array([sum(each.seen[1:8]) for each in taken])
+    body = np.array([sum(image.seen[1:8]) for image in photographs])
     assert np.median(body) > 0.25
-    cut = np.array([each.box[3] < -0.05 for each in taken])
-    assert 0.03 < cut.mean() < 0.3
-    facing = np.array([each.facing for each in taken])
+    truncated = np.array([image.box[3] < -0.05 for image in photographs])
+    assert 0.03 < truncated.mean() < 0.3
+    facing = np.array([image.facing for image in photographs])
     assert facing.min() < -90 < 90 < facing.max()
-    empty = photograph(None, cameras[0], np.random.default_rng(0), size=(32, 16), others=crowd)
+    empty = photograph(None, cameras[0], np.random.default_rng(0), size=(32, 16), passersby=persons)
     assert sum(empty.seen[1:8]) == 0.0
     assert empty.hidden == 0.0
 
 
-def test_facing_tells_front_from_back():
-    """Somebody who walks towards the camera shows a face: skin in the head's pixels; from behind, hair."""
+def test_facing_distinguishes_front_and_back():
+    """Oracle: the pixels of the head show skin from the front and dark hair from the back."""
     person = replace(
-        random_person(np.random.default_rng(0)), haircut="long", hat="none", hair=(0.1, 0.1, 0.1), skin=(0.9, 0.7, 0.6)
+        draw_person(np.random.default_rng(0)), haircut="long", hat="none", hair=(0.1, 0.1, 0.1), skin=(0.9, 0.7, 0.6)
     )
-    camera = replace(random_camera(np.random.default_rng(4)), objects=(), height=1.7, blur=0.2, noise=0.5, haze=0.0)
+    camera = replace(draw_camera(np.random.default_rng(4)), objects=(), height=1.7, blur=0.2, noise=0.5, haze=0.0)
     camera = replace(camera, lane=(0.0, 6.0, 0.0), length=0.5, pixels=250.0, contrast=1.0, gamma=1.0)
     faces = {}
     for forward in (0.0, 1.0):
-        taken = [
+        photographs = [
             photograph(person, replace(camera, forward=forward), np.random.default_rng(seed), size=(128, 64))
             for seed in range(12)
         ]
-        assert all((abs(each.facing) < 90) == (forward == 0.0) for each in taken)
-        faces[forward] = np.mean([each.pixels[each.mask == 1].mean() for each in taken])
+        assert all((abs(image.facing) < 90) == (forward == 0.0) for image in photographs)
+        faces[forward] = np.mean([image.pixels[image.mask == 1].mean() for image in photographs])
     assert faces[0.0] > 1.2 * faces[1.0]
 
 
-def test_facing_is_positive_to_the_pictures_right():
-    """Somebody who walks along +x, which is projected to the right, in the middle of the picture."""
+def test_facing_is_positive_toward_the_right_of_the_image():
+    """The person walks along +x, which is projected to the right."""
     assert project(np.array([[1.0, 1.0, 4.0]]), VIEW)[0, 0] > 0
-    camera = replace(random_camera(np.random.default_rng(4)), lane=(0.0, 6.0, math.pi / 2), length=0.1, forward=1.0)
-    person = random_person(np.random.default_rng(0))
+    camera = replace(draw_camera(np.random.default_rng(4)), lane=(0.0, 6.0, math.pi / 2), length=0.1, forward=1.0)
+    person = draw_person(np.random.default_rng(0))
     facing = [photograph(person, camera, np.random.default_rng(seed), size=(32, 16)).facing for seed in range(20)]
     assert np.mean(facing) == pytest.approx(90, abs=15)

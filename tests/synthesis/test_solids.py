@@ -1,4 +1,4 @@
-"""Rays and surfaces of round cones. Oracle: the shape as what it is, a row of many spheres, in its own space."""
+"""Rays and surfaces of round cones. Oracle: the shape as a row of many spheres in its own space."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from passerby.synthesis.solids import HIGH, LOW, ORIGIN, Scene, Solid, hit, pack_solids, shape_of, surface, to_local
+from passerby.synthesis.solids import HIGH, LOW, ORIGIN, Scene, Solid, hit, pack_shape, pack_solids, surface, to_local
 
 unit = st.floats(-1, 1, allow_nan=False)
 
@@ -23,19 +23,19 @@ def solids(draw):
 
 
 def enter(packed, origin, direction):
-    """`hit` as the renderer calls it."""
+    """Call `hit` as the renderer does."""
     local = to_local(packed, *(np.array(origin) - packed[ORIGIN : ORIGIN + 3]))
-    return hit(shape_of(packed), *local, *to_local(packed, *direction))
+    return hit(pack_shape(packed), *local, *to_local(packed, *direction))
 
 
 def row_of_spheres(packed, origin, direction):
-    """First of 3,000 spheres along the axis that the ray enters, in the solid's space."""
+    """Return t at the first of 3,000 spheres along the axis that the ray enters."""
     p = np.array(to_local(packed, *(np.array(origin) - packed[ORIGIN : ORIGIN + 3])))
     d = np.array(to_local(packed, *direction))
-    share = np.linspace(0, 1, 3000)
+    fraction = np.linspace(0, 1, 3000)
     centers = np.zeros((3000, 3))
-    centers[:, 1] = share * packed[12]
-    radii = packed[LOW] + share * (packed[HIGH] - packed[LOW])
+    centers[:, 1] = fraction * packed[12]
+    radii = packed[LOW] + fraction * (packed[HIGH] - packed[LOW])
     away = p - centers
     b, c, square = away @ d, (away**2).sum(axis=1) - radii**2, d @ d
     root = b * b - square * c
@@ -45,21 +45,21 @@ def row_of_spheres(packed, origin, direction):
 
 @settings(max_examples=150, derandomize=True)
 @given(solids(), st.tuples(unit, unit, unit))
-def test_a_ray_enters_where_the_row_of_spheres_begins(solid, aim):
+def test_a_ray_enters_at_the_row_of_spheres(solid, aim):
     packed = pack_solids([solid])[0]
     origin = np.array([0.4, 0.7, -9.0])
     direction = np.array(aim) * 1.5 - origin
-    found, expected = enter(packed, origin, direction), row_of_spheres(packed, origin, direction)
+    t, expected = enter(packed, origin, direction), row_of_spheres(packed, origin, direction)
     if math.isinf(expected):
-        assert found > 0.5  # a ray that grazes the cone may slip between two spheres, nothing more
+        assert t > 0.5  # a ray that grazes the cone may pass between two spheres
     else:
-        assert found == pytest.approx(expected, abs=2e-4)
+        assert t == pytest.approx(expected, abs=2e-4)
 
 
 @settings(max_examples=80, derandomize=True)
 @given(solids(), st.tuples(unit, unit, unit))
-def test_the_normal_is_square_to_the_surface(solid, aim):
-    """Oracle: two more points of the surface, hit by rays close by."""
+def test_the_normal_is_perpendicular_to_the_surface(solid, aim):
+    """Oracle: two more points of the surface, hit by neighboring rays."""
     packed = pack_solids([solid])[0]
     origin = np.array([0.4, 0.7, -9.0])
     direction = np.array(aim) * 0.3 + np.array(solid.start) - origin
@@ -68,18 +68,18 @@ def test_the_normal_is_square_to_the_surface(solid, aim):
         t = enter(packed, origin, direction + turn)
         points.append(origin + t * (direction + turn))
     if not np.isfinite(points).all() or np.ptp(points, axis=0).max() > 0.01:
-        return  # beside the solid, or at its very edge
+        return  # beside the solid or at its edge
     *_, nx, ny, nz = surface(packed, *points[0])
     normal = np.array([nx, ny, nz])
     assert np.linalg.norm(normal) == pytest.approx(1.0)
-    assert normal @ direction < 0.02  # towards the eye
+    assert normal @ direction < 0.02  # toward the camera
     for point in points[1:]:
         step = (point - points[0]) / np.linalg.norm(point - points[0])
         assert abs(normal @ step) < 0.05
 
 
 def test_a_hem_is_open_and_flat():
-    """A skirt, seen from below, shows its inside; from the side it ends at its hem and not in a ball."""
+    """A ray from below enters a skirt; from the side, the skirt ends at its hem and not in a ball."""
     shape = {"start": (0, 1, 0), "end": (0, 0, 0), "radii": (0.2, 0.4), "part": 1, "look": (0, 0, 1.0)}
     ball, skirt = (pack_solids([Solid(**shape, hem=hem)])[0] for hem in (False, True))
     below = (0.0, -0.1, -5.0), (0.0, 0.0, 1.0)
@@ -90,7 +90,7 @@ def test_a_hem_is_open_and_flat():
     assert enter(skirt, (0.0, -5.0, 0.0), (0.0, 1.0, 0.0)) > 5.5  # the ball at its waist, through the hem
 
 
-def test_an_ellipsoid_has_the_radii_it_was_given():
+def test_an_ellipsoid_has_the_given_radii():
     solid = Solid((1, 2, 3), (1, 2, 3), (0.5, 0.5), 1, (0, 0, 1.0), front=(0, 0, 1), stretch=(2.0, 3.0))
     packed = pack_solids([solid])[0]
     for axis, radius in enumerate((1.0, 0.5, 1.5)):
@@ -98,6 +98,6 @@ def test_an_ellipsoid_has_the_radii_it_was_given():
         assert enter(packed, np.array([1, 2, 3]) - 10 * direction, direction) == pytest.approx(10 - radius)
 
 
-def test_nothing_is_packed_of_nothing():
+def test_no_solids_and_no_materials_pack_to_empty_arrays():
     assert pack_solids([]).shape[0] == 0
     assert Scene().pack_materials().shape == (0, 10)

@@ -1,6 +1,6 @@
-"""A person in a pose, as solids: bones first, then flesh, hair, clothes and what is carried.
+"""Solids of a person in a pose: limbs, trunk, head, hair, clothes and bag.
 
-Lengths are shares of the person's height. The body's own axes are left, up and front; its feet stand at the origin.
+Lengths are fractions of the person's height. The body's axes are left, up and front; its origin is between the feet.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from typing import Literal
 
 import numpy as np
 
-from passerby.synthesis.people import Garment, Person
+from passerby.synthesis.persons import Garment, Person
 from passerby.synthesis.solids import PARTS, Material, Scene, Solid, Vector
 
 Arms = Literal["swing", "pockets", "phone", "front", "strap"]
 ARMS: dict[Arms, float] = {"swing": 12, "pockets": 2, "phone": 1.2, "front": 1.5, "strap": 1.2}
-"""What arms do, and how often."""
+"""Arm positions with their relative frequencies."""
 HELD: dict[Arms, tuple[float, float, float, float]] = {
     "pockets": (-0.35, 0.75, 0.25, 0.7),
     "phone": (0.6, 2.3, 0.35, -0.2),
     "front": (0.15, 1.45, 0.12, 0.5),
     "strap": (0.3, 2.35, 0.3, 0.3),
 }
-"""Radians of an arm that does not swing: the upper arm forward, the elbow's bend, the upper arm outward, the forearm
-inward."""
+"""Angles of an arm that does not swing, radians: upper arm forward, elbow, upper arm outward, forearm inward."""
 
 _, HEAD, UPPER, ARM, LOWER, LEG, FOOT, CARRIED, OCCLUDER, PASSER_BY = range(len(PARTS))
 SHOULDER, NECK, CROWN, ANKLE = 0.812, 0.865, 0.93, 0.042
@@ -34,17 +33,18 @@ UPPER_ARM, FOREARM, HAND = 0.168, 0.142, 0.03
 
 @dataclass(frozen=True)
 class Pose:
-    """How somebody stands in one image.
+    """Pose of a person in one image.
 
     Attributes:
-        x, z: Where the feet are, meters.
-        heading: Where the person looks, radians: 0 along +z (away from a camera that looks along +z), pi to the camera.
-        phase: Of the step, radians.
-        stride: How far the thighs swing, radians; 0 is standing.
-        arms: What the arms do; `side` is the one that does it.
+        x: Position of the feet to the right of the camera, meters.
+        z: Position of the feet in front of the camera, meters.
+        heading: Direction of the front, radians: 0 away from the camera, pi toward it.
+        phase: Phase of the step, radians.
+        stride: Amplitude of the thighs' swing, radians; 0 is standing.
+        arms: Position of the arm on `side`; the other arm swings, except for `pockets`.
         side: -1 or 1.
-        lean: Forward, radians.
-        twist: Of the head against the body, radians.
+        lean: Forward lean, radians.
+        twist: Rotation of the head relative to the body, radians.
     """
 
     x: float
@@ -59,20 +59,20 @@ class Pose:
 
 
 def build(scene: Scene, person: Person, pose: Pose, *, part: int | None = None) -> None:
-    """Add a person's solids to a scene; `part` overrides their labels (an occluder, a passer-by)."""
-    _Tailor(scene, person, pose, part).dress()
+    """Add the solids of a person to a scene; `part` replaces their labels (occluder, passer-by)."""
+    _BodyBuilder(scene, person, pose, part).build()
 
 
-class _Tailor:
-    """Builds one person; every method adds one thing."""
+class _BodyBuilder:
+    """Adds the solids of one person to a scene, one body part per method."""
 
     def __init__(self, scene: Scene, person: Person, pose: Pose, part: int | None) -> None:
         self.scene, self.person, self.pose, self.part = scene, person, pose, part
         self.front = (math.sin(pose.heading), 0.0, math.cos(pose.heading))
         self.left = (-self.front[2], 0.0, self.front[0])
-        self.sink = 0.0  # how far the hips come down in a stride
-        self.depth = 0.74 * (0.86 * person.shoulders)  # of the chest, from its middle
-        paint = scene.material
+        self.sink = 0.0  # lowering of the hips in a stride
+        self.depth = 0.74 * (0.86 * person.shoulders)  # of the chest, from its center
+        paint = scene.add_material
         self.skin = paint(Material(person.skin, gloss=0.08))
         features = (0.35 * person.skin[0], 0.35 * person.skin[1], 0.35 * person.skin[2])
         self.face = paint(Material(person.skin, features, "face", gloss=0.08))
@@ -90,12 +90,12 @@ class _Tailor:
     def _cloth(self, garment: Garment, second: Vector) -> int:
         color = second if garment.pattern == "open" else garment.second
         smooth = garment.kind in ("leggings", "t-shirt", "vest")
-        return self.scene.material(
+        return self.scene.add_material(
             Material(garment.color, color, garment.pattern, garment.scale, folds=0.45 if smooth else 0.9)
         )
 
-    def dress(self) -> None:
-        """Everything, from the feet up."""
+    def build(self) -> None:
+        """Add all solids."""
         swings = [self.pose.stride * math.sin(self.pose.phase + turn) for turn in (0.0, math.pi)]
         bends = [0.08 + self.pose.stride * 1.1 * max(0.0, math.cos(self.pose.phase + turn)) for turn in (0.0, math.pi)]
         bone = (self.person.legs - ANKLE) / 2
@@ -111,7 +111,7 @@ class _Tailor:
     # The body's own axes ------------------------------------------------------------------------------------------
 
     def at(self, x: float, y: float, z: float) -> Vector:
-        """World place of a point of the body, leaning above the hips."""
+        """Return the world position of a point of the body; the part above the hips leans."""
         height, pose = self.person.height, self.pose
         y -= self.sink
         z += max(0.0, y - self.person.legs) * pose.lean
@@ -133,7 +133,7 @@ class _Tailor:
         hem: bool = False,
         front: Vector | None = None,
     ) -> None:
-        """A solid between two points of the body."""
+        """Add a solid between two points of the body."""
         height = self.person.height
         look = (material, material, 1.0) if isinstance(material, int) else material
         self.scene.solids.append(
@@ -157,7 +157,7 @@ class _Tailor:
         material: int | tuple[int, int, float],
         front: Vector | None = None,
     ) -> None:
-        """An ellipsoid of (side, up, front) radii."""
+        """Add an ellipsoid with (side, up, front) radii."""
         across, up, deep = radii
         self.add(center, center, (up, up), part, material, stretch=(across / up, deep / up), front=front)
 
@@ -179,20 +179,20 @@ class _Tailor:
             self.add(knee, ankle, (calf, thin), LEG, self.skin)
         upper, lower = min(1.0, 2 * covered), max(0.0, 2 * covered - 1)
         if upper > 0:
-            end = _between(hip, knee, upper)
+            end = _interpolate(hip, knee, upper)
             wide = thigh + (calf - thigh) * upper + loose
             self.add(hip, end, (thigh + 0.4 * loose, wide), LOWER, leg_cloth, hem=upper < 1.0)
         if lower > 0:
             cuff = calf + (thin - calf) * lower + (2.0 if garment.kind == "wide" else 1.0) * loose
-            self.add(knee, _between(knee, ankle, lower), (calf + loose, cuff), LOWER, leg_cloth, hem=True)
+            self.add(knee, _interpolate(knee, ankle, lower), (calf + loose, cuff), LOWER, leg_cloth, hem=True)
         self.foot(ankle, swing - bend)
         if person.footwear == "boots":
-            self.add(_between(knee, ankle, 0.45), ankle, (calf + 0.005, thin + 0.009), FOOT, self.shoes, hem=False)
+            self.add(_interpolate(knee, ankle, 0.45), ankle, (calf + 0.005, thin + 0.009), FOOT, self.shoes, hem=False)
         elif lower < 0.95 and person.footwear == "trainers":
-            self.add(_between(knee, ankle, 0.8), ankle, (thin + 0.006, thin + 0.003), FOOT, self.socks)
+            self.add(_interpolate(knee, ankle, 0.8), ankle, (thin + 0.006, thin + 0.003), FOOT, self.socks)
 
     def foot(self, ankle: Vector, shin: float) -> None:
-        pitch = min(0.0, shin) * 0.8 + (0.25 if shin > 0.2 else 0.0)  # the heel lifts behind, the toe before
+        pitch = min(0.0, shin) * 0.8 + (0.25 if shin > 0.2 else 0.0)  # the heel lifts in the back, the toe in front
         cos, sin = math.cos(pitch), math.sin(pitch)
         heel = (ankle[0], ankle[1] - 0.018, ankle[2] - 0.012)
         toe = (ankle[0] * 1.15, ankle[1] - 0.026 + 0.092 * sin, ankle[2] + 0.092 * cos)
@@ -203,10 +203,13 @@ class _Tailor:
 
     def arm(self, side: float, swing: float) -> None:
         person, garment, pose = self.person, self.person.top, self.pose
-        bulk, doing = 0.55 + 0.45 * person.bulk, pose.arms if pose.side == side or pose.arms == "pockets" else "swing"
+        bulk, position = (
+            0.55 + 0.45 * person.bulk,
+            pose.arms if pose.side == side or pose.arms == "pockets" else "swing",
+        )
         bend, out, inward = 0.25 + 0.5 * max(0.0, swing), 0.1 + 0.6 * garment.loose * 10, 0.0
-        if doing != "swing":
-            swing, bend, out, inward = HELD[doing]
+        if position != "swing":
+            swing, bend, out, inward = HELD[position]
         shoulder = (side * person.shoulders, SHOULDER - 0.012, 0.0)
         elbow = (
             shoulder[0] + side * UPPER_ARM * math.sin(out),
@@ -227,12 +230,19 @@ class _Tailor:
         upper, fore = min(1.0, 2 * covered), max(0.0, 2 * covered - 1)
         if upper > 0:
             wide = r1 + (r2 - r1) * upper + (1.0 if covered == 1.0 else 1.5) * loose
-            self.add(shoulder, _between(shoulder, elbow, upper), (r1 + loose, wide), ARM, self.sleeve, hem=upper < 1.0)
+            self.add(
+                shoulder, _interpolate(shoulder, elbow, upper), (r1 + loose, wide), ARM, self.sleeve, hem=upper < 1.0
+            )
         if fore > 0:
             self.add(
-                elbow, _between(elbow, wrist, fore), (r2 + loose, r3 + 0.004 + 0.8 * loose), ARM, self.sleeve, hem=True
+                elbow,
+                _interpolate(elbow, wrist, fore),
+                (r2 + loose, r3 + 0.004 + 0.8 * loose),
+                ARM,
+                self.sleeve,
+                hem=True,
             )
-        hand = _between(elbow, wrist, 1.0 + HAND / FOREARM)
+        hand = _interpolate(elbow, wrist, 1.0 + HAND / FOREARM)
         self.add(wrist, hand, (0.017, 0.02), ARM, self.skin)
         if side == person.bag_side:
             self.hand = hand
@@ -271,7 +281,7 @@ class _Tailor:
         look = (math.sin(turned), 0.0, math.cos(turned))
         ahead = math.cos(self.pose.twist), math.sin(self.pose.twist)
 
-        def behind(distance: float) -> tuple[float, float]:  # left and front of a point behind the head's middle
+        def behind(distance: float) -> tuple[float, float]:  # left and front coordinates behind the head's center
             return distance * ahead[1], -distance * ahead[0]
 
         self.add((0, NECK - 0.035, -0.004), (0, CROWN - 0.04, 0.004), (0.031, 0.028), HEAD, self.skin)
@@ -315,10 +325,10 @@ class _Tailor:
         if person.scarf:
             self.ball((0, NECK - 0.01, 0.002), (0.056, 0.026, 0.054), UPPER, self.hat)
 
-    # What is carried -----------------------------------------------------------------------------------------------
+    # Bags ---------------------------------------------------------------------------------------------------------
 
     def carry_none(self) -> None:
-        """Nothing."""
+        """Add nothing."""
 
     def carry_backpack(self) -> None:
         size, back = self.person.bag_size, -self.depth - self.person.top.loose - 0.036 * self.person.bag_size
@@ -336,7 +346,7 @@ class _Tailor:
         deep = self.depth + person.top.loose + 0.008
         bag = (side * (person.hips + 0.035 + person.top.loose), person.legs + 0.02, -0.015)
         self.ball(bag, (0.032 * size, 0.055 * size, 0.075 * size), CARRIED, self.bag)
-        for sign in (-1.0, 1.0):  # before the chest, and over the back
+        for sign in (-1.0, 1.0):  # in front of the chest and across the back
             over, across = (-side * 0.05, 0.862, 0.0), (side * 0.0, 0.73, sign * deep)
             self.ribbon([over, (-side * 0.04, 0.80, sign * deep), across, (bag[0], bag[1] + 0.03, sign * 0.03)])
 
@@ -353,18 +363,18 @@ class _Tailor:
         self.ball((x, y - 0.09, z), (0.022 * size, 0.052 * size, 0.068 * size), CARRIED, self.bag)
 
     def ribbon(self, points: list[Vector]) -> None:
-        """A strap through points."""
+        """Add a strap through points of the body."""
         for start, end in pairwise(points):
             self.add(start, end, (0.0095, 0.0095), CARRIED, self.strap)
 
 
-def _between(start: Vector, end: Vector, share: float) -> Vector:
-    x, y, z = (a + share * (b - a) for a, b in zip(start, end, strict=True))
+def _interpolate(start: Vector, end: Vector, fraction: float) -> Vector:
+    x, y, z = (a + fraction * (b - a) for a, b in zip(start, end, strict=True))
     return x, y, z
 
 
-def random_pose(rng: np.random.Generator, person: Person, *, x: float, z: float, heading: float) -> Pose:
-    """A moment of a walk, or of standing (one image in eight)."""
+def draw_pose(rng: np.random.Generator, person: Person, *, x: float, z: float, heading: float) -> Pose:
+    """Draw a pose of a walking person, or of a standing one (one image in eight)."""
     names = list(ARMS)
     weights = np.array(list(ARMS.values()))
     standing = rng.random() < 0.125

@@ -1,4 +1,4 @@
-"""Cameras: a place, its light, where people walk in it, and what lens, sensor and detector make of them."""
+"""Cameras: the scene with its light and walking lane, and the properties of lens, sensor and detector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.synthesis.body import OCCLUDER
-from passerby.synthesis.palette import CLOTH, LOWER, dye, pick
+from passerby.synthesis.palette import BOTTOM_COLOR_WEIGHTS, CLOTH_COLORS, draw_key, vary_color
 from passerby.synthesis.render import Surroundings
 from passerby.synthesis.solids import Array, Material, Scene, Solid, Vector
 
@@ -28,25 +28,25 @@ class Camera:
     """One camera.
 
     Attributes:
-        height: Of the lens above the ground, meters.
-        lane: (x, z, direction) of the middle of the way that people take, meters and radians.
-        length: Of the way, meters.
-        forward: Share of the people who walk along `lane`'s direction; the others come back.
+        height: Height of the lens above the ground, meters.
+        lane: (x, z, direction) of the middle of the lane on which persons walk, meters and radians.
+        length: Length of the lane, meters.
+        forward: Fraction of the persons that walk in the direction of `lane`; the others walk in the opposite one.
         around: Ground, wall and light.
-        objects: Solids that stand in the place.
-        materials: Of the objects.
-        pixels: Height of somebody in the middle of the lane in the camera's own picture.
-        box: (mean margin, spread) of the detector, shares of the person's height; and the width of its boxes as a share
-            of their height, 0 where they follow the person.
+        objects: Solids in the scene.
+        materials: Materials of the objects.
+        pixels: Height in sensor pixels of a person in the middle of the lane.
+        box: (mean margin, its standard deviation) of the detector's boxes, as fractions of the person's height, and
+            the width of a box as a fraction of its height, 0 for boxes that follow the person.
         gains: (3,) exposure and white balance.
-        gamma: Exponent of the tone curve, 1 is the standard one.
+        gamma: Exponent of the tone curve; 1 is the standard curve.
         contrast: Slope of the tone curve at mid gray.
-        saturation: 0 gray, 1 as it is.
-        haze: Light that the lens spreads over everything, 0 to 0.3.
-        blur: Standard deviation of the lens's blur, its own pixels.
-        sharpening: Of the camera's processor, 0 to 2.
-        noise: Standard deviation, gray levels, at the camera's own resolution.
-        quality: Of its JPEG.
+        saturation: 0 is gray, 1 is unchanged.
+        haze: Light that the lens adds to all pixels, 0 to 0.3.
+        blur: Standard deviation of the lens blur, sensor pixels.
+        sharpening: Strength of the camera's sharpening, 0 to 2.
+        noise: Standard deviation of the sensor noise, gray levels.
+        quality: JPEG quality.
     """
 
     height: float
@@ -70,19 +70,19 @@ class Camera:
 
     @property
     def elevation(self) -> float:
-        """How steeply the camera looks down on somebody in the middle of the lane, radians."""
+        """Angle of depression toward the chest of a person in the middle of the lane, radians."""
         return math.atan2(self.height - 0.9, math.hypot(self.lane[0], self.lane[1]))
 
 
-def random_camera(rng: np.random.Generator) -> Camera:
-    """Draw a camera and its place."""
+def draw_camera(rng: np.random.Generator) -> Camera:
+    """Draw a camera and its scene."""
     distance = float(rng.uniform(4.5, 16))
     height = float(np.clip(rng.lognormal(1.15, 0.35), 1.5, 7.5))
     direction = float(rng.choice([0.0, math.pi / 2, rng.uniform(-math.pi, math.pi)], p=[0.35, 0.3, 0.35]))
     scene = Scene()
     lane = float(rng.uniform(-0.15, 0.15) * distance), distance, direction
     for _ in range(int(rng.poisson(1.6))):
-        _thing(scene, rng, lane)
+        _add_object(scene, rng, lane)
     warm = float(rng.normal(0, 0.07))
     gains = float(np.exp(rng.normal(0.0, 0.28))) * np.array([1 + warm, 1 + rng.normal(0, 0.025), 1 - warm])
     return Camera(
@@ -90,7 +90,7 @@ def random_camera(rng: np.random.Generator) -> Camera:
         lane=lane,
         length=float(rng.uniform(1.0, 5.0)),
         forward=float(rng.choice([0.5, 0.95, 0.05, 0.8])),
-        around=Surroundings(_ground(rng), _wall(rng, distance), _panels(rng), _light(rng)),
+        around=Surroundings(_draw_ground(rng), _draw_wall(rng, distance), _draw_panels(rng), _draw_light(rng)),
         objects=tuple(scene.solids),
         materials=tuple(scene.materials),
         pixels=float(np.clip(rng.lognormal(4.75, 0.4), 45, 280)),
@@ -111,8 +111,8 @@ def random_camera(rng: np.random.Generator) -> Camera:
     )
 
 
-def _light(rng: np.random.Generator) -> Array:
-    """Sun, an overcast sky, or lamps indoors: (12,), see `Surroundings`."""
+def _draw_light(rng: np.random.Generator) -> Array:
+    """Draw sun, an overcast sky or indoor lamps: (12,), see `Surroundings`."""
     kind = rng.choice(["sun", "overcast", "indoors"], p=[0.35, 0.35, 0.3])
     turn = rng.uniform(0, 2 * math.pi)
     rise = {"sun": rng.uniform(0.4, 1.2), "overcast": rng.uniform(0.7, 1.5), "indoors": rng.uniform(1.0, 1.5)}[kind]
@@ -125,53 +125,65 @@ def _light(rng: np.random.Generator) -> Array:
     return np.concatenate([toward, lamp * tint, above * cool, above * rng.uniform(0.25, 0.6) * tint])
 
 
-def _ground(rng: np.random.Generator) -> Array:
-    base = np.array(dye(rng, GROUNDS[rng.integers(len(GROUNDS))])) ** 2.2
+def _draw_ground(rng: np.random.Generator) -> Array:
+    base = np.array(vary_color(rng, GROUNDS[rng.integers(len(GROUNDS))])) ** 2.2
     other = base * rng.uniform(0.45, 1.35)
     pattern = rng.choice(5, p=[0.35, 0.25, 0.13, 0.17, 0.1])
     return np.array([pattern, rng.uniform(0.8, 4.5), rng.uniform(0, math.pi), *base, *other, rng.uniform(0.15, 0.7)])
 
 
-def _wall(rng: np.random.Generator, distance: float) -> Array:
+def _draw_wall(rng: np.random.Generator, distance: float) -> Array:
     turn = rng.normal(0, 0.35)
     normal = math.sin(turn), -math.cos(turn)
-    color = np.array(dye(rng, WALLS[rng.integers(len(WALLS))], spread=0.06)) ** 2.2
+    color = np.array(vary_color(rng, WALLS[rng.integers(len(WALLS))], spread=0.06)) ** 2.2
     away = distance + rng.choice([rng.uniform(1.5, 4), rng.uniform(4, 14)])
     height = rng.choice([rng.uniform(0.7, 1.4), rng.uniform(2.5, 9)], p=[0.25, 0.75])
     return np.array([0.0, away, *normal, *color, rng.uniform(0.05, 0.5), height])
 
 
-def _panels(rng: np.random.Generator) -> Array:
-    """Windows, doors, posters, bands, a skirting: (R, 8)."""
-    found = []
+def _draw_panels(rng: np.random.Generator) -> Array:
+    """Draw windows, doors, posters, bands and a skirting: (R, 8), see `Surroundings`."""
+    panels = []
     if rng.random() < 0.4:  # a band along the whole wall
         low = rng.uniform(0, 1.5)
-        found.append([-50, 50, low, low + rng.uniform(0.05, 1.0), *_paint(rng), 0.0])
+        panels.append([-50, 50, low, low + rng.uniform(0.05, 1.0), *_draw_paint(rng), 0.0])
     if rng.random() < 0.5:  # windows or pillars in a row
         every, wide, low = rng.uniform(1.2, 4), rng.uniform(0.2, 1.2), rng.choice([0.0, rng.uniform(0.4, 1.2)])
-        high, color = low + rng.uniform(1.0, 3.0), _paint(rng)
+        high, color = low + rng.uniform(1.0, 3.0), _draw_paint(rng)
         panes = float(rng.choice([0.0, rng.uniform(0.8, 4)]))
-        found += [[x, x + min(wide, 0.8 * every), low, high, *color, panes] for x in np.arange(-12, 12, every)]
+        panels += [[x, x + min(wide, 0.8 * every), low, high, *color, panes] for x in np.arange(-12, 12, every)]
     for _ in range(int(rng.poisson(4))):
         x, low = rng.uniform(-7, 7), rng.choice([0.0, rng.uniform(0, 2.5)])
-        found.append(
-            [x, x + rng.uniform(0.3, 2.0), low, low + rng.uniform(0.4, 2.2), *_paint(rng), rng.choice([0, 0, 3, 8])]
+        panels.append(
+            [
+                x,
+                x + rng.uniform(0.3, 2.0),
+                low,
+                low + rng.uniform(0.4, 2.2),
+                *_draw_paint(rng),
+                rng.choice([0, 0, 3, 8]),
+            ]
         )
-    return np.array(found, dtype=np.float64).reshape(-1, 8)
+    return np.array(panels, dtype=np.float64).reshape(-1, 8)
 
 
-def _paint(rng: np.random.Generator) -> list[float]:
-    """A color of paint, mostly muted: places are grayer than clothes."""
-    color = np.array(CLOTH[list(CLOTH)[rng.integers(len(CLOTH))]])
+def _draw_paint(rng: np.random.Generator) -> list[float]:
+    """Draw a color of paint in linear light, mostly less saturated than clothes."""
+    color = np.array(CLOTH_COLORS[list(CLOTH_COLORS)[rng.integers(len(CLOTH_COLORS))]])
     gray = rng.uniform(0.3, 1.0) if rng.random() < 0.85 else 0.0
     mixed = (1 - gray) * color + gray * rng.uniform(0.1, 0.9)
-    return [channel**2.2 for channel in dye(rng, (mixed[0], mixed[1], mixed[2]), spread=0.05)]
+    return [channel**2.2 for channel in vary_color(rng, (mixed[0], mixed[1], mixed[2]), spread=0.05)]
 
 
-def _thing(scene: Scene, rng: np.random.Generator, lane: tuple[float, float, float]) -> None:
-    """A pillar, a trunk, a bin or a parked car, beside or behind the lane."""
+def _add_object(scene: Scene, rng: np.random.Generator, lane: tuple[float, float, float]) -> None:
+    """Add a pillar, a bin, a bollard or a parked car, beside or behind the lane."""
     x, z = lane[0] + rng.uniform(-4, 4), lane[1] + rng.uniform(1.0, 6.0)
-    look = scene.material(Material(dye(rng, CLOTH[pick(rng, LOWER)], spread=0.1), gloss=float(rng.uniform(0, 0.6))))
+    look = scene.add_material(
+        Material(
+            vary_color(rng, CLOTH_COLORS[draw_key(rng, BOTTOM_COLOR_WEIGHTS)], spread=0.1),
+            gloss=float(rng.uniform(0, 0.6)),
+        )
+    )
     kind = rng.choice(["pillar", "bin", "car", "bollard"])
     if kind == "car":
         for size, y in (((0.75, 0.4), 0.55), ((0.45, 0.35), 1.05)):

@@ -1,52 +1,61 @@
-"""Rendered people as a data set in the layout of Market-1501, with a table of all that is known about each image.
+"""Rendered data set in the layout of Market-1501, with a table of the parameters of each image.
 
     bounding_box_train/  query/  bounding_box_test/       0001_c1s1_000000_01.jpg ...
-    images.parquet                                        one row an image, masks included; see docs/synth.md
-    synth.json                                            what it was made from
+    images.parquet                                        one row per image, with its mask; see docs/synth.md
+    synth.json                                            settings and version of the renderer
 
-`passerby.synthesis.write` puts it on disk.
+`passerby.synthesis.write` writes it.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from passerby.errors import DataError
-from passerby.synthesis.cameras import Camera, random_camera
-from passerby.synthesis.people import Person, people
+from passerby.synthesis.cameras import Camera, draw_camera
+from passerby.synthesis.persons import Person, draw_persons
 from passerby.synthesis.photograph import Photograph, photograph
+
+RENDERER_VERSION = 1
+"""Part of the cache key. Increase it whenever the same settings give other images or other columns of the table."""
 
 SPLITS = ("bounding_box_train", "query", "bounding_box_test")
 DISTRACTORS_PER_CAMERA = 2
-SHARD = 16  # people
-CROWD = 32  # people who only walk by
+SHARD = 16
+"""Identities of a shard."""
+PASSERSBY = 32
+"""Persons that appear only in the background."""
 
-_PERSON, _CAMERA, _IMAGE, _DISTRACTOR, _SPLIT, _ROUTE, _CROWD = range(7)  # streams of random numbers that never meet
+_PERSON, _CAMERA, _IMAGE, _DISTRACTOR, _SPLIT, _ROUTE, _PASSERBY = range(7)
+"""Independent streams of random numbers."""
 
 
 @dataclass(frozen=True)
 class SynthSettings:
-    """What a data set of rendered people follows from; the same settings give the same images.
+    """Settings of a rendered data set. Equal settings give equal images.
 
     Attributes:
-        identities: People, 2 to 99,999.
+        identities: Identities, 2 to 99,999.
         cameras: Cameras, 2 to 999.
-        images: Of each person in each camera that sees them, 2 to 999.
-        seed: 0 to 2^63.
-        views: Cameras that see one person; 0 is all of them.
-        test: People of the test split; -1 is half of them, rounded up.
-        lookalikes: Percent of the people who look like somebody else but for build and a garment or two.
-        height: Of an image in pixels, 16 to 1024; it is half as wide.
+        images: Images of each identity in each of its cameras, 2 to 999.
+        seed: 0 to 2^63 - 1.
+        views: Cameras of each identity; 0 is all of them.
+        test: Identities of the test split; -1 is half of them, rounded up.
+        lookalikes: Percent of the identities that share most of their appearance with another identity.
+        height: Height of an image in pixels, 16 to 1024; the width is half of it.
 
     Raises:
         DataError: Naming the setting that is out of its range.
+
+    Example:
+        >>> from passerby.synthesis.dataset import SynthSettings
+        >>> SynthSettings(identities=4, cameras=2, images=2).total
+        20
     """
 
     identities: int = 24
@@ -70,107 +79,105 @@ class SynthSettings:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of an image."""
+        """(height, width) of an image in pixels."""
         return self.height, self.height // 2
 
     @property
-    def test_people(self) -> int:
-        """How many people are in the test split."""
+    def test_identities(self) -> int:
+        """Number of identities in the test split."""
         return self.identities - self.identities // 2 if self.test < 0 else self.test
 
     @property
     def total(self) -> int:
-        """Images in all; distractors go with a test split."""
-        distractors = self.cameras * DISTRACTORS_PER_CAMERA if self.test_people else 0
+        """Number of images. A data set with a test split has distractors."""
+        distractors = self.cameras * DISTRACTORS_PER_CAMERA if self.test_identities else 0
         return self.identities * (self.views or self.cameras) * self.images + distractors
 
     @property
     def shards(self) -> int:
-        """Groups of people that are rendered together; the last one holds the distractors."""
-        return -(-self.identities // SHARD) + (1 if self.test_people else 0)
+        """Number of groups of identities that are rendered together; the last group holds the distractors."""
+        return -(-self.identities // SHARD) + (1 if self.test_identities else 0)
 
 
 RANGES = {
     "identities": (2, 99_999), "cameras": (2, 999), "images": (2, 999), "seed": (0, 2**63 - 1), "views": (0, 999),
     "test": (-1, 99_999), "lookalikes": (0, 100), "height": (16, 1024),
 }  # fmt: skip
-"""Each setting's smallest and largest value."""
+"""Smallest and largest value of each setting."""
 
 
-@lru_cache(maxsize=1)
-def renderer() -> str:
-    """Which renderer this is: 8 hexadecimal digits of its text. Another one draws other people from the same seed."""
-    room = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in room)).hexdigest()[:8]
-
-
-def camera_of(settings: SynthSettings, camera: int) -> Camera:
-    """Camera number `camera`, from 0."""
-    return _camera(settings.seed, camera)
-
-
-def take(settings: SynthSettings, person: int, camera: int, shot: int) -> Photograph:
-    """The photograph number `shot` of a person in a camera, all from 0: what the data set's file of that name shows."""
+def render_image(settings: SynthSettings, person: int, camera: int, shot: int) -> Photograph:
+    """Render image number `shot` of an identity in a camera (all from 0): the content of the file with that name."""
     rng = np.random.default_rng([settings.seed, _IMAGE, person, camera, shot])
-    who = _people(settings)[person]
-    return photograph(who, camera_of(settings, camera), rng, size=settings.size, others=_crowd(settings.seed))
+    subject, passersby = _draw_persons(settings)[person], _draw_passersby(settings.seed)
+    return photograph(subject, _draw_camera(settings.seed, camera), rng, size=settings.size, passersby=passersby)
 
 
-@lru_cache(maxsize=4096)
-def _camera(seed: int, camera: int) -> Camera:
-    return random_camera(np.random.default_rng([seed, _CAMERA, camera]))
-
-
-@lru_cache(maxsize=2)
-def _people(settings: SynthSettings) -> list[Person]:
-    return people(settings.identities, seed=settings.seed, stream=_PERSON, lookalikes=settings.lookalikes / 100)
-
-
-@lru_cache(maxsize=4)
-def _crowd(seed: int) -> tuple[Person, ...]:
-    return tuple(people(CROWD, seed=seed, stream=_CROWD, lookalikes=0.0))
-
-
-def shard_images(settings: SynthSettings, shard: int) -> Iterator[tuple[str, dict[str, Any], Photograph]]:
-    """File name, facts about person and camera, and photograph of every image of a shard."""
-    test = np.random.default_rng([settings.seed, _SPLIT]).permutation(settings.identities)[: settings.test_people]
-    tested = set(test.tolist())
+def render_shard(settings: SynthSettings, shard: int) -> Iterator[tuple[str, dict[str, Any], Photograph]]:
+    """Yield the file name, the parameters of person and camera, and the photograph of each image of a shard."""
     if shard == -(-settings.identities // SHARD):
-        for camera in range(settings.cameras):
-            for shot in range(DISTRACTORS_PER_CAMERA):
-                rng = np.random.default_rng([settings.seed, _DISTRACTOR, camera, shot])
-                view, crowd = camera_of(settings, camera), _crowd(settings.seed)
-                shown = photograph(None, view, rng, size=settings.size, others=crowd)
-                yield _named("bounding_box_test", 0, camera, shot, {}, view, shown)
+        yield from _render_distractors(settings)
         return
+    split_rng = np.random.default_rng([settings.seed, _SPLIT])
+    test = set(split_rng.permutation(settings.identities)[: settings.test_identities].tolist())
     for index in range(shard * SHARD, min((shard + 1) * SHARD, settings.identities)):
-        person = _flat("person", asdict(_people(settings)[index]))
+        person = _flatten("person", asdict(_draw_persons(settings)[index]))
         route = np.random.default_rng([settings.seed, _ROUTE, index]).permutation(settings.cameras)
         for camera in sorted(route[: settings.views or settings.cameras].tolist()):
             for shot in range(settings.images):
-                split = SPLITS[0] if index not in tested else SPLITS[1] if shot == 0 else SPLITS[2]
-                shown = take(settings, index, camera, shot)
-                yield _named(split, index + 1, camera, shot, person, camera_of(settings, camera), shown)
+                split = SPLITS[0] if index not in test else SPLITS[1] if shot == 0 else SPLITS[2]
+                image = render_image(settings, index, camera, shot)
+                yield *_describe(settings, split, index + 1, camera, shot, person), image
 
 
-def _named(
-    split: str, person_id: int, camera: int, shot: int, person: dict[str, Any], view: Camera, shown: Photograph
-) -> tuple[str, dict[str, Any], Photograph]:
+def _render_distractors(settings: SynthSettings) -> Iterator[tuple[str, dict[str, Any], Photograph]]:
+    passersby = _draw_passersby(settings.seed)
+    for camera in range(settings.cameras):
+        for shot in range(DISTRACTORS_PER_CAMERA):
+            rng = np.random.default_rng([settings.seed, _DISTRACTOR, camera, shot])
+            view = _draw_camera(settings.seed, camera)
+            image = photograph(None, view, rng, size=settings.size, passersby=passersby)
+            yield *_describe(settings, "bounding_box_test", 0, camera, shot, {}), image
+
+
+@lru_cache(maxsize=4096)
+def _draw_camera(seed: int, camera: int) -> Camera:
+    return draw_camera(np.random.default_rng([seed, _CAMERA, camera]))
+
+
+@lru_cache(maxsize=2)
+def _draw_persons(settings: SynthSettings) -> list[Person]:
+    lookalikes = settings.lookalikes / 100
+    return draw_persons(settings.identities, seed=settings.seed, stream=_PERSON, lookalikes=lookalikes)
+
+
+@lru_cache(maxsize=4)
+def _draw_passersby(seed: int) -> tuple[Person, ...]:
+    return tuple(draw_persons(PASSERSBY, seed=seed, stream=_PASSERBY, lookalikes=0.0))
+
+
+def _describe(
+    settings: SynthSettings, split: str, person_id: int, camera: int, shot: int, person: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return the file name of an image and the columns of its person and camera."""
+    view = _draw_camera(settings.seed, camera)
     skipped = ("around", "objects", "materials")
-    plain = {field.name: getattr(view, field.name) for field in fields(view) if field.name not in skipped}
-    facts = {
+    scalars = {field.name: getattr(view, field.name) for field in fields(view) if field.name not in skipped}
+    columns = {
         "person_id": person_id, "camera_id": camera + 1, "split": split, "shot": shot,
-        **person, **_flat("camera", plain), "camera_elevation": view.elevation,
+        **person, **_flatten("camera", scalars), "camera_elevation": view.elevation,
     }  # fmt: skip
-    return f"{split}/{person_id:04d}_c{camera + 1}s1_{shot:06d}_01.jpg", facts, shown
+    return f"{split}/{person_id:04d}_c{camera + 1}s1_{shot:06d}_01.jpg", columns
 
 
-def _flat(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
-    """A nested dict as columns: `person_top_kind`; colors and other tuples as lists."""
-    found: dict[str, Any] = {}
+def _flatten(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a nested dict as columns such as `person_top_kind`. Tuples and arrays become lists."""
+    columns: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            found |= _flat(f"{prefix}_{name}", value)
+            columns |= _flatten(f"{prefix}_{name}", value)
         else:
-            found[f"{prefix}_{name}"] = np.asarray(value).tolist() if isinstance(value, (tuple, np.ndarray)) else value
-    return found
+            columns[f"{prefix}_{name}"] = (
+                np.asarray(value).tolist() if isinstance(value, (tuple, np.ndarray)) else value
+            )
+    return columns

@@ -1,4 +1,4 @@
-"""One image: somebody walks through a camera's picture, a detector cuts a box, and the camera spoils it a little."""
+"""One image: a person walks through the view of a camera, a detector cuts a box, and the camera degrades the image."""
 
 from __future__ import annotations
 
@@ -13,34 +13,41 @@ from numba import njit
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from passerby.synthesis.body import OCCLUDER, PASSER_BY, Pose, build, random_pose
+from passerby.synthesis.body import OCCLUDER, PASSER_BY, Pose, build, draw_pose
 from passerby.synthesis.cameras import Camera
-from passerby.synthesis.palette import CLOTH, LOWER, dye, pick
-from passerby.synthesis.people import Person
+from passerby.synthesis.palette import BOTTOM_COLOR_WEIGHTS, CLOTH_COLORS, draw_key, vary_color
+from passerby.synthesis.persons import Person
 from passerby.synthesis.render import View, project, render
 from passerby.synthesis.solids import END, ORIGIN, PARTS, REACH, Array, Material, Scene, Solid, pack_solids
 
-COMPANY, IN_FRONT, THING_IN_FRONT, CUT = 0.25, 0.06, 0.06, 0.1
-"""Shares of images with a passer-by behind or beside, with one before, with a thing before, with a box cut short."""
+PROBABILITY_BESIDE = 0.25
+"""Of a passer-by beside or behind the person."""
+PROBABILITY_IN_FRONT = 0.06
+"""Of a passer-by in front of the person."""
+PROBABILITY_OBJECT = 0.06
+"""Of an object in front of the person."""
+PROBABILITY_TRUNCATED = 0.1
+"""Of a box that ends above the feet."""
 
-_TONES = 4096  # steps of the tone curve
+_TONES = 4096
+"""Steps of the tone curve."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """One crop and everything that is known about it.
+    """One crop with its parameters.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        mask: (H, W) uint8, an index into `PARTS` for every pixel.
-        pose: Of the person.
-        facing: Where the person looks as the camera sees it, degrees: 0 to it, 90 to the right, 180 away.
-        distance: From the lens to the person, meters.
-        pixel_height: Of the person in the camera's own picture.
-        box: Margins of the crop (left, top, right, bottom) in shares of the person's height; below 0 cuts.
-        hidden: Share of the person inside the crop that something hides, 0 to 1.
-        seen: Of each of `PARTS`, the share of the crop's area that shows it.
-        blur: In pixels of the camera's own picture.
+        mask: (H, W) uint8, index into `PARTS` of every pixel.
+        pose: Pose of the person.
+        facing: Heading relative to the camera, degrees: 0 toward it, 90 to the right of the image, 180 away.
+        distance: Distance from the lens to the person, meters.
+        pixel_height: Height of the person in sensor pixels.
+        box: Margins of the crop (left, top, right, bottom) as fractions of the person's height; below 0 truncates.
+        hidden: Fraction of the person inside the crop that is occluded, 0 to 1.
+        seen: Fraction of the crop's area of each of `PARTS`.
+        blur: Standard deviation of the blur, sensor pixels.
     """
 
     pixels: NDArray[np.uint8]
@@ -54,14 +61,14 @@ class Photograph:
     seen: tuple[float, ...]
     blur: float
 
-    def row(self) -> dict[str, Any]:
-        """The numbers, flat, for a table."""
+    def columns(self) -> dict[str, Any]:
+        """Return the parameters as columns of a table."""
         left, top, right, bottom = self.box
         return {
             "facing": self.facing, "distance": self.distance, "pixel_height": self.pixel_height, "hidden": self.hidden,
             "margin_left": left, "margin_top": top, "margin_right": right, "margin_bottom": bottom, "blur": self.blur,
             **{name: getattr(self.pose, name) for name in Pose.__dataclass_fields__},
-            **{f"seen_{name.replace('-', '_')}": share for name, share in zip(PARTS, self.seen, strict=True)},
+            **{f"seen_{name.replace('-', '_')}": fraction for name, fraction in zip(PARTS, self.seen, strict=True)},
         }  # fmt: skip
 
 
@@ -71,26 +78,26 @@ def photograph(
     rng: np.random.Generator,
     *,
     size: tuple[int, int],
-    others: tuple[Person, ...] = (),
+    passersby: tuple[Person, ...] = (),
     samples: int = 2,
 ) -> Photograph:
-    """Take one image of a person in a camera.
+    """Render one image of a person in a camera.
 
     Args:
-        person: Who; None is a false detection: a box of somebody's size with nobody in it.
-        camera: Where.
-        rng: Decides the moment, the box, who else is there.
+        person: The person; None renders a false detection, a box of a person's size without a person.
+        camera: The camera and its scene.
+        rng: Generator for the pose, the box and the other persons.
         size: (height, width) of the crop in pixels.
-        others: Who may walk by.
-        samples: Rays across a pixel.
+        passersby: Persons that may appear beside or in front of the person.
+        samples: Rays per pixel in each direction.
     """
-    x, z, heading = _place(camera, rng)
+    x, z, heading = _draw_position(camera, rng)
     scene = Scene()
-    pose = random_pose(rng, person or others[0], x=x, z=z, heading=heading)
-    build(scene, person or others[0], pose)
+    pose = draw_pose(rng, person or passersby[0], x=x, z=z, heading=heading)
+    build(scene, person or passersby[0], pose)
     body = pack_solids(scene.solids)
     scene.solids.clear()
-    _fill(scene, camera, rng, pose, others)
+    _add_surroundings(scene, camera, rng, pose, passersby)
     solids = np.concatenate([body[: 0 if person is None else None], pack_solids(scene.solids)])
     view, box = _frame(body, camera, rng, size=size)
     light = camera.around.light.copy()
@@ -124,8 +131,8 @@ def photograph(
     )
 
 
-def _place(camera: Camera, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Somewhere on the lane: x, z and heading."""
+def _draw_position(camera: Camera, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Draw a position on the lane and a heading: x, z and radians."""
     x, z, direction = camera.lane
     along, aside = rng.uniform(-0.5, 0.5) * camera.length, rng.normal(0, 0.5)
     x += along * math.sin(direction) + aside * math.cos(direction)
@@ -134,28 +141,32 @@ def _place(camera: Camera, rng: np.random.Generator) -> tuple[float, float, floa
     return float(x), float(max(z, 2.5)), float(turned + rng.normal(0, 0.25))
 
 
-def _fill(scene: Scene, camera: Camera, rng: np.random.Generator, pose: Pose, others: tuple[Person, ...]) -> None:
-    """What else is there: the place's things, somebody who walks by, something that stands in the way."""
+def _add_surroundings(
+    scene: Scene, camera: Camera, rng: np.random.Generator, pose: Pose, passersby: tuple[Person, ...]
+) -> None:
+    """Add the objects of the scene, passers-by and an occluder."""
     first = len(scene.materials)
     scene.materials += camera.materials
     scene.solids += [
-        each._replace(look=(each.look[0] + first, each.look[1] + first, each.look[2])) for each in camera.objects
+        solid._replace(look=(solid.look[0] + first, solid.look[1] + first, solid.look[2])) for solid in camera.objects
     ]
 
-    def bystander(x: float, z: float, part: int) -> None:
-        other = others[int(rng.integers(len(others)))]
+    def add_passerby(x: float, z: float, part: int) -> None:
+        other = passersby[int(rng.integers(len(passersby)))]
         turn = pose.heading + float(rng.choice([0.0, math.pi])) + float(rng.normal(0, 0.3))
-        build(scene, other, random_pose(rng, other, x=x, z=z, heading=turn), part=part)
+        build(scene, other, draw_pose(rng, other, x=x, z=z, heading=turn), part=part)
 
     side = float(rng.choice([-1.0, 1.0]))
-    if others and rng.random() < COMPANY:
-        bystander(pose.x + side * rng.uniform(0.35, 1.1), pose.z + rng.uniform(0.2, 4.0), PASSER_BY)
-    if others and rng.random() < IN_FRONT and pose.z > 3.5:
-        bystander(pose.x * 0.85 - side * rng.uniform(0.2, 0.45), pose.z * 0.85, PASSER_BY)
-    if rng.random() < THING_IN_FRONT and pose.z > 3.5:
-        look = scene.material(Material(dye(rng, CLOTH[pick(rng, LOWER)], spread=0.1), gloss=0.2))
+    if passersby and rng.random() < PROBABILITY_BESIDE:
+        add_passerby(pose.x + side * rng.uniform(0.35, 1.1), pose.z + rng.uniform(0.2, 4.0), PASSER_BY)
+    if passersby and rng.random() < PROBABILITY_IN_FRONT and pose.z > 3.5:
+        add_passerby(pose.x * 0.85 - side * rng.uniform(0.2, 0.45), pose.z * 0.85, PASSER_BY)
+    if rng.random() < PROBABILITY_OBJECT and pose.z > 3.5:
+        look = scene.add_material(
+            Material(vary_color(rng, CLOTH_COLORS[draw_key(rng, BOTTOM_COLOR_WEIGHTS)], spread=0.1), gloss=0.2)
+        )
         x, z = pose.x * 0.85 + side * rng.uniform(0.0, 0.3), pose.z * 0.85
-        if rng.random() < 0.5:  # a pole, or something low: a bench, a bicycle, the bonnet of a car
+        if rng.random() < 0.5:  # a pole, or a low object such as a bench or a bicycle
             ends, radius, stretch = ((x, 0.0, z), (x, 4.0, z)), rng.uniform(0.03, 0.12), (1.0, 1.0)
         else:
             wide, tall = rng.uniform(0.3, 0.9), rng.uniform(0.15, 0.4)
@@ -166,7 +177,7 @@ def _fill(scene: Scene, camera: Camera, rng: np.random.Generator, pose: Pose, ot
 def _frame(
     body: Array, camera: Camera, rng: np.random.Generator, *, size: tuple[int, int]
 ) -> tuple[View, tuple[float, float, float, float]]:
-    """The detector's box around a body, as a view; and its margins in shares of the person's height."""
+    """Return the detector's box around a body as a view, and its margins as fractions of the person's height."""
     aim = np.array([camera.lane[0], 0.9 - camera.height, camera.lane[1]])
     forward = aim / np.linalg.norm(aim)
     right = np.cross([0.0, 1.0, 0.0], forward)
@@ -183,9 +194,9 @@ def _frame(
     tall, middle = high - low, 0.5 * (left + side)
     mean, spread, aspect = camera.box
     top, bottom, before, after = (float(margin) for margin in rng.normal(mean, spread, 4))
-    if rng.random() < CUT:
+    if rng.random() < PROBABILITY_TRUNCATED:
         bottom -= float(rng.uniform(0.05, 0.35))
-    if aspect:  # boxes of one shape, around the middle of the person
+    if aspect:  # boxes with a fixed aspect ratio, centered on the person
         wide = aspect * tall * (1 + top + bottom)
         middle += float(rng.normal(0, 0.5 * spread)) * tall
         left, side = middle - wide / 2, middle + wide / 2
@@ -198,8 +209,8 @@ def _frame(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _tone(linear: Any, table: Any, gains: Any, saturation: Any) -> Any:
-    """(H, W, 3) light through the white balance, the tone curve and the saturation, to uint8."""
+def _apply_tone(linear: Any, table: Any, gains: Any, saturation: Any) -> Any:
+    """Apply white balance, tone curve and saturation to (H, W, 3) linear light; return uint8."""
     pixels = np.empty(linear.shape, dtype=np.uint8)
     last = len(table) - 1
     tone = np.empty(3, dtype=np.float32)
@@ -215,18 +226,18 @@ def _tone(linear: Any, table: Any, gains: Any, saturation: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _noisy(pixels: Any, noise: Any, scale: Any) -> Any:
-    found = np.empty(pixels.shape, dtype=np.uint8)
+def _add_noise(pixels: Any, noise: Any, scale: Any) -> Any:
+    noisy = np.empty(pixels.shape, dtype=np.uint8)
     for i in range(pixels.shape[0]):
         for j in range(pixels.shape[1]):
             for c in range(3):
-                found[i, j, c] = int(min(max(pixels[i, j, c] + scale * noise[i, j, c], 0.0), 255.0))
-    return found
+                noisy[i, j, c] = int(min(max(pixels[i, j, c] + scale * noise[i, j, c], 0.0), 255.0))
+    return noisy
 
 
 @lru_cache(maxsize=4096)
-def _curve(haze: float, contrast: float, gamma: float) -> NDArray[np.float32]:
-    """(_TONES,) what a camera makes of linear light from 0 to 1."""
+def _tone_curve(haze: float, contrast: float, gamma: float) -> NDArray[np.float32]:
+    """Return the camera's response to linear light from 0 to 1: (_TONES,) values from 0 to 1."""
     table = np.clip(np.linspace(0, 1, _TONES, dtype=np.float32) * (1 - haze) + 0.8 * haze, 0, 1)
     return np.asarray(np.clip(0.5 + contrast * (table ** (gamma / 2.2) - 0.5), 0, 1), dtype=np.float32)
 
@@ -234,23 +245,22 @@ def _curve(haze: float, contrast: float, gamma: float) -> NDArray[np.float32]:
 def _develop(
     linear: NDArray[np.float32], camera: Camera, rng: np.random.Generator, *, rows: float, blur: float
 ) -> NDArray[np.uint8]:
-    """Light to pixels as this camera makes them: tone, color, its own resolution, blur, noise, sharpening, JPEG."""
+    """Convert linear light to pixels: tone, color, sensor resolution, blur, sharpening, noise, JPEG."""
     gains = camera.gains * np.float32(math.exp(rng.normal(0, 0.06)))
-    table = _curve(camera.haze, camera.contrast, camera.gamma)
+    table = _tone_curve(camera.haze, camera.contrast, camera.gamma)
     height, width = linear.shape[:2]
-    image = Image.fromarray(_tone(linear, table, gains.astype(np.float32), np.float32(camera.saturation)))
+    image = Image.fromarray(_apply_tone(linear, table, gains.astype(np.float32), np.float32(camera.saturation)))
     own = min(1.0, rows / height)
     small = (max(8, round(width * own)), max(16, round(height * own)))
     if small != (width, height):
         image = image.resize(small, Image.Resampling.BOX)
-    sigma = blur * max(1.0, height / rows)  # a picture finer than the crop is blurred less than it says
-    image = image.filter(ImageFilter.GaussianBlur(min(sigma, blur)))
+    image = image.filter(ImageFilter.GaussianBlur(blur))
     if camera.sharpening > 0.05:
         image = image.filter(ImageFilter.UnsharpMask(radius=1.2, percent=int(100 * camera.sharpening), threshold=0))
     noise = rng.standard_normal((small[1], small[0], 3), dtype=np.float32)
-    spoiled = _noisy(np.asarray(image), noise, np.float32(camera.noise * min(1.0, height / rows)))
+    degraded = _add_noise(np.asarray(image), noise, np.float32(camera.noise * min(1.0, height / rows)))
     quality = int(np.clip(camera.quality + rng.integers(-8, 9), 20, 98))
-    spoiled = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(spoiled, quality=quality, colorspace="RGB"), "RGB")
+    degraded = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(degraded, quality=quality, colorspace="RGB"), "RGB")
     if small != (width, height):
-        spoiled = np.asarray(Image.fromarray(spoiled).resize((width, height), Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(spoiled)
+        degraded = np.asarray(Image.fromarray(degraded).resize((width, height), Image.Resampling.BICUBIC))
+    return np.ascontiguousarray(degraded)

@@ -1,7 +1,7 @@
-"""The ray-caster: solids, a ground and a wall, seen by a camera in a light; linear RGB and what each pixel shows.
+"""Ray caster: linear RGB and part labels of solids, ground and wall, for a camera and a light.
 
-Each solid is drawn into the depth buffer over the pixels that it can cover, then every sample is shaded once; shadows
-are looked for once a pixel. Compiled by numba; without fast-math, so that a seed gives the same picture every time.
+Each solid is drawn into the depth buffer over the pixels that it can cover; then every sample is shaded once. Shadows
+are computed once per pixel. Compiled by numba without fast-math, so that a seed gives equal images.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from passerby.synthesis.looks import background, clothe
-from passerby.synthesis.shadows import lamp_seen, shadows_of
-from passerby.synthesis.solids import END, ORIGIN, PART, PARTS, REACH, Array, hit, shape_of, to_local
+from passerby.synthesis.shadows import index_shadows, lamp_seen
+from passerby.synthesis.solids import END, ORIGIN, PART, PARTS, REACH, Array, hit, pack_shape, to_local
+from passerby.synthesis.surfaces import background, color_solid
 
-NEAR = 0.05  # meters: nothing is drawn closer to the lens
+NEAR = 0.05
+"""Meters in front of the lens in which nothing is drawn."""
 _PARTS = len(PARTS)
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera stands, and which piece of its picture is rendered.
+    """Pose of a camera and the rendered window of its image plane.
 
     Attributes:
-        position: (3,) meters.
+        position: (3,) position of the camera, meters.
         basis: (3, 3) rows: right, up, forward; unit vectors.
         window: (left, right, top, bottom) of the crop in the image plane at distance 1, top above bottom.
     """
@@ -42,10 +43,10 @@ class Surroundings:
     """Ground, wall and light.
 
     Attributes:
-        ground: (10,) pattern 0 to 4, repeats in a meter, turn, two colors (3 + 3), speckle; see `_ground`.
-        wall: (9,) a point on it in x and z, its normal in x and z, color (3), speckle, height in meters.
-        panels: (R, 8) rectangles on the wall: left, right, bottom, top in meters, color (3), panes in a meter.
-        light: (12,) direction to the lamp (3), its color (3), light from above (3), from below (3).
+        ground: (10,) pattern 0 to 4 (see `surfaces`), repeats per meter, rotation, two colors (3 + 3), speckle.
+        wall: (9,) x and z of a point, x and z of the normal, color (3), speckle, height in meters.
+        panels: (R, 8) rectangles on the wall: left, right, bottom, top in meters, color (3), panes per meter.
+        light: (12,) direction to the lamp (3), its color (3), ambient light from above (3) and from below (3).
     """
 
     ground: Array
@@ -64,60 +65,60 @@ def render(
     person: int,
     samples: int = 2,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], Array]:
-    """One picture.
+    """Render one image.
 
     Args:
-        solids: (K, COLUMNS), packed. The first `person` of them are the person whose picture it is.
+        solids: (K, COLUMNS), packed. The first `person` of them belong to the person.
         materials: (M, 10), packed.
         view: The camera.
         around: Ground, wall, light.
         size: (height, width) in pixels.
-        person: How many solids are the person's.
-        samples: Across a pixel and down it.
+        person: Number of solids of the person.
+        samples: Rays per pixel in each direction.
 
     Returns:
-        (H, W, 3) linear light, 0 upwards; (H, W) labels, see `PARTS`; and of each part of the person (len(PARTS),) the
-        samples that would be seen if nothing stood before it, and those that are (2, len(PARTS)).
+        Linear light (H, W, 3), at least 0; labels (H, W), indices into `PARTS`; samples (2, len(PARTS)) of each part of
+        the person, without and with occlusion.
     """
     rows, columns = size[0] * samples, size[1] * samples
     depth = np.full((rows, columns), np.inf)
-    found = np.full((rows, columns), -1, dtype=np.int32)
+    nearest = np.full((rows, columns), -1, dtype=np.int32)
     camera = view.position, view.basis, np.array(view.window)
-    _draw(solids[:person], 0, *camera, depth, found)
-    unhidden = _count_parts(solids, found, person)
-    _draw(solids[person:], person, *camera, depth, found)
-    counts = np.stack([unhidden, _count_parts(solids, found, person)])
+    _draw(solids[:person], 0, *camera, depth, nearest)
+    unoccluded = _count_parts(solids, nearest, person)
+    _draw(solids[person:], person, *camera, depth, nearest)
+    counts = np.stack([unoccluded, _count_parts(solids, nearest, person)])
     image = np.zeros((*size, 3), dtype=np.float32)
-    lit = (around.ground, around.wall, around.panels, around.light)
-    _shade(solids, materials, *camera, *lit, depth, found, image, samples)
-    shown = found[samples // 2 :: samples, samples // 2 :: samples]
-    parts = np.append(solids[:, PART], 0.0).astype(np.uint8)  # the last one is for -1, nothing there
-    labels = parts[shown]
+    scene = (around.ground, around.wall, around.panels, around.light)
+    _shade(solids, materials, *camera, *scene, depth, nearest, image, samples)
+    centers = nearest[samples // 2 :: samples, samples // 2 :: samples]
+    parts = np.append(solids[:, PART], 0.0).astype(np.uint8)  # the last value is for -1, the background
+    labels = parts[centers]
     return image, labels, counts
 
 
 def project(points: Array, view: View) -> Array:
-    """(N, 2) places in the image plane at distance 1 (right, up) of (N, 3) world points before the camera."""
-    seen = (points - view.position) @ view.basis.T  # (N, 3)
-    return np.asarray(seen[:, :2] / seen[:, 2:])
+    """Project (N, 3) world points in front of the camera to (N, 2) (right, up) in the image plane at distance 1."""
+    local = (points - view.position) @ view.basis.T  # (N, 3)
+    return np.asarray(local[:, :2] / local[:, 2:])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _count_parts(solids: Any, found: Any, person: int) -> Any:
+def _count_parts(solids: Any, nearest: Any, person: int) -> Any:
     counts = np.zeros(_PARTS)
-    for place in found.ravel():
-        if 0 <= place < person:
-            counts[int(solids[place, PART])] += 1
+    for index in nearest.ravel():
+        if 0 <= index < person:
+            counts[int(solids[index, PART])] += 1
     return counts
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _draw(solids: Any, first: int, eye: Any, basis: Any, window: Any, depth: Any, found: Any) -> None:
-    """Put solids into the depth buffer; `found` holds the number of the nearest one."""
+def _draw(solids: Any, first: int, eye: Any, basis: Any, window: Any, depth: Any, nearest: Any) -> None:
+    """Draw solids into the depth buffer; `nearest` holds the index of the nearest solid, -1 for none."""
     rows, columns = depth.shape
     left, right, top, bottom = window
     across, down = (right - left) / columns, (bottom - top) / rows
-    boxes = np.empty((2, 4))  # around each end, in columns and rows: middle (2) and half its size (2)
+    boxes = np.empty((2, 4))  # around each end, in columns and rows: center (2) and half size (2)
     for k in range(len(solids)):
         solid = solids[k]
         behind, least = False, math.inf
@@ -132,7 +133,7 @@ def _draw(solids: Any, first: int, eye: Any, basis: Any, window: Any, depth: Any
             least = min(least, far - 1.1 * reach)
             u = (basis[0, 0] * x + basis[0, 1] * y + basis[0, 2] * z) / far
             v = (basis[1, 0] * x + basis[1, 1] * y + basis[1, 2] * z) / far
-            wide = 1.05 * reach / (far - reach)  # a bound while the person is not at the edge of a wide lens
+            wide = 1.05 * reach / (far - reach)  # a bound, except at the edge of a wide-angle image
             boxes[end, 0], boxes[end, 1] = (u - left) / across, (v - top) / down
             boxes[end, 2], boxes[end, 3] = wide * math.sqrt(1 + u * u) / across, -wide * math.sqrt(1 + v * v) / down
         if behind:
@@ -140,17 +141,17 @@ def _draw(solids: Any, first: int, eye: Any, basis: Any, window: Any, depth: Any
         u0, v0, du0, dv0 = boxes[0]
         u1, v1, du1, dv1 = boxes[1]
         r0, r1 = max(0, int(min(v0 - dv0, v1 - dv1))), min(rows, int(max(v0 + dv0, v1 + dv1)) + 2)
-        shape = shape_of(solid)
-        # The eye and the picture's axes in the solid's space: once a solid, not once a ray.
+        shape = pack_shape(solid)
+        # Camera position and image axes in the solid's space, once per solid instead of once per ray.
         px, py, pz = to_local(solid, eye[0] - solid[ORIGIN], eye[1] - solid[ORIGIN + 1], eye[2] - solid[ORIGIN + 2])
         ux, uy, uz = to_local(solid, basis[0, 0], basis[0, 1], basis[0, 2])
         vx, vy, vz = to_local(solid, basis[1, 0], basis[1, 1], basis[1, 2])
         fx, fy, fz = to_local(solid, basis[2, 0], basis[2, 1], basis[2, 2])
         for row in range(r0, r1):
-            # The solid lies in the hull of the boxes around its ends: in all boxes between them, s = 0 to 1. Of these
-            # the row meets s0 to s1, and their sides are straight lines in s.
-            s0, s1 = _meet(row + 0.5 - v0 - dv0 - 1, v1 - v0 + dv1 - dv0, 0.0, 1.0)
-            s0, s1 = _meet(v0 - row - 0.5 - dv0 - 1, v0 - v1 + dv1 - dv0, s0, s1)
+            # The solid lies in the hull of the boxes around its ends, the union of the interpolated boxes s = 0 to 1.
+            # The row intersects those from s0 to s1, and their left and right sides are linear in s.
+            s0, s1 = _clip_interval(row + 0.5 - v0 - dv0 - 1, v1 - v0 + dv1 - dv0, 0.0, 1.0)
+            s0, s1 = _clip_interval(v0 - row - 0.5 - dv0 - 1, v0 - v1 + dv1 - dv0, s0, s1)
             if s0 > s1:
                 continue
             du, dd = u1 - u0, du1 - du0
@@ -164,12 +165,12 @@ def _draw(solids: Any, first: int, eye: Any, basis: Any, window: Any, depth: Any
                 t = hit(shape, px, py, pz, fx + u * ux + v * vx, fy + u * uy + v * vy, fz + u * uz + v * vz)
                 if t < depth[row, column]:
                     depth[row, column] = t
-                    found[row, column] = first + k
+                    nearest[row, column] = first + k
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _meet(p: float, q: float, low: float, high: float) -> tuple[float, float]:
-    """The s of an interval for which p <= s q; empty when the first is above the second."""
+def _clip_interval(p: float, q: float, low: float, high: float) -> tuple[float, float]:
+    """Return the part of the interval (low, high) of s with p <= s q; empty if the first value is above the second."""
     if q > 0.0:
         return max(low, p / q), high
     if q < 0.0:
@@ -189,30 +190,30 @@ def _shade(
     panels: Any,
     light: Any,
     depth: Any,
-    found: Any,
+    nearest: Any,
     image: Any,
     samples: int,
 ) -> None:
-    """Fill the image: the mean of each pixel's samples."""
+    """Write the image: the mean over the samples of each pixel."""
     rows, columns = depth.shape
     left, right, top, bottom = window
     across, down = (right - left) / columns, (bottom - top) / rows
     color, normal = np.empty(3), np.empty(3)
-    shadows = shadows_of(solids, light)
+    shadows = index_shadows(solids, light)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
-            lamp = -1.0  # how much of the lamp reaches this pixel; looked for at its first sample that needs it
-            first, alike = found[i * samples, j * samples], True
+            lamp = -1.0  # fraction of the lamp's light at this pixel, computed at the first sample that needs it
+            first, uniform = nearest[i * samples, j * samples], True
             for a in range(samples):
                 for b in range(samples):
-                    alike = alike and found[i * samples + a, j * samples + b] == first
-            # What lies behind is smooth enough for one ray, the inside of one solid for those on the diagonal.
-            empty = alike and first < 0
-            rays = 1 if empty else samples
-            share, step = 1.0 / (rays if alike else rays * rays), samples / rays
+                    uniform = uniform and nearest[i * samples + a, j * samples + b] == first
+            # One ray is enough for the background, and the diagonal of the samples for the inside of a solid.
+            is_background = uniform and first < 0
+            rays = 1 if is_background else samples
+            weight, step = 1.0 / (rays if uniform else rays * rays), samples / rays
             for a in range(rays):
                 for b in range(rays):
-                    if alike and a != b:
+                    if uniform and a != b:
                         continue
                     v, u = (
                         top + (i * samples + (a + 0.5) * step) * down,
@@ -223,9 +224,9 @@ def _shade(
                     dz = basis[2, 2] + u * basis[0, 2] + v * basis[1, 2]
                     row, column = i * samples + a, j * samples + b
                     t, gloss, cast = depth[row, column], 0.0, True
-                    if not empty and found[row, column] >= 0:
+                    if not is_background and nearest[row, column] >= 0:
                         x, y, z = eye[0] + t * dx, eye[1] + t * dy, eye[2] + t * dz
-                        gloss = clothe(solids[found[row, column]], materials, x, y, z, color, normal)
+                        gloss = color_solid(solids[nearest[row, column]], materials, x, y, z, color, normal)
                     else:
                         t, cast = background(eye, dx, dy, dz, ground, wall, panels, color, normal)
                         x, y, z = eye[0] + t * dx, eye[1] + t * dy, eye[2] + t * dz
@@ -238,12 +239,12 @@ def _shade(
                     for c in range(3):
                         ambient = up * light[6 + c] + (1.0 - up) * light[9 + c]
                         value = color[c] * (direct * light[3 + c] + ambient) + shine * light[3 + c]
-                        image[i, j, c] += share * value
+                        image[i, j, c] += weight * value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _shine(normal: Any, light: Any, dx: float, dy: float, dz: float) -> float:
-    """The lamp mirrored in a glossy surface (Blinn's halfway vector)."""
+    """Return the specular reflection of the lamp (Blinn's halfway vector)."""
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
     hx, hy, hz = light[0] - dx / length, light[1] - dy / length, light[2] - dz / length
     halfway = (normal[0] * hx + normal[1] * hy + normal[2] * hz) / math.sqrt(hx * hx + hy * hy + hz * hz)

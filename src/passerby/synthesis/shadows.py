@@ -1,4 +1,4 @@
-"""Shadows: whether a lamp is seen from a place, asked of the few solids that may stand between. Compiled by numba."""
+"""Shadows: whether the lamp is visible from a point, tested with the few candidate solids. Compiled by numba."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from passerby.synthesis.solids import END, ORIGIN, REACH, SLOPE, hit, shape_of, to_local
+from passerby.synthesis.solids import END, ORIGIN, REACH, SLOPE, hit, pack_shape, to_local
 
 CELLS = 24
-"""Across the grid that finds what may cast a shadow."""
+"""Number of cells across the grid that finds the candidates."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def shadows_of(solids: Any, light: Any) -> tuple[Any, Any, Any, Any]:
-    """Which solids may stand between a place and the lamp, by where they lie on a plane across its light.
+def index_shadows(solids: Any, light: Any) -> tuple[Any, Any, Any, Any]:
+    """Index solids by their projection onto a plane perpendicular to the light.
 
-    Axes of that plane (2, 3); the least corner of a grid on it (2) and its cells in a meter (2); each solid's least and
-    largest place along the axes (K, 2, 2); and for each cell (CELLS, CELLS, 1 + K) how many reach into it, and which.
+    Returns:
+        Axes of that plane (2, 3); lower corner of a grid on it (2) and its cells per meter (2); bounds of each solid
+        along the axes (K, 2, 2); for each cell (CELLS, CELLS, 1 + K) the number of solids in it, and their indices.
     """
     axes, grid = np.zeros((2, 3)), np.empty(4)
-    ax, az = light[2], -light[0]  # level, and square to the light
+    ax, az = light[2], -light[0]  # horizontal, perpendicular to the light
     length = math.sqrt(ax * ax + az * az) + 1e-12
     ax, az = ax / length, az / length
     axes[0, 0], axes[0, 2] = ax, az
@@ -30,7 +31,7 @@ def shadows_of(solids: Any, light: Any) -> tuple[Any, Any, Any, Any]:
     bounds = np.empty((len(solids), 2, 2))
     for n in range(len(solids)):
         solid = solids[n]
-        wider = math.sqrt(1.0 + solid[SLOPE] ** 2)  # a cone that widens is wider at a flat end than the sphere there
+        wider = math.sqrt(1.0 + solid[SLOPE] ** 2)  # at a flat end, a widening cone is wider than the sphere
         reach = 1e-4 + wider * max(solid[REACH], solid[REACH + 1])
         for c in range(2):
             start, end = 0.0, 0.0
@@ -55,15 +56,15 @@ def shadows_of(solids: Any, light: Any) -> tuple[Any, Any, Any, Any]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cell(place: float, grid: Any, c: int) -> int:
-    """Along one axis; below 0 or from `CELLS` on outside the grid."""
-    at: float = (place - grid[c]) * grid[2 + c]
+def _cell(position: float, grid: Any, c: int) -> int:
+    """Return the index of a cell along axis c; outside the grid it is below 0 or at least `CELLS`."""
+    at: float = (position - grid[c]) * grid[2 + c]
     return math.floor(at)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def lamp_seen(solids: Any, shadows: Any, x: float, y: float, z: float, normal: Any, light: Any) -> float:
-    """1 where the lamp is seen from a point, 0 where a solid stands before it; `shadows` is what `shadows_of` found."""
+    """Return 1 if the lamp is visible from a point, 0 if a solid occludes it; `shadows` comes from `index_shadows`."""
     axes, grid, bounds, cells = shadows
     x, y, z = x + 0.012 * normal[0], y + 0.012 * normal[1], z + 0.012 * normal[2]
     u = axes[0, 0] * x + axes[0, 2] * z
@@ -78,6 +79,6 @@ def lamp_seen(solids: Any, shadows: Any, x: float, y: float, z: float, normal: A
         solid = solids[k]
         px, py, pz = to_local(solid, x - solid[ORIGIN], y - solid[ORIGIN + 1], z - solid[ORIGIN + 2])
         dx, dy, dz = to_local(solid, light[0], light[1], light[2])
-        if hit(shape_of(solid), px, py, pz, dx, dy, dz) < math.inf:
+        if hit(pack_shape(solid), px, py, pz, dx, dy, dz) < math.inf:
             return 0.0
     return 1.0

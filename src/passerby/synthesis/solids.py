@@ -1,9 +1,9 @@
-"""Solids: tapered capsules under an affine map, and the rays that hit them.
+"""Solids: round cones under an affine map, and their intersection with rays.
 
-One shape makes a whole body. A round cone (a sphere of radius r1, one of r2 at distance h, and the cone that touches
-both) becomes a limb; stretched across its axis it becomes a torso, a skirt or a shoe; with h = 0 an ellipsoid: a head,
-a hand, a bag. Rays are carried into the solid's own space, where the shape is a round cone again; an affine map leaves
-the ray's parameter t as it is.
+A body consists of one kind of shape. A round cone (a sphere of radius r1, one of r2 at distance h, and the cone that
+touches both) is a limb; stretched perpendicular to its axis, a torso, a skirt or a shoe; with h = 0 an ellipsoid, such
+as a head or a bag. Rays are transformed to the solid's own space, where the shape is a round cone; an affine map does
+not change the ray's parameter t.
 
 Dimension legend: K solids, M materials, H W pixels, S samples across a pixel.
 World: meters, y up; the ground is y = 0.
@@ -24,27 +24,27 @@ Array = NDArray[np.float64]
 Vector = tuple[float, float, float]
 
 PARTS = ("background", "head", "upper", "arms", "lower", "legs", "feet", "carried", "occluder", "passer-by")
-"""What a pixel shows: its index is the label in a mask. Arms and legs are where skin, sleeve or trouser legs are."""
+"""Parts of a mask; the index is the label. Arms and legs include sleeves and trouser legs."""
 
 MAP, ORIGIN, HEIGHT, LOW, HIGH, END, REACH, LOOK, PART, CAP, SLOPE = 0, 9, 12, 13, 14, 15, 18, 20, 24, 25, 26
-"""Columns of a packed solid: 3 x 3 map to its space, origin, h, r1, r2, world end point, radii that bound both ends in
-the world, (material below the cut, above it, the cut in shares of h, phase of its folds), part, flat end, tangent of
-half the cone's opening."""
+"""Columns of a packed solid: 3 x 3 map to its space, origin, h, r1, r2, world end point, bounding radii of both ends in
+the world, (material below the cut, above it, cut as a fraction of h, phase of the folds), part, flat end, tangent of
+half the cone's opening angle."""
 COLUMNS = 27
 
 
 class Solid(NamedTuple):
-    """One round cone, as the body's author thinks of it.
+    """One round cone.
 
     Attributes:
-        start: World place of the first sphere.
-        end: Of the second; the same for an ellipsoid.
+        start: Center of the first sphere in the world, meters.
+        end: Center of the second sphere; equal to `start` for an ellipsoid.
         radii: (r1, r2) in meters.
-        stretch: How much wider than its radius it is to its side, and to its front.
-        hem: It ends flat at `end`, and open, as a sleeve or a skirt does.
-        front: Where its front looks; made square to its axis.
-        look: (material below the cut, material above it, the cut in shares of the axis from `start`).
         part: Index into `PARTS`.
+        look: (material below the cut, material above it, the cut as a fraction of the axis from `start`).
+        front: Direction of the front; its component along the axis is removed.
+        stretch: Factors of the width to the side and to the front.
+        hem: Whether the solid ends flat and open at `end`, as a sleeve or a skirt.
     """
 
     start: Vector
@@ -62,15 +62,15 @@ PATTERNS = ("plain", "stripes", "pinstripes", "plaid", "print", "two-tone", "ope
 
 @dataclass(frozen=True)
 class Material:
-    """What a solid is covered with.
+    """Surface of a solid.
 
     Attributes:
         color: sRGB, 0 to 1.
-        second: The pattern's other color.
+        second: Second color of the pattern, sRGB.
         pattern: One of `PATTERNS`.
-        scale: Of the pattern: repeats in a meter, or the width of what it prints in meters.
+        scale: Scale of the pattern: repeats per meter, or the width of a print in meters.
         gloss: 0 (cloth) to 1 (patent leather).
-        folds: How far folds turn the surface, 0 to 1.
+        folds: Amplitude of the folds, 0 to 1.
     """
 
     color: Vector
@@ -83,43 +83,43 @@ class Material:
 
 @dataclass
 class Scene:
-    """Solids and what covers them, while they are put together."""
+    """Solids and materials under construction."""
 
     solids: list[Solid] = field(default_factory=list)
     materials: list[Material] = field(default_factory=list)
 
-    def material(self, material: Material) -> int:
-        """Add a material; its number."""
+    def add_material(self, material: Material) -> int:
+        """Add a material; return its index."""
         self.materials.append(material)
         return len(self.materials) - 1
 
     def pack_materials(self) -> Array:
-        """(M, 10) materials, colors in linear light, as the renderer takes them."""
+        """Pack the materials for the renderer: (M, 10), colors in linear light."""
         rows = [
             [
-                *(channel**2.2 for channel in (*each.color, *each.second)),
-                PATTERNS.index(each.pattern),
-                each.scale,
-                each.gloss,
-                each.folds,
+                *(channel**2.2 for channel in (*material.color, *material.second)),
+                PATTERNS.index(material.pattern),
+                material.scale,
+                material.gloss,
+                material.folds,
             ]
-            for each in self.materials
+            for material in self.materials
         ]
         return np.array(rows, dtype=np.float64).reshape(-1, 10)
 
 
 def pack_solids(solids: Sequence[Solid]) -> Array:
-    """(K, COLUMNS) of K solids."""
+    """Pack K solids for the renderer: (K, COLUMNS)."""
     rows = [
-        (*each.start, *each.end, *each.radii, *each.stretch, *each.front, *each.look, each.part, each.hem)
-        for each in solids
+        (*solid.start, *solid.end, *solid.radii, *solid.stretch, *solid.front, *solid.look, solid.part, solid.hem)
+        for solid in solids
     ]
-    return np.asarray(_packed(np.array(rows, dtype=np.float64).reshape(-1, 18)))
+    return np.asarray(_pack(np.array(rows, dtype=np.float64).reshape(-1, 18)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _packed(rows: Any) -> Any:
-    """(K, COLUMNS) of (K, 18): start, end, radii, stretch, front, look, part, hem."""
+def _pack(rows: Any) -> Any:
+    """Pack (K, 18) start, end, radii, stretch, front, look, part, hem into (K, COLUMNS)."""
     packed = np.empty((len(rows), COLUMNS))
     for k in range(len(rows)):
         row, solid = rows[k], packed[k]
@@ -128,7 +128,7 @@ def _packed(rows: Any) -> Any:
         point = height < 1e-9
         axis = np.array([0.0, 1.0, 0.0]) if point else axis / height
         side = _cross(axis, front)
-        if (side * side).sum() < 1e-9:  # the front lies along the axis: any side will do
+        if (side * side).sum() < 1e-9:  # the front is along the axis: use an arbitrary side
             side = _cross(axis, np.array([0.31, 0.17, 0.93]))
         side /= math.sqrt((side * side).sum())
         solid[MAP : MAP + 3] = side / row[8]  # rows of the map: the solid's x, y, z in the world
@@ -154,7 +154,7 @@ def _cross(a: Any, b: Any) -> Any:
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def to_local(solid: Any, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """A world direction in the solid's space."""
+    """Transform a world direction to the solid's space."""
     return (
         solid[0] * x + solid[1] * y + solid[2] * z,
         solid[3] * x + solid[4] * y + solid[5] * z,
@@ -163,10 +163,10 @@ def to_local(solid: Any, x: float, y: float, z: float) -> tuple[float, float, fl
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def shape_of(solid: Any) -> tuple[float, float, float, float, float, float, float]:
-    """What rays need to know of a solid, worked out once for all: h, r1, r2, flat end, the cone's opening (3)."""
+def pack_shape(solid: Any) -> tuple[float, float, float, float, float, float, float]:
+    """Return the parameters of a solid for `hit`: h, r1, r2, flat end, opening of the cone (3)."""
     h, r1, r2 = solid[HEIGHT], solid[LOW], solid[HIGH]
-    s = (r1 - r2) / h if h > 0.0 else 0.0  # sine of half the cone's opening
+    s = (r1 - r2) / h if h > 0.0 else 0.0  # sine of half the opening angle
     return h, r1, r2, solid[CAP], s, 1.0 - s * s, solid[SLOPE]
 
 
@@ -180,7 +180,7 @@ def hit(
     dy: float,
     dz: float,
 ) -> float:
-    """Smallest t > 0 at which p + t d, both in the solid's space, enters the solid; infinity when it does not."""
+    """Return the smallest t > 0 at which p + t d (in the solid's space) enters the solid; infinity if there is none."""
     h, r1, r2, cap, s, cc, slope = shape
     square = dx * dx + dy * dy + dz * dz
     best = math.inf
@@ -210,11 +210,11 @@ def hit(
     root = b * b - a * (cc * along - w * w)
     if root > 0 and abs(a) > 1e-12:
         root = math.sqrt(root)
-        for sign in (-1.0, 1.0):  # which root comes first depends on the sign of a
+        for sign in (-1.0, 1.0):  # the sign of a determines which root is smaller
             t = (-b + sign * root) / a
             if 1e-6 < t < best and w + t * wd > 0:
                 x, y, z = px + t * dx, py + t * dy, pz + t * dz
-                touch = y - math.sqrt(x * x + z * z) * slope  # center of the sphere that touches here
+                touch = y - math.sqrt(x * x + z * z) * slope  # center of the inscribed sphere that touches here
                 if touch > 0.0 and (y if cap > 0.0 else touch) < h:
                     best = t
     return best
@@ -222,7 +222,7 @@ def hit(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def surface(solid: Any, x: float, y: float, z: float) -> tuple[float, float, float, float, float, float]:
-    """Of a world point on a solid: its place in the solid's space (3), and the outward normal in the world (3)."""
+    """Return the position of a world point in the solid's space (3) and the outward normal in the world (3)."""
     lx, ly, lz = to_local(solid, x - solid[ORIGIN], y - solid[ORIGIN + 1], z - solid[ORIGIN + 2])
     along = min(max(ly - math.sqrt(lx * lx + lz * lz) * solid[SLOPE], 0.0), solid[HEIGHT])
     ny = ly - along

@@ -1,192 +1,189 @@
-"""Rendered people to disk, in shards of a few people.
+"""Writing of rendered data sets, in shards of a few identities.
 
-A shard is done when its part of the table is written, after its images; so a rendering that was interrupted goes on
-where it stopped, and table and images agree.
+A shard is complete when its part of the table is written, which happens after its images. An interrupted rendering
+therefore resumes where it stopped, and table and images agree.
 """
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import simplejpeg
-from loky import ProcessPoolExecutor
+from filelock import FileLock
+from joblib.externals.loky import ProcessPoolExecutor
 from PIL import Image
 
 from passerby.errors import DataError
 from passerby.files import write_atomic
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
-from passerby.synthesis.dataset import SPLITS, SynthSettings, renderer, shard_images
+from passerby.synthesis.dataset import RENDERER_VERSION, SPLITS, SynthSettings, render_shard
 
-FEW = 400  # images for which starting other processes takes longer than it saves
+SINGLE_PROCESS = 400
+"""Number of images up to which one process is faster than starting several."""
+
+_RECORD = "synth.json"
 
 
-def write_people(
-    folder: Path,
-    settings: SynthSettings,
+def synth(
+    folder: str | Path,
+    settings: SynthSettings | None = None,
     *,
     workers: int | None = None,
     progress: ProgressOption = False,
 ) -> None:
-    """Render a data set; the folder appears when it is complete.
+    """Render a data set of synthetic people. The folder appears when it is complete.
 
-    Until then everything is in `.NAME.part` beside it, where the same call goes on after an interruption. Two processes
-    may ask for the same folder: one renders, the other waits.
+    Until then the images are in `.NAME.part` beside it, where the same call resumes after an interruption. When two
+    processes render the same folder, one renders and the other waits.
 
     Args:
-        folder: Where to; must not exist, or be empty, or hold this very data set.
-        settings: What.
-        workers: Processes that render; None is one for each core, or none for a few images.
+        folder: Folder to write, in the layout of Market-1501 with `images.parquet`. Must not exist, be empty, or hold
+            this data set.
+        settings: Number of identities, cameras and images, seed and size; the defaults of `SynthSettings` if None.
+        workers: Processes that render; None is one per CPU core, or this process alone for a few images.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Raises:
-        DataError: When the folder holds something else, or cannot be written.
+        DataError: When the folder holds something else or cannot be written, or when a worker process was killed.
+
+    Example:
+        >>> from passerby.synthesis.dataset import SynthSettings
+        >>> synth("rendered", SynthSettings(identities=2, cameras=2, images=2, height=32))
+        >>> len(list(Path("rendered").rglob("*.jpg")))
+        12
     """
+    folder = Path(folder)
+    settings = settings or SynthSettings()
     part = folder.with_name(f".{folder.name}.part")
     try:
+        if _is_rendered(folder, settings):
+            return
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder.with_name(f".{folder.name}.lock")):
-            if _holds(folder, settings):
-                return
-            _prepare(part, settings)
-            with open_progress(progress) as report:
-                _render_all(part, settings, workers=workers, progress=report)
-            _finish(part, settings)
-            part.replace(folder)
+        lock = folder.with_name(f".{folder.name}.lock")
+        with FileLock(lock):
+            if not _is_rendered(folder, settings):
+                _prepare(part, settings)
+                with open_progress(progress) as report:
+                    _render_shards(part, settings, workers=workers, report=report)
+                _join_tables(part, settings)
+                part.replace(folder)
+            lock.unlink(missing_ok=True)  # only now that waiting processes have nothing left to render
     except BrokenProcessPool:
         raise DataError(
-            f"{folder}: not written (a process that rendered was ended from outside, as the system does when memory "
-            f"runs out); what was rendered is in {part}: give the same command again, it goes on from there; fewer "
-            "--workers need less memory"
+            f"{folder}: not written (a worker process was killed, as the system does when memory is exhausted); the "
+            f"rendered images are in {part}: repeat the command to resume; fewer --workers need less memory"
         ) from None
     except OSError as error:
         raise DataError(
-            f"{folder}: not written ({error.strerror or error}); what was rendered is in {part}: free space or rights "
-            "there and give the same command again, it goes on from there"
+            f"{folder}: not written ({error.strerror or error}); the rendered images are in {part}: free disk space or "
+            "grant write access there and repeat the command to resume"
         ) from None
 
 
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Keep other processes out while one renders; the system lets go of the lock when a process dies."""
-    while True:
-        with lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever had it may have taken the file away: then this lock keeps nobody out.
-            if not lock.exists() or not os.path.samestat(lock.stat(), os.fstat(file.fileno())):
-                continue
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
-            return
-
-
 def _record(settings: SynthSettings) -> dict[str, Any]:
-    """What `synth.json` says: what the images follow from."""
-    return {"renderer": renderer(), **asdict(settings)}
+    """Return the content of `synth.json`, which determines the images."""
+    return {"renderer": RENDERER_VERSION, **asdict(settings)}
 
 
-def _recorded(folder: Path) -> Any:
-    """What a folder's `synth.json` says; None where there is none that can be read."""
+def _read_record(folder: Path) -> Any:
+    """Return the content of a folder's `synth.json`, or None if there is none that can be read."""
     try:
-        return json.loads((folder / "synth.json").read_text(encoding="utf-8"))
+        return json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
-def _holds(folder: Path, settings: SynthSettings) -> bool:
-    """Whether a folder is this very data set, complete; raises DataError when it is something else."""
+def _is_rendered(folder: Path, settings: SynthSettings) -> bool:
+    """Return whether a folder holds this data set, complete. Raises DataError when it holds something else."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    if _recorded(folder) == _record(settings):
+    if _read_record(folder) == _record(settings):
         return True
     raise DataError(
-        f"{folder}: holds something else already, or people of another version's renderer; name another folder or "
-        "delete it"
+        f"{folder}: holds other files, or images of other settings or another version of the renderer; name another "
+        "folder or delete this one"
     )
 
 
 def _prepare(part: Path, settings: SynthSettings) -> None:
-    """A draft that may be gone on with; one of other settings or another renderer is cleared away."""
-    if part.exists() and _recorded(part) != _record(settings):
+    """Make the draft folder. A draft of other settings or another renderer is deleted."""
+    if part.exists() and _read_record(part) != _record(settings):
         shutil.rmtree(part)
     for name in (*SPLITS, "shards"):
         (part / name).mkdir(parents=True, exist_ok=True)
-    write_atomic(part / "synth.json", json.dumps(_record(settings), indent=2).encode())
+    write_atomic(part / _RECORD, json.dumps(_record(settings), indent=2).encode())
 
 
-def _render_all(part: Path, settings: SynthSettings, *, workers: int | None, progress: ProgressCallback) -> None:
-    missing = []
-    done = 0
-    for shard in range(settings.shards):
-        count = _finished(part, shard)
+def _render_shards(part: Path, settings: SynthSettings, *, workers: int | None, report: ProgressCallback) -> None:
+    counts = {shard: _count_rendered(part, shard) for shard in range(settings.shards)}
+    missing = [shard for shard, count in counts.items() if not count]
+    done = sum(counts.values())
+
+    def count_up(count: int) -> None:
+        nonlocal done
         done += count
-        if not count:
-            missing.append(shard)
-    count = workers if workers is not None else (os.cpu_count() or 1) if settings.total - done > FEW else 0
-    if count < 2 or len(missing) < 2:
+        report("render", done, settings.total)
+
+    if workers is None:
+        workers = (os.cpu_count() or 1) if settings.total - done > SINGLE_PROCESS else 0
+    if workers < 2 or len(missing) < 2:
         for shard in missing:
-            done += _render_shard(part, settings, shard)
-            progress("render", done, settings.total)
+            count_up(_write_shard(part, settings, shard))
         return
-    # Fresh processes: a fork of one that runs threads (torch's, say) may hang. Loky's, since those of the standard
-    # library run the caller's script again if it has no `if __name__ == "__main__"`, and wait for this very lock.
-    with ProcessPoolExecutor(count, initializer=_end_with, initargs=(os.getpid(),)) as pool:
-        waiting = [pool.submit(_render_shard, part, settings, shard) for shard in missing]
+    # Loky starts fresh processes: a fork of a process with threads (torch's) may hang. The processes of the standard
+    # library would run a script without `if __name__ == "__main__"` again, and wait for the lock that this one holds.
+    with ProcessPoolExecutor(workers, initializer=_exit_with_parent, initargs=(os.getpid(),)) as pool:
+        futures = [pool.submit(_write_shard, part, settings, shard) for shard in missing]
         try:
-            for future in as_completed(waiting):
-                done += future.result()
-                progress("render", done, settings.total)
+            for future in as_completed(futures):
+                count_up(future.result())
         except BaseException:
-            for each in waiting:
-                each.cancel()
+            for future in futures:
+                future.cancel()
             raise
 
 
-def _end_with(parent: int) -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+def _exit_with_parent(parent: int) -> None:
+    """Start a thread that ends this worker when its parent is gone; it would wait for work forever otherwise."""
 
-    def wait() -> None:
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
-def _render_shard(part: Path, settings: SynthSettings, shard: int) -> int:
-    """Render one shard's images, then write its part of the table; how many images it has."""
+def _write_shard(part: Path, settings: SynthSettings, shard: int) -> int:
+    """Render the images of a shard, then write its part of the table. Returns the number of images."""
     import pyarrow
     import pyarrow.parquet
 
     rows = []
-    for name, facts, shown in shard_images(settings, shard):
-        encoded = simplejpeg.encode_jpeg(shown.pixels, quality=95, colorspace="RGB", colorsubsampling="444")
+    for name, columns, image in render_shard(settings, shard):
+        encoded = simplejpeg.encode_jpeg(image.pixels, quality=95, colorspace="RGB", colorsubsampling="444")
         (part / name).write_bytes(encoded)
         mask = io.BytesIO()
-        Image.fromarray(shown.mask).save(mask, "PNG", compress_level=3)
-        rows.append({"file": name, **facts, **shown.row(), "bytes": len(encoded), "mask": mask.getvalue()})
+        Image.fromarray(image.mask).save(mask, "PNG", compress_level=3)
+        rows.append({"file": name, **columns, **image.columns(), "bytes": len(encoded), "mask": mask.getvalue()})
     draft, final = (part / "shards" / f"{shard:05d}.{ending}" for ending in ("draft", "parquet"))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), draft)
     draft.replace(final)
     return len(rows)
 
 
-def _finished(part: Path, shard: int) -> int:
-    """Images of a shard that was rendered before, 0 when it was not, or not whole."""
+def _count_rendered(part: Path, shard: int) -> int:
+    """Count the images of a shard that was rendered completely before; 0 otherwise."""
     import pyarrow.parquet
 
     path = part / "shards" / f"{shard:05d}.parquet"
@@ -200,12 +197,12 @@ def _finished(part: Path, shard: int) -> int:
     return len(table)
 
 
-def _finish(part: Path, settings: SynthSettings) -> None:
-    """One table of all shards' parts."""
+def _join_tables(part: Path, settings: SynthSettings) -> None:
+    """Join the tables of the shards into `images.parquet`."""
     import pyarrow
     import pyarrow.parquet
 
     tables = [pyarrow.parquet.read_table(part / "shards" / f"{shard:05d}.parquet") for shard in range(settings.shards)]
-    whole = pyarrow.concat_tables(tables, promote_options="permissive")
-    pyarrow.parquet.write_table(whole, part / "images.parquet", compression="zstd")
+    table = pyarrow.concat_tables(tables, promote_options="permissive")
+    pyarrow.parquet.write_table(table, part / "images.parquet", compression="zstd")
     shutil.rmtree(part / "shards")

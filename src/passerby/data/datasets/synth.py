@@ -1,7 +1,7 @@
-"""Rendered people (`passerby.synthesis`): rendered once into the cache, then read like Market-1501. Nobody is real.
+"""Synthetic people (`passerby.synthesis`): rendered into the cache once, then read like Market-1501.
 
-`synth:identities=1000,cameras=6,images=4,seed=0`; the options follow the colon, for there is no path. The cache is
-`$PASSERBY_CACHE`, else `$XDG_CACHE_HOME/passerby`, else `~/.cache/passerby`.
+`synth:identities=1000,cameras=6,images=4,seed=0`; the options follow the colon, as there is no path. The cache folder
+is `$PASSERBY_CACHE`, or `passerby` in the user's cache folder of the platform (`~/.cache` on Linux).
 """
 
 from __future__ import annotations
@@ -10,54 +10,55 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+import platformdirs
+
 from passerby.data.datasets.market1501 import read_layout
 from passerby.data.datasets.source import Reader, Reading, Source
 
 
 def cache_folder() -> Path:
-    """Where generated data is kept between runs."""
-    own = os.environ.get("PASSERBY_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "passerby"
+    """Return the folder for generated data."""
+    override = os.environ.get("PASSERBY_CACHE")
+    return Path(override).expanduser() if override else platformdirs.user_cache_path("passerby", appauthor=False)
 
 
 def read_synth(source: Source) -> Reading:
-    """Render the people if these settings were never rendered here, and read them.
+    """Render the data set if it is not in the cache, and read it.
 
     Raises:
-        DataError: When an option is impossible, or the cache cannot be written.
+        DataError: When an option is out of its range, or the cache cannot be written.
+        MissingExtraError: When numba is not installed.
     """
-    from passerby.synthesis import dataset, write  # numba, which takes a second, only where people are rendered
+    from passerby.synthesis import dataset, write  # these load numba
 
     default = asdict(dataset.SynthSettings())
-    given = {
+    options = {
         name: source.integer(name, default=default[name], low=low, high=high)
         for name, (low, high) in dataset.RANGES.items()
     }
-    settings = dataset.SynthSettings(**given)
-    root = cache_folder() / "-".join(["synth", *map(str, given.values()), dataset.renderer()])
-    write.write_people(root, settings)
-    shown = ("identities", "cameras", "images", "seed")
+    key = "-".join(["synth", *map(str, options.values()), f"r{dataset.RENDERER_VERSION}"])
+    root = cache_folder() / key
+    write.synth(root, dataset.SynthSettings(**options))
+    always_named = ("identities", "cameras", "images", "seed")
     variant = ", ".join(
         f"{name} {value}" if name == "seed" else f"{value} {name}"
-        for name, value in given.items()
-        if name in shown or value != default[name]
+        for name, value in options.items()
+        if name in always_named or value != default[name]
     )
     return read_layout(source, root, example="0002_c1s1_000451_01.jpg", variant=variant)
 
 
 READER = Reader(
     read_synth,
-    "rendered people, no real ones: synth:identities=24,cameras=3,images=4,seed=0",
+    "synthetic people, rendered: synth:identities=24,cameras=3,images=4,seed=0",
     {
-        "identities": "N people",
+        "identities": "N",
         "cameras": "N",
-        "images": "N per person and camera",
+        "images": "N per identity and camera",
         "seed": "N",
-        "views": "N cameras that see a person, 0 for all",
-        "test": "N people of the test split, -1 for half",
-        "lookalikes": "PERCENT of the people who look like somebody else",
+        "views": "N cameras of each identity, 0 for all",
+        "test": "N identities of the test split, -1 for half",
+        "lookalikes": "PERCENT of the identities that resemble another identity",
         "height": "PIXELS of an image, twice its width",
     },
     has_path=False,

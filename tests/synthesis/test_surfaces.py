@@ -1,4 +1,4 @@
-"""What surfaces look like. Oracles: the mathematics library, and what noise is meant to be."""
+"""Surfaces. Oracles: the math library; range and smoothness of the noise."""
 
 import math
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.synthesis.looks import _angle, _sine, noise
+from passerby.synthesis.surfaces import _angle, _sine, noise
 
-place = st.floats(-1e3, 1e3, allow_nan=False)
+coordinate = st.floats(-1e3, 1e3, allow_nan=False)
 
 
 def test_noise_is_smooth_and_between_zero_and_one():
@@ -19,15 +19,15 @@ def test_noise_is_smooth_and_between_zero_and_one():
     assert np.abs(np.diff(values, axis=1)).max() < 0.05
 
 
-@given(place)
-def test_the_quick_sine_is_within_a_thousandth(x):
+@given(coordinate)
+def test_the_approximate_sine_is_within_a_thousandth(x):
     assert _sine(x) == pytest.approx(math.sin(x), abs=1.2e-3)
 
 
-@given(place, place)
-def test_the_quick_angle_is_that_of_atan2(x, z):
-    if math.hypot(x, z) < 1e-20:  # no angle: anything that is one will do
+@given(coordinate, coordinate)
+def test_the_approximate_angle_is_that_of_atan2(x, z):
+    if math.hypot(x, z) < 1e-20:  # the angle is undefined
         assert abs(_angle(x, z)) <= math.pi
     else:
-        away = abs(_angle(x, z) - math.atan2(x, z))
-        assert min(away, 2 * math.pi - away) < 1.5e-4
+        error = abs(_angle(x, z) - math.atan2(x, z))
+        assert min(error, 2 * math.pi - error) < 1.5e-4

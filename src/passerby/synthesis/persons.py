@@ -1,4 +1,4 @@
-"""Who somebody is: build, skin, hair, what is worn and carried; everything that stays the same from image to image."""
+"""Appearance of an identity, equal in all its images: build, skin, hair, clothes and bag."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from passerby.synthesis.palette import (
-    BAGS,
-    CLOTH,
-    HAIR,
-    HAIR_WEIGHTS,
-    LOWER,
-    SHOES,
-    SKIN,
-    SKIN_WEIGHTS,
-    UPPER,
+    BAG_COLOR_WEIGHTS,
+    BOTTOM_COLOR_WEIGHTS,
+    CLOTH_COLORS,
+    HAIR_COLOR_WEIGHTS,
+    HAIR_COLORS,
+    SHOE_COLOR_WEIGHTS,
+    SKIN_TONE_WEIGHTS,
+    SKIN_TONES,
+    TOP_COLOR_WEIGHTS,
     Weights,
-    dye,
-    pick,
+    draw_key,
+    vary_color,
 )
 from passerby.synthesis.solids import Vector
 
@@ -37,14 +37,14 @@ class Garment:
 
     Attributes:
         kind: A key of `TOPS` or `BOTTOMS`.
-        name: Of the color.
+        name: Name of the color.
         color: sRGB, 0 to 1.
-        second: Of the pattern.
+        second: Second color of the pattern, sRGB.
         pattern: One of `PATTERNS`, `open` or `denim`.
-        scale: Of the pattern.
-        sleeves: Or legs: share of the limb that is covered, 0 (none) to 1.
-        loose: How far it stands off the body, shares of the height.
-        length: Of a top: how far it falls below the hip joint, shares of the height; of a skirt, from the hip down.
+        scale: Scale of the pattern, see `_draw_scale`.
+        sleeves: Fraction of the arm (of a top) or leg (of a bottom) that is covered, 0 to 1.
+        loose: Distance from the body, as a fraction of the height.
+        length: Length below the hip joint, as a fraction of the height.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Garment:
 
 @dataclass(frozen=True)
 class Person:
-    """An identity. Lengths are shares of the height except `height` itself, in meters."""
+    """Appearance of an identity. `height` is in meters; other lengths are fractions of the height."""
 
     height: float
     shoulders: float
@@ -93,11 +93,11 @@ class Person:
     gait: float
 
 
-def random_person(rng: np.random.Generator) -> Person:
-    """Draw an identity."""
-    tone = int(pick(rng, dict(enumerate(SKIN_WEIGHTS))))
-    hair = pick(rng, HAIR_WEIGHTS) if tone < 3 else pick(rng, {"black": 12, "dark brown": 5, "gray": 1.5})
-    shoes, bag = pick(rng, SHOES), pick(rng, BAGS)
+def draw_person(rng: np.random.Generator) -> Person:
+    """Draw the appearance of an identity."""
+    tone = int(draw_key(rng, dict(enumerate(SKIN_TONE_WEIGHTS))))
+    hair = draw_key(rng, HAIR_COLOR_WEIGHTS) if tone < 3 else draw_key(rng, {"black": 12, "dark brown": 5, "gray": 1.5})
+    shoes, bag = draw_key(rng, SHOE_COLOR_WEIGHTS), draw_key(rng, BAG_COLOR_WEIGHTS)
     bulk = float(np.clip(rng.normal(1.0, 0.13), 0.78, 1.45))
     return Person(
         height=float(np.clip(rng.normal(1.69, 0.09), 1.42, 1.98)),
@@ -108,61 +108,61 @@ def random_person(rng: np.random.Generator) -> Person:
         legs=float(rng.normal(0.525, 0.012)),
         head=float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.12)),
         skin_tone=tone,
-        skin=dye(rng, SKIN[tone], spread=0.02),
+        skin=vary_color(rng, SKIN_TONES[tone], spread=0.02),
         hair_name=hair,
-        hair=dye(rng, HAIR[hair], spread=0.02),
-        haircut=pick(rng, HAIRCUTS),
-        top=random_top(rng),
-        under=dye(rng, CLOTH[pick(rng, UPPER)]),
-        bottom=random_bottom(rng),
-        footwear=pick(rng, FOOTWEAR),
+        hair=vary_color(rng, HAIR_COLORS[hair], spread=0.02),
+        haircut=draw_key(rng, HAIRCUTS),
+        top=draw_top(rng),
+        under=vary_color(rng, CLOTH_COLORS[draw_key(rng, TOP_COLOR_WEIGHTS)]),
+        bottom=draw_bottom(rng),
+        footwear=draw_key(rng, FOOTWEAR),
         shoes_name=shoes,
-        shoes=dye(rng, CLOTH[shoes]),
-        socks=dye(rng, CLOTH[pick(rng, {"white": 3, "black": 4, "gray": 2})]),
-        hat=pick(rng, HATS),
-        hat_color=dye(rng, CLOTH[pick(rng, UPPER)]),
+        shoes=vary_color(rng, CLOTH_COLORS[shoes]),
+        socks=vary_color(rng, CLOTH_COLORS[draw_key(rng, {"white": 3, "black": 4, "gray": 2})]),
+        hat=draw_key(rng, HATS),
+        hat_color=vary_color(rng, CLOTH_COLORS[draw_key(rng, TOP_COLOR_WEIGHTS)]),
         scarf=bool(rng.random() < 0.05),
-        bag=pick(rng, BAG_KINDS),
+        bag=draw_key(rng, BAG_KINDS),
         bag_name=bag,
-        bag_color=dye(rng, CLOTH[bag]),
-        bag_second=dye(rng, CLOTH[pick(rng, BAGS)]),
+        bag_color=vary_color(rng, CLOTH_COLORS[bag]),
+        bag_second=vary_color(rng, CLOTH_COLORS[draw_key(rng, BAG_COLOR_WEIGHTS)]),
         bag_size=float(rng.uniform(0.75, 1.25)),
         bag_side=float(rng.choice([-1.0, 1.0])),
         gait=float(rng.uniform(0.7, 1.25)),
     )
 
 
-def random_top(rng: np.random.Generator) -> Garment:
-    """Something worn above the hips."""
-    kind, name = pick(rng, TOPS), pick(rng, UPPER)
+def draw_top(rng: np.random.Generator) -> Garment:
+    """Draw a garment for the upper body."""
+    kind, name = draw_key(rng, TOPS), draw_key(rng, TOP_COLOR_WEIGHTS)
     short = {"t-shirt": 0.9, "shirt": 0.25, "dress": 0.6, "vest": 0.5}.get(kind, 0.03)
     sleeves = 0.0 if kind == "vest" else float(rng.uniform(0.18, 0.42)) if rng.random() < short else 1.0
     if kind in ("shirt", "sweater", "jacket", "hoodie") and rng.random() < 0.15:
         sleeves = float(rng.uniform(0.55, 0.85))  # rolled up
-    open_share = {"jacket": 0.5, "coat": 0.45, "hoodie": 0.25, "shirt": 0.2}.get(kind, 0.0)
-    pattern = "open" if rng.random() < open_share else pick(rng, PATTERNS)
+    probability_open = {"jacket": 0.5, "coat": 0.45, "hoodie": 0.25, "shirt": 0.2}.get(kind, 0.0)
+    pattern = "open" if rng.random() < probability_open else draw_key(rng, PATTERNS)
     if name in ("denim", "pale denim"):
         pattern = "denim" if pattern == "plain" else pattern
     loose = {"t-shirt": 0.006, "shirt": 0.007, "sweater": 0.011, "hoodie": 0.014, "jacket": 0.017, "coat": 0.02}
-    falls = {"coat": (0.1, 0.26), "dress": (0.12, 0.32), "jacket": (-0.01, 0.06), "hoodie": (0.0, 0.05)}
-    low, high = falls.get(kind, (-0.015, 0.045))
+    lengths = {"coat": (0.1, 0.26), "dress": (0.12, 0.32), "jacket": (-0.01, 0.06), "hoodie": (0.0, 0.05)}
+    low, high = lengths.get(kind, (-0.015, 0.045))
     return Garment(
         kind=kind,
         name=name,
-        color=dye(rng, CLOTH[name]),
-        second=dye(rng, CLOTH[pick(rng, UPPER)]),
+        color=vary_color(rng, CLOTH_COLORS[name]),
+        second=vary_color(rng, CLOTH_COLORS[draw_key(rng, TOP_COLOR_WEIGHTS)]),
         pattern=pattern,
-        scale=_scale(rng, pattern),
+        scale=_draw_scale(rng, pattern),
         sleeves=sleeves,
         loose=loose.get(kind, 0.006) * float(rng.uniform(0.7, 1.5)),
         length=float(rng.uniform(low, high)),
     )
 
 
-def random_bottom(rng: np.random.Generator) -> Garment:
-    """Something worn below the hips."""
-    kind, name = pick(rng, BOTTOMS), pick(rng, LOWER)
-    pattern = "denim" if "denim" in name else pick(rng, {"plain": 20, "worn": 2, "two-tone": 0.5, "plaid": 0.7})
+def draw_bottom(rng: np.random.Generator) -> Garment:
+    """Draw a garment for the lower body."""
+    kind, name = draw_key(rng, BOTTOMS), draw_key(rng, BOTTOM_COLOR_WEIGHTS)
+    pattern = "denim" if "denim" in name else draw_key(rng, {"plain": 20, "worn": 2, "two-tone": 0.5, "plaid": 0.7})
     legs = {"shorts": float(rng.uniform(0.25, 0.5)), "skirt": 0.0, "long skirt": 0.0}.get(kind, 1.0)
     if kind in ("trousers", "leggings") and rng.random() < 0.12:
         legs = float(rng.uniform(0.75, 0.92))
@@ -173,19 +173,19 @@ def random_bottom(rng: np.random.Generator) -> Garment:
     return Garment(
         kind=kind,
         name=name,
-        color=dye(rng, CLOTH[name]),
-        second=dye(rng, CLOTH[pick(rng, LOWER)]),
+        color=vary_color(rng, CLOTH_COLORS[name]),
+        second=vary_color(rng, CLOTH_COLORS[draw_key(rng, BOTTOM_COLOR_WEIGHTS)]),
         pattern=pattern,
-        scale=_scale(rng, pattern),
+        scale=_draw_scale(rng, pattern),
         sleeves=legs,
         loose=loose * float(rng.uniform(0.7, 1.4)),
         length=float(rng.uniform(*lengths)),
     )
 
 
-def lookalike(person: Person, rng: np.random.Generator) -> Person:
-    """Another identity who differs from a person in build and gait, and in one to three of the things one sees."""
-    other = random_person(rng)
+def draw_lookalike(person: Person, rng: np.random.Generator) -> Person:
+    """Draw an identity that differs from `person` in build, gait and one to three visible attributes."""
+    other = draw_person(rng)
     build = {
         name: getattr(other, name) for name in ("height", "shoulders", "waist", "hips", "bulk", "legs", "head", "gait")
     }
@@ -202,20 +202,23 @@ def lookalike(person: Person, rng: np.random.Generator) -> Person:
     return replace(person, **build, **{name: getattr(other, name) for name in names})
 
 
-def people(identities: int, *, seed: int, stream: int, lookalikes: float) -> list[Person]:
-    """The people of a data set, in the order of their ids; a share of them looks like somebody before them."""
-    found: list[Person] = []
-    for number in range(identities):
+def draw_persons(count: int, *, seed: int, stream: int, lookalikes: float) -> list[Person]:
+    """Draw the appearances of `count` identities; the fraction `lookalikes` of them resemble an earlier one.
+
+    The first n of them do not depend on `count`.
+    """
+    persons: list[Person] = []
+    for number in range(count):
         rng = np.random.default_rng([seed, stream, number])
-        if found and rng.random() < lookalikes:
-            found.append(lookalike(found[int(rng.integers(len(found)))], rng))
+        if persons and rng.random() < lookalikes:
+            persons.append(draw_lookalike(persons[int(rng.integers(len(persons)))], rng))
         else:
-            found.append(random_person(rng))
-    return found
+            persons.append(draw_person(rng))
+    return persons
 
 
-def _scale(rng: np.random.Generator, pattern: str) -> float:
-    """Repeats in a meter, around the body, or a width, whatever the pattern asks for."""
+def _draw_scale(rng: np.random.Generator, pattern: str) -> float:
+    """Draw the scale of a pattern: repeats per meter, repeats around the body, or a width in meters."""
     ranges = {
         "stripes": (6, 22), "plaid": (5, 12), "pinstripes": (10, 24), "print": (0.06, 0.13), "two-tone": (0.25, 0.75),
         "open": (0.025, 0.07),

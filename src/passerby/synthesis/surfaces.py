@@ -1,4 +1,4 @@
-"""What a ray finds when it arrives: clothes with their patterns and folds, ground, wall, sky. Compiled by numba."""
+"""Surface colors and normals: clothes with patterns and folds, ground, wall, sky. Compiled by numba."""
 
 from __future__ import annotations
 
@@ -14,17 +14,33 @@ PLAIN, STRIPES, PINSTRIPES, PLAID, PRINT, TWO_TONE, OPEN, DENIM, WORN, FACE = ra
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def clothe(solid: Any, materials: Any, x: float, y: float, z: float, color: Any, normal: Any) -> float:
-    """Color and normal of a point on a solid, with pattern and folds; returns its gloss."""
+def color_solid(solid: Any, materials: Any, x: float, y: float, z: float, color: Any, normal: Any) -> float:
+    """Write color and normal of a world point on a solid, with pattern and folds; return its gloss."""
     lx, ly, lz, nx, ny, nz = surface(solid, x, y, z)
     above = ly > solid[LOOK + 2] * solid[HEIGHT]
     material = materials[int(solid[LOOK + 1] if above else solid[LOOK])]
-    pattern, scale = int(material[6]), material[7]
-    folds = material[9]
+    pattern, folds = int(material[6]), material[9]
     around = folds > 0.0 or pattern in (PINSTRIPES, PLAID, DENIM, WORN)
     angle = _angle(lx, lz) if around else 0.0
-    mix, worn = 0.0, 1.0
+    mix, shade = _apply_pattern(solid, pattern, material[7], y, lx, ly, lz, angle)
+    for c in range(3):
+        color[c] = shade * ((1.0 - mix) * material[c] + mix * material[3 + c])
+    if folds > 0.0:
+        nx, ny, nz = _fold_normal(nx, ny, nz, folds, ly, angle, solid[LOOK + 3])
+    normal[0], normal[1], normal[2] = nx, ny, nz
+    return float(material[8])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _apply_pattern(
+    solid: Any, pattern: int, scale: float, y: float, lx: float, ly: float, lz: float, angle: float
+) -> tuple[float, float]:
+    """Return (fraction of the second color, factor of the brightness) at a point.
+
+    `y` is the height in the world, (lx, ly, lz) the point in the solid's space, `angle` its angle around the axis.
+    """
     phase = solid[LOOK + 3]
+    mix, shade = 0.0, 1.0
     if pattern == STRIPES:
         mix = 1.0 if _sine(6.2832 * y * scale) > 0.0 else 0.0
     elif pattern == PINSTRIPES:
@@ -40,30 +56,41 @@ def clothe(solid: Any, materials: Any, x: float, y: float, z: float, color: Any,
     elif pattern == OPEN:
         mix = 1.0 if lz > 0 and abs(lx) < scale * (1.0 + 0.3 * _sine(5.0 * ly + phase)) else 0.0
     elif pattern == DENIM:
-        worn = 0.85 + 0.3 * noise(9 * angle + phase, 25 * ly)
+        shade = 0.85 + 0.3 * noise(9 * angle + phase, 25 * ly)
     elif pattern == WORN:
-        worn = 0.75 + 0.5 * noise(3 * angle + phase, 9 * ly)
-    elif pattern == FACE and lz > 0:  # brows and eyes, nose, mouth: a pixel or two, but they tell front from back
-        u, v = abs(lx) / solid[LOW], ly / solid[LOW]
-        eyes = 0.15 < u < 0.55 and 0.05 < v < 0.22
-        mix = 0.7 if eyes else 0.45 if u < 0.25 and -0.62 < v < -0.5 else 0.15 if u < 0.12 and -0.35 < v < 0.0 else 0.0
-    for c in range(3):
-        color[c] = worn * ((1.0 - mix) * material[c] + mix * material[3 + c])
-    if folds > 0.0:
-        wave = _sine(31 * ly + 2.5 * angle + phase) + 0.6 * _sine(57 * ly - 3.7 * angle + 2.1 * phase)
-        turn = _sine(5.3 * angle + 11 * ly + 1.7 * phase)
-        ny += 0.3 * folds * wave
-        nx += 0.25 * folds * turn * nz
-        nz -= 0.25 * folds * turn * nx
-        inverse = 1.0 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12)
-        nx, ny, nz = nx * inverse, ny * inverse, nz * inverse
-    normal[0], normal[1], normal[2] = nx, ny, nz
-    return float(material[8])
+        shade = 0.75 + 0.5 * noise(3 * angle + phase, 9 * ly)
+    elif pattern == FACE and lz > 0:
+        mix = _mix_face(abs(lx) / solid[LOW], ly / solid[LOW])
+    return mix, shade
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mix_face(u: float, v: float) -> float:
+    """Fraction of the second color on a face: brows and eyes, mouth, nose. One or two pixels that mark the front."""
+    if 0.15 < u < 0.55 and 0.05 < v < 0.22:
+        return 0.7
+    if u < 0.25 and -0.62 < v < -0.5:
+        return 0.45
+    return 0.15 if u < 0.12 and -0.35 < v < 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fold_normal(
+    nx: float, ny: float, nz: float, folds: float, ly: float, angle: float, phase: float
+) -> tuple[float, float, float]:
+    """Return a normal that is turned by the folds of the cloth."""
+    wave = _sine(31 * ly + 2.5 * angle + phase) + 0.6 * _sine(57 * ly - 3.7 * angle + 2.1 * phase)
+    turn = _sine(5.3 * angle + 11 * ly + 1.7 * phase)
+    ny += 0.3 * folds * wave
+    nx += 0.25 * folds * turn * nz
+    nz -= 0.25 * folds * turn * nx
+    inverse = 1.0 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12)
+    return nx * inverse, ny * inverse, nz * inverse
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sine(x: float) -> float:
-    """Sine, to 0.001: enough for folds and patterns, and a third of the time of the library's."""
+    """Approximate the sine to 0.001, in a third of the time of math.sin."""
     turn = x * 0.15915494309189535
     turn -= math.floor(turn + 0.5)
     bow = turn * (8.0 - 16.0 * abs(turn))
@@ -72,7 +99,7 @@ def _sine(x: float) -> float:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _angle(x: float, z: float) -> float:
-    """atan2(x, z), to 0.00014 radians."""
+    """Approximate atan2(x, z) to 0.00014 radians."""
     low, high = min(abs(x), abs(z)), max(abs(x), abs(z))
     a = low / (high + 1e-30)
     s = a * a
@@ -88,28 +115,28 @@ def _angle(x: float, z: float) -> float:
 def background(
     eye: Any, dx: float, dy: float, dz: float, ground: Any, wall: Any, panels: Any, color: Any, normal: Any
 ) -> tuple[float, bool]:
-    """What stands behind the solids: how far away, and whether shadows of solids fall on it."""
+    """Write color and normal of the background; return its distance and whether solids cast shadows on it."""
     floor = -eye[1] / dy if dy < -1e-9 else math.inf
     toward = dx * wall[2] + dz * wall[3]
     away = ((wall[0] - eye[0]) * wall[2] + (wall[1] - eye[2]) * wall[3]) / toward if toward < -1e-9 else math.inf
     if away < floor:
         x, y, z = eye[0] + away * dx - wall[0], eye[1] + away * dy, eye[2] + away * dz - wall[1]
         if y < wall[8]:
-            _wall(x * wall[3] - z * wall[2], y, wall, panels, color)
+            _color_wall(x * wall[3] - z * wall[2], y, wall, panels, color)
             normal[0], normal[1], normal[2] = wall[2], 0.0, wall[3]
             return away, False
     if floor < 60.0:
-        _ground(eye[0] + floor * dx, eye[2] + floor * dz, ground, color)
+        _color_ground(eye[0] + floor * dx, eye[2] + floor * dz, ground, color)
         normal[0], normal[1], normal[2] = 0.0, 1.0, 0.0
         return floor, True
-    color[:] = 0.8  # sky, or what is too far away to be told from it
+    color[:] = 0.8  # sky, or ground that is too far away to differ from it
     normal[0], normal[1], normal[2] = 0.0, 1.0, 0.0
     return 60.0, False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _ground(x: float, z: float, ground: Any, color: Any) -> None:
-    """Asphalt (0), tiles (1), planks (2), bricks (3), a checker (4); stained and speckled."""
+def _color_ground(x: float, z: float, ground: Any, color: Any) -> None:
+    """Write the color of the ground: asphalt (0), tiles (1), planks (2), bricks (3) or a checker (4), with stains."""
     pattern, scale = int(ground[0]), ground[1]
     a, b = math.cos(ground[2]), math.sin(ground[2])
     x, z = scale * (a * x - b * z), scale * (b * x + a * z)
@@ -130,9 +157,9 @@ def _ground(x: float, z: float, ground: Any, color: Any) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _wall(across: float, y: float, wall: Any, panels: Any, color: Any) -> None:
-    """A wall with what hangs on it or opens in it."""
-    for k in range(len(panels) - 1, -1, -1):  # the last one lies on top
+def _color_wall(across: float, y: float, wall: Any, panels: Any, color: Any) -> None:
+    """Write the color of the wall or of the topmost panel on it."""
+    for k in range(len(panels) - 1, -1, -1):  # the last panel is on top
         panel = panels[k]
         if panel[0] < across < panel[1] and panel[2] < y < panel[3]:
             frame = 1.0
@@ -150,18 +177,18 @@ def _wall(across: float, y: float, wall: Any, panels: Any, color: Any) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def noise(x: float, y: float) -> float:
-    """Value noise, 0 to 1, that changes over distances of about 1."""
+    """Value noise, 0 to 1, with a correlation length of about 1."""
     i, j = math.floor(x), math.floor(y)
     u, v = x - i, y - j
     u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
-    low = (1 - u) * _grain(i, j) + u * _grain(i + 1, j)
-    high = (1 - u) * _grain(i, j + 1) + u * _grain(i + 1, j + 1)
+    low = (1 - u) * _hash(i, j) + u * _hash(i + 1, j)
+    high = (1 - u) * _hash(i, j + 1) + u * _hash(i + 1, j + 1)
     return (1 - v) * low + v * high
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _grain(i: float, j: float) -> float:
-    """A random number, 0 to 1, of a point with whole coordinates."""
+def _hash(i: float, j: float) -> float:
+    """Return a pseudo-random number, 0 to 1, of a point with integer coordinates."""
     mixed = np.uint32(np.int64(i) * 374761393 + np.int64(j) * 668265263)
     mixed = np.uint32((mixed ^ (mixed >> np.uint32(13))) * np.uint32(1274126177))
     return float(mixed ^ (mixed >> np.uint32(16))) / 4294967295.0
