@@ -143,6 +143,7 @@ def test_comparison_csv_holds_the_numbers():
     ],
 )
 def test_results_print_on_one_line_and_serialize(result, line):
+    assert repr(TABLE) == "AblationTable(Table 2: 100 % A; c_1; 2 rows)"
     assert repr(result) == line
     tree = json.loads(json.dumps(result.to_dict()))
     assert tree["failed"] == result.failed

@@ -57,8 +57,7 @@ def print_result(result: Ablation | Comparison, out: Path, *, dry_run: bool, as_
         print_json([run.to_dict() for run in result.runs] if dry_run else result.to_dict())
     elif dry_run:
         for number, run in enumerate(result.runs, 1):
-            cells = " and ".join(cell.name for cell in run.cells)
-            typer.echo(f"[{number}/{len(result.runs)}] {cells}, {run.label}, seed {run.seed}: {run.state}")
+            typer.echo(f"[{number}/{len(result.runs)}] {run}")
         typer.echo(f"{sum(run.state != 'done' for run in result.runs)} of {len(result.runs)} trainings to do")
     else:
         typer.echo(result.to_markdown())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -40,8 +40,8 @@ class TableLayout:
     """
 
     title: str
-    axes: frozenset[str]
-    required: frozenset[str] = frozenset()
+    axes: Set[str]
+    required: Set[str] = frozenset()
 
     def applies(self, axes: Mapping[str, Sequence[str]]) -> bool:
         """Return whether a grid of these axes has the table."""
@@ -54,13 +54,9 @@ class TableLayout:
 
 
 PAPER_TABLES = (
-    TableLayout("Table 2: attention (A)", frozenset({"attention"})),
-    TableLayout("Table 3: parts (P) and their refinement", frozenset({"parts", "refine"})),
-    TableLayout(
-        "Table 4: attention and parts (AP)",
-        frozenset({"attention", "parts", "refine"}),
-        required=frozenset({"attention", "parts"}),
-    ),
+    TableLayout("Table 2: attention (A)", {"attention"}),
+    TableLayout("Table 3: parts (P) and their refinement", {"parts", "refine"}),
+    TableLayout("Table 4: attention and parts (AP)", {"attention", "parts", "refine"}, {"attention", "parts"}),
 )
 
 
@@ -138,7 +134,7 @@ def make_tables(runs: Sequence[GridRun], axes: Mapping[str, Sequence[str]]) -> l
     """Make the paper's tables, one for each other axis, and one of the whole grid if none shows all of it.
 
     Args:
-        runs: Runs of `plan_ablation`, finished or not.
+        runs: Runs of `plan_grid`, finished or not.
         axes: Levels by axis.
 
     Raises:
@@ -154,17 +150,15 @@ def make_tables(runs: Sequence[GridRun], axes: Mapping[str, Sequence[str]]) -> l
     cells = list({cell.name: cell for run in runs for cell in run.cells}.values())
     rows = {}
     for cell in cells:
-        sides = {label: (results[cell.name, label], results[cells[0].name, label]) for label in labels}
-        measured = {
-            label: _make_metrics(*side, tested=cell is not cells[0]) for label, side in sides.items() if side[0]
-        }
+        measured = {}
+        for label in labels:
+            if by_seed := results[cell.name, label]:
+                baseline = {} if cell is cells[0] else results[cells[0].name, label]
+                measured[label] = _make_metrics(by_seed, baseline)
         cost = count_cost(cell, runs[0].data)
         rows[cell.name] = TableRow(cell.name, measured, cost.multiply_adds["total"], cost.parameters["total"])
     in_paper = {axis for layout in PAPER_TABLES for axis in layout.axes}
-    layouts = [
-        *PAPER_TABLES,
-        *(TableLayout(f"Axis: {axis}", frozenset({axis})) for axis in axes if axis not in in_paper),
-    ]
+    layouts = [*PAPER_TABLES, *(TableLayout(f"Axis: {axis}", {axis}) for axis in axes if axis not in in_paper)]
     tables = [
         AblationTable(layout.title, labels, [rows[cell.name] for cell in cells if layout.includes(cell, cells[0])])
         for layout in layouts
@@ -175,24 +169,22 @@ def make_tables(runs: Sequence[GridRun], axes: Mapping[str, Sequence[str]]) -> l
     return tables
 
 
-def _make_metrics(results: SeedResults, baseline: SeedResults, *, tested: bool) -> RowMetrics:
+def _make_metrics(results: SeedResults, baseline: SeedResults) -> RowMetrics:
     """Collect the metrics of each seed; test them over the seeds that both rows have, if there are two identities."""
     metrics = {metric: [value(scores, metric) for _, scores in results.values()] for metric in TABLE_METRICS}
     seeds = sorted(results.keys() & baseline.keys())
-    if not tested or not seeds:
+    if not seeds:
         return RowMetrics(metrics)
     identities, scores = results[seeds[0]]
     valid = scores.first_match > 0
     tests: dict[str, PairedTest] = {}
-    for metric in TABLE_METRICS:
-        if metric == "rank1" and scores.protocol == "single-gallery-shot":
-            continue  # its Rank-1 is a mean over random galleries, of which no per-query values are kept
-        if len(np.unique(identities[valid])) >= 2:
-            sides = [
+    for metric in TABLE_METRICS if len(np.unique(identities[valid])) >= 2 else ():
+        if metric == "mAP" or scores.protocol != "single-gallery-shot":  # its Rank-1 has no per-query values
+            row, first = (
                 np.stack([_score_queries(side[seed][1], metric)[valid] for seed in seeds])
                 for side in (results, baseline)
-            ]
-            tests[metric] = paired_test(sides[0], sides[1], identities[valid])
+            )  # (S, Q) each
+            tests[metric] = paired_test(row, first, identities[valid])
     return RowMetrics(metrics, tests)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from passerby.errors import RecipeError
@@ -195,9 +196,6 @@ def override_recipe(recipe: Recipe, overrides: Overrides, *, source: str = "") -
     """Return the recipe with other values at dotted keys, validated."""
     tree = recipe.model_dump(mode="json")
     for key, value in overrides.items():
-        *parents, last = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node[parent]
-        node[last] = value
+        *sections, last = key.split(".")
+        reduce(dict.__getitem__, sections, tree)[last] = value
     return parse_recipe(tree, source=source or recipe.name)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -67,7 +68,7 @@ class GridRun:
 
     @property
     def title(self) -> str:
-        """Name in progress and error messages."""
+        """Name in log and error messages."""
         return f"{self.cells[0].name}, {self.label}, seed {self.seed}"
 
     @property
@@ -91,10 +92,11 @@ class GridRun:
             "run": str(self.folder.root),
         }
 
+    def __str__(self) -> str:
+        return f"{' and '.join(cell.name for cell in self.cells)}, {self.label}, seed {self.seed}: {self.state}"
+
     def __repr__(self) -> str:
-        return (
-            f"GridRun({' and '.join(cell.name for cell in self.cells)}, {self.label}, seed {self.seed}: {self.state})"
-        )
+        return f"GridRun({self})"
 
 
 def plan_grid(
@@ -125,17 +127,15 @@ def plan_grid(
     for cell in cells:
         by_slug.setdefault(cell.slug, []).append(cell)
     sets = _load_sets([data] if isinstance(data, str) else data)
-    titles = [each.title for each in sets.values()]
+    titles = [data_set.title for data_set in sets.values()]
     runs = []
-    for number in range(seeds):
-        for identifier, each in sets.items():
-            label = each.title if titles.count(each.title) == 1 else each.spec
-            for slug, shared in by_slug.items():
-                seed = shared[0].recipe.training.seed + number
-                recipe = override_recipe(shared[0].recipe, {"training.seed": seed})
-                folder = RunFolder(Path(out) / "runs" / f"{each.name}-{identifier[:8]}" / slug / f"seed-{seed}")
-                runs.append(GridRun(tuple(shared), each, label, recipe, folder, minutes))
-                _require_same_recipe(runs[-1])
+    for number, (identifier, data_set), (slug, shared) in product(range(seeds), sets.items(), by_slug.items()):
+        label = data_set.title if titles.count(data_set.title) == 1 else data_set.spec
+        seed = shared[0].recipe.training.seed + number
+        recipe = override_recipe(shared[0].recipe, {"training.seed": seed})
+        folder = RunFolder(Path(out) / "runs" / f"{data_set.name}-{identifier[:8]}" / slug / f"seed-{seed}")
+        runs.append(GridRun(tuple(shared), data_set, label, recipe, folder, minutes))
+        _require_same_recipe(runs[-1])
     return runs
 
 
@@ -157,9 +157,7 @@ def _load_sets(specs: Sequence[str]) -> dict[str, DataSet]:
         if len(loaded) != 1:
             raise DataError(f"data {spec!r}: {len(loaded)} data sets joined; expected one, as each is trained on apart")
         if not loaded[0].query:
-            raise DataError(
-                f"data {spec!r}: no query split; choose a data set with queries, which rows are compared on"
-            )
+            raise DataError(f"data {spec!r}: no query split; give a data set with queries, to compare the rows on")
         require_valid_queries(loaded[0])
         sets[fingerprint(loaded)] = loaded[0]
     if not sets:
@@ -194,7 +192,7 @@ def run_grid(
         TrainingError: Under torchrun.
     """
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise TrainingError("grid: started by torchrun; start it without, as it trains one run after the other")
+        raise TrainingError("grid: started by torchrun; start it without torchrun: it trains one run after the other")
     failed: dict[str, str] = {}
     with open_progress(progress) as report:
         for number, run in enumerate([] if dry_run else runs, 1):

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from passerby.evaluation.paired import PairedTest
 from passerby.evaluation.summary import METRICS, Scores, describe, percent
 from passerby.reporting.published import PublishedResult, load_published_source
 
 if TYPE_CHECKING:
+    from passerby.evaluation.paired import PairedTest
     from passerby.experiments.grid import GridRun
 
 TABLE_METRICS = ("rank1", "mAP")
@@ -78,7 +78,7 @@ class TableRow:
     parameters: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AblationTable:
     """One table of an ablation.
 
@@ -91,6 +91,9 @@ class AblationTable:
     title: str
     data: Sequence[str]
     rows: Sequence[TableRow]
+
+    def __repr__(self) -> str:
+        return f"AblationTable({self.title}; {', '.join(self.data)}; {len(self.rows)} rows)"
 
     def to_text(self) -> TextTable:
         """Return title, headings and cells as text."""

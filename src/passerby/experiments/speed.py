@@ -44,12 +44,11 @@ def measure_training_speed(
         _, state = training_state(recipe, training_set.identities, process)
         loader = training_loader(recipe, training_set, process)
         steps = steps_per_epoch(len(loader), recipe.optimizer.accumulate)
-        began = time.monotonic()
         for step in training_steps(state, loader, recipe, process, training_set):
-            if step.step == 2:
-                began = time.monotonic()  # the first steps allocate and compile
-            elif step.step > 2:
+            if step.step > 2:
                 rates.append(step.images_per_second)
+            else:
+                began = time.monotonic()  # the first steps allocate and compile
             if len(rates) >= 3 and time.monotonic() - began > seconds:
                 break
     if not rates:
