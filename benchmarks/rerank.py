@@ -51,10 +51,10 @@ def apart(a, b):
 
 JACCARD = """
 from passerby.ranking.neighbors import find_neighbors
-from passerby.ranking.reciprocal import average_neighbors, describe, subtract_overlap
+from passerby.ranking.reciprocal import average_neighbors, encode_neighbors, subtract_overlap
 vectors = np.concatenate([query.vectors, gallery.vectors])
 found = find_neighbors(vectors, k=21)
-weights = average_neighbors(describe(vectors, found, half=10, power=1), found.indices[:, :6])
+weights = average_neighbors(encode_neighbors(vectors, found, half=10, power=1), found.indices[:, :6])
 inverted = weights[len(query):].tocsc()
 lists = [(each.indptr, each.indices, each.data) for each in (weights, inverted)]
 strip = np.full((len(query), len(gallery)), 0.5, dtype=np.float32)  # in memory before it is timed

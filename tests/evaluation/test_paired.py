@@ -24,7 +24,7 @@ def test_one_seed_is_students_t_over_people():
     low, high = oracle.confidence_interval(0.95)
     assert found.p == pytest.approx(oracle.pvalue)
     assert found.interval == pytest.approx((low, high))
-    assert (found.seeds, found.people) == (1, 40)
+    assert (found.seeds, found.identities) == (1, 40)
 
 
 def test_people_who_are_all_alike_leave_students_t_over_seeds():
@@ -93,7 +93,12 @@ def test_equal_runs_differ_in_nothing():
     [
         (np.ones((2, 4)), np.ones((3, 4)), np.arange(4), r"got shapes \(2, 4\), \(3, 4\) and \(4,\), expected"),
         (np.ones((2, 4)), np.ones((2, 4)), np.arange(3), "compare runs that were evaluated on the same queries"),
-        (np.full((1, 2), np.nan), np.ones((1, 2)), np.arange(2), "NaN or infinity among the figures; leave queries"),
+        (
+            np.full((1, 2), np.nan),
+            np.ones((1, 2)),
+            np.arange(2),
+            "NaN or infinity among the metrics; leave out",
+        ),
         (np.ones((1, 2)), np.ones((1, 2)), np.ones(2, int), "queries of 1 people, expected two or more"),
     ],
 )

@@ -26,7 +26,7 @@ def test_the_mean_over_draws_is_the_expectation():
             )
             polynomial = np.convolve(polynomial, [1 - before.mean(), before.mean()])
         expected += polynomial / len(matches)
-    ranks = SingleShotGallery.from_ids(person_ids).ranks(
+    ranks = SingleShotGallery.from_ids(person_ids).draw_ranks(
         distances, matches, person_id=3, repeats=20_000, generator=np.random.default_rng(1)
     )
     np.testing.assert_allclose(np.bincount(ranks, minlength=7)[1:] / 20_000, expected, atol=0.014)

@@ -20,7 +20,7 @@ from passerby.experiments.grid_tables import (
 )
 from passerby.reporting.published import PublishedResult
 
-TEST = PairedTest(difference=0.021, interval=(-0.004, 0.046), p=0.083, seeds=3, people=40)
+TEST = PairedTest(difference=0.021, interval=(-0.004, 0.046), p=0.083, seeds=3, identities=40)
 BASE = RowMetrics({"rank1": (0.10, 0.12, 0.14), "mAP": (0.2, 0.2, 0.2)})
 BETTER = RowMetrics({"rank1": (0.15, 0.14, 0.16), "mAP": (0.3,)}, {"rank1": TEST})
 ROWS = [

@@ -28,7 +28,7 @@ def labeled_distances(draw):
 def test_nearest_and_who_stands_before_are_those_of_a_loop(case):
     distances, query, gallery = case
     found = find_nearest_identities(query, gallery, distances=distances)
-    np.testing.assert_array_equal(found.people, sorted(set(gallery.person_ids.tolist())))
+    np.testing.assert_array_equal(found.gallery_ids, sorted(set(gallery.person_ids.tolist())))
     for q, (person, camera) in enumerate(zip(query.person_ids, query.camera_ids, strict=True)):
         listed = sorted(
             (float(distances[q, g]), g, int(gallery.person_ids[g]))
@@ -38,7 +38,7 @@ def test_nearest_and_who_stands_before_are_those_of_a_loop(case):
         first = {who: item for item in reversed(listed) for who in [item[2]]}
         own = first.get(int(person), (np.inf, -1))
         assert found.own[q] == own[0]
-        for i, who in enumerate(found.people.tolist()):
+        for i, who in enumerate(found.gallery_ids.tolist()):
             there = first.get(who, (np.inf, -1))
             assert found.distances[q, i] == there[0]
             assert found.ahead[q, i] == (who != person and there[0] < np.inf and there[:2] < own[:2])
@@ -58,7 +58,7 @@ def test_blocks_and_vectors_say_the_same():
     other = find_nearest_identities(query, gallery, distances=distance_blocks(query.vectors, gallery.vectors, block=2))
     for name, value in vars(one).items():
         np.testing.assert_array_equal(getattr(other, name), value)
-    assert one.strangers.tolist() == [False] + [True] * 5
+    assert one.is_identity.tolist() == [False] + [True] * 5
     assert one.images.sum() == 30
 
 

@@ -99,7 +99,7 @@ def test_beyond_the_data_it_is_nearer_to_the_truth_than_ten_percent_become_twent
     """Oracle: the false alarm rate of all 400 people at thresholds from samples of 100."""
     images = embedded(400, 0.5, 1)
     nearest = find_nearest_identities(images, images)
-    others = np.where(nearest.query_ids[:, None] == nearest.people, np.inf, nearest.distances).min(axis=1)
+    others = np.where(nearest.query_ids[:, None] == nearest.gallery_ids, np.inf, nearest.distances).min(axis=1)
     rates = []
     for first in range(0, 400, 100):
         some = images.take(np.flatnonzero((images.person_ids > first) & (images.person_ids <= first + 100)))

@@ -1,1 +1,1 @@
-"""RANKINGS -> SCORES: who counts, CMC, average precision, and how sure the figures are."""
+"""RANKINGS -> METRICS: protocols, CMC, average precision, mINP, and their confidence intervals."""

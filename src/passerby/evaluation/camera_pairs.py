@@ -1,4 +1,4 @@
-"""Which pair of cameras fails: each query searched in each other camera on its own."""
+"""Rank-1 by pair of cameras: each query is searched in each other camera separately. Needs the extra `eval` (numba)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from passerby.extras import require_extra
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.distance import Metric
-from passerby.types import DISTRACTOR, Embeddings, FloatArray, IntArray, Labels
+from passerby.types import DISTRACTOR, Embeddings, IntArray, Labels, Result, as_array
+
+njit = require_extra("numba", "eval").njit
 
 
-@dataclass(frozen=True)
-class CameraPairs:
-    """Rank-1 of the queries of one camera in the images of another alone.
+@dataclass(frozen=True, repr=False)
+class CameraPairs(Result):
+    """Rank-1 of the queries of one camera among the gallery images of another.
 
     Attributes:
         query_cameras: (A,) camera ids of the queries, ascending.
         gallery_cameras: (B,) camera ids of the gallery, ascending.
-        rank1: (A, B) share of valid queries whose nearest image of that camera shows their person, 0 to 1; NaN where
-            no query is valid: within one camera always, as the Market rule counts no match there.
-        valid: (A, B) queries whose person that camera saw.
+        rank1: (A, B) fraction of valid queries whose nearest image of that camera has their identity, 0 to 1; NaN where
+            no query is valid, which includes the same camera on both sides.
+        valid: (A, B) number of queries with an image of their identity in that camera.
     """
 
     query_cameras: IntArray
@@ -32,7 +34,7 @@ class CameraPairs:
     valid: IntArray
 
     def busiest(self, count: int) -> CameraPairs:
-        """The `count` query cameras and gallery cameras with the most valid queries, in the order of their ids."""
+        """Select the `count` query and gallery cameras with the most valid queries, in the order of their ids."""
         rows, columns = (np.sort(np.argsort(-self.valid.sum(axis=axis), kind="stable")[:count]) for axis in (1, 0))
         both = np.ix_(rows, columns)
         return CameraPairs(self.query_cameras[rows], self.gallery_cameras[columns], self.rank1[both], self.valid[both])
@@ -42,53 +44,63 @@ def score_camera_pairs(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | DistanceBlocks | None = None,
+    distances: ArrayLike | DistanceBlocks | None = None,
     metric: Metric = "cosine",
-    device: str = "cpu",
+    device: str = "auto",
 ) -> CameraPairs:
-    """Rank-1 by camera pair; at equal distances the earlier gallery item is the nearer.
+    """Compute Rank-1 for each pair of cameras; at equal distances the earlier gallery item is first.
 
     Args:
-        query: Q vectors to look for; `Labels` when `distances` are given.
-        gallery: G vectors to look in, or `Labels`.
-        distances: (Q, G) distances in place of the vectors', or strips of them; infinity takes an item out.
+        query: Q embeddings; `Labels` when `distances` are given.
+        gallery: G embeddings, or `Labels`.
+        distances: (Q, G) distances, or blocks of them, in place of those between the vectors; infinity excludes an
+            item.
         metric: `cosine` or `euclidean`; not used with `distances`.
-        device: `cpu`, or a CUDA device for the distances.
+        device: As for `passerby.score`.
+
+    Returns:
+        CameraPairs of (A, B) arrays.
 
     Raises:
         DataError: Naming the argument; see `distance_blocks`.
+
+    Example:
+        >>> query, gallery = Labels([1, 2], [0, 0]), Labels([1, 2], [1, 1])
+        >>> score_camera_pairs(query, gallery, distances=[[0.1, 0.9], [0.2, 0.8]]).rank1.tolist()
+        [[0.5]]
     """
-    theirs, ours = np.unique(gallery.camera_ids, return_inverse=True)
-    cameras, rows = np.unique(query.camera_ids, return_inverse=True)
-    own = np.searchsorted(theirs, cameras)  # where a query camera stands among the gallery's, if it does
-    own = np.where((own < len(theirs)) & (theirs[np.minimum(own, len(theirs) - 1)] == cameras), own, -1)
-    counts = np.zeros((2, len(cameras), len(theirs)), dtype=np.int64)  # valid, found
-    for first, given in iter_distances(query, gallery, distances, metric=metric, device=device):
-        strip = given if isinstance(given, np.ndarray) else given.cpu().numpy()
-        these = slice(first, first + len(strip))
-        _count(strip, query.person_ids[these], rows[these], own, gallery.person_ids, ours, counts)
-    valid, found = counts
-    rank1 = np.divide(found, valid, out=np.full(valid.shape, np.nan), where=valid > 0)
-    return CameraPairs(cameras, theirs, rank1, valid)
+    gallery_cameras, columns = np.unique(gallery.camera_ids, return_inverse=True)
+    query_cameras, rows = np.unique(query.camera_ids, return_inverse=True)
+    own = np.minimum(np.searchsorted(gallery_cameras, query_cameras), len(gallery_cameras) - 1)
+    own = np.where(gallery_cameras[own] == query_cameras, own, -1)  # (A,) column of the same camera, -1 without one
+    counts = np.zeros((2, len(query_cameras), len(gallery_cameras)), dtype=np.int64)  # valid, correct
+    for first, block in iter_distances(query, gallery, distances, metric=metric, device=device):
+        queries = slice(first, first + len(block))
+        _count(as_array(block), query.person_ids[queries], rows[queries], own, gallery.person_ids, columns, counts)
+    valid, correct = counts
+    rank1 = np.divide(correct, valid, out=np.full(valid.shape, np.nan), where=valid > 0)
+    return CameraPairs(query_cameras, gallery_cameras, rank1, valid)
 
 
 @njit(nogil=True, cache=True)
-def _count(strip: Any, people: Any, rows: Any, own: Any, gallery_people: Any, cameras: Any, counts: Any) -> None:
-    """Add a strip's queries to (2, A, B) counts of valid ones and of those found at rank 1."""
-    columns = counts.shape[2]
-    for q in range(strip.shape[0]):
-        nearest = np.full(columns, np.inf, dtype=strip.dtype)
-        right = np.zeros(columns, dtype=np.bool_)
-        seen = np.zeros(columns, dtype=np.bool_)
-        for g in range(strip.shape[1]):
-            camera, distance = cameras[g], strip[q, g]
+def _count(
+    block: Any, identities: Any, rows: Any, own: Any, gallery_identities: Any, columns: Any, counts: Any
+) -> None:
+    """Add the queries of a block to (2, A, B) counts of valid queries and of those with a match at rank 1."""
+    cameras = counts.shape[2]
+    for q in range(block.shape[0]):
+        nearest = np.full(cameras, np.inf, dtype=block.dtype)
+        is_match = np.zeros(cameras, dtype=np.bool_)
+        has_match = np.zeros(cameras, dtype=np.bool_)
+        for g in range(block.shape[1]):
+            camera, distance = columns[g], block[q, g]
             if distance == np.inf:
                 continue
-            same = gallery_people[g] == people[q] and people[q] != DISTRACTOR
-            seen[camera] |= same
+            same = gallery_identities[g] == identities[q] and identities[q] != DISTRACTOR
+            has_match[camera] |= same
             if distance < nearest[camera]:
-                nearest[camera], right[camera] = distance, same
-        for camera in range(columns):
-            if seen[camera] and camera != own[rows[q]]:
+                nearest[camera], is_match[camera] = distance, same
+        for camera in range(cameras):
+            if has_match[camera] and camera != own[rows[q]]:
                 counts[0, rows[q], camera] += 1
-                counts[1, rows[q], camera] += right[camera]
+                counts[1, rows[q], camera] += is_match[camera]

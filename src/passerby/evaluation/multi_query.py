@@ -1,4 +1,4 @@
-"""Multi-query: what several images of one person in one camera say together."""
+"""Multi-query protocol: average the embeddings of several images of one identity in one camera."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from passerby.types import Embeddings, IntArray
 
 
 def average_queries(query: Embeddings, images: Embeddings | None = None, *, metric: Metric = "cosine") -> Embeddings:
-    """Each query with the mean vector of its person in its camera; every query keeps its place.
+    """Replace each query by the mean embedding of its identity in its camera; the order of the queries is kept.
 
-    Market-1501's convention: the mean is over the images made for it (`gt_bbox`, which shows the query's own moment
-    too), and the query's own vector is not added to it.
+    As in Market-1501, the mean is over the images given for this purpose (`gt_bbox`, which includes the moment of the
+    query), and the query's own vector is not added.
 
     Args:
-        query: Q queries.
-        images: Vectors to average; None averages over the query set itself.
-        metric: Under `cosine` every vector is brought to unit length first, so that each image has one vote.
+        query: Q embeddings.
+        images: Embeddings to average; None averages over the queries.
+        metric: Under `cosine` every vector is normalized to length 1 first, so that all images have the same weight.
 
     Returns:
-        Q embeddings with the ids of `query`.
+        Q embeddings with the identities and cameras of `query`.
 
     Raises:
-        DataError: When the widths differ, or `images` shows no image of a query's person in its camera.
+        DataError: When the widths differ, or `images` holds no image of a query's identity in its camera.
+
+    Example:
+        >>> query = passerby.Embeddings([[1.0, 0.0], [0.0, 1.0]], [1, 1], [0, 0])
+        >>> average_queries(query).vectors.tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
     """
     source = query if images is None else images
     if source.vectors.shape[1] != query.vectors.shape[1]:
@@ -32,14 +37,13 @@ def average_queries(query: Embeddings, images: Embeddings | None = None, *, metr
             f"multi_query: vectors are {source.vectors.shape[1]} wide, query's are {query.vectors.shape[1]}; "
             "embed both with the same model"
         )
-    groups, membership = _groups(query, source)
-    of_query, of_source = membership[: len(query)], membership[len(query) :]
-    counts = np.bincount(of_source, minlength=groups)
-    alone = np.flatnonzero(counts[of_query] == 0)
-    if len(alone):
-        person, camera = query.person_ids[alone[0]], query.camera_ids[alone[0]]
+    groups, query_groups, source_groups = _group(query, source)
+    counts = np.bincount(source_groups, minlength=groups)
+    missing = np.flatnonzero(counts[query_groups] == 0)
+    if len(missing):
+        person, camera = query.person_ids[missing[0]], query.camera_ids[missing[0]]
         raise DataError(
-            f"multi_query: no image for {len(alone)} of {len(query)} queries, the first is query {alone[0]} "
+            f"multi_query: no image for {len(missing)} of {len(query)} queries, the first is query {missing[0]} "
             f"(person {person}, camera id {camera}); give images of every query's person in its camera"
         )
     vectors = source.vectors.astype(np.float64)
@@ -50,14 +54,15 @@ def average_queries(query: Embeddings, images: Embeddings | None = None, *, metr
             raise DataError(f"multi_query: {len(zero)} vectors are all zero, the first is row {zero[0]}")
         vectors /= lengths
     sums = np.zeros((groups, vectors.shape[1]))
-    np.add.at(sums, of_source, vectors)
-    means = sums[of_query] / counts[of_query, None]
+    np.add.at(sums, source_groups, vectors)
+    means = sums[query_groups] / counts[query_groups, None]
     return Embeddings(means.astype(query.vectors.dtype), query.person_ids, query.camera_ids)
 
 
-def _groups(query: Embeddings, source: Embeddings) -> tuple[int, IntArray]:
-    """Number the (person, camera) pairs: how many there are, and the (Q + N,) number of each query and image."""
-    people = np.concatenate([query.person_ids, source.person_ids])
+def _group(query: Embeddings, source: Embeddings) -> tuple[int, IntArray, IntArray]:
+    """Number the (identity, camera) pairs: their count, and the (Q,) and (N,) pair of each query and source image."""
+    identities = np.concatenate([query.person_ids, source.person_ids])
     cameras = np.concatenate([query.camera_ids, source.camera_ids])
-    pairs, membership = np.unique(np.stack([people, cameras], axis=1), axis=0, return_inverse=True)
-    return len(pairs), membership.reshape(-1)
+    pairs, membership = np.unique(np.stack([identities, cameras], axis=1), axis=0, return_inverse=True)
+    membership = membership.reshape(-1)
+    return len(pairs), membership[: len(query)], membership[len(query) :]

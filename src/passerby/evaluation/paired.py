@@ -1,83 +1,93 @@
-"""Whether one way of training is better than another, by a paired test over the same queries and several seeds.
+"""Paired test of two training methods on the same queries, with several seeds.
 
-Two things are drawn by chance: the seeds (another training gives another network) and the people (another test set
-asks other queries). A test over queries alone calls a lucky seed a finding; a test over seeds alone forgets that the
-test set is a sample. With both crossed, the test is Clark's min F' (1973, "The language-as-fixed-effect fallacy"): the
-variances of the mean over seeds and over people are added, and the degrees of freedom follow Satterthwaite.
+Two samples are random: the seeds (another seed gives another network) and the identities (another test set has other
+queries). A test over queries alone takes the effect of a seed for an effect of the method; a test over seeds alone
+ignores that the test set is a sample. With both as crossed random factors, the test is Clark's min F' (1973, "The
+language-as-fixed-effect fallacy"): the variances of the mean over seeds and over identities are added, and the degrees
+of freedom follow Satterthwaite.
 
-With two or three seeds min F' alone is too sure, because the seeds' spread is itself hardly known: at a level of 5 % it
-found an effect in up to 11 % and 7 % of simulated ablations without one. So Student's t over the seeds must find the
-difference too, and p is the larger of the two (5 % at most, with two, three or five seeds).
+With two or three seeds, min F' alone rejects too often, because the variance over seeds is itself uncertain: at a level
+of 5 % it rejected in up to 11 % and 7 % of simulated ablations without an effect. Student's t over the seeds must
+therefore reject as well, and p is the larger of the two (5 % at most, with two, three or five seeds).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+from numpy.typing import ArrayLike
 
 from passerby.errors import DataError
-from passerby.types import IntArray
+from passerby.extras import require_extra
+from passerby.types import Result, as_array
 
 
-@dataclass(frozen=True)
-class PairedTest:
-    """A variant against its baseline.
+@dataclass(frozen=True, repr=False)
+class PairedTest(Result):
+    """Test of a variant against its baseline.
 
     Attributes:
         difference: Variant minus baseline, mean over queries and seeds.
         interval: 95 % confidence interval of the difference.
-        p: Two-sided p-value of no difference; not corrected for other tests beside it.
-        seeds: Trainings of each; with one, the chance of training is not covered.
-        people: Identities among the queries.
+        p: Two-sided p-value of no difference, not corrected for multiple tests.
+        seeds: Number of trainings of each; with one, the variance over trainings is not covered.
+        identities: Number of identities among the queries.
     """
 
     difference: float
     interval: tuple[float, float]
     p: float
     seeds: int
-    people: int
+    identities: int
 
 
-def paired_test(
-    variant: NDArray[np.float64], baseline: NDArray[np.float64], person_ids: IntArray, *, level: float = 0.95
-) -> PairedTest:
+def paired_test(variant: ArrayLike, baseline: ArrayLike, person_ids: ArrayLike, *, level: float = 0.95) -> PairedTest:
     """Test the mean difference of S paired trainings over Q queries: min F' and t over the seeds, the larger p.
 
-    Queries of one person are one observation (a cluster), as they succeed and fail together.
+    Queries of one identity are one observation (a cluster), because their results are correlated.
 
     Args:
-        variant: (S, Q) figure of each query under each seed, such as its average precision.
-        baseline: (S, Q) of the baseline under the same seeds on the same queries.
-        person_ids: (Q,) whose query it is.
-        level: Of the interval.
+        variant: (S, Q) metric of each query under each seed, such as its average precision.
+        baseline: (S, Q) metric of the baseline under the same seeds on the same queries.
+        person_ids: (Q,) identity of each query.
+        level: Level of the interval, 0 to 1.
+
+    Returns:
+        PairedTest.
 
     Raises:
-        DataError: For shapes that do not fit, figures that are not numbers, or fewer than two people.
+        DataError: For shapes that do not match, NaN or infinity, or fewer than two identities.
+
+    Example:
+        >>> paired_test([[0.6, 0.7, 0.9]], [[0.5, 0.6, 0.7]], person_ids=[1, 2, 3])
+        PairedTest(difference=0.1333, interval=(-0.01009, 0.2768), p=0.05719, seeds=1, identities=3)
     """
-    if variant.shape != baseline.shape or variant.ndim != 2 or variant.shape[1] != len(person_ids):
+    a, b, ids = as_array(variant), as_array(baseline), as_array(person_ids)
+    if a.shape != b.shape or a.ndim != 2 or ids.shape != a.shape[1:]:
         raise DataError(
-            f"paired test: got shapes {variant.shape}, {baseline.shape} and {np.shape(person_ids)}, expected (S, Q) "
+            f"paired test: got shapes {a.shape}, {b.shape} and {ids.shape}, expected (S, Q) "
             "twice and (Q,); compare runs that were evaluated on the same queries with the same seeds"
         )
-    differences = np.asarray(variant - baseline, dtype=np.float64)  # (S, Q)
+    differences = np.asarray(a - b, dtype=np.float64)  # (S, Q)
     if not np.isfinite(differences).all():
-        raise DataError("paired test: NaN or infinity among the figures; leave queries out that are not valid")
-    people, membership = np.unique(person_ids, return_inverse=True)
+        raise DataError("paired test: NaN or infinity among the metrics; leave out queries that are not valid")
+    membership = np.unique(ids, return_inverse=True)[1]
     seeds, queries = differences.shape
-    if len(people) < 2:
-        raise DataError(f"paired test: queries of {len(people)} people, expected two or more")
+    identities = int(membership.max(initial=-1)) + 1
+    if identities < 2:
+        raise DataError(f"paired test: queries of {identities} people, expected two or more")
     mean = float(differences.mean())
-    sums = np.bincount(membership, weights=differences.mean(axis=0) - mean)  # each person's share of the spread
-    of_people = float(sums @ sums) * len(people) / (len(people) - 1) / queries**2
-    of_seeds = float(differences.mean(axis=1).var(ddof=1)) / seeds if seeds > 1 else 0.0
-    variance = of_people + of_seeds
+    sums = np.bincount(membership, weights=differences.mean(axis=0) - mean)  # deviation of each identity
+    identity_variance = float(sums @ sums) * identities / (identities - 1) / queries**2
+    seed_variance = float(differences.mean(axis=1).var(ddof=1)) / seeds if seeds > 1 else 0.0
+    variance = identity_variance + seed_variance
     if variance == 0:
-        return PairedTest(mean, (mean, mean), float(mean == 0), seeds, len(people))
-    degrees = variance**2 / (of_people**2 / (len(people) - 1) + of_seeds**2 / max(1, seeds - 1))
-    tests = [(degrees, variance)] + ([(seeds - 1.0, of_seeds)] if of_seeds else [])
-    p = max(float(2 * stats.t.sf(abs(mean) / np.sqrt(spread), free)) for free, spread in tests)
-    reach = max(float(stats.t.ppf((1 + level) / 2, free) * np.sqrt(spread)) for free, spread in tests)
-    return PairedTest(mean, (mean - reach, mean + reach), p, seeds, len(people))
+        return PairedTest(mean, (mean, mean), float(mean == 0), seeds, identities)
+    degrees = variance**2 / (identity_variance**2 / (identities - 1) + seed_variance**2 / max(1, seeds - 1))
+    tests = [(degrees, variance)] + ([(seeds - 1.0, seed_variance)] if seed_variance else [])
+    t: Any = require_extra("scipy.stats", "eval").t
+    p = max(float(2 * t.sf(abs(mean) / np.sqrt(square), df)) for df, square in tests)
+    half_width = max(float(t.ppf((1 + level) / 2, df) * np.sqrt(square)) for df, square in tests)
+    return PairedTest(mean, (mean - half_width, mean + half_width), p, seeds, identities)

@@ -1,38 +1,52 @@
-"""Figures of many queries at once, from the ranks of their matches."""
+"""Average precision and inverse negative penalty of many queries at once, from the ranks of their matches."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from passerby.types import ApRule, IntArray
+from passerby.types import ApRule, as_array
 
 
-def average_precision(ranks: IntArray, counts: IntArray, *, rule: ApRule = "step") -> NDArray[np.float64]:
-    """Average precision of each query.
+def average_precision(ranks: ArrayLike, counts: ArrayLike, *, rule: ApRule = "step") -> NDArray[np.float64]:
+    """Compute the average precision of each query.
 
     Args:
-        ranks: Ranks of the matches, from 1, ascending within each query; one query after the other.
-        counts: (Q,) matches of each query, at least 1.
-        rule: `step` is the mean of i / rank_i. `trapezoid` (older toolkits) gives each match the mean of that
-            precision and the precision just before it, which is 1 when the match is at rank 1.
+        ranks: (T,) ranks of the matches, from 1, ascending within each query; one query after the other.
+        counts: (Q,) number of matches of each query, at least 1, sum T.
+        rule: `step` is the mean of i / rank_i. `trapezoid` (older toolkits) averages that precision with the precision
+            just before the match, which is 1 when the match is at rank 1.
 
     Returns:
-        (Q,) 0 to 1. Matches at ranks 1 and 3: 0.8333 by steps, 0.7917 by trapezoids.
+        (Q,) 0 to 1.
+
+    Example:
+        >>> average_precision([1, 3], [2]).round(4), average_precision([1, 3], [2], rule="trapezoid").round(4)
+        (array([0.8333]), array([0.7917]))
     """
+    ranks, counts = as_array(ranks), as_array(counts)
     starts = np.cumsum(counts) - counts
-    found = np.arange(1, len(ranks) + 1) - np.repeat(starts, counts)  # 1, 2, ... within each query
-    precision = found / ranks
+    numbers = np.arange(1, len(ranks) + 1) - np.repeat(starts, counts)  # 1, 2, ... within each query
+    precision = numbers / ranks
     if rule == "trapezoid":
-        before = np.where(ranks == 1, 1.0, (found - 1) / np.maximum(ranks - 1, 1))
+        before = np.where(ranks == 1, 1.0, (numbers - 1) / np.maximum(ranks - 1, 1))
         precision = (precision + before) / 2
-    means: NDArray[np.float64] = np.add.reduceat(precision, starts) / counts
-    return means
+    return np.asarray(np.add.reduceat(precision, starts) / counts)
 
 
-def inverse_negative_penalty(ranks: IntArray, counts: IntArray) -> NDArray[np.float64]:
-    """(Q,) number of matches over the rank of the last one (Ye et al. 2021); 1 when nothing stands between them.
+def inverse_negative_penalty(ranks: ArrayLike, counts: ArrayLike) -> NDArray[np.float64]:
+    """Compute the number of matches over the rank of the last match (Ye et al. 2021) of each query.
 
-    The arguments are those of `average_precision`.
+    Args:
+        ranks: As for `average_precision`.
+        counts: As for `average_precision`.
+
+    Returns:
+        (Q,) 0 to 1; 1 when the matches have the first ranks.
+
+    Example:
+        >>> inverse_negative_penalty([1, 8], [2])
+        array([0.25])
     """
-    return counts / ranks[np.cumsum(counts) - 1]
+    ranks, counts = as_array(ranks), as_array(counts)
+    return np.asarray(counts / ranks[np.cumsum(counts) - 1])

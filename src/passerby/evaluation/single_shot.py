@@ -1,4 +1,4 @@
-"""Single-gallery-shot: one random gallery image per identity, drawn again and again (CUHK03's classic protocol)."""
+"""Single-gallery-shot protocol: galleries of one random image per identity (the classic protocol of CUHK03)."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from passerby.types import FloatArray, IntArray
 
 @dataclass(frozen=True)
 class SingleShotGallery:
-    """A gallery sorted by identity, ready to be drawn from.
+    """A gallery sorted by identity, from which single-shot galleries are drawn.
 
-    Distractors (person 0) count as one identity, as in Torchreid.
+    Distractors (identity 0) count as one identity, as in Torchreid.
 
     Attributes:
-        people: (I,) person ids, ascending.
-        order: (G,) gallery places, sorted by person.
-        starts: (I,) where each person begins in `order`.
-        counts: (I,) images of each person.
+        identities: (I,) identities, ascending.
+        order: (G,) gallery indices, sorted by identity.
+        starts: (I,) first index of each identity in `order`.
+        counts: (I,) number of images of each identity.
     """
 
-    people: IntArray
+    identities: IntArray
     order: IntArray
     starts: IntArray
     counts: IntArray
 
     @classmethod
     def from_ids(cls, person_ids: IntArray) -> SingleShotGallery:
-        """Sort a gallery's person ids (G,), once for all queries."""
-        people, starts, counts = np.unique(np.sort(person_ids), return_index=True, return_counts=True)
-        return cls(people, np.argsort(person_ids, kind="stable"), starts, counts)
+        """Sort the (G,) identities of a gallery."""
+        identities, starts, counts = np.unique(np.sort(person_ids), return_index=True, return_counts=True)
+        return cls(identities, np.argsort(person_ids, kind="stable"), starts, counts)
 
-    def ranks(
+    def draw_ranks(
         self,
         distances: FloatArray,
         matches: IntArray,
@@ -43,21 +43,21 @@ class SingleShotGallery:
         repeats: int,
         generator: np.random.Generator,
     ) -> IntArray:
-        """Rank of one query's match in each of `repeats` galleries of one image per identity.
+        """Compute the rank of one query's match in each of `repeats` drawn galleries of one image per identity.
 
         Args:
             distances: (G,) distance of the query to each gallery item.
-            matches: (M,) the places that may be drawn for the query's own person, M at least 1.
-            person_id: The query's person, one of `people`.
-            repeats: Galleries to draw, each anew for each query.
-            generator: Source of the draws.
+            matches: (M,) gallery indices that may be drawn for the query's identity, M at least 1.
+            person_id: Identity of the query, one of `identities`.
+            repeats: Number of drawn galleries.
+            generator: Random generator.
 
         Returns:
-            (repeats,) ranks from 1; at equal distances the earlier place stands first.
+            (repeats,) ranks from 1; at equal distances the smaller gallery index is first.
         """
-        draws = generator.random((repeats, len(self.people)))
+        draws = generator.random((repeats, len(self.identities)))
         drawn = self.order[self.starts + (draws * self.counts).astype(np.int64)]  # (repeats, I)
-        own = int(np.searchsorted(self.people, person_id))
+        own = int(np.searchsorted(self.identities, person_id))
         shot = matches[(draws[:, [own]] * len(matches)).astype(np.int64)]  # (repeats, 1)
         others, match = distances[drawn], distances[shot]
         ahead: NDArray[np.bool_] = (others < match) | ((others == match) & (drawn < shot))

@@ -1,8 +1,9 @@
-"""Who is this, or nobody I know? Detection and identification rate at a false alarm rate.
+"""Open-set identification: detection and identification rate (DIR) at a false alarm rate (FAR).
 
-A rank list always has a first place; in use, many who walk by are not in the gallery. A threshold on the distance turns
-them away, and some of those who are. Figures after Phillips, Grother and Micheals, "Evaluation Methods in Face
-Recognition" (Handbook of Face Recognition, 2nd edition, 2011, section 21.3.3), at rank 1.
+Metrics after Phillips, Grother and Micheals, "Evaluation Methods in Face Recognition" (Handbook of Face Recognition,
+2nd edition, 2011, section 21.3.3), at rank 1. A known query is recognized when its identity is nearest of all and
+closer than a threshold; an unknown query, whose identity is not enrolled, raises a false alarm when any identity is
+closer than the threshold.
 """
 
 from __future__ import annotations
@@ -12,29 +13,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
 from passerby.openset.nearest_identities import NearestIdentities, find_nearest_identities
 from passerby.ranking.blocks import DistanceBlocks
 from passerby.ranking.distance import Metric
-from passerby.types import BoolArray, Embeddings, FloatArray, IntArray, Labels
+from passerby.types import BoolArray, Embeddings, IntArray, Labels, Result, to_json
 
 FARS = (0.001, 0.01, 0.1)
-"""The false alarm rates that figures are given at."""
+"""Default false alarm rates."""
 
 
-@dataclass(frozen=True)
-class DirAtFar:
+@dataclass(frozen=True, repr=False)
+class DirAtFar(Result):
     """Detection and identification rate at one false alarm rate.
 
     Attributes:
-        far: Share of unknown queries that may be taken for somebody, above 0.
-        rate: Share of known queries whose own person is nearest of all and nearer than the threshold: mean over the
-            draws, 0 to 1. NaN where the data cannot say.
-        interval: 95 % of the draws (of the bootstrap over identities, where nobody was drawn); NaN like `rate`.
-        threshold: Distance below which somebody is recognized, mean over the draws; NaN like `rate`.
-        reason: Why there is no figure; empty where there is one.
+        far: False alarm rate: fraction of unknown queries that are taken for an enrolled identity, above 0.
+        rate: Detection and identification rate: fraction of known queries that are recognized, mean over the draws,
+            0 to 1. NaN where the data do not resolve the false alarm rate.
+        interval: 2.5 and 97.5 % quantiles over the draws (over the bootstrap, where none are drawn); NaN like `rate`.
+        threshold: Distance below which a query is recognized, mean over the draws; NaN like `rate`.
+        reason: Why there is no rate; empty where there is one.
     """
 
     far: float
@@ -43,18 +44,30 @@ class DirAtFar:
     threshold: float
     reason: str = ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entries of `scores.json`; None where there is no rate."""
+        keep = not self.reason
+        return {
+            "far": self.far,
+            "dir": self.rate if keep else None,
+            "interval": list(self.interval) if keep else None,
+            "threshold": to_json(self.threshold),
+            "reason": self.reason,
+        }
 
-@dataclass(frozen=True)
-class OpenSetScores:
-    """Open-set figures, with what they were measured on.
+
+@dataclass(frozen=True, repr=False)
+class OpenSetScores(Result):
+    """Open-set metrics, with the counts that they depend on.
 
     Attributes:
-        rates: One for each false alarm rate asked for.
-        unknown: Share of the queries' people who were drawn as unknown; None where those without a match were used.
-        known_queries: Queries whose person is enrolled, mean over the draws.
-        unknown_queries: Queries whose person is not, mean over the draws.
-        enrolled: People in the gallery, mean over the draws; all distractors count as one.
-        repeats: Draws (or bootstrap replicates) behind the intervals.
+        rates: Rate at each false alarm rate.
+        unknown: Fraction of the query identities that are drawn as unknown; None where the queries without a match are
+            the unknown ones.
+        known_queries: Number of queries whose identity is enrolled, mean over the draws.
+        unknown_queries: Number of queries whose identity is not enrolled, mean over the draws.
+        enrolled: Number of identities in the gallery, mean over the draws; all distractors count as one.
+        repeats: Number of draws (or bootstrap replicates) behind the intervals.
     """
 
     rates: tuple[DirAtFar, ...]
@@ -64,55 +77,54 @@ class OpenSetScores:
     enrolled: float
     repeats: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """A dict that `json.dumps` takes; null where there is no figure, beside the reason."""
-        rates = [
-            {
-                "far": each.far,
-                "dir": None if each.reason else each.rate,
-                "interval": None if each.reason else list(each.interval),
-                "threshold": None if each.reason or np.isinf(each.threshold) else each.threshold,
-                "reason": each.reason,
-            }
-            for each in self.rates
-        ]
-        return {**vars(self), "rates": rates}
-
 
 def open_set(
     query: Embeddings | Labels,
     gallery: Embeddings | Labels,
     *,
-    distances: FloatArray | DistanceBlocks | None = None,
+    distances: ArrayLike | DistanceBlocks | None = None,
     unknown: float | None = 0.5,
     fars: Sequence[float] = FARS,
     repeats: int = 100,
     seed: int = 0,
     metric: Metric = "cosine",
-    device: str = "cpu",
+    device: str = "auto",
 ) -> OpenSetScores:
-    """Share of known people who are recognized while a given share of unknown ones is taken for somebody.
+    """Compute the detection and identification rate at given false alarm rates.
 
-    Sets of this field are closed, everybody is in the gallery; so a share of the queries' people is drawn as unknown
-    and removed from the gallery, again and again. Distractors and people without a query are always enrolled. A query
-    whose person is enrolled in its own camera only counts as unknown: the Market rule leaves nobody to find.
+    Test sets of person re-identification are closed: every query identity is in the gallery. A fraction of the query
+    identities is therefore drawn as unknown and removed from the gallery, `repeats` times. Distractors and identities
+    without a query stay enrolled. A query whose identity is enrolled in its own camera only counts as unknown, because
+    the Market-1501 protocol leaves no image to find.
 
     Args:
-        query: Q vectors; `Labels` when `distances` are given.
-        gallery: G vectors, or `Labels`.
-        distances: (Q, G) distances in place of the vectors', or strips of them; see `passerby.score`.
-        unknown: Share of people to draw, 0 to 1; None draws nobody and uses the queries without a match as they are.
-        fars: False alarm rates, above 0, at most 1. At 1 everybody passes, and the rate is Rank-1.
-        repeats: Draws of who is unknown; with None, bootstrap replicates over identities.
-        seed: Seed of either.
+        query: Q embeddings; `Labels` when `distances` are given.
+        gallery: G embeddings, or `Labels`.
+        distances: (Q, G) distances, or blocks of them, in place of those between the vectors; see `passerby.score`.
+        unknown: Fraction of identities to draw, 0 to 1; None draws none and takes the queries without a match.
+        fars: False alarm rates, above 0, at most 1. At 1 there is no threshold, and the rate is Rank-1.
+        repeats: Number of draws; with `unknown=None`, of bootstrap replicates over identities.
+        seed: Seed of the draws or of the bootstrap.
         metric: `cosine` or `euclidean`; not used with `distances`.
-        device: `cpu`, or a CUDA device for the distances.
+        device: As for `passerby.score`.
 
     Returns:
-        OpenSetScores. A false alarm rate of less than one query has no figure, but a reason.
+        OpenSetScores. A false alarm rate of less than one query has a reason in place of a rate.
 
     Raises:
-        DataError: Naming the argument; see `find_nearest_identities` and `score_open_set`.
+        DataError: Naming the argument, when it is out of range or leaves no known or no unknown query; see
+            `find_nearest_identities`.
+
+    Example:
+        >>> generator = np.random.default_rng(0)
+        >>> centers = generator.standard_normal((20, 8))
+        >>> query, gallery = (
+        ...     passerby.Embeddings(centers + 0.1 * generator.standard_normal((20, 8)), np.arange(1, 21), [camera] * 20)
+        ...     for camera in (0, 1)
+        ... )
+        >>> scores = passerby.open_set(query, gallery, fars=[0.1])
+        >>> scores.rates[0].rate, scores.unknown_queries
+        (1.0, 10.0)
     """
     nearest = find_nearest_identities(query, gallery, distances=distances, metric=metric, device=device)
     return score_open_set(nearest, unknown=unknown, fars=fars, repeats=repeats, seed=seed)
@@ -126,10 +138,17 @@ def score_open_set(
     repeats: int = 100,
     seed: int = 0,
 ) -> OpenSetScores:
-    """`open_set` from distances that were reduced before.
+    """Compute the metrics of `open_set` from distances that are reduced to the nearest identities.
+
+    Args:
+        nearest: Distances to the nearest image of each identity.
+        unknown: As for `open_set`, likewise `fars`, `repeats` and `seed`.
+        fars: False alarm rates.
+        repeats: Number of draws.
+        seed: Seed of the draws.
 
     Raises:
-        DataError: For `unknown`, `fars` or `repeats` out of range; nobody left to be known or unknown.
+        DataError: For `unknown`, `fars` or `repeats` out of range, or without known or unknown queries.
     """
     if not len(fars) or not all(0 < far <= 1 for far in fars):
         raise DataError(f"fars: got {list(fars)}, expected false alarm rates above 0 and at most 1, such as 0.01")
@@ -139,74 +158,75 @@ def score_open_set(
     if unknown is None:
         trials, weights = _bootstrap(nearest, repeats, generator)
     else:
-        trials = [_Trial.of(nearest, hidden) for hidden in _hidden_people(nearest, unknown, repeats, generator)]
+        trials = [_Trial.without(nearest, hidden) for hidden in _draw_unknown(nearest, unknown, repeats, generator)]
         weights = [np.ones(len(nearest.own))] * repeats
-    return _summary(trials, weights, fars=fars, unknown=unknown, repeats=repeats)
+    return _summarize(trials, weights, fars=fars, unknown=unknown, repeats=repeats)
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """One gallery: (Q,) own distance, infinite for the unknown; whether the own person is nearest; nearest of all."""
+    """One gallery: (Q,) own distance, infinite for unknown queries; own identity first; distance of the first."""
 
     own: NDArray[np.floating[Any]]
-    right: BoolArray
-    nearest: NDArray[np.floating[Any]]
+    own_is_first: BoolArray
+    first: NDArray[np.floating[Any]]
     enrolled: int
 
     @classmethod
-    def of(cls, nearest: NearestIdentities, hidden: IntArray) -> _Trial:
-        """The gallery without the `hidden` people."""
-        kept = ~np.isin(nearest.people, hidden)
+    def without(cls, nearest: NearestIdentities, hidden: IntArray) -> _Trial:
+        """Remove the `hidden` identities from the gallery."""
+        kept = ~np.isin(nearest.gallery_ids, hidden)
         own = np.where(np.isin(nearest.query_ids, hidden), np.inf, nearest.own)
-        right = np.isfinite(own) & ~(nearest.ahead & kept).any(axis=1)
-        return cls(own, right, nearest.distances[:, kept].min(axis=1), int(kept.sum()))
+        own_is_first = np.isfinite(own) & ~(nearest.ahead & kept).any(axis=1)
+        return cls(own, own_is_first, nearest.distances[:, kept].min(axis=1), int(kept.sum()))
 
     def rates(self, weights: NDArray[np.float64], fars: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(2, F) detection and identification rates, and the thresholds that keep the false alarm rates."""
+        """(2, F) detection and identification rates, and the largest thresholds within the false alarm rates."""
         known = np.isfinite(self.own)
-        alarms, heavy = self.nearest[~known], weights[~known]
+        alarms, alarm_weights = self.first[~known], weights[~known]
         order = np.argsort(alarms, kind="stable")
-        below = np.cumsum(heavy[order])  # weight of unknown queries up to each alarm
-        if not weights[known].sum() or not heavy.sum():
+        cumulated = np.cumsum(alarm_weights[order])  # weight of the unknown queries up to each alarm
+        if not weights[known].sum() or not alarm_weights.sum():
             return np.full((2, len(fars)), np.nan)  # a replicate that drew one kind only
-        # The first alarm too many; whoever is nearer than that is let in. 1e-9: 0.29 x 100 is 28.999999999999996.
-        place = np.searchsorted(below, fars * below[-1] + 1e-9, side="right")
-        thresholds = np.append(alarms[order], np.inf)[place]  # (F,)
-        passed = (self.own[:, None] < thresholds) & self.right[:, None]  # (Q, F)
-        return np.stack([weights[known] @ passed[known] / weights[known].sum(), thresholds])
+        # The threshold is the first alarm that exceeds the rate. 1e-9: 0.29 x 100 is 28.999999999999996.
+        exceeding = np.searchsorted(cumulated, fars * cumulated[-1] + 1e-9, side="right")
+        thresholds = np.append(alarms[order], np.inf)[exceeding]  # (F,)
+        recognized = (self.own[:, None] < thresholds) & self.own_is_first[:, None]  # (Q, F)
+        return np.stack([weights[known] @ recognized[known] / weights[known].sum(), thresholds])
 
 
-def _hidden_people(
-    nearest: NearestIdentities, share: float, repeats: int, generator: np.random.Generator
+def _draw_unknown(
+    nearest: NearestIdentities, fraction: float, repeats: int, generator: np.random.Generator
 ) -> list[IntArray]:
-    """Who is unknown in each draw, of the people who have a query with a match."""
-    people = np.unique(nearest.query_ids[np.isfinite(nearest.own)])
-    count = round(share * len(people)) if 0 < share < 1 else 0
-    if not 0 < count < len(people):
+    """Draw the unknown identities of each trial, among those that have a query with a match."""
+    identities = np.unique(nearest.query_ids[np.isfinite(nearest.own)])
+    count = round(fraction * len(identities)) if 0 < fraction < 1 else 0
+    if not 0 < count < len(identities):
         raise DataError(
-            f"unknown: {share} of {len(people)} people with a query and a match leaves none known or none unknown; "
-            "expected a share between 0 and 1 of at least two people, or None to use queries without a match"
+            f"unknown: {fraction} of {len(identities)} people with a query and a match leaves none known or none "
+            "unknown; expected a fraction between 0 and 1 of at least two people, or None for queries without a match"
         )
-    return [generator.choice(people, count, replace=False) for _ in range(repeats)]
+    return [generator.choice(identities, count, replace=False) for _ in range(repeats)]
 
 
 def _bootstrap(
     nearest: NearestIdentities, repeats: int, generator: np.random.Generator
 ) -> tuple[list[_Trial], list[NDArray[np.float64]]]:
-    """The gallery as it is, and how often each query counts: once, then as often as its person is drawn."""
+    """Return the full gallery and the weights of the queries: 1 first, then how often their identity is drawn."""
     known = np.isfinite(nearest.own)
     if known.all() or not known.any():
         raise DataError(
             f"unknown: None uses queries without a match as they are, and {int((~known).sum())} of {len(known)} are; "
             "expected some with and some without. Draw unknown people instead, such as unknown=0.5"
         )
-    people, member = np.unique(nearest.query_ids, return_inverse=True)
-    times = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=repeats)
-    weights = [np.ones(len(known)), *times[:, member].astype(np.float64)]
-    return [_Trial.of(nearest, np.empty(0, dtype=np.int64))] * len(weights), weights
+    identities, membership = np.unique(nearest.query_ids, return_inverse=True)
+    count = len(identities)
+    times = generator.multinomial(count, np.full(count, 1 / count), size=repeats)
+    weights = [np.ones(len(known)), *times[:, membership].astype(np.float64)]
+    return [_Trial.without(nearest, np.empty(0, dtype=np.int64))] * len(weights), weights
 
 
-def _summary(
+def _summarize(
     trials: list[_Trial],
     weights: list[NDArray[np.float64]],
     *,
@@ -214,29 +234,29 @@ def _summary(
     unknown: float | None,
     repeats: int,
 ) -> OpenSetScores:
-    """Means and intervals over the trials; the first alone is the figure where the others are a bootstrap."""
-    asked = np.asarray(fars, dtype=np.float64)
-    found = np.stack([trial.rates(w, asked) for trial, w in zip(trials, weights, strict=True)])  # (R, 2, F)
-    rates, thresholds = found[:1].mean(axis=0) if unknown is None else found.mean(axis=0)
-    spread = found[1:] if unknown is None else found
-    ends = np.nanquantile(spread[:, 0], [0.025, 0.975], axis=0)  # (2, F)
-    strangers = [int(np.isinf(trial.own).sum()) for trial in trials]
-    made = []
+    """Compute means and intervals over the trials; for a bootstrap, the estimate is the first trial."""
+    values = np.stack([trial.rates(w, np.asarray(fars)) for trial, w in zip(trials, weights, strict=True)])  # (R, 2, F)
+    rates, thresholds = values[:1].mean(axis=0) if unknown is None else values.mean(axis=0)
+    replicates = values[1:] if unknown is None else values
+    low, high = np.nanquantile(replicates[:, 0], [0.025, 0.975], axis=0)  # (F,)
+    unknown_counts = [int(np.isinf(trial.own).sum()) for trial in trials]
+    fewest = min(unknown_counts)
+    results = []
     for f, far in enumerate(fars):
-        if far * min(strangers) + 1e-9 < 1:
+        if far * fewest + 1e-9 < 1:
             reason = (
-                f"{100 * far:g} % of {min(strangers)} unknown queries is less than one query; "
+                f"{100 * far:g} % of {fewest} unknown queries is less than one query; "
                 f"at least {int(np.ceil(1 / far - 1e-9))} are needed"
             )
-            made.append(DirAtFar(far, np.nan, (np.nan, np.nan), np.nan, reason))
+            results.append(DirAtFar(far, np.nan, (np.nan, np.nan), np.nan, reason))
         else:
-            interval = float(ends[0, f]), float(ends[1, f])
-            made.append(DirAtFar(far, float(rates[f]), interval, float(thresholds[f])))
+            interval = float(low[f]), float(high[f])
+            results.append(DirAtFar(far, float(rates[f]), interval, float(thresholds[f])))
     return OpenSetScores(
-        rates=tuple(made),
+        rates=tuple(results),
         unknown=unknown,
-        known_queries=float(np.mean([len(trials[0].own) - count for count in strangers])),
-        unknown_queries=float(np.mean(strangers)),
+        known_queries=float(np.mean([len(trials[0].own) - count for count in unknown_counts])),
+        unknown_queries=float(np.mean(unknown_counts)),
         enrolled=float(np.mean([trial.enrolled for trial in trials])),
         repeats=repeats,
     )

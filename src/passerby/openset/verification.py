@@ -1,4 +1,4 @@
-"""Do two images show the same person? Receiver operating characteristic and equal error rate, over all pairs."""
+"""Verification: receiver operating characteristic and equal error rate over all pairs of images."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 from passerby.errors import DataError
 from passerby.evaluation.pair_histogram import PairHistogram
 from passerby.openset.detection import FARS
+from passerby.types import Result, to_json
 
 
-@dataclass(frozen=True)
-class Verification:
-    """Rates of taking a pair for the same person when it is nearer than each of B + 1 thresholds.
+@dataclass(frozen=True, repr=False)
+class Verification(Result):
+    """Rates of accepting a pair as the same person when its distance is below each of B + 1 thresholds.
 
     Attributes:
-        thresholds: (B + 1,) ascending; the edges of the bins, where the rates are exact.
-        true_positive_rate: (B + 1,) share of the pairs of one person that are nearer, 0 to 1.
-        false_positive_rate: (B + 1,) share of the pairs of two people that are nearer.
-        equal_error_rate: Where as many of either kind are wrong, linear between two thresholds.
-        equal_error_threshold: The distance there.
-        area: Under the curve: the chance that a pair of one person is nearer than one of two people, pairs of one bin
-            counting half.
-        same: Pairs of one person.
-        different: Pairs of two people.
-        bin_width: Between two thresholds.
+        thresholds: (B + 1,) ascending; the edges of the bins, at which the rates are exact.
+        true_positive_rate: (B + 1,) fraction of the pairs of one identity below the threshold, 0 to 1.
+        false_positive_rate: (B + 1,) fraction of the pairs of two identities below the threshold, 0 to 1.
+        equal_error_rate: Rate at which false positive and false negative rate are equal, linear between two thresholds.
+        equal_error_threshold: Distance at the equal error rate.
+        area: Area under the curve: probability that a pair of one identity is closer than a pair of two; pairs in the
+            same bin count half.
+        same: Number of pairs of one identity.
+        different: Number of pairs of two identities.
+        bin_width: Distance between two thresholds.
     """
 
     thresholds: NDArray[np.float64]
@@ -42,9 +43,9 @@ class Verification:
     bin_width: float
 
     def at(self, far: float) -> tuple[float, float]:
-        """(true positive rate, threshold) at the largest threshold with a false positive rate of at most `far`.
+        """Return (true positive rate, threshold) at the largest threshold with a false positive rate of at most `far`.
 
-        NaN for both where `far` is less than one pair.
+        Both are NaN where `far` is less than one pair.
 
         Raises:
             DataError: For `far` outside 0 to 1.
@@ -53,48 +54,48 @@ class Verification:
             raise DataError(f"far: got {far}, expected a false alarm rate above 0 and at most 1")
         if far * self.different + 1e-9 < 1:
             return np.nan, np.nan
-        place = int(np.searchsorted(self.false_positive_rate, far, side="right")) - 1
-        return float(self.true_positive_rate[place]), float(self.thresholds[place])
+        last = int(np.searchsorted(self.false_positive_rate, far, side="right")) - 1
+        return float(self.true_positive_rate[last]), float(self.thresholds[last])
 
-    def to_dict(self, fars: Sequence[float] = FARS) -> dict[str, Any]:
-        """A dict that `json.dumps` takes; null for a rate that the pairs cannot resolve."""
-        rates = []
-        for far in fars:
-            rate, threshold = (None if np.isnan(value) else value for value in self.at(far))
-            rates.append({"far": far, "tpr": rate, "threshold": threshold})
-        return {
-            "equal_error_rate": self.equal_error_rate,
-            "equal_error_threshold": self.equal_error_threshold,
-            "area": self.area,
-            "same": self.same,
-            "different": self.different,
-            "bin_width": self.bin_width,
-            "rates": rates,
-        }
+    def to_dict(self, *, fars: Sequence[float] = FARS) -> dict[str, Any]:
+        """Return the entries of `scores.json`: rates at `fars`, None where the pairs do not resolve a rate."""
+        names = ("equal_error_rate", "equal_error_threshold", "area", "same", "different", "bin_width")
+        rates = [dict(zip(("far", "tpr", "threshold"), (far, *to_json(self.at(far))), strict=True)) for far in fars]
+        return {**{name: getattr(self, name) for name in names}, "rates": rates}
 
 
 def verify(pairs: PairHistogram) -> Verification:
-    """The curve and its figures from counted pairs.
+    """Compute the receiver operating characteristic of counted pairs.
+
+    Args:
+        pairs: Counts of B bins.
+
+    Returns:
+        Verification with B + 1 thresholds.
 
     Raises:
         DataError: When there is no pair of one kind.
+
+    Example:
+        >>> verify(PairHistogram(0.0, 1.0, same=[8, 2], different=[2, 8])).equal_error_rate
+        0.2
     """
     pairs.require_both()
-    found, taken = (np.concatenate([[0], np.cumsum(counts)]) for counts in (pairs.same, pairs.different))
-    true, false = found / found[-1], taken / taken[-1]  # (B + 1,)
+    same, different = (np.concatenate([[0], np.cumsum(counts)]) for counts in (pairs.same, pairs.different))
+    true, false = same / same[-1], different / different[-1]  # (B + 1,)
     edges = pairs.edges
-    # The first threshold where false alarms are no fewer than misses; 3 / 21 and 1 - 6 / 7 differ in the last digit.
+    # The first threshold where false positives are no fewer than misses; 3 / 21 and 1 - 6 / 7 differ in the last digit.
     after = int(np.argmax(false >= 1 - true - 1e-12))
-    before = 1 - true[after - 1] - false[after - 1]  # above 0
-    part = min(1.0, before / (before + false[after] - (1 - true[after])))
+    gap = 1 - true[after - 1] - false[after - 1]  # above 0
+    fraction = min(1.0, gap / (gap + false[after] - (1 - true[after])))
     return Verification(
         thresholds=edges,
         true_positive_rate=true,
         false_positive_rate=false,
-        equal_error_rate=float(false[after - 1] + part * (false[after] - false[after - 1])),
-        equal_error_threshold=float(edges[after - 1] + part * pairs.width),
+        equal_error_rate=float(false[after - 1] + fraction * (false[after] - false[after - 1])),
+        equal_error_threshold=float(edges[after - 1] + fraction * pairs.width),
         area=float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2)),
-        same=int(found[-1]),
-        different=int(taken[-1]),
+        same=int(same[-1]),
+        different=int(different[-1]),
         bin_width=pairs.width,
     )

@@ -1,1 +1,1 @@
-"""EMBEDDINGS -> DISTANCES -> RANKINGS: pure functions over arrays, bounded memory."""
+"""EMBEDDINGS -> DISTANCES -> RANKINGS: pure functions over arrays with bounded memory."""

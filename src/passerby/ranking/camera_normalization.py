@@ -1,11 +1,11 @@
-"""Camera-wise normalization: what all images of a camera have in common is taken out of their vectors.
+"""Camera-wise normalization: standardize the vectors of each camera by their mean and standard deviation.
 
-A camera's light and background move all of its vectors the same way, so that a stranger in the query's camera can be
-nearer than the same person in another. The mean and spread of a camera's vectors, whoever is in them, say which way.
-This uses the test cameras' own unlabeled images: a figure made with it must say so, and it is of no use for a camera
-with a handful of images.
+Light and background of a camera shift all of its vectors alike, so that another person in the query's camera can be
+nearer than the same person in another camera. The mean and the standard deviation over all vectors of a camera, which
+need no labels, estimate this shift. The test cameras' unlabeled images are used: state this with every result. The
+estimate needs more than a handful of images per camera.
 
-Dimension legend of `types`.
+This module needs NumPy only, so that a gallery can use it. Dimension legend of `types`, and M cameras.
 """
 
 from __future__ import annotations
@@ -15,104 +15,123 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
-from passerby.types import Embeddings
+from passerby.types import Embeddings, Result, as_array
 
 Name = TypeVar("Name")
 
 MIN_IMAGES = 10
-"""Images of a camera below which its statistics would be those of the people in it."""
+"""Images of a camera below which its statistics would be those of the persons in them."""
 
 PRIOR_IMAGES = 30
-"""Images that a camera must have before it counts for as much as all cameras together, where it may have few."""
+"""Number of images at which a camera's own statistics and those of all cameras have the same weight."""
 
-_STILL = 1e-6  # spread of a dimension of unit vectors below which it holds nothing but rounding
+_MIN_DEVIATION = 1e-6  # a dimension of unit vectors with a smaller standard deviation holds only rounding errors
 
 
-@dataclass(frozen=True)
-class CameraStatistics:
-    """What the unit vectors of a camera have in common.
+@dataclass(frozen=True, repr=False)
+class CameraStatistics(Result):
+    """Mean and standard deviation of the unit vectors of a camera.
 
     Attributes:
-        mean: (D,) of each dimension.
-        deviation: (D,) standard deviation of each; 0 where it holds nothing but rounding.
+        mean: (D,) mean of each dimension.
+        deviation: (D,) standard deviation of each dimension; 0 where it holds only rounding errors.
     """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
     @classmethod
-    def from_vectors(cls, vectors: NDArray[np.floating]) -> CameraStatistics:
-        """That of (N, D) vectors of any length above 0, N at least 1."""
+    def from_vectors(cls, vectors: ArrayLike) -> CameraStatistics:
+        """Compute the statistics of (N, D) vectors of any length above 0, N at least 1."""
         unit = normalize_rows(vectors)
-        spread = unit.std(axis=0)
-        return cls(unit.mean(axis=0), np.where(spread > _STILL, spread, 0.0))
+        return cls(unit.mean(axis=0), _drop_rounding(unit.std(axis=0)))
 
     @classmethod
-    def merge(cls, views: Sequence[CameraStatistics], counts: Sequence[int]) -> CameraStatistics:
-        """What several cameras' vectors have in common, from their views and how many vectors each was made of."""
-        shares = np.asarray(counts, dtype=np.float64) / sum(counts)
-        mean = shares @ np.stack([view.mean for view in views])
-        squares = shares @ np.stack([view.deviation**2 + view.mean**2 for view in views])
-        spread = np.sqrt(np.maximum(squares - mean**2, 0))
-        return cls(mean, np.where(spread > _STILL, spread, 0.0))
+    def merge(cls, statistics: Sequence[CameraStatistics], counts: Sequence[int]) -> CameraStatistics:
+        """Compute the statistics of M cameras together from those of each camera and its number of vectors."""
+        weights = np.asarray(counts, dtype=np.float64) / sum(counts)
+        mean = weights @ np.stack([camera.mean for camera in statistics])
+        squares = weights @ np.stack([camera.deviation**2 + camera.mean**2 for camera in statistics])
+        return cls(mean, _drop_rounding(np.sqrt(np.maximum(squares - mean**2, 0))))
 
-    def shrink(self, other: CameraStatistics, share: float) -> CameraStatistics:
-        """This view and a `share` (0 to 1) of another: their means, and the root of the means of their variances."""
-        mean = (1 - share) * self.mean + share * other.mean
-        return CameraStatistics(mean, np.sqrt((1 - share) * self.deviation**2 + share * other.deviation**2))
+    def shrink(self, target: CameraStatistics, weight: float) -> CameraStatistics:
+        """Return the weighted mean of both means and of both variances; `weight` is that of `target`, 0 to 1."""
+        mean = (1 - weight) * self.mean + weight * target.mean
+        return CameraStatistics(mean, np.sqrt((1 - weight) * self.deviation**2 + weight * target.deviation**2))
 
     @property
     def scale(self) -> NDArray[np.float64]:
-        """(D,) what each dimension is multiplied with: 1 / spread, and 0 where there is none."""
-        scale: NDArray[np.float64] = np.divide(
-            1, self.deviation, out=np.zeros_like(self.deviation), where=self.deviation > 0
-        )
-        return scale
+        """(D,) factor of each dimension: 1 / deviation, and 0 where the deviation is 0."""
+        return np.divide(1, self.deviation, out=np.zeros_like(self.deviation), where=self.deviation > 0)
 
-    def standardize(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(N, D) vectors of the camera, of any length -> (N, D) unit vectors without what they have in common."""
+    def standardize(self, vectors: ArrayLike) -> NDArray[np.float64]:
+        """Standardize (N, D) vectors of the camera, of any length, and normalize them to length 1."""
         return normalize_rows((normalize_rows(vectors) - self.mean) * self.scale)
 
 
 def shrink_statistics(
-    own: Mapping[Name, tuple[CameraStatistics, int]],
+    cameras: Mapping[Name, tuple[CameraStatistics, int]],
 ) -> tuple[CameraStatistics, dict[Name, CameraStatistics]]:
-    """The view of all cameras together, and each camera's drawn towards it as long as it has few images.
+    """Shrink the statistics of each camera toward those of all cameras; fewer images shrink more.
 
     Args:
-        own: By camera, at least one: its view and how many images that was made of.
+        cameras: Statistics and number of images of each camera, at least one camera.
+
+    Returns:
+        Statistics of all cameras together, and those of each camera, in which `PRIOR_IMAGES` / (`PRIOR_IMAGES` + n) is
+        the weight of all cameras for a camera of n images.
     """
-    general = CameraStatistics.merge([view for view, _ in own.values()], [count for _, count in own.values()])
-    return general, {
-        name: view.shrink(general, PRIOR_IMAGES / (PRIOR_IMAGES + count)) for name, (view, count) in own.items()
-    }
+    overall = CameraStatistics.merge([camera for camera, _ in cameras.values()], [n for _, n in cameras.values()])
+    shrunk = {name: camera.shrink(overall, PRIOR_IMAGES / (PRIOR_IMAGES + n)) for name, (camera, n) in cameras.items()}
+    return overall, shrunk
 
 
 def standardize_cameras(images: Embeddings) -> Embeddings:
-    """One set of images under camera-wise normalization, as a gallery does it: cameras may have few images."""
-    rows = {camera: np.flatnonzero(images.camera_ids == camera) for camera in np.unique(images.camera_ids).tolist()}
-    own = {camera: (CameraStatistics.from_vectors(images.vectors[some]), len(some)) for camera, some in rows.items()}
+    """Apply camera-wise normalization to one set of images with shrunk statistics, as a gallery does.
+
+    Args:
+        images: N images; a camera may have few.
+
+    Returns:
+        N embeddings of length 1, in the dtype of the vectors.
+    """
+    cameras = np.unique(images.camera_ids).tolist()
+    rows = {camera: np.flatnonzero(images.camera_ids == camera) for camera in cameras}
+    own = {
+        camera: (CameraStatistics.from_vectors(images.vectors[indices]), len(indices))
+        for camera, indices in rows.items()
+    }
     vectors = np.empty_like(images.vectors)
-    for camera, view in shrink_statistics(own)[1].items():
-        vectors[rows[camera]] = view.standardize(images.vectors[rows[camera]])
+    for camera, statistics in shrink_statistics(own)[1].items():
+        vectors[rows[camera]] = statistics.standardize(images.vectors[rows[camera]])
     return Embeddings(vectors, images.person_ids, images.camera_ids)
 
 
 def normalize_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embeddings, Embeddings]:
-    """Standardize unit vectors by the mean and standard deviation of their camera, query and gallery together.
+    """Standardize the vectors of each camera by its mean and standard deviation over query and gallery together.
 
     Args:
-        query: Q images.
-        gallery: G images.
+        query: Q embeddings.
+        gallery: G embeddings.
 
     Returns:
-        Both, of unit length, in the dtype that they came in.
+        Both, of length 1, in the dtypes of the arguments.
 
     Raises:
-        DataError: Naming a camera with fewer than `MIN_IMAGES` images, or whose images are all the same.
+        DataError: Naming a camera with fewer than `MIN_IMAGES` images, or with equal vectors only.
+
+    Example:
+        >>> generator = np.random.default_rng(0)
+        >>> query, gallery = (
+        ...     passerby.Embeddings(generator.standard_normal((20, 4)), np.arange(1, 21), np.arange(20) % 2)
+        ...     for _ in range(2)
+        ... )
+        >>> query, gallery = passerby.normalize_cameras(query, gallery)
+        >>> gallery
+        Embeddings(vectors=array(20, 4), person_ids=array(20,), camera_ids=array(20,))
     """
     vectors = np.concatenate([side.vectors.astype(np.float64) for side in (query, gallery)])  # (Q + G, D)
     cameras = np.concatenate([side.camera_ids for side in (query, gallery)])
@@ -123,21 +142,22 @@ def normalize_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embedding
                 f"camera {camera}: {len(rows)} images, expected at least {MIN_IMAGES} to normalize by; leave "
                 "camera-wise normalization out, or join cameras"
             )
-        view = CameraStatistics.from_vectors(vectors[rows])
-        if not view.deviation.any():
-            raise DataError(f"camera {camera}: all {len(rows)} images have the same vector; find out what made it")
-        vectors[rows] = view.standardize(vectors[rows])
-    sides = vectors[: len(query)], vectors[len(query) :]
-    found = [
-        Embeddings(part.astype(side.vectors.dtype), side.person_ids, side.camera_ids)
-        for part, side in zip(sides, (query, gallery), strict=True)
-    ]
-    return found[0], found[1]
+        statistics = CameraStatistics.from_vectors(vectors[rows])
+        if not statistics.deviation.any():
+            raise DataError(f"camera {camera}: all {len(rows)} images have the same vector, expected different ones")
+        vectors[rows] = statistics.standardize(vectors[rows])
+    return (
+        Embeddings(vectors[: len(query)].astype(query.vectors.dtype), query.person_ids, query.camera_ids),
+        Embeddings(vectors[len(query) :].astype(gallery.vectors.dtype), gallery.person_ids, gallery.camera_ids),
+    )
 
 
-def normalize_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(N, D) rows of unit length; an all-zero row stays what it is, and is refused where distances are made."""
-    wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = wide / np.where(lengths > 0, lengths, 1.0)
-    return unit
+def normalize_rows(vectors: ArrayLike) -> NDArray[np.float64]:
+    """Normalize (N, D) rows to length 1; an all-zero row stays zero, and is rejected when distances are computed."""
+    rows = as_array(vectors).astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
+
+
+def _drop_rounding(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(deviation > _MIN_DEVIATION, deviation, 0.0)

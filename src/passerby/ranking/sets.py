@@ -1,4 +1,4 @@
-"""Several images of one person: one vector for a set of images, or one distance between two sets.
+"""Sets of images: one embedding for several images of a person, or one distance between two sets.
 
 Dimension legend of `types`, and S, T sets of query and gallery images.
 """
@@ -9,169 +9,200 @@ from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
 from passerby.ranking.distance import Metric, distance_blocks
-from passerby.types import DISTRACTOR, Embeddings, FloatArray, IntArray, Labels
+from passerby.types import DISTRACTOR, Embeddings, FloatArray, IntArray, Labels, as_array
 
 Pooling = Literal["mean", "attention"]
 SetDistance = Literal["best", "average", "hausdorff"]
 
 
 def group_images(labels: Embeddings | Labels) -> IntArray:
-    """(N,) set of each image: one for each person in each camera, numbered in order of first appearance.
+    """Assign images to sets: one set per identity and camera, numbered in order of first appearance.
 
-    Distractors show nobody in particular, so each is a set by itself.
+    Distractors have no common identity, so each is a set of its own.
+
+    Args:
+        labels: N images.
+
+    Returns:
+        (N,) set of each image, 0 to S - 1.
+
+    Example:
+        >>> group_images(Labels([3, 3, 1, 3], [0, 0, 0, 1])).tolist()
+        [0, 0, 1, 2]
     """
-    alone = np.where(labels.person_ids == DISTRACTOR, np.arange(len(labels)) + 1, 0)
-    keys = np.stack([labels.person_ids, labels.camera_ids, alone], axis=1)
+    own = np.where(labels.person_ids == DISTRACTOR, np.arange(len(labels)) + 1, 0)
+    keys = np.stack([labels.person_ids, labels.camera_ids, own], axis=1)
     _, first, sets = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     order = np.empty(len(first), dtype=np.int64)
     order[np.argsort(first)] = np.arange(len(first))
     return order[sets.reshape(-1)]
 
 
-def label_sets(images: Embeddings | Labels, sets: IntArray) -> Labels:
-    """Whose each of the S sets is; see `pool`."""
-    first = _first_images(images, sets)
+def label_sets(images: Embeddings | Labels, sets: ArrayLike) -> Labels:
+    """Return identity and camera of each of the S sets.
+
+    Args:
+        images: N images.
+        sets: (N,) set of each image, 0 to S - 1; see `pool`.
+
+    Raises:
+        DataError: For sets that `pool` rejects.
+
+    Example:
+        >>> label_sets(Labels([3, 3, 1], [0, 0, 1]), [0, 0, 1]).person_ids.tolist()
+        [3, 1]
+    """
+    first = _find_first_images(images, as_array(sets))
     return Labels(images.person_ids[first], images.camera_ids[first])
 
 
 def pool(
     images: Embeddings,
-    sets: IntArray,
+    sets: ArrayLike,
     *,
     method: Pooling = "mean",
-    quality: NDArray[np.floating] | None = None,
+    quality: ArrayLike | None = None,
     temperature: float = 0.1,
 ) -> Embeddings:
-    """One unit vector for each set of images.
+    """Compute one embedding of length 1 for each set of images.
 
     Args:
-        images: N images; each vector is brought to unit length first, so that each image has one vote.
-        sets: (N,) set of each image, 0 to S - 1, each used; a set shows one person in one camera.
-        method: `mean`, or `attention`: a weighted mean, the weights a softmax over quality / temperature in each set.
-        quality: (N,) finite numbers, more is better, such as a detector's confidence. None: how well an image agrees
-            with the others of its set, the cosine to their mean (1 for an image alone), which a blurred or wrong crop
-            does badly.
-        temperature: Above 0; towards 0 only the best image counts, towards infinity all count alike.
+        images: N embeddings; each is normalized to length 1 first, so that all images have the same weight.
+        sets: (N,) set of each image, 0 to S - 1, each used; a set holds one identity in one camera.
+        method: `mean`, or `attention`: a weighted mean, with weights softmax(quality / temperature) in each set.
+        quality: (N,) finite numbers, larger is better, such as a detector's confidence. None: the cosine of each image
+            to the mean of the other images of its set (1 for a single image), which is low for a blurred or wrong crop.
+        temperature: Above 0. A small value selects the best image, a large value gives equal weights.
 
     Returns:
-        S embeddings, set 0 first.
+        S embeddings, in the order of the sets.
 
     Raises:
-        DataError: Naming the argument: sets that are not one number per image, mix people or cameras, or leave a
-            number out; vectors that are all zero, or cancel each other out.
+        DataError: Naming the argument: sets that are not one number per image, mix identities or cameras, or omit a
+            number; vectors that are all zero, or sum to zero.
+
+    Example:
+        >>> images = passerby.Embeddings([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [1, 1, 2], [0, 0, 0])
+        >>> passerby.pool(images, [0, 0, 1]).vectors.round(2).tolist()
+        [[0.71, 0.71], [1.0, 0.0]]
     """
     if method not in get_args(Pooling):
         raise DataError(f"method: got {method!r}, expected one of {', '.join(get_args(Pooling))}")
     if method == "mean" and quality is not None:
         raise DataError("quality: given to method='mean', which ignores it; leave it out, or use method='attention'")
-    labels = label_sets(images, sets)
-    vectors = _unit(images.vectors, name="images")  # (N, D)
+    set_of = as_array(sets)
+    labels = label_sets(images, set_of)
+    vectors = _normalize(images.vectors, name="images")  # (N, D)
     weights = np.ones(len(images))
     if method == "attention":
-        weights = _attention(vectors, sets, len(labels), quality=quality, temperature=temperature)
-    pooled = _sums(vectors * weights[:, None], sets, len(labels))  # (S, D)
-    return Embeddings(_unit(pooled, name="sets").astype(images.vectors.dtype), labels.person_ids, labels.camera_ids)
+        weights = _weigh(vectors, set_of, len(labels), quality=quality, temperature=temperature)
+    pooled = _sum_sets(vectors * weights[:, None], set_of, len(labels))  # (S, D)
+    unit = _normalize(pooled, name="sets").astype(images.vectors.dtype)
+    return Embeddings(unit, labels.person_ids, labels.camera_ids)
 
 
 def compare_sets(
     query: Embeddings,
     gallery: Embeddings,
     *,
-    query_sets: IntArray,
-    gallery_sets: IntArray,
+    query_sets: ArrayLike,
+    gallery_sets: ArrayLike,
     method: SetDistance = "best",
     metric: Metric = "cosine",
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Distances of every set of query images to every set of gallery images, from the distances of their images.
+    """Compute distances of every set of query images to every set of gallery images, from those of their images.
 
     Args:
-        query: Q images.
-        gallery: G images.
+        query: Q embeddings.
+        gallery: G embeddings.
         query_sets: (Q,) set of each query image, 0 to S - 1; see `pool`.
         gallery_sets: (G,) set of each gallery image, 0 to T - 1.
-        method: `best`: the nearest pair. `average`: the mean over all pairs. `hausdorff`: each image's distance to the
-            nearest of the other set, averaged in each direction, the larger of the two (Dubuisson and Jain 1994).
+        method: `best`: smallest distance of a pair. `average`: mean over all pairs. `hausdorff`: mean distance of the
+            images to the nearest image of the other set; the larger of both directions (Dubuisson and Jain 1994).
         metric: `cosine` or `euclidean`, between images.
 
     Returns:
-        Iterator of (first set, (1, T) distances), for `score` or `rank` with the `label_sets` of both.
+        Iterator of (first set, (1, T) float32 distances), for `score` or `rank` with the `label_sets` of both sides.
 
     Raises:
         DataError: At the call, naming the argument; see `pool` and `distance_blocks`.
+
+    Example:
+        >>> query = passerby.Embeddings([[1.0, 0.0], [0.0, 1.0]], [1, 1], [0, 0])
+        >>> gallery = passerby.Embeddings([[0.0, 2.0], [-1.0, 0.0]], [1, 2], [1, 1])
+        >>> [block.tolist() for _, block in compare_sets(query, gallery, query_sets=[0, 0], gallery_sets=[0, 1])]
+        [[[0.0, 1.0]]]
     """
     if method not in get_args(SetDistance):
         raise DataError(f"method: got {method!r}, expected one of {', '.join(get_args(SetDistance))}")
-    for images, sets in ((query, query_sets), (gallery, gallery_sets)):
-        _first_images(images, sets)
-    rows, columns = (np.argsort(sets, kind="stable") for sets in (query_sets, gallery_sets))
-    strips = distance_blocks(query.vectors[rows], gallery.vectors[columns], metric=metric)
-    sizes = np.bincount(query_sets), np.bincount(gallery_sets)
-    return _between_sets(strips, *sizes, method=method)
+    sides = [(query, as_array(query_sets)), (gallery, as_array(gallery_sets))]
+    for images, sets in sides:
+        _find_first_images(images, sets)
+    rows, columns = (np.argsort(sets, kind="stable") for _, sets in sides)
+    blocks = distance_blocks(query.vectors[rows], gallery.vectors[columns], metric=metric)
+    row_sizes, column_sizes = (np.bincount(sets) for _, sets in sides)
+    return _reduce_blocks(blocks, row_sizes, column_sizes, method=method)
 
 
-def _between_sets(
-    strips: Iterator[tuple[int, FloatArray]], rows: IntArray, columns: IntArray, *, method: SetDistance
+def _reduce_blocks(
+    blocks: Iterator[tuple[int, FloatArray]], row_sizes: IntArray, column_sizes: IntArray, *, method: SetDistance
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Reduce strips whose rows and columns are sorted by set; `rows` (S,) and `columns` (T,) are the sets' sizes."""
-    starts = np.cumsum(columns) - columns
-    waiting: list[FloatArray] = []
+    """Reduce blocks whose rows and columns are sorted by set, with (S,) and (T,) sizes of the sets."""
+    starts = np.cumsum(column_sizes) - column_sizes
+    parts: list[FloatArray] = []
     done, held = 0, 0
-    for _, strip in strips:
+    for _, block in blocks:
         used = 0
-        while used < len(strip):
-            some = strip[
-                used : used + rows[done] - held
-            ].copy()  # the strip is scratch, and a set may go on in the next
-            waiting.append(some)
-            used, held = used + len(some), held + len(some)
-            if held == rows[done]:
-                pairs = np.concatenate(waiting)  # (images of the set, G)
-                yield done, _reduce(pairs, starts, columns, method=method)[None].astype(np.float32)
-                waiting, held, done = [], 0, done + 1
+        while used < len(block):
+            part = block[used : used + row_sizes[done] - held].copy()  # the next block may overwrite it
+            parts.append(part)
+            used, held = used + len(part), held + len(part)
+            if held == row_sizes[done]:
+                distances = np.concatenate(parts)  # (images of the set, G)
+                yield done, _reduce(distances, starts, column_sizes, method=method)[None].astype(np.float32)
+                parts, held, done = [], 0, done + 1
 
 
-def _reduce(pairs: FloatArray, starts: IntArray, columns: IntArray, *, method: SetDistance) -> NDArray[np.floating]:
-    """(n, G) distances of one set's images -> (T,) distances to the sets."""
+def _reduce(distances: FloatArray, starts: IntArray, sizes: IntArray, *, method: SetDistance) -> NDArray[np.floating]:
+    """(n, G) distances of the images of one set -> (T,) distances to the sets."""
     if method == "best":
-        return np.asarray(np.minimum.reduceat(pairs.min(axis=0), starts))
+        return np.asarray(np.minimum.reduceat(distances.min(axis=0), starts))
     if method == "average":
-        return np.asarray(np.add.reduceat(pairs.mean(axis=0, dtype=np.float64), starts) / columns)
-    there = np.minimum.reduceat(pairs, starts, axis=1).mean(axis=0, dtype=np.float64)  # (T,)
-    back = np.add.reduceat(pairs.min(axis=0).astype(np.float64), starts) / columns
-    return np.asarray(np.maximum(there, back))
+        return np.asarray(np.add.reduceat(distances.mean(axis=0, dtype=np.float64), starts) / sizes)
+    forward = np.minimum.reduceat(distances, starts, axis=1).mean(axis=0, dtype=np.float64)  # (T,)
+    backward = np.add.reduceat(distances.min(axis=0).astype(np.float64), starts) / sizes
+    return np.asarray(np.maximum(forward, backward))
 
 
-def _attention(
-    vectors: NDArray[np.float64],
-    sets: IntArray,
-    count: int,
-    *,
-    quality: NDArray[np.floating] | None,
-    temperature: float,
+def _weigh(
+    vectors: NDArray[np.float64], sets: IntArray, count: int, *, quality: ArrayLike | None, temperature: float
 ) -> NDArray[np.float64]:
-    """(N,) positive weights; the largest of each set is 1."""
+    """(N,) attention weights, above 0; the largest of each set is 1."""
     if not 0 < temperature < np.inf:
         raise DataError(f"temperature: got {temperature}, expected a finite number above 0")
     if quality is None:
-        others = _sums(vectors, sets, count)[sets] - vectors  # (N, D) sum of the rest of the set
+        others = _sum_sets(vectors, sets, count)[sets] - vectors  # (N, D) sum of the other images of the set
         lengths = np.linalg.norm(others, axis=1)
-        alone = lengths < 1e-9
-        quality = np.where(alone, 1.0, np.einsum("nd,nd->n", others, vectors) / np.where(alone, 1.0, lengths))
-    elif np.shape(quality) != sets.shape or not np.isfinite(quality).all():
-        raise DataError(f"quality: got shape {np.shape(quality)}, expected {sets.shape} finite numbers, one per image")
+        is_single = lengths < 1e-9
+        cosines = np.einsum("nd,nd->n", others, vectors) / np.where(is_single, 1.0, lengths)
+        values = np.where(is_single, 1.0, cosines)
+    else:
+        values = as_array(quality)
+        if values.shape != sets.shape or not np.isfinite(values).all():
+            raise DataError(f"quality: got shape {values.shape}, expected {sets.shape} finite numbers, one per image")
     best = np.full(count, -np.inf)
-    np.maximum.at(best, sets, quality)
-    return np.asarray(np.exp((quality - best[sets]) / temperature), dtype=np.float64)
+    np.maximum.at(best, sets, values)
+    return np.asarray(np.exp((values - best[sets]) / temperature), dtype=np.float64)
 
 
-def _first_images(images: Embeddings | Labels, sets: IntArray) -> IntArray:
-    """(S,) the first image of each set, once it is clear that every set is one person in one camera."""
-    if np.shape(sets) != (len(images),) or np.asarray(sets).dtype.kind not in "iu" or not len(images):
-        raise DataError(f"sets: got shape {np.shape(sets)}, expected ({len(images)},) integers, one for each image")
+def _find_first_images(images: Embeddings | Labels, sets: IntArray) -> IntArray:
+    """(S,) first image of each set; raise DataError unless every set holds one identity in one camera."""
+    if sets.shape != (len(images),) or sets.dtype.kind not in "iu" or not len(images):
+        raise DataError(f"sets: got shape {sets.shape}, expected ({len(images)},) integers, one per image")
     numbers, first = np.unique(sets, return_index=True)
     if numbers[0] != 0 or numbers[-1] != len(numbers) - 1:
         raise DataError(
@@ -181,22 +212,22 @@ def _first_images(images: Embeddings | Labels, sets: IntArray) -> IntArray:
     for name, ids in (("people", images.person_ids), ("cameras", images.camera_ids)):
         mixed = np.flatnonzero(ids != ids[first][sets])
         if len(mixed):
-            raise DataError(f"sets: set {sets[mixed[0]]} mixes {name}; a set shows one person in one camera")
+            raise DataError(f"sets: set {sets[mixed[0]]} mixes {name}; a set holds one person in one camera")
     return first
 
 
-def _sums(values: NDArray[np.float64], sets: IntArray, count: int) -> NDArray[np.float64]:
+def _sum_sets(values: NDArray[np.float64], sets: IntArray, count: int) -> NDArray[np.float64]:
     """(S, D) sum of the vectors of each set."""
     sums = np.zeros((count, values.shape[1]))
     np.add.at(sums, sets, values)
     return sums
 
 
-def _unit(vectors: NDArray[np.floating], *, name: str) -> NDArray[np.float64]:
-    """float64 vectors of length 1."""
-    wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+def _normalize(vectors: NDArray[np.floating], *, name: str) -> NDArray[np.float64]:
+    """Normalize the rows to length 1 in float64; raise DataError for a row of zeros."""
+    rows = vectors.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     zero = np.flatnonzero(lengths < 1e-12)
     if len(zero):
         raise DataError(f"{name}: {len(zero)} vectors are all zero, the first is row {zero[0]}; they have no direction")
-    return np.asarray(wide / lengths)
+    return np.asarray(rows / lengths)
