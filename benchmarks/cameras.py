@@ -17,7 +17,8 @@ import numpy as np
 
 import passerby
 from passerby.gallery.camera_search import CameraViews, search_across
-from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.filters import Filter
+from passerby.gallery.sightings import Sighting
 from passerby.ranking.camera_normalization import CameraStatistics
 from passerby.types import Embeddings
 

@@ -28,7 +28,8 @@ import numpy as np
 from measure import machine
 from passerby.gallery.camera_search import CameraViews, search_across
 from passerby.gallery.card import GalleryModel
-from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.filters import Filter
+from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery
 
 TOP = 50
@@ -114,7 +115,7 @@ def main() -> None:
     parser.add_argument("--knee", type=float, default=6.0)
     chosen = parser.parse_args()
     model = GalleryModel("0" * 64, "0" * 64, {"size": [128, 64]}, chosen.dimension)
-    store = open_gallery(chosen.where, model=model, pictures="vectors", who="benchmark")
+    store = open_gallery(chosen.where, model=model, keep="vectors", user="benchmark")
     print(f"{chosen.count:,} x {chosen.dimension}, knee {chosen.knee:g}, {machine()}")
 
     spent = 0.0
@@ -127,7 +128,7 @@ def main() -> None:
         store.add(sightings)
         spent += time.perf_counter() - began
     print(f"added in {spent:.1f} s, {chosen.count / spent:,.0f} a second")
-    size = store.describe().bytes
+    size = store.stats().bytes
     print(f"on disk: {'on the server' if size is None else f'{size / 1e9:.2f} GB'}")
     store.close()
     if chosen.where.startswith("milvus://"):

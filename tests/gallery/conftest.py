@@ -25,12 +25,12 @@ def milvus_server(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(params=["exact", "embedded", "milvus"])
+@pytest.fixture(params=["memory", "sqlite", "milvus"])
 def address(request, tmp_path):
     """Where a gallery of each kind can be made that no other test uses."""
-    if request.param == "exact":
+    if request.param == "memory":
         return "memory"
-    if request.param == "embedded":
+    if request.param == "sqlite":
         return tmp_path / "gallery"
     server = request.getfixturevalue("milvus_server")
     return f"{server.address}/g{abs(hash(request.node.nodeid)):x}"

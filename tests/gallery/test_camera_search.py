@@ -13,9 +13,10 @@ from passerby.data.datasets import load_data
 from passerby.errors import GalleryError
 from passerby.gallery import camera_search as cameras
 from passerby.gallery.camera_search import CameraViews, search_across
-from passerby.gallery.crops import crops_of_data
+from passerby.gallery.crops import list_data_crops
+from passerby.gallery.filters import Filter
 from passerby.gallery.identify import identify_hits
-from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery
 from passerby.ranking.camera_normalization import PRIOR_IMAGES, normalize_cameras
 from passerby.types import Embeddings
@@ -25,7 +26,7 @@ PEOPLE = 60
 
 @contextmanager
 def opened(address, sightings=()):
-    store = open_gallery(address, model=MODEL, who="test", clock=lambda: NOW)
+    store = open_gallery(address, model=MODEL, user="test", clock=lambda: NOW)
     try:
         if sightings:
             store.add(sightings)
@@ -130,13 +131,13 @@ def test_a_camera_that_came_since_is_found_and_one_line_is_logged(address):
             assert len(hits) == len({hit.id for hit in hits}) == expected
             assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
         lines = store.audit()[logged:]
-    assert [(line.what, line.counts["queries"]) for line in lines] == [("search", 1)] * 3
+    assert [(line.action, line.counts["queries"]) for line in lines] == [("search", 1)] * 3
 
 
 def test_what_cannot_be_learned_is_said(address):
     some = seen()
     with opened(address, some[:9]) as store:
-        with pytest.raises(GalleryError, match="9 sightings, expected at least 10 to learn from what cameras do"):
+        with pytest.raises(GalleryError, match="9 sightings, expected at least 10 to estimate"):
             CameraViews(store)
         store.add(some)
         with pytest.raises(
@@ -161,7 +162,7 @@ def test_a_gallery_learns_as_images_come_in(tiny_run, monkeypatch):
         return real(store)
 
     monkeypatch.setattr(cameras, "CameraViews", count)
-    crops = crops_of_data(SIMPLE)
+    crops = list_data_crops(SIMPLE)
     first, more, other = crops[:20], crops[20:], [crop for crop in crops if crop.camera != crops[0].camera][:1]
     image = load_data(SIMPLE)[0].query[0]
     with Gallery("memory", model=tiny_run) as gallery:
@@ -182,17 +183,17 @@ def test_who_it_is_is_asked_across_cameras_with_a_calibration_of_its_own(tiny_ru
     """The same hits as `search`, and probabilities of the calibration for normalized distances."""
     image = load_data(SIMPLE)[0].query[0]
     with Gallery("memory", model=tiny_run) as gallery:
-        gallery.enroll(crops_of_data(SIMPLE))
+        gallery.enroll(list_data_crops(SIMPLE))
         (found,) = gallery.identify(image, seen_by="c1", at_least=0.0)
         (hits,) = gallery.search(image, top=100, seen_by="c1", where=Filter(labeled=True))
         calibration = gallery.calibration
         expected = identify_hits(
-            hits, labels=gallery.store.labels(), line=calibration.cameras.identification, at_least=0.0
+            hits, labels=gallery.store.count_labels(), line=calibration.cameras.identification, at_least=0.0
         )
         assert (found.label, found.probability) == (expected.label, pytest.approx(expected.probability))
         assert found.candidates[0].hit.distance == pytest.approx(hits[0].distance)
         old = dataclasses.replace(calibration, cameras=None)
         monkeypatch.setattr(Gallery, "calibration", property(lambda _self: old))
-        with pytest.raises(GalleryError, match="of an earlier version, which did not tell people from nobody; calibr"):
+        with pytest.raises(GalleryError, match="of an earlier version, without identification; calibr"):
             gallery.identify(image, seen_by="c1")
         assert gallery.identify(image, at_least=0.0)[0].label is not None

@@ -10,8 +10,8 @@ from scipy.spatial.distance import squareform
 from gallery.people import unit
 from passerby.errors import GalleryError
 from passerby.gallery import cluster
-from passerby.gallery.cluster import b_cubed, join, never_together, threshold_of
-from passerby.gallery.sightings import Facts
+from passerby.gallery.cluster import b_cubed, cluster_vectors, find_pair_threshold, find_simultaneous_tracks
+from passerby.gallery.sightings import SightingInfo
 from passerby.openset.calibration import Calibration, FittedOn
 
 PAIRS = Calibration(
@@ -36,7 +36,7 @@ def test_components_give_the_groups_of_the_whole_matrix(seed, spread, threshold)
     distances = 1 - vectors.astype(float) @ vectors.T.astype(float)
     np.fill_diagonal(distances, 0)
     whole = fcluster(linkage(squareform(distances, checks=False), "average"), threshold, "distance")
-    found = join(vectors, threshold=threshold)
+    found = cluster_vectors(vectors, threshold=threshold)
     assert (pairs(found) == pairs(whole)).all()
     first = [int(np.flatnonzero(found == number)[0]) for number in range(found.max() + 1)]
     assert first == sorted(first)
@@ -44,47 +44,45 @@ def test_components_give_the_groups_of_the_whole_matrix(seed, spread, threshold)
 
 def test_planted_people_are_found_and_tracks_of_one_moment_are_kept_apart():
     vectors = planted(5, 4, 0.05)
-    assert join(vectors, threshold=0.3).tolist() == np.repeat(np.arange(5), 4).tolist()
-    apart = join(vectors, threshold=0.3, apart=[(0, 1), (2, 3)])
+    assert cluster_vectors(vectors, threshold=0.3).tolist() == np.repeat(np.arange(5), 4).tolist()
+    apart = cluster_vectors(vectors, threshold=0.3, excluded=[(0, 1), (2, 3)])
     assert apart[0] != apart[1]
     assert apart[2] != apart[3]
     assert len(set(apart[:4])) == 2
 
 
 def test_one_sighting_and_none_alike():
-    assert join(unit(np.random.default_rng(0), 1), threshold=0.5).tolist() == [0]
-    assert join(unit(np.random.default_rng(0), 3), threshold=0.0).tolist() == [0, 1, 2]
+    assert cluster_vectors(unit(np.random.default_rng(0), 1), threshold=0.5).tolist() == [0]
+    assert cluster_vectors(unit(np.random.default_rng(0), 3), threshold=0.0).tolist() == [0, 1, 2]
 
 
 def test_what_cannot_be_joined(monkeypatch):
     with pytest.raises(GalleryError, match=r"threshold: got 3, expected a cosine distance from 0 to 2"):
-        join(planted(2, 2, 0.1), threshold=3)
-    monkeypatch.setattr(cluster, "MOST", 3)
-    with pytest.raises(
-        GalleryError, match=r"cluster: 4 sightings hang together within a distance of 0\.500, at most 3"
-    ):
-        join(planted(2, 4, 0.05), threshold=0.5)
+        cluster_vectors(planted(2, 2, 0.1), threshold=3)
+    monkeypatch.setattr(cluster, "MAX_COMPONENT", 3)
+    with pytest.raises(GalleryError, match=r"cluster: 4 sightings are connected by distances up to 0\.500, at most 3"):
+        cluster_vectors(planted(2, 4, 0.05), threshold=0.5)
 
 
 def test_tracks_that_overlap_in_one_camera_are_different_people():
     def track(camera, start, end):
-        return Facts(camera=camera, attributes={"start": start, "end": end})
+        return SightingInfo(camera=camera, attributes={"start": start, "end": end})
 
     seen = [
         track("a", 0, 5),
         track("a", 4, 9),
         track("b", 0, 9),
         track("a", 5, 6),
-        Facts(camera="a"),
+        SightingInfo(camera="a"),
         track("a", 9, 12),
     ]
-    assert {frozenset(pair) for pair in never_together(seen)} == {frozenset({0, 1}), frozenset({1, 3})}
+    assert {frozenset(pair) for pair in find_simultaneous_tracks(seen)} == {frozenset({0, 1}), frozenset({1, 3})}
 
 
 def test_the_threshold_is_where_one_person_is_as_probable_as_two():
     """The ratio falls as 6 - 12 d; with even odds that is 1 at 0.5, with a prior of p at 0.5 + logit(p) / 12."""
-    assert threshold_of(PAIRS, prior=0.5) == pytest.approx(0.5, abs=1e-3)
-    assert threshold_of(PAIRS, prior=0.01) == pytest.approx(0.5 + np.log(0.01 / 0.99) / 12, abs=1e-3)
+    assert find_pair_threshold(PAIRS, prior=0.5) == pytest.approx(0.5, abs=1e-3)
+    assert find_pair_threshold(PAIRS, prior=0.01) == pytest.approx(0.5 + np.log(0.01 / 0.99) / 12, abs=1e-3)
 
 
 def test_b_cubed_counts_each_labeled_sighting():
@@ -92,5 +90,5 @@ def test_b_cubed_counts_each_labeled_sighting():
     precision, recall = b_cubed(np.array([0, 0, 0, 1, 2, 0]), ["A", "A", "B", "A", "B", None])
     assert precision == pytest.approx((2 / 3 + 2 / 3 + 1 / 3 + 1 + 1) / 5)
     assert recall == pytest.approx((2 / 3 + 2 / 3 + 1 / 2 + 1 / 3 + 1 / 2) / 5)
-    with pytest.raises(GalleryError, match="agreement: no sighting has a label"):
+    with pytest.raises(GalleryError, match="B-cubed: no sighting has a label"):
         b_cubed(np.array([0, 1]), [None, None])

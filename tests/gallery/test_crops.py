@@ -6,7 +6,7 @@ from PIL import Image
 
 from conftest import SIMPLE
 from passerby.errors import GalleryError
-from passerby.gallery.crops import crops_of, crops_of_data
+from passerby.gallery.crops import list_crops, list_data_crops
 
 
 @pytest.fixture
@@ -25,22 +25,22 @@ def said(crops):
 
 
 def test_folders_say_what_they_are_said_to_say(folder):
-    assert said(crops_of(folder, camera="c")) == [
+    assert said(list_crops(folder, camera="c")) == [
         (f"{i}.{e}", "c", None, None) for i, e in ((1, "png"), (2, "png"), (3, "jpg"))
     ]
-    assert said(crops_of(folder, folders="camera", label="L", time=5.0)) == [
+    assert said(list_crops(folder, folders="camera", label="L", time=5.0)) == [
         ("1.png", "north", "L", 5.0),
         ("2.png", "north", "L", 5.0),
         ("3.jpg", "south", "L", 5.0),
     ]
-    assert [crop.label for crop in crops_of(folder, folders="camera/label")] == ["Alice", "Bob", "Alice"]
-    assert [crop.camera for crop in crops_of(folder, folders="label/camera")] == ["Alice", "Bob", "Alice"]
+    assert [crop.label for crop in list_crops(folder, folders="camera/label")] == ["Alice", "Bob", "Alice"]
+    assert [crop.camera for crop in list_crops(folder, folders="label/camera")] == ["Alice", "Bob", "Alice"]
 
 
 def test_one_file_is_one_crop_and_its_source_is_the_whole_path(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    (by_name,) = crops_of("north/Alice/1.png", camera="c")
-    (by_path,) = crops_of(folder / "south" / ".." / "north" / "Alice" / "1.png", camera="c")
+    (by_name,) = list_crops("north/Alice/1.png", camera="c")
+    (by_path,) = list_crops(folder / "south" / ".." / "north" / "Alice" / "1.png", camera="c")
     assert by_name.source == by_path.source == str((folder / "north/Alice/1.png").resolve())
 
 
@@ -49,7 +49,7 @@ def test_a_table_says_camera_time_label_and_more(folder):
     table.write_text(
         "path,camera,time,label,door\nnorth/Alice/1.png,c1,2026-01-02T03:04:05,Alice,left\nnorth/Bob/2.png,c2,,,\n"
     )
-    first, second = crops_of(table)
+    first, second = list_crops(table)
     assert said([first, second]) == [("1.png", "c1", "Alice", 1767323045.0), ("2.png", "c2", None, None)]
     assert first.image == folder / "north/Alice/1.png"
     assert (first.attributes, second.attributes) == ({"door": "left"}, {})
@@ -58,22 +58,22 @@ def test_a_table_says_camera_time_label_and_more(folder):
 @pytest.mark.parametrize(
     ("where", "options", "message"),
     [
-        ("", {}, r"1\.png: no camera; name one for all"),
-        ("", {"folders": "camera", "camera": "c"}, "camera is given, and folders='camera' says it too"),
+        ("", {}, r"1\.png: no camera; give one camera for all"),
+        ("", {"folders": "camera", "camera": "c"}, "camera is given for all, and folders='camera' contains it"),
         ("", {"folders": "person"}, "folders: got 'person', expected one of camera, label, camera/label, label/camera"),
-        ("north", {"folders": "camera/label"}, r"lies in 1 folders of .*north, folders='camera/label' expects 2"),
+        ("north", {"folders": "camera/label"}, r"inside 1 folders of .*north, folders='camera/label' expects 2"),
         ("north/Alice/1.png", {"folders": "camera"}, "is for a folder, this is a file"),
     ],
 )
 def test_what_a_folder_cannot_say(folder, where, options, message):
     with pytest.raises(GalleryError, match=message):
-        crops_of(folder / where, **options)
+        list_crops(folder / where, **options)
 
 
 def test_an_empty_folder_says_what_it_holds(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(GalleryError, match=r"no image in it; expected .*\.png.*; it holds notes\.txt"):
-        crops_of(tmp_path, camera="c")
+    with pytest.raises(GalleryError, match=r"no image in it; expected .*\.png.*; it contains notes\.txt"):
+        list_crops(tmp_path, camera="c")
 
 
 @pytest.mark.parametrize(
@@ -83,23 +83,23 @@ def test_an_empty_folder_says_what_it_holds(tmp_path):
         ("path\na.png\n", {}, "row 1: no camera"),
         ("path,camera\n,b\n", {}, "row 1: no path"),
         ("path,camera,time\na.png,b,noon\n", {}, "row 1: timestamp 'noon'; expected seconds or ISO 8601"),
-        ("path,camera\na.png,b\n", {"camera": "c"}, "camera is given, and the table has a column of that name"),
+        ("path,camera\na.png,b\n", {"camera": "c"}, "camera is given for all, and the table has a column of that name"),
         ("path,camera\na.png,b\n", {"folders": "camera"}, "is for a folder; a table has columns"),
-        ("path,camera\n", {}, "a table without rows"),
+        ("path,camera\n", {}, "the table has no rows"),
     ],
 )
 def test_what_a_table_cannot_say(tmp_path, text, options, message):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(GalleryError, match=message):
-        crops_of(tmp_path / "t.csv", **options)
+        list_crops(tmp_path / "t.csv", **options)
 
 
 def test_a_data_set_s_split_is_labeled_by_its_people():
-    crops = crops_of_data(SIMPLE, split="query")
+    crops = list_data_crops(SIMPLE, split="query")
     assert {crop.camera for crop in crops} == {"c1", "c2"}
     assert all(crop.label == str(crop.image.person_id) for crop in crops)
-    assert {crop.label for crop in crops_of_data(SIMPLE, split="query", labeled=False)} == {None}
+    assert {crop.label for crop in list_data_crops(SIMPLE, split="query", labeled=False)} == {None}
     with pytest.raises(GalleryError, match="split: got 'test', expected one of train, query, gallery"):
-        crops_of_data(SIMPLE, split="test")
+        list_data_crops(SIMPLE, split="test")
     with pytest.raises(GalleryError, match="2 data sets"):
-        crops_of_data(f"{SIMPLE}+{SIMPLE}")
+        list_data_crops(f"{SIMPLE}+{SIMPLE}")

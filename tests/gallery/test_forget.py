@@ -8,9 +8,10 @@ import pytest
 
 from gallery.people import DAY, MODEL, NOW, Watch, people, picture, unit
 from passerby.errors import GalleryError
+from passerby.gallery.filters import Filter
 from passerby.gallery.forget import expire, forget
-from passerby.gallery.sightings import Filter, Sighting
-from passerby.gallery.stores import database
+from passerby.gallery.sightings import Sighting
+from passerby.gallery.stores import sqlite_database as database
 from passerby.gallery.stores.opening import open_gallery
 
 LABEL = "Wilhelmina Unforgotten"
@@ -20,7 +21,7 @@ def traces(folder, sighting):
     """Which parts of a sighting are in which files."""
     parts = {
         "vector": sighting.vector.tobytes()[8:48],
-        "picture": sighting.picture[100:160],
+        "picture": sighting.crop[100:160],
         "label": sighting.label.encode(),
         "source": sighting.source.encode(),
         "id": sighting.id.encode(),
@@ -36,7 +37,7 @@ def person(number, label=LABEL):
         camera="lobby",
         label=label,
         source=f"holiday/{label}/{number}.png",
-        picture=picture(number),
+        crop=picture(number),
         attributes={"coat": f"the green coat of {label} number {number}"},
     )
 
@@ -49,7 +50,7 @@ def folder(tmp_path):
 @pytest.fixture
 def store(folder):
     """50 people with crops, two of whom will be forgotten, and some searches."""
-    store = open_gallery(folder, model=MODEL, pictures="crops", retention=100, clock=lambda: NOW)
+    store = open_gallery(folder, model=MODEL, keep="crops", retention=100, clock=lambda: NOW)
     store.add([*people(24), person(0)])
     store.add([person(1), *people(24, seed=1), person(2, label="Somebody Else")])
     store.search(person(0).vector, where=Filter(labels=[LABEL]))
@@ -91,7 +92,7 @@ def test_forgetting_is_finished_by_the_next_open_when_it_was_cut_off(store, fold
 
 def test_a_reader_that_holds_the_files_is_named_and_the_next_open_erases(store, folder):
     """The rows are gone at once; the log beside the file can only be emptied when nobody reads from it."""
-    store._base.connection.execute("PRAGMA busy_timeout=100")
+    store._database.connection.execute("PRAGMA busy_timeout=100")
     reader = sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM sightings").fetchone()
@@ -128,4 +129,4 @@ def test_expire_takes_days_of_its_own_or_the_gallery_s(store):
     memory = open_gallery("memory", model=MODEL, clock=Watch())
     memory.add(people(3))
     assert expire(memory, clock=lambda: NOW + 1e6 * DAY) == 0  # no retention
-    assert json.dumps([entry.what for entry in memory.audit()]) == '["create", "enroll"]'
+    assert json.dumps([entry.action for entry in memory.audit()]) == '["create", "enroll"]'

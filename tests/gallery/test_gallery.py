@@ -11,8 +11,8 @@ from PIL import Image
 from conftest import SIMPLE
 from passerby import Gallery, load, load_data, rank
 from passerby.errors import GalleryError, NoGalleryError
-from passerby.gallery.crops import Crop, crops_of, crops_of_data
-from passerby.gallery.sightings import Filter
+from passerby.gallery.crops import Crop, list_crops, list_data_crops
+from passerby.gallery.filters import Filter
 from passerby.types import Embeddings
 
 
@@ -25,8 +25,8 @@ def data():
 def filled(tiny_run, tmp_path_factory):
     """The gallery split of the rendered people in a folder."""
     where = tmp_path_factory.mktemp("galleries") / "people"
-    with Gallery(where, model=tiny_run, who="test") as gallery:
-        crops = crops_of_data(SIMPLE)
+    with Gallery(where, model=tiny_run, user="test") as gallery:
+        crops = list_data_crops(SIMPLE)
         assert gallery.enroll(crops, batch=10).new == len(crops)
     return where
 
@@ -49,7 +49,7 @@ def test_search_finds_what_rank_finds(filled, tiny_run, data):
 
 
 def test_enrolling_again_takes_nothing_twice(filled):
-    crops = crops_of_data(SIMPLE)
+    crops = list_data_crops(SIMPLE)
     with Gallery(filled) as gallery:
         again = gallery.enroll([*crops, crops[0]])
         assert (again.new, again.known) == (0, len(crops) + 1)
@@ -61,7 +61,9 @@ def test_unreadable_images_are_named_and_the_others_are_in(tiny_run, tmp_path):
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xffgarbage")
     steps = []
     with Gallery("memory", model=tiny_run) as gallery:
-        done = gallery.enroll(crops_of(tmp_path, camera="c"), batch=2, progress=lambda _task, *step: steps.append(step))
+        done = gallery.enroll(
+            list_crops(tmp_path, camera="c"), batch=2, progress=lambda _task, *step: steps.append(step)
+        )
     assert (done.new, done.known) == (2, 0)
     ((source, why),) = done.unreadable
     assert source == str(tmp_path / "c.jpg")
@@ -74,10 +76,10 @@ def test_a_sample_inside_a_container_is_kept_as_a_picture(tiny_run, monkeypatch,
     monkeypatch.setattr("passerby.gallery.gallery.read_image", lambda _sample: pixels)
     crop = Crop(image=dataclasses.replace(data.query[0], key="detected/1"), camera="c")
     assert crop.source.endswith("::detected/1")
-    with Gallery("memory", model=tiny_run, pictures="crops") as gallery:
+    with Gallery("memory", model=tiny_run, keep="crops") as gallery:
         assert gallery.enroll([crop]).new == 1
         ((sighting,),) = gallery.store.walk()
-    assert sighting.picture[:4] == b"\x89PNG"
+    assert sighting.crop[:4] == b"\x89PNG"
 
 
 def test_identify_names_people_and_knows_when_it_does_not(filled, tiny_run, data):
@@ -103,7 +105,7 @@ def test_without_a_calibration_nobody_is_identified(tiny_run, tmp_path, data):
             gallery.identify(data.gallery[0].path)
         with pytest.raises(GalleryError, match="its model is not calibrated"):
             gallery.cluster()
-        assert len(gallery.cluster(threshold=0.1)) == 1
+        assert len(gallery.cluster(threshold=0.1).clusters) == 1
     (bare / "calibration.json").write_text("{")
     with pytest.raises(GalleryError, match=r"calibration\.json: cannot be read"):
         Gallery("memory", model=bare)
@@ -111,11 +113,14 @@ def test_without_a_calibration_nobody_is_identified(tiny_run, tmp_path, data):
 
 def test_cluster_puts_every_sighting_into_one_group(filled):
     with Gallery(filled) as gallery:
-        groups = gallery.cluster(threshold=0.05)
-        everybody = [each.id for group in groups for each in group]
-        assert len(everybody) == len(set(everybody)) == gallery.store.count()
-        assert [len(group) for group in groups] == sorted(map(len, groups), reverse=True)
-        assert gallery.cluster(where=Filter(cameras=["nowhere"]), threshold=0.05) == []
+        result = gallery.cluster(threshold=0.05)
+        ids = [sighting.id for cluster in result.clusters for sighting in cluster]
+        assert len(ids) == len(set(ids)) == gallery.store.count()
+        assert [len(cluster) for cluster in result.clusters] == sorted(map(len, result.clusters), reverse=True)
+        assert 0 < result.recall <= 1
+        assert json.dumps(result.to_dict()).count('"id"') == len(ids)
+        nothing = gallery.cluster(where=Filter(cameras=["nowhere"]), threshold=0.05)
+        assert (nothing.clusters, nothing.precision, nothing.recall) == ((), None, None)
 
 
 def test_a_gallery_remembers_its_model(tiny_run, tmp_path, data):
@@ -126,11 +131,15 @@ def test_a_gallery_remembers_its_model(tiny_run, tmp_path, data):
         Gallery(where)
     Gallery(where, model=moved).close()
     manifest = json.loads((moved / "manifest.json").read_text())
-    (moved / "manifest.json").write_text(json.dumps({**manifest, "note": "another"}))
-    with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"holds vectors of model .*, opened with model"):
+    (moved / "manifest.json").write_text(json.dumps({**manifest, "note": "nothing that changes a vector"}))
+    with Gallery(where) as gallery:
+        assert gallery.search(data.query[0]) == [[]]
+    other = {**manifest["model"], "attention": not manifest["model"]["attention"]}  # the same weights fit
+    (moved / "manifest.json").write_text(json.dumps({**manifest, "model": other}))
+    with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"contains vectors of .*, opened with model"):
         gallery.search(data.query[0])
     shutil.rmtree(moved)
-    with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"its model lay in .*run, which is gone"):
+    with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"its model's folder .*run is missing"):
         gallery.search(data.query[0])
     with Gallery(where, model=tiny_run) as gallery:
         assert gallery.search(data.query[0]) == [[]]
@@ -141,13 +150,13 @@ def test_a_gallery_whose_model_nobody_named_says_so(tmp_path, data):
     from passerby.gallery.stores.opening import open_gallery
 
     open_gallery(tmp_path / "g", model=MODEL).close()
-    with Gallery(tmp_path / "g") as gallery, pytest.raises(GalleryError, match="does not say where its model lies"):
+    with Gallery(tmp_path / "g") as gallery, pytest.raises(GalleryError, match="its model's folder is unknown"):
         gallery.search(data.query[0])
 
 
 def test_the_words_of_the_command_line_are_methods(tiny_run, tmp_path, data):
     """Oracle: the counts of what was put in, and the file."""
-    crops = crops_of_data(SIMPLE)
+    crops = list_data_crops(SIMPLE)
     with Gallery(tmp_path / "people", model=tiny_run) as gallery:
         gallery.enroll(crops)
         (hit,) = gallery.search(data.query[0].path, top=1)[0]

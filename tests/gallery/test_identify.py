@@ -58,7 +58,7 @@ def test_probabilities_never_exceed_one_in_all_and_a_name_needs_its_share(pairs,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"unknown": 0.0}, "unknown: got 0.0, expected a share"),
+        ({"unknown": 0.0}, "unknown: got 0.0, expected a probability between"),
         ({"at_least": 1.5}, "at_least: got 1.5, expected a prob"),
     ],
 )

@@ -8,16 +8,17 @@ import pytest
 
 from gallery.people import MODEL, NOW, OTHER, people, picture
 from passerby.errors import GalleryError
-from passerby.gallery.parquet import export_gallery, import_gallery, read_card
-from passerby.gallery.sightings import Filter
+from passerby.gallery.filters import Filter
+from passerby.gallery.parquet import export_gallery, import_sightings, read_card
+from passerby.gallery.results import EnrollResult
 from passerby.gallery.stores.opening import open_gallery
 
 
 @pytest.fixture
 def store():
-    store = open_gallery("memory", model=MODEL, who="test", clock=lambda: NOW)
+    store = open_gallery("memory", model=MODEL, user="test", clock=lambda: NOW)
     everybody = people(30)
-    store.add([*everybody[:-1], dataclasses.replace(everybody[-1], picture=picture(), id="pictured")])
+    store.add([*everybody[:-1], dataclasses.replace(everybody[-1], crop=picture(), id="pictured")])
     return store
 
 
@@ -25,7 +26,7 @@ def whole(store):
     return {
         each.id: (
             each.vector.tobytes(),
-            each.picture,
+            each.crop,
             {f.name: getattr(each, f.name) for f in dataclasses.fields(each)[:8]},
         )
         for rows in store.walk()
@@ -37,15 +38,15 @@ def test_everything_arrives_bit_by_bit(store, address, tmp_path):
     steps = []
     assert export_gallery(store, tmp_path / "g.parquet", progress=lambda _task, *step: steps.append(step)) == 30
     assert steps[-1] == (30, 30)
-    other = open_gallery(address, model=MODEL, who="test", clock=lambda: NOW + 9)
-    assert import_gallery(other, tmp_path / "g.parquet") == (30, 0)
+    other = open_gallery(address, model=MODEL, user="test", clock=lambda: NOW + 9)
+    assert import_sightings(other, tmp_path / "g.parquet") == EnrollResult(30, 0)
     assert {name: each[0] for name, each in whole(other).items()} == {
         name: each[0] for name, each in whole(store).items()
     }
     assert [each[2] for each in whole(other).values()] == [each[2] for each in whole(store).values()]
-    assert import_gallery(other, tmp_path / "g.parquet") == (0, 30)
-    assert [each.what for each in store.audit()][-1] == "export"
-    assert "import" in [each.what for each in other.audit()]
+    assert import_sightings(other, tmp_path / "g.parquet") == EnrollResult(0, 30)
+    assert [each.action for each in store.audit()][-1] == "export"
+    assert "import" in [each.action for each in other.audit()]
     other.close()
 
 
@@ -59,17 +60,17 @@ def test_what_is_refused_leaves_everything_as_it_was(store, tmp_path):
     path = tmp_path / "g.parquet"
     export_gallery(store, path)
     before = path.read_bytes()
-    with pytest.raises(GalleryError, match=r"g\.parquet: is there already"):
+    with pytest.raises(GalleryError, match=r"g\.parquet: the file exists"):
         export_gallery(store, path)
     assert path.read_bytes() == before
     with pytest.raises(GalleryError, match=r"not written \(No such file"):
         export_gallery(store, tmp_path / "nowhere" / "g.parquet")
     other = open_gallery("memory", model=OTHER)
-    with pytest.raises(GalleryError, match=r"holds vectors of model aaaa.*, the gallery those of model cccc"):
-        import_gallery(other, path)
+    with pytest.raises(GalleryError, match=r"contains vectors of model aaaa.*, the gallery those of model cccc"):
+        import_sightings(other, path)
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(GalleryError, match="a Parquet file, but no exported gallery"):
-        import_gallery(store, tmp_path / "other.parquet")
+    with pytest.raises(GalleryError, match="a Parquet file, but not an exported gallery"):
+        import_sightings(store, tmp_path / "other.parquet")
     path.write_bytes(before[:100])
     with pytest.raises(GalleryError, match="cannot be read as an exported gallery"):
         read_card(path)

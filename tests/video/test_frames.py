@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from passerby.errors import DataError
-from passerby.video.frames import read_frames, video_facts
+from passerby.errors import DataError, MissingExtraError
+from passerby.video.frames import read_frames, read_video_info
 from video.walkers import COLORS, HEIGHT, RATE, WIDTH, corners_of
 
 
 def test_frames_come_in_order_with_their_times_and_colors(walkers):
-    assert video_facts(walkers).frames == 40
+    assert read_video_info(walkers).frames == 40
     frames = list(read_frames(walkers, every=7))
     assert [frame.number for frame in frames] == list(range(0, 40, 7))
     assert [frame.time for frame in frames] == pytest.approx([n / RATE for n in range(0, 40, 7)])
@@ -24,12 +24,12 @@ def test_what_is_no_video(tmp_path, walkers):
     with pytest.raises(DataError, match=r"no\.avi: not a video that can be read \(350 bytes\)"):
         list(read_frames(tmp_path / "no.avi"))
     with pytest.raises(DataError, match=r"gone\.avi: no such file; expected a video"):
-        video_facts(tmp_path / "gone.avi")
+        read_video_info(tmp_path / "gone.avi")
     with pytest.raises(DataError, match="every: got 0, expected at least 1 frame"):
         list(read_frames(walkers, every=0))
 
 
 def test_without_opencv_the_extra_is_named(walkers, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    with pytest.raises(DataError, match=r"pip install 'passerby\[video\]'"):
-        video_facts(walkers)
+    with pytest.raises(MissingExtraError, match=r'pip install "passerby\[video\]"'):
+        read_video_info(walkers)

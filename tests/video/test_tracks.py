@@ -4,15 +4,16 @@ import io
 
 import numpy as np
 import pytest
+import supervision
 from PIL import Image
 
 from passerby import Gallery, load
 from passerby.errors import DataError
-from passerby.gallery.sightings import Filter
-from passerby.video.boxes import Boxes, iou
+from passerby.gallery.filters import Filter
+from passerby.video.boxes import make_detections
 from passerby.video.enroll_video import enroll_video
 from passerby.video.frames import Frame
-from passerby.video.tracks import Tracklet, crop_quality, stitch, tracklets_of
+from passerby.video.tracks import Tracklet, compute_crop_quality, join_tracklets, track_people
 from video.walkers import COLORS, boxes_of, corners_of
 
 
@@ -22,26 +23,26 @@ def model(tiny_run):
 
 
 def color_of(tracklet):
-    with Image.open(io.BytesIO(tracklet.picture)) as image:
+    with Image.open(io.BytesIO(tracklet.crop)) as image:
         mean = np.array(image.convert("RGB")).reshape(-1, 3).mean(axis=0)
     return min(COLORS, key=lambda person: np.abs(mean - COLORS[person]).sum())
 
 
 def test_two_people_are_two_tracklets(walkers, model):
-    found = tracklets_of(walkers, model, boxes=boxes_of(range(40)))
+    found = track_people(walkers, model, boxes=boxes_of(range(40)))
     assert sorted(map(color_of, found)) == [1, 2]
     for each in found:
         assert each.start <= 0.2
         assert each.end == pytest.approx(3.9)
         assert each.boxes >= 38
         truth = np.array([corners_of(color_of(each), each.frame)], float)
-        assert iou(np.array([each.corners]), truth)[0, 0] == 1
+        assert supervision.box_iou_batch(np.array([each.corners]), truth)[0, 0] == 1
         assert np.linalg.norm(each.vector) == pytest.approx(1, abs=1e-5)
 
 
 def test_tracks_that_are_given_are_kept_and_vectors_are_weighed_means(walkers, model):
     """Equal quality throughout: the vector is the plain mean of the crops' vectors."""
-    found = tracklets_of(walkers, model, boxes=boxes_of(range(0, 40, 10), people=(1,), tracked=True), fewest=4)
+    found = track_people(walkers, model, boxes=boxes_of(range(0, 40, 10), people=(1,), tracked=True), min_boxes=4)
     (only,) = found
     assert (only.boxes, only.start, only.end) == (4, 0, pytest.approx(3.0))
     from passerby.video.frames import read_frames
@@ -62,22 +63,22 @@ def test_a_detector_is_asked_frame_by_frame(walkers, model):
         return boxes_of([2 * (len(asked) - 1)], people=(2,))[2 * (len(asked) - 1)]
 
     steps = []
-    (only,) = tracklets_of(walkers, model, boxes=detect, every=2, progress=lambda _task, *step: steps.append(step))
+    (only,) = track_people(walkers, model, boxes=detect, every=2, progress=lambda _task, *step: steps.append(step))
     assert len(asked) == 20
     assert color_of(only) == 2
     assert steps[-1] == (39, 40)
 
 
 def test_short_tracks_are_nobody(walkers, model):
-    assert tracklets_of(walkers, model, boxes=boxes_of(range(4), tracked=True)) == []
-    assert len(tracklets_of(walkers, model, boxes=boxes_of(range(4), tracked=True), fewest=4)) == 2
+    assert track_people(walkers, model, boxes=boxes_of(range(4), tracked=True)) == []
+    assert len(track_people(walkers, model, boxes=boxes_of(range(4), tracked=True), min_boxes=4)) == 2
 
 
 def test_what_cannot_be_followed(walkers, model):
-    with pytest.raises(DataError, match=r"has 40 frames, the boxes are of 61; are they of another video\?"):
-        tracklets_of(walkers, model, boxes=boxes_of([0, 60]))
-    with pytest.raises(DataError, match=r"fewest is 0 and gap 3\.0, expected at least 1 box and 0 s"):
-        tracklets_of(walkers, model, boxes={}, fewest=0)
+    with pytest.raises(DataError, match=r"has 40 frames, the boxes 61; are they of another video\?"):
+        track_people(walkers, model, boxes=boxes_of([0, 60]))
+    with pytest.raises(DataError, match=r"min_boxes is 0 and gap 3\.0, expected at least 1 box and 0 s"):
+        track_people(walkers, model, boxes={}, min_boxes=0)
 
 
 def tracklet(start, end, vector, quality=0.5, boxes=5):
@@ -88,30 +89,33 @@ def tracklet(start, end, vector, quality=0.5, boxes=5):
 def test_a_gap_is_bridged_by_looks_and_only_a_short_one():
     a, b = tracklet(0, 2, (1, 0)), tracklet(3, 5, (1, 0.1), quality=0.9, boxes=15)
     other, late = tracklet(3, 5, (0, 1)), tracklet(20, 21, (1, 0))
-    joined = stitch([a, b, other, late], threshold=0.2, gap=2.0)
+    joined = join_tracklets([a, b, other, late], threshold=0.2, gap=2.0)
     assert [(each.start, each.end, each.boxes) for each in joined] == [(0, 5, 20), (3, 5, 5), (20, 21, 5)]
     assert joined[0].quality == 0.9
     mean = 5 * a.vector + 15 * b.vector
     assert joined[0].vector == pytest.approx(mean / np.linalg.norm(mean))
     together = [tracklet(0, 5, (1, 0)), tracklet(4, 6, (1, 0))]
-    assert len(stitch(together, threshold=0.2, gap=2.0)) == 2
-    assert stitch([a], threshold=0.2, gap=2.0) == [a]
+    assert len(join_tracklets(together, threshold=0.2, gap=2.0)) == 2
+    assert join_tracklets([a], threshold=0.2, gap=2.0) == [a]
 
 
 def test_who_is_lost_twice_is_one_and_the_most_alike_follows():
     """The first and the third are 11 s apart: each gap counts for itself."""
     way = [tracklet(0, 10, (1, 0)), tracklet(11, 20, (1, 0.1)), tracklet(21, 30, (1, 0.2))]
-    (whole,) = stitch(way, threshold=0.2, gap=2.0)
+    (whole,) = join_tracklets(way, threshold=0.2, gap=2.0)
     assert (whole.start, whole.end, whole.boxes) == (0, 30, 15)
     twin = tracklet(11, 15, (1, 0.05))  # more alike than the second, and seen beside it
-    assert [(each.start, each.end) for each in stitch([*way, twin], threshold=0.2, gap=2.0)] == [(0, 15), (11, 30)]
+    assert [(each.start, each.end) for each in join_tracklets([*way, twin], threshold=0.2, gap=2.0)] == [
+        (0, 15),
+        (11, 30),
+    ]
 
 
 def test_quality_falls_with_what_is_missing():
     frame = Frame(0, 0.0, np.zeros((200, 200, 3), np.uint8))
 
     def quality(*corners, score=1.0):
-        return crop_quality(Boxes(np.array(corners, np.float32), np.full(len(corners), score, np.float32)), 0, frame)
+        return compute_crop_quality(make_detections(corners, np.full(len(corners), score)), 0, frame)
 
     assert quality((10, 10, 60, 138)) == pytest.approx(1)
     assert quality((10, 10, 60, 138), score=0.5) == pytest.approx(0.5)
@@ -129,6 +133,6 @@ def test_a_video_is_enrolled_once_with_times(walkers, tiny_run):
         rows = [each for some in gallery.store.walk(Filter(since=999.0, until=1001.0)) for each in some]
         assert len(rows) == 2
         for each in rows:
-            assert each.picture
+            assert each.crop
             assert each.attributes["end"] == pytest.approx(1003.9)
-        assert len(gallery.cluster(threshold=2.0)) == 2  # seen at the same time: two people, however alike
+        assert len(gallery.cluster(threshold=2.0).clusters) == 2  # seen at the same time: two people, however alike

@@ -29,13 +29,13 @@ def draw(path):
 
 def boxes_of(frames, *, people=(1, 2), tracked=False):
     """The true boxes."""
-    from passerby.video.boxes import Boxes
+    from passerby.video.boxes import make_detections
 
     return {
-        frame: Boxes(
-            np.array([corners_of(person, frame) for person in people], np.float32),
-            np.full(len(people), 0.9, np.float32),
-            np.array(people, np.int64) if tracked else None,
+        frame: make_detections(
+            [corners_of(person, frame) for person in people],
+            np.full(len(people), 0.9),
+            people if tracked else None,
         )
         for frame in frames
     }

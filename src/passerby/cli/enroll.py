@@ -1,20 +1,25 @@
-"""`passerby enroll`: take people into a gallery."""
+"""`passerby enroll`: add people to a gallery."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from passerby.cli.common import Device, Json, print_json
-from passerby.cli.gallery import Where, moment
+from passerby.cli.gallery import Where, parse_time
 from passerby.errors import GalleryError, NoGalleryError
-from passerby.types import DEFAULT
+
+if TYPE_CHECKING:
+    from passerby.gallery.gallery import Gallery
+    from passerby.gallery.results import EnrollResult
+
+    Job = Callable[[Gallery], EnrollResult]
 
 
 def enroll(
@@ -23,36 +28,34 @@ def enroll(
         Path | None,
         typer.Option(help="An image, a folder, or a .csv or .parquet table: path, camera, time, label, ..."),
     ] = None,
-    video: Annotated[Path | None, typer.Option(help="A video instead; each track of a person is one sighting.")] = None,
+    video: Annotated[Path | None, typer.Option(help="A video; each track of a person becomes one sighting.")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set, such as synth:identities=40,cameras=4.")] = None,
+    camera: Annotated[str | None, typer.Option(help="Camera of all images, or of the video.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time of all images: ISO 8601 (UTC) or seconds since 1970.")] = None,
+    label: Annotated[str | None, typer.Option(help="Label of all images.")] = None,
+    folders: Annotated[
+        str | None, typer.Option(help="Meaning of the folders inside: camera, label, camera/label, label/camera.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Of the data set: train, query or gallery (default).")] = None,
     boxes: Annotated[
-        Path | None, typer.Option(help="Boxes of the video, MOT or CSV; default: OpenCV's HOG detector looks.")
+        Path | None, typer.Option(help="Boxes of the video, MOT or CSV; default: OpenCV's HOG detector.")
     ] = None,
-    every: Annotated[
-        int | None, typer.Option(min=1, help="Look at every so many frames of the video; default 1.")
-    ] = None,
+    every: Annotated[int | None, typer.Option(min=1, help="Use every n-th frame of the video; default 1.")] = None,
     gap: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds within which a lost track is found again by its looks; default 3."),
-    ] = None,
-    data: Annotated[str | None, typer.Option(help="A data set instead, such as synth:identities=40,cameras=4.")] = None,
-    split: Annotated[str | None, typer.Option(help="Of the data set: train, query, gallery; default gallery.")] = None,
-    camera: Annotated[str | None, typer.Option(help="Which camera took all of them.")] = None,
-    label: Annotated[str | None, typer.Option(help="Who is on all of them.")] = None,
-    at: Annotated[str | None, typer.Option("--time", help="When: ISO 8601 (UTC) or seconds since 1970.")] = None,
-    folders: Annotated[
-        str | None, typer.Option(help="What the folders inside say: camera, label, camera/label, label/camera.")
+        typer.Option(min=0, help="Longest gap in seconds over which tracks are joined by appearance; default 3."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Folder of a run, or default; an existing gallery knows its own.")
+        str | None, typer.Option(help="Folder of a run, or default. An existing gallery has its own model.")
     ] = None,
-    pictures: Annotated[
-        str | None, typer.Option(help="Kept of crops in a new gallery: vectors, thumbnails (default), crops.")
+    keep: Annotated[
+        str | None, typer.Option(help="What a new gallery stores of crops: vectors, thumbnails (default), crops.")
     ] = None,
     retention: Annotated[float | None, typer.Option(help="Days that a new gallery keeps a sighting.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Take people into a gallery; it is made when it is not there. What is in it already is not taken twice.
+    """Add people to a gallery, which is made if it is missing. Images that are enrolled already are skipped.
 
     [bold]passerby enroll people --images crops/ --camera north[/]
 
@@ -60,74 +63,89 @@ def enroll(
 
     [bold]passerby enroll people --video door.avi --camera door --time 2026-11-01T08:00[/]
     """
-    from passerby.gallery.crops import Crop, crops_of, crops_of_data
-    from passerby.gallery.gallery import Gallery
-
-    _check(
-        {"images": images, "video": video, "data": data},
-        {"boxes": boxes, "every": every, "gap": gap, "split": split}
-        | {"camera": camera, "label": label, "time": at, "folders": folders},
-    )
-    crops: list[Crop] = []
-    if data is not None:
-        crops = crops_of_data(data, split=cast("Any", split or "gallery"))
-    elif images is not None:
-        time = moment(at, "--time")
-        crops = crops_of(images, camera=camera, label=label, time=time, folders=cast("Any", folders))
-    settings: dict[str, Any] = {"pictures": pictures, "retention": retention, "device": device}
-    try:
-        gallery = Gallery(where, model=model, **settings)
-    except NoGalleryError:
-        gallery = Gallery(where, model=DEFAULT, **settings)
-    with gallery:
-        if video is None:
-            done = gallery.enroll(crops, progress=True)
-        else:
-            from passerby.video.boxes import hog_detector, read_boxes
-            from passerby.video.enroll_video import enroll_video
-
-            following: dict[str, Any] = {"every": every, "gap": gap}
-            following = {name: value for name, value in following.items() if value is not None}
-            done = enroll_video(
-                gallery,
-                video,
-                camera=camera or "",
-                boxes=hog_detector() if boxes is None else read_boxes(boxes),
-                started=moment(at, "--time"),
-                progress=True,
-                **following,
-            )
+    options: dict[str, object] = {"camera": camera, "time": time, "label": label, "folders": folders, "split": split}
+    options |= {"boxes": boxes, "every": every, "gap": gap}
+    job = _prepare({"images": images, "video": video, "data": data}, options)
+    with _open(where, model=model, keep=keep, retention=retention, device=device) as gallery:
+        result = job(gallery)
         total = gallery.store.count()
     if as_json:
-        print_json({**asdict(done), "sightings": total})
+        print_json({**result.to_dict(), "sightings": total})
     else:
         console = Console(highlight=False, soft_wrap=True)
-        console.print(f"{escape(where)}: {done.new:,} new, {done.known:,} were there; {total:,} sightings in all")
-        for source, why in done.unreadable[:3]:
-            console.print(f"[yellow]not enrolled[/] {escape(source)}: {escape(why)}")
-        if len(done.unreadable) > 3:
-            console.print(f"[yellow]not enrolled[/] and {len(done.unreadable) - 3:,} more; --json lists them")
-    if done.unreadable:
+        console.print(f"{escape(where)}: {result.new:,} new, {result.known:,} known; {total:,} sightings in all")
+        for source, reason in result.unreadable[:3]:
+            console.print(f"[yellow]not enrolled[/] {escape(source)}: {escape(reason)}")
+        if len(result.unreadable) > 3:
+            console.print(f"[yellow]not enrolled[/] and {len(result.unreadable) - 3:,} more; --json lists them")
+    if result.unreadable:
         raise typer.Exit(1)
 
 
-_GOES = {
-    "images": {"camera", "label", "time", "folders"},
-    "video": {"boxes", "every", "gap", "camera", "time"},
-    "data": {"split"},
-}
-"""Which options go with which source."""
-
-
-def _check(sources: Mapping[str, object], options: Mapping[str, object]) -> None:
-    """One source, and the options that go with it."""
+def _prepare(sources: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
+    """Check the options, read the list of images, and return what remains to be done with the open gallery."""
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
         raise GalleryError("enroll: expected one of --images, --data and --video")
     (source,) = given
-    wrong = [f"--{name}" for name, value in options.items() if value is not None and name not in _GOES[source]]
+    prepare = _SOURCES[source]
+    accepted = [*inspect.signature(prepare).parameters][1:]
+    used = {name: value for name, value in options.items() if value is not None}
+    wrong = [f"--{name}" for name in used if name not in accepted]
     if wrong:
-        fitting = ", ".join(f"--{name}" for name in sorted(_GOES[source]))
-        raise GalleryError(f"enroll: {', '.join(wrong)} does not go with --{source}, which takes {fitting}")
-    if source == "video" and options["camera"] is None:
-        raise GalleryError("enroll: a --video needs --camera")
+        names = ", ".join(f"--{name}" for name in accepted)
+        raise GalleryError(f"enroll: {', '.join(wrong)} cannot be used with --{source}, which takes {names}")
+    return prepare(sources[source], **used)
+
+
+def _prepare_images(
+    images: Path, *, camera: str | None = None, time: str | None = None, label: str | None = None, folders: Any = None
+) -> Job:
+    from passerby.gallery.crops import list_crops
+
+    crops = list_crops(images, camera=camera, time=parse_time(time, "--time"), label=label, folders=folders)
+    return lambda gallery: gallery.enroll(crops, progress=True)
+
+
+def _prepare_data(data: str, *, split: Any = "gallery") -> Job:
+    from passerby.gallery.crops import list_data_crops
+
+    crops = list_data_crops(data, split=split)
+    return lambda gallery: gallery.enroll(crops, progress=True)
+
+
+def _prepare_video(
+    video: Path,
+    *,
+    camera: str | None = None,
+    time: str | None = None,
+    boxes: Path | None = None,
+    every: int = 1,
+    gap: float = 3.0,
+) -> Job:
+    from passerby.video.boxes import hog_detector, read_boxes
+    from passerby.video.enroll_video import enroll_video
+
+    if camera is None:
+        raise GalleryError("enroll: --video needs --camera")
+    options: dict[str, Any] = {"camera": camera, "started": parse_time(time, "--time"), "every": every, "gap": gap}
+    people = hog_detector() if boxes is None else read_boxes(boxes)
+    return lambda gallery: enroll_video(gallery, video, boxes=people, progress=True, **options)
+
+
+_SOURCES: dict[str, Callable[..., Job]] = {
+    "images": _prepare_images,
+    "data": _prepare_data,
+    "video": _prepare_video,
+}
+
+
+def _open(where: str, *, model: str | None, **settings: Any) -> Gallery:
+    """Open a gallery; make one with the default model if it is missing and no model is given."""
+    from passerby.gallery.gallery import Gallery
+    from passerby.types import DEFAULT
+
+    try:
+        return Gallery(where, model=model, **settings)
+    except NoGalleryError:
+        return Gallery(where, model=DEFAULT, **settings)

@@ -1,9 +1,8 @@
-"""`passerby gallery`: what is in a gallery, and taking it out; and the options that all verbs on galleries share."""
+"""`passerby gallery`: contents, labels, erasure and transfer of a gallery; options that gallery verbs share."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,31 +13,32 @@ from rich.markup import escape
 from rich.table import Table
 
 from passerby.cli.common import Json, print_json
-from passerby.errors import GalleryError, NoGalleryError
+from passerby.errors import GalleryError
+from passerby.extras import require_extra
 
 if TYPE_CHECKING:
-    from passerby.gallery.sightings import Filter
+    from passerby.gallery.filters import Filter
     from passerby.gallery.stores.protocol import GalleryStore
 
-app = typer.Typer(name="gallery", help="Look into a gallery, take out of it, move it.", no_args_is_help=True)
+app = typer.Typer(name="gallery", help="Inspect, label, erase, export and import a gallery.", no_args_is_help=True)
 
 Where = Annotated[str, typer.Argument(metavar="GALLERY", help="A folder, or milvus://host:port/name.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Cameras = Annotated[list[str] | None, typer.Option("--camera", help="Only this camera; may be repeated.")]
-NotCameras = Annotated[list[str] | None, typer.Option("--not-camera", help="Not this camera; may be repeated.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Cameras = Annotated[list[str] | None, typer.Option("--camera", help="Only this camera. Repeatable.")]
+NotCameras = Annotated[list[str] | None, typer.Option("--not-camera", help="Not this camera. Repeatable.")]
 Since = Annotated[str | None, typer.Option(help="Seen at this time or later: ISO 8601 (UTC) or seconds since 1970.")]
 Until = Annotated[str | None, typer.Option(help="Seen before this time.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="Only this label; may be repeated.")]
-Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this sighting; may be repeated.")]
-Images = Annotated[list[Path] | None, typer.Option("--image", help="Only what came from this file; may be repeated.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="Only this label. Repeatable.")]
+Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this sighting. Repeatable.")]
+Images = Annotated[list[Path] | None, typer.Option("--image", help="Only sightings from this file. Repeatable.")]
 
 
 @app.callback()
 def gallery() -> None:
-    """Look into a gallery, take out of it, move it."""
+    """Inspect, label, erase, export and import a gallery."""
 
 
-def filter_of(
+def make_filter(
     *,
     cameras: list[str] | None = None,
     not_cameras: list[str] | None = None,
@@ -48,22 +48,22 @@ def filter_of(
     ids: list[str] | None = None,
     images: list[Path] | None = None,
 ) -> Filter:
-    """The options as a filter."""
-    from passerby.gallery.sightings import Filter
+    """Convert options to a filter."""
+    from passerby.gallery.filters import Filter
 
     return Filter(
         cameras=cameras or None,
         not_cameras=not_cameras or (),
-        since=moment(since, "--since"),
-        until=moment(until, "--until"),
+        since=parse_time(since, "--since"),
+        until=parse_time(until, "--until"),
         labels=labels or None,
         ids=ids or None,
-        sources=[str(each.resolve()) for each in images] if images else None,
+        sources=_resolve(images),
     )
 
 
-def moment(text: str | None, option: str) -> float | None:
-    """Seconds since 1970 from what a user wrote."""
+def parse_time(text: str | None, option: str) -> float | None:
+    """Convert the text of an option to seconds since 1970 UTC."""
     from passerby.data.records import seconds
 
     try:
@@ -72,13 +72,13 @@ def moment(text: str | None, option: str) -> float | None:
         raise GalleryError(f"{option}: {error}") from None
 
 
-def written_time(when: float | None) -> str:
-    """ISO 8601 to the second in UTC; empty when nobody knows."""
-    return "" if when is None else datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def format_time(seconds: float | None) -> str:
+    """Format a time as ISO 8601 to the second in UTC; empty if unknown."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def opened(where: str) -> GalleryStore:
-    """A gallery that is there; no model is loaded."""
+def open_existing(where: str) -> GalleryStore:
+    """Open an existing gallery without loading its model."""
     from passerby.gallery.stores.opening import open_gallery
 
     return open_gallery(where)
@@ -86,58 +86,56 @@ def opened(where: str) -> GalleryStore:
 
 @app.command("stats")
 def stats_command(where: Where, as_json: Json = False) -> None:
-    """Count sightings, labels and cameras; say whose vectors these are and what is kept."""
-    store = opened(where)
-    found = store.describe()
+    """Print the numbers of sightings, labels and cameras, the model and the settings."""
+    stats = open_existing(where).stats()
     if as_json:
-        print_json(asdict(found))
+        print_json(stats.to_dict())
         return
-    card = found.card
-    table = Table(show_header=False, title=escape(found.address), title_justify="left")
+    card = stats.card
+    seen = f"{format_time(stats.first)} to {format_time(stats.last)}" if stats.first is not None else "unknown"
+    table = Table(show_header=False, title=escape(stats.address), title_justify="left")
     for name, value in (
-        ("sightings", f"{found.sightings:,}"),
-        ("labels", f"{found.labels:,}"),
-        *((f"camera {name}", f"{count:,}") for name, count in found.cameras.items()),
-        (
-            "seen",
-            f"{written_time(found.first)} to {written_time(found.last)}" if found.first is not None else "unknown",
-        ),
-        ("kept", card.pictures),
-        ("retention", "for ever" if card.retention is None else f"{card.retention:g} days"),
+        ("sightings", f"{stats.sightings:,}"),
+        ("labels", f"{stats.labels:,}"),
+        *((f"camera {camera}", f"{count:,}") for camera, count in stats.cameras.items()),
+        ("seen", seen),
+        ("keep", card.keep),
+        ("retention", "unlimited" if card.retention is None else f"{card.retention:g} days"),
         ("model", str(card.model)),
-        ("store", f"{found.backend}, {found.index}"),
-        ("on disk", "on the server" if found.bytes is None else f"{found.bytes / 1e6:.1f} MB"),
+        ("store", f"{stats.store}, search {stats.index}"),
+        ("on disk", "on the server" if stats.bytes is None else f"{stats.bytes / 1e6:.1f} MB"),
     ):
-        table.add_row(name, escape(value))
+        table.add_row(escape(name), escape(value))
     Console(highlight=False).print(table)
 
 
 @app.command("audit")
 def audit_command(where: Where, as_json: Json = False) -> None:
-    """Who did what here, when, to how many; oldest first."""
-    entries = opened(where).audit()
+    """Print the audit log: time, user, action and counts, oldest first."""
+    entries = open_existing(where).audit()
     if as_json:
-        print_json([asdict(each) for each in entries])
+        print_json([entry.to_dict() for entry in entries])
         return
-    for each in entries:
-        counts = ", ".join(f"{count:,} {name}" for name, count in each.counts.items())
-        typer.echo(f"{written_time(each.time)}  {each.who:12}  {each.what:8}  {counts}".rstrip())
+    for entry in entries:
+        counts = ", ".join(f"{count:,} {name}" for name, count in entry.counts.items())
+        typer.echo(f"{format_time(entry.time)}  {entry.user:12}  {entry.action:8}  {counts}".rstrip())
 
 
 @app.command("label")
 def label_command(
     where: Where,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Who it is; left out, nobody knows.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="New label; left out, removes it.")] = None,
     labels: Labels = None,
     ids: Ids = None,
     images: Images = None,
     yes: Yes = False,
 ) -> None:
-    """Say who is on sightings that are here already; cluster --json and search --json tell their ids."""
-    store = opened(where)
-    chosen = filter_of(labels=labels, ids=ids, images=images)
-    if _agreed(store, chosen, "unlabel" if name is None else f"label as {name!r}", yes=yes):
-        typer.echo(f"{store.relabel(chosen, name):,} sightings labeled" + ("" if name else " as nobody's"))
+    """Set or remove the label of sightings. `cluster --json` and `search --json` print their ids."""
+    store = open_existing(where)
+    selected = make_filter(labels=labels, ids=ids, images=images)
+    if _confirm(store, selected, "unlabel" if name is None else f"label as {name!r}", yes=yes):
+        count = store.relabel(selected, name)
+        typer.echo(f"{count:,} sightings {'unlabeled' if name is None else 'labeled'}")
 
 
 @app.command("remove")
@@ -151,29 +149,28 @@ def remove_command(
     until: Until = None,
     yes: Yes = False,
 ) -> None:
-    """Take sightings out; their bytes stay in the files until something else is written there (see forget)."""
-    store = opened(where)
-    chosen = filter_of(cameras=cameras, since=since, until=until, labels=labels, ids=ids, images=images)
-    if _agreed(store, chosen, "remove", yes=yes):
-        typer.echo(f"{store.remove(chosen):,} sightings removed")
+    """Remove sightings from searches. Their bytes stay in the files until they are overwritten; see forget."""
+    store = open_existing(where)
+    selected = make_filter(cameras=cameras, since=since, until=until, labels=labels, ids=ids, images=images)
+    if _confirm(store, selected, "remove", yes=yes):
+        typer.echo(f"{store.remove(selected):,} sightings removed")
 
 
 @app.command("forget")
 def forget_command(
     where: Where,
-    label: Annotated[str | None, typer.Option(help="Who.")] = None,
+    label: Annotated[str | None, typer.Option(help="Label of the sightings.")] = None,
     ids: Ids = None,
     images: Images = None,
     yes: Yes = False,
 ) -> None:
-    """Erase one person, or single images: rows, vectors and pictures, out of the files too."""
+    """Erase a label, sightings or files: rows, vectors and crops, in the gallery's files too."""
     from passerby.gallery.forget import forget
 
-    store = opened(where)
-    sources = [str(each.resolve()) for each in images] if images else None
-    chosen = filter_of(labels=[label] if label is not None else None, ids=ids, images=images)
-    if _agreed(store, chosen, "erase for good", yes=yes):
-        typer.echo(f"{forget(store, label=label, ids=ids or None, sources=sources):,} sightings forgotten")
+    store = open_existing(where)
+    selected = make_filter(labels=[label] if label is not None else None, ids=ids, images=images)
+    if _confirm(store, selected, "erase", yes=yes):
+        typer.echo(f"{forget(store, label=label, ids=ids or None, sources=_resolve(images)):,} sightings erased")
 
 
 @app.command("expire")
@@ -182,58 +179,71 @@ def expire_command(
     days: Annotated[float | None, typer.Option(help="Days since enrollment; default: the gallery's retention.")] = None,
     yes: Yes = False,
 ) -> None:
-    """Erase what was enrolled long ago. A gallery with a retention does so whenever it is opened."""
+    """Erase sightings by age. A gallery with a retention does so whenever it is opened."""
+    from passerby.gallery.filters import Filter
     from passerby.gallery.forget import DAY, expire
-    from passerby.gallery.sightings import Filter
 
-    store = opened(where)
-    kept = store.card.retention if days is None else days
-    if kept is None:
-        raise GalleryError(f"{where}: keeps everything; give --days")
-    if days is None or _agreed(store, Filter(enrolled_before=time.time() - kept * DAY), "erase for good", yes=yes):
-        typer.echo(f"{expire(store, days=kept):,} sightings erased")
+    store = open_existing(where)
+    limit = store.card.retention if days is None else days
+    if limit is None:
+        raise GalleryError(f"{where}: the gallery has no retention; give --days")
+    if days is None or _confirm(store, Filter(enrolled_before=time.time() - limit * DAY), "erase", yes=yes):
+        typer.echo(f"{expire(store, days=limit):,} sightings erased")
 
 
 @app.command("export")
 def export_command(
     where: Where,
-    out: Annotated[Path, typer.Option(help="Parquet file to write; it holds vectors and pictures of people.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write; it contains vectors and crops of people.")],
     cameras: Cameras = None,
     since: Since = None,
     until: Until = None,
     labels: Labels = None,
 ) -> None:
-    """Write sightings into a Parquet file, with vectors and what is kept of pictures."""
+    """Write sightings to a Parquet file, with vectors and stored crops."""
+    require_extra("pyarrow", "eval")
     from passerby.gallery.parquet import export_gallery
 
-    chosen = filter_of(cameras=cameras, since=since, until=until, labels=labels)
-    count = export_gallery(opened(where), out, where=chosen, progress=True)
+    selected = make_filter(cameras=cameras, since=since, until=until, labels=labels)
+    count = export_gallery(open_existing(where), out, where=selected, progress=True)
     typer.echo(f"{out}: {count:,} sightings")
 
 
 @app.command("import")
 def import_command(
-    where: Where, path: Annotated[Path, typer.Argument(metavar="FILE", help="What `gallery export` wrote.")]
+    where: Where, path: Annotated[Path, typer.Argument(metavar="FILE", help="File that `gallery export` wrote.")]
 ) -> None:
-    """Take in an exported file; a gallery that is not there is made with the file's model and settings."""
-    from passerby.gallery.parquet import import_gallery, read_card
-    from passerby.gallery.stores.opening import open_gallery
+    """Add the sightings of an exported file. A missing gallery is made with the file's model and settings."""
+    require_extra("pyarrow", "eval")
+    from passerby.gallery.parquet import import_gallery
 
-    card = read_card(path)
-    try:
-        store = open_gallery(where)
-    except NoGalleryError:
-        store = open_gallery(where, model=card.model, pictures=card.pictures, retention=card.retention)
-    new, known = import_gallery(store, path, progress=True)
-    typer.echo(f"{where}: {new:,} sightings taken in, {known:,} were there")
+    result = import_gallery(where, path, progress=True)
+    typer.echo(f"{where}: {result.new:,} new, {result.known:,} known")
 
 
-def _agreed(store: GalleryStore, chosen: Filter, what: str, *, yes: bool) -> bool:
-    """Whether to go on: there is something, and the user says so."""
-    if chosen.everything:
-        raise GalleryError(f"{what}: nothing named; give --label, --id or --image, so that not all are taken")
-    count = store.count(chosen)
+@app.command("upgrade")
+def upgrade_command(
+    path: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of a gallery, or an exported file.")],
+    model: Annotated[
+        str | None, typer.Option(help="Folder of the gallery's model if it was moved, or default.")
+    ] = None,
+) -> None:
+    """Convert a gallery or an exported file of an earlier version."""
+    from passerby.gallery.upgrade import upgrade_gallery
+
+    typer.echo(f"{path}: {'converted' if upgrade_gallery(path, model=model) else 'up to date'}")
+
+
+def _resolve(images: list[Path] | None) -> list[str] | None:
+    return [str(image.resolve()) for image in images] if images else None
+
+
+def _confirm(store: GalleryStore, selected: Filter, action: str, *, yes: bool) -> bool:
+    """Return whether there are sightings and the user confirms."""
+    if selected.selects_all:
+        raise GalleryError(f"{action}: no condition; give --label, --id or --image, so that not all are selected")
+    count = store.count(selected)
     if not count:
         typer.echo("no such sighting")
         return False
-    return yes or typer.confirm(f"{what} {count:,} of {store.count():,} sightings?", err=True)
+    return yes or typer.confirm(f"{action} {count:,} of {store.count():,} sightings?", err=True)

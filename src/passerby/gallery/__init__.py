@@ -1,1 +1,1 @@
-"""People that are remembered: sightings in a store that can be searched, audited and made to forget."""
+"""Searchable gallery of sightings with audit log, retention and erasure."""

@@ -1,165 +1,174 @@
-"""Search across cameras: what each camera does to all of its vectors is taken out before they are compared.
+"""Search under camera-wise normalization.
 
-The store keeps vectors as the model made them. What a camera's have in common (`ranking.camera_normalization`) is
-learned from up to `SAMPLE` of its sightings, as they come in; nothing of it is stored, so nothing of it outlives a
-sighting that is forgotten. With z the standardized query and m, s the mean and spread of a camera,
+The store keeps vectors as the model made them. The statistics of a camera (`ranking.camera_normalization`) are
+estimated from up to `SAMPLE` of its sightings. They are not stored, so nothing derived from a sighting remains after it
+is forgotten. With z the standardized query and m, s the mean and the standard deviation of a camera,
 
     z . (g - m) / s  =  (z / s) . g  -  constant,
 
-so that a search of that camera's own vectors g for z / s finds the candidates, in order but for their lengths after
-standardization, which differ a little. The best of all cameras' are then compared exactly; `docs/results.md` has how
-few of the true nearest that misses.
+so a search of the camera's vectors g for z / s returns its candidates, in order except for their lengths after
+standardization, which differ little. The best candidates of all cameras are then compared exactly, with one read of
+their vectors. docs/results.md has the fraction of the true nearest that this misses.
+
+Q queries   D embedding width
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from passerby.errors import GalleryError
-from passerby.gallery.sightings import Filter, Hit, Sighting
+from passerby.gallery.filters import Filter
+from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.ranking.camera_normalization import MIN_IMAGES, CameraStatistics, shrink_statistics
 from passerby.types import FloatArray
 
 SAMPLE = 1000
-"""Sightings of a camera that it is learned from, the first by id; ids are as good as random."""
-GROWN = 0.1
-"""Share by which a gallery must have grown or shrunk before its cameras are learned again."""
-WIDER, LEAST = 4, 100
-"""Candidates that are compared exactly: so many for each hit that is asked for, and at least so many."""
+"""Sightings from which a camera's statistics are estimated, the first by id; ids are as good as random."""
+GROWTH = 0.1
+"""Fraction by which a gallery must grow or shrink before the statistics are estimated again."""
+CANDIDATE_FACTOR, MIN_CANDIDATES = 4, 100
+"""Candidates that are compared exactly: a multiple of the number of hits, and a least number."""
+
+_Standardized = tuple[Sighting, FloatArray]  # with its (D,) vector standardized by its camera's statistics
 
 
 class CameraViews:
-    """The cameras of a gallery, each drawn towards all of them together as long as it has few sightings.
+    """Statistics of a gallery's cameras, each shrunk towards those of all cameras while it has few sightings.
+
+    Args:
+        store: Store of the gallery.
 
     Attributes:
-        sightings: In the gallery when this was learned.
+        sightings: Number of sightings in the gallery at the time of the estimate.
+        general: Statistics of all cameras together, used for cameras that were added since.
 
     Raises:
-        GalleryError: When the gallery holds fewer than `MIN_IMAGES` sightings.
+        GalleryError: If the gallery has fewer than `MIN_IMAGES` sightings, or all vectors are equal.
     """
 
     def __init__(self, store: GalleryStore) -> None:
-        described = store.describe()
-        self.sightings = described.sightings
+        stats = store.stats()
+        self.sightings = stats.sightings
         if self.sightings < MIN_IMAGES:
             raise GalleryError(
-                f"{described.address}: {self.sightings} sightings, expected at least {MIN_IMAGES} to learn from what "
-                "cameras do; search without saying which camera saw the query, or enroll more"
+                f"{stats.address}: {self.sightings} sightings, expected at least {MIN_IMAGES} to estimate the "
+                "statistics of cameras; search without the query's camera, or enroll more"
             )
-        own = {camera: view for camera in described.cameras if (view := _learn(store, camera)) is not None}
+        own = {camera: view for camera in stats.cameras if (view := _estimate(store, camera)) is not None}
         self.general, self._views = shrink_statistics(own)
-        self._lengths = {camera: _length(view, self._views[camera]) for camera, (view, _) in own.items()}
+        self._lengths = {camera: _mean_length(view, self._views[camera]) for camera, (view, _) in own.items()}
         if not self.general.deviation.any():
-            raise GalleryError(f"{described.address}: all sightings have the same vector; find out what made it")
+            raise GalleryError(f"{stats.address}: all sightings have the same vector; check the model and the images")
 
     def __contains__(self, camera: object) -> bool:
         return camera in self._views
 
     def __getitem__(self, camera: str) -> CameraStatistics:
-        """That of a camera.
-
-        Raises:
-            GalleryError: When the gallery has nothing of that camera.
-        """
         if camera not in self._views:
-            known = sorted(self._views)
+            cameras = sorted(self._views)
+            more = f" and {len(cameras) - 10} more" if len(cameras) > 10 else ""
             raise GalleryError(
-                f"seen by {camera!r}: the gallery has no sighting of that camera, only of {', '.join(known[:10])}"
-                f"{f' and {len(known) - 10} more' if len(known) > 10 else ''}; enroll some, or leave the camera out"
+                f"seen by {camera!r}: the gallery has no sighting of that camera, only of {', '.join(cameras[:10])}"
+                f"{more}; enroll some, or leave the camera out"
             )
         return self._views[camera]
 
-    def of(self, camera: str) -> CameraStatistics:
-        """That of a camera; all cameras' for one that came since."""
+    def get(self, camera: str) -> CameraStatistics:
+        """Return the statistics of a camera, or those of all cameras for one that was added since."""
         return self._views.get(camera, self.general)
 
-    def passing(self, where: Filter) -> Iterator[tuple[CameraStatistics, float, Filter]]:
-        """Each camera's view, how long its standardized vectors are, and the filter that leaves its own sightings.
+    def split_filter(self, where: Filter) -> Iterator[tuple[CameraStatistics, float, Filter]]:
+        """Yield each camera's statistics, the mean length of its standardized vectors, and the filter for it.
 
-        Cameras that came since go together.
+        Cameras that were added since are one group.
         """
-        since = self.general, _length(self.general, self.general)
         for camera, view in self._views.items():
             if camera not in where.not_cameras and (where.cameras is None or camera in where.cameras):
                 yield view, self._lengths[camera], replace(where, cameras=[camera], not_cameras=())
+        length = _mean_length(self.general, self.general)
         if where.cameras is None:
-            yield *since, replace(where, not_cameras=[*where.not_cameras, *self._views])
+            yield self.general, length, replace(where, not_cameras=[*where.not_cameras, *self._views])
         elif others := [camera for camera in where.cameras if camera not in self._views]:
-            yield *since, replace(where, cameras=others)
+            yield self.general, length, replace(where, cameras=others)
 
 
 def search_across(
-    store: GalleryStore, views: CameraViews, vectors: FloatArray, *, seen_by: str, top: int, where: Filter
+    store: GalleryStore, views: CameraViews, vectors: ArrayLike, *, seen_by: str, top: int, where: Filter
 ) -> list[list[Hit]]:
-    """The nearest sightings of each query under camera-wise normalization, nearest first.
+    """Find the nearest sightings of each query under camera-wise normalization.
 
     Args:
-        store: Where to look.
-        views: Its cameras.
-        vectors: (Q, D) floating point, of any length above 0: what one camera saw.
+        store: Store of the gallery.
+        views: Statistics of its cameras.
+        vectors: (Q, D) or (D,) floating point, of any length above 0, all from one camera.
         seen_by: That camera.
         top: Hits per query.
-        where: Which sightings count.
+        where: Sightings to search.
 
     Returns:
-        As `GalleryStore.search`; distances are of standardized vectors, 0 to 2: `Calibration.cameras` knows them.
+        As `GalleryStore.search`; distances are of standardized vectors, 0 to 2, calibrated by `Calibration.cameras`.
 
     Raises:
-        GalleryError: For a camera that the gallery does not know; as `GalleryStore.search`.
+        GalleryError: For a camera without sightings; as `GalleryStore.search`.
     """
-    asked = views[seen_by].standardize(np.atleast_2d(vectors))  # (Q, D)
-    count = max(WIDER * top, LEAST)
-    candidates: list[list[tuple[float, Hit]]] = [[] for _ in asked]
-    for view, typical, there in views.passing(where):
-        towards = asked * view.scale
-        lengths, offsets = np.linalg.norm(towards, axis=1), towards @ view.mean
-        found = store.search(towards.astype(np.float32), top=count, where=there, record=False)
-        for hits, length, offset, kept in zip(found, lengths, offsets, candidates, strict=True):
-            kept += [(((1 - hit.distance) * length - offset) / typical, hit) for hit in hits]
-    best = [[hit for _, hit in sorted(kept, key=lambda each: -each[0])[:count]] for kept in candidates]
-    standardized = _standardized(store, views, {hit.id for hits in best for hit in hits})
-    answers = [_nearest(query, hits, standardized, top=top) for query, hits in zip(asked, best, strict=True)]
-    store.log("search", queries=len(answers), hits=sum(map(len, answers)))
-    return answers
+    queries = views[seen_by].standardize(np.atleast_2d(np.asarray(vectors)))  # (Q, D)
+    count = max(CANDIDATE_FACTOR * top, MIN_CANDIDATES)
+    scored: list[list[tuple[float, str]]] = [[] for _ in queries]
+    for view, typical, part in views.split_filter(where):
+        directions = queries * view.scale
+        lengths, offsets = np.linalg.norm(directions, axis=1), directions @ view.mean
+        proposals = store.propose(directions.astype(np.float32), count=count, where=part)
+        for (ids, distances), length, offset, candidates in zip(proposals, lengths, offsets, scored, strict=True):
+            scores = ((1 - distances) * length - offset) / typical
+            candidates.extend(zip(scores.tolist(), ids, strict=True))
+    best = [[name for _, name in sorted(candidates, reverse=True)[:count]] for candidates in scored]
+    standardized = _read_standardized(store, views, {name for names in best for name in names})
+    hits = [
+        _order(query.astype(np.float32), [standardized[name] for name in names if name in standardized], top=top)
+        for query, names in zip(queries, best, strict=True)
+    ]
+    store.log("search", queries=len(hits), hits=sum(map(len, hits)))
+    return hits
 
 
-def _nearest(
-    query: NDArray[np.float64], candidates: Sequence[Hit], standardized: Mapping[str, FloatArray], *, top: int
-) -> list[Hit]:
-    """The nearest of the candidates that are there still, with their exact distances."""
-    held = [hit for hit in candidates if hit.id in standardized]
-    if not held:
-        return []
-    distances = exact_distances(query.astype(np.float32), np.stack([standardized[hit.id] for hit in held]))
-    places = nearest_first(distances, [hit.id for hit in held], top=top)
-    return [replace(held[place], distance=float(distances[place])) for place in places]
-
-
-def _standardized(store: GalleryStore, views: CameraViews, ids: set[str]) -> dict[str, FloatArray]:
-    """Vectors of those that are there still, each as its camera's view has it."""
+def _read_standardized(store: GalleryStore, views: CameraViews, ids: set[str]) -> dict[str, _Standardized]:
+    """Read the candidates that are still stored, each with its vector standardized by its camera's statistics."""
     by_camera: dict[str, list[Sighting]] = {}
-    for some in store.walk(Filter(ids=sorted(ids))) if ids else ():
-        for each in some:
-            by_camera.setdefault(each.camera, []).append(each)
-    found: dict[str, FloatArray] = {}
-    for camera, seen in by_camera.items():
-        vectors = views.of(camera).standardize(np.stack([each.vector for each in seen])).astype(np.float32)
-        found |= {each.id: vector for each, vector in zip(seen, vectors, strict=True)}
-    return found
+    for sightings in store.walk(Filter(ids=sorted(ids)), crops=False) if ids else ():
+        for sighting in sightings:
+            by_camera.setdefault(sighting.camera, []).append(sighting)
+    standardized: dict[str, _Standardized] = {}
+    for camera, sightings in by_camera.items():
+        vectors = views.get(camera).standardize(np.stack([sighting.vector for sighting in sightings]))
+        for sighting, vector in zip(sightings, vectors.astype(np.float32), strict=True):
+            standardized[sighting.id] = sighting, vector
+    return standardized
 
 
-def _learn(store: GalleryStore, camera: str) -> tuple[CameraStatistics, int] | None:
-    """A camera's own view and how many sightings it is of; None when the last of them has just gone."""
-    first = next(store.walk(Filter(cameras=[camera]), batch=SAMPLE), [])
-    return (CameraStatistics.from_vectors(np.stack([each.vector for each in first])), len(first)) if first else None
+def _order(query: FloatArray, candidates: Sequence[_Standardized], *, top: int) -> list[Hit]:
+    """Return the nearest of the candidates with their exact distances."""
+    if not candidates:
+        return []
+    distances = exact_distances(query, np.stack([vector for _, vector in candidates]))
+    indices = nearest_first(distances, [sighting.id for sighting, _ in candidates], top=top)
+    return [Hit(**candidates[index][0].info, distance=float(distances[index])) for index in indices]
 
 
-def _length(own: CameraStatistics, seen_as: CameraStatistics) -> float:
-    """Root mean square length of vectors with one view, standardized by another."""
-    return float(np.linalg.norm(np.hypot(own.deviation, own.mean - seen_as.mean) * seen_as.scale))
+def _estimate(store: GalleryStore, camera: str) -> tuple[CameraStatistics, int] | None:
+    """Estimate a camera's statistics; return them with the number of sightings, None if all were just removed."""
+    sample = next(store.walk(Filter(cameras=[camera]), batch=SAMPLE, crops=False), [])
+    if not sample:
+        return None
+    return CameraStatistics.from_vectors(np.stack([sighting.vector for sighting in sample])), len(sample)
+
+
+def _mean_length(own: CameraStatistics, applied: CameraStatistics) -> float:
+    """Root mean square length of vectors with the statistics `own`, standardized by `applied`."""
+    return float(np.linalg.norm(np.hypot(own.deviation, own.mean - applied.mean) * applied.scale))

@@ -1,8 +1,8 @@
-"""Who is who, without labels: sightings joined to people, across cameras.
+"""Clustering of sightings by identity, without labels, across cameras.
 
-Average linkage: two groups are joined while the mean distance of their pairs is at most a threshold, nearest groups
-first. A mean of at most t needs a pair of at most t, so groups never reach across the components of the graph of such
-pairs: each component is joined by itself, which gives the same groups as the whole matrix in a fraction of its memory.
+Average linkage: two clusters are joined while the mean distance of their pairs is at most a threshold, nearest clusters
+first. A mean of at most t requires a pair of at most t, so clusters never extend across connected components of the
+graph of such pairs. Each component is clustered by itself, which gives the clusters of the whole matrix in less memory.
 
 N sightings   D embedding width
 """
@@ -13,126 +13,151 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 
 from passerby.errors import GalleryError
-from passerby.gallery.sightings import Facts
+from passerby.extras import require_extra
+from passerby.gallery.sightings import SightingInfo
 from passerby.openset.calibration import Calibration
 from passerby.ranking.distance import distance_blocks
 from passerby.types import FloatArray, IntArray
 
-MOST = 20_000
-"""Sightings in one component: a matrix of 3.2 GB."""
-_NEVER = 1e9  # far enough that no mean with it in it comes under a threshold
-_FARTHEST = 2.0
+MAX_COMPONENT = 20_000
+"""Largest number of sightings in one component: a matrix of 3.2 GB."""
+_EXCLUDED = 1e9  # distance of an excluded pair: no mean that contains it is below a threshold
+_MAX_DISTANCE = 2.0
+_ROUNDING = 1e-5  # float32 distances find the pairs of the graph, float64 distances decide
 
 
-def join(vectors: FloatArray, *, threshold: float, apart: Iterable[tuple[int, int]] = ()) -> IntArray:
-    """Number the people that sightings show.
+def cluster_vectors(vectors: FloatArray, *, threshold: float, excluded: Iterable[tuple[int, int]] = ()) -> IntArray:
+    """Assign a cluster number to each sighting.
 
     Args:
         vectors: (N, D) of unit length.
-        threshold: Largest mean cosine distance within which two groups are one person, 0 to 2.
-        apart: Pairs of places that show different people, whatever their distance; kept even in large groups.
+        threshold: Largest mean cosine distance at which two clusters are joined, 0 to 2.
+        excluded: Pairs of indices that are never in one cluster, whatever their distance.
 
     Returns:
-        (N,) from 0, in the order of first appearance.
+        (N,) cluster numbers from 0, in the order of first appearance.
 
     Raises:
-        GalleryError: When more than `MOST` sightings hang together, or the threshold is out of its range.
+        GalleryError: If a component has more than `MAX_COMPONENT` sightings, or the threshold is outside its range.
+        MissingExtraError: Without the extra `eval`.
+
+    Example:
+        >>> cluster_vectors(np.float32([[1, 0], [0, 1], [1, 0]]), threshold=0.5).tolist()
+        [0, 1, 0]
     """
-    if not 0 <= threshold <= _FARTHEST:
-        raise GalleryError(f"threshold: got {threshold}, expected a cosine distance from 0 to {_FARTHEST:g}")
-    people = np.arange(len(vectors))
-    barred = np.array([*apart], dtype=np.int64).reshape(-1, 2)
-    for places in _components(vectors, threshold):
-        if len(places) > MOST:
+    hierarchy = require_extra("scipy.cluster.hierarchy", "eval")
+    squareform = require_extra("scipy.spatial.distance", "eval").squareform
+    if not 0 <= threshold <= _MAX_DISTANCE:
+        raise GalleryError(f"threshold: got {threshold}, expected a cosine distance from 0 to {_MAX_DISTANCE:g}")
+    clusters = np.arange(len(vectors))
+    pairs = np.array([*excluded], dtype=np.int64).reshape(-1, 2)
+    for members in _find_components(vectors, threshold):
+        if len(members) > MAX_COMPONENT:
             raise GalleryError(
-                f"cluster: {len(places):,} sightings hang together within a distance of {threshold:.3f}, at most "
-                f"{MOST:,} are joined at once; lower the threshold, or filter by camera or time"
+                f"cluster: {len(members):,} sightings are connected by distances up to {threshold:.3f}, at most "
+                f"{MAX_COMPONENT:,} can be clustered; lower the threshold, or filter by camera or time"
             )
-        distances = 1 - vectors[places].astype(np.float64) @ vectors[places].T.astype(np.float64)
-        np.fill_diagonal(distances, 0)
-        inside = np.isin(barred, places).all(axis=1)
-        a, b = np.searchsorted(places, barred[inside]).T
-        distances[a, b] = distances[b, a] = _NEVER
-        tree = linkage(squareform(distances, checks=False), method="average")
-        people[places] = places[0] + len(people) * fcluster(tree, threshold, criterion="distance")
-    _, first, numbers = np.unique(people, return_index=True, return_inverse=True)
+        distances = 1 - vectors[members].astype(np.float64) @ vectors[members].T.astype(np.float64)
+        inside = pairs[np.isin(pairs, members).all(axis=1)]
+        a, b = np.searchsorted(members, inside).T
+        distances[a, b] = distances[b, a] = _EXCLUDED
+        tree = hierarchy.linkage(squareform(distances, checks=False), method="average")
+        clusters[members] = members[0] + len(clusters) * hierarchy.fcluster(tree, threshold, criterion="distance")
+    _, first, numbers = np.unique(clusters, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[numbers]
 
 
-def _components(vectors: FloatArray, threshold: float) -> list[IntArray]:
-    """Ascending places of each group of two or more that hangs together by pairs of at most `threshold`."""
+def _find_components(vectors: FloatArray, threshold: float) -> list[IntArray]:
+    """Ascending indices of each component of two or more, connected by pairs of at most `threshold`."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     count = len(vectors)
-    group = np.arange(count)
-    slack = 1e-5  # float32 distances find the pairs, float64 decides
-    for first, strip in distance_blocks(vectors, vectors):
-        near, other = np.nonzero(strip <= threshold + slack)
-        # What was found before goes in as one edge each: memory for a strip's pairs, however many there are in all.
-        a, b = np.concatenate([near + first, np.arange(count)]), np.concatenate([other, group])
+    component = np.arange(count)
+    for first, block in distance_blocks(vectors, vectors):
+        rows, columns = np.nonzero(block <= threshold + _ROUNDING)
+        # Earlier blocks enter as one edge per sighting, which bounds memory by the pairs of one block.
+        a, b = np.concatenate([rows + first, np.arange(count)]), np.concatenate([columns, component])
         graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
         _, number = connected_components(graph, directed=False)
-        group = np.unique(number, return_index=True)[1][number]  # each is called by its first
-    order = np.argsort(group, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+        component = np.unique(number, return_index=True)[1][number]  # index of its first member
+    order = np.argsort(component, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
     return [part for part in parts if len(part) > 1]
 
 
-def never_together(sightings: Sequence[Facts]) -> list[tuple[int, int]]:
-    """Pairs of tracks that one camera saw at the same time: they are different people.
-
-    A track is a sighting with the attributes `start` and `end`, seconds, and the `video` that these count in.
-    """
-    tracks: list[tuple[str, float, float, int]] = []
-    for place, each in enumerate(sightings):
-        if {"start", "end"} <= each.attributes.keys():
-            eye = repr((each.camera, each.attributes.get("video")))
-            tracks.append((eye, float(each.attributes["start"]), float(each.attributes["end"]), place))
-    found = []
-    running: list[tuple[str, float, float, int]] = []
-    for track in sorted(tracks):
-        running = [each for each in running if each[0] == track[0] and each[2] > track[1]]
-        found += [(each[3], track[3]) for each in running]
-        running.append(track)
-    return found
-
-
-def threshold_of(calibration: Calibration, *, prior: float) -> float:
-    """The largest distance at which two sightings are more probably one person than not.
+def find_simultaneous_tracks(sightings: Sequence[SightingInfo]) -> list[tuple[int, int]]:
+    """Find pairs of tracks that overlap in time in one camera and video: they show different identities.
 
     Args:
-        calibration: What distances mean.
-        prior: Share of pairs of sightings that show one person, between 0 and 1.
+        sightings: A track has the attributes `start` and `end` in seconds and the `video` that they refer to.
+
+    Returns:
+        Pairs of indices.
     """
-    distances = np.linspace(0, _FARTHEST, 20_001)
+    tracks: list[tuple[str, float, float, int]] = []
+    for index, sighting in enumerate(sightings):
+        attributes = sighting.attributes
+        if {"start", "end"} <= attributes.keys():
+            view = repr((sighting.camera, attributes.get("video")))
+            tracks.append((view, float(attributes["start"]), float(attributes["end"]), index))
+    pairs = []
+    running: list[tuple[str, float, float, int]] = []
+    for track in sorted(tracks):
+        view, start, _, index = track
+        running = [other for other in running if other[0] == view and other[2] > start]
+        pairs += [(other[3], index) for other in running]
+        running.append(track)
+    return pairs
+
+
+def find_pair_threshold(calibration: Calibration, *, prior: float) -> float:
+    """Find the largest distance at which two sightings more probably show one identity than two.
+
+    Args:
+        calibration: Calibration of the model's distances.
+        prior: Prior probability that a pair of sightings shows one identity, between 0 and 1.
+
+    Returns:
+        Cosine distance, 0 to 2; 0 if there is none.
+
+    Raises:
+        DataError: If the prior is outside its range.
+    """
+    distances = np.linspace(0, _MAX_DISTANCE, 20_001)
     same = calibration.probability(distances, prior=prior) >= 0.5
     return float(distances[same][-1]) if same.any() else 0.0
 
 
-def b_cubed(found: IntArray, truth: Sequence[str | None]) -> tuple[float, float]:
-    """Precision and recall of groups: how many of a sighting's group are of its label, and the converse.
+def b_cubed(clusters: IntArray, labels: Sequence[str | None]) -> tuple[float, float]:
+    """Compute B-cubed precision and recall of clusters.
 
-    Bagga and Baldwin, "Entity-Based Cross-Document Coreferencing Using the Vector Space Model" (1998).
+    Precision is the mean, over labeled sightings, of the fraction of a sighting's cluster that has its label; recall is
+    the mean fraction of its label that is in its cluster. Bagga and Baldwin, "Entity-Based Cross-Document Coreferencing
+    Using the Vector Space Model" (1998).
 
     Args:
-        found: (N,) group of each sighting.
-        truth: Their labels; those without one do not count.
+        clusters: (N,) cluster of each sighting.
+        labels: (N,) labels; sightings without a label do not count.
 
     Returns:
         (precision, recall), 0 to 1.
 
     Raises:
-        GalleryError: When nothing is labeled.
+        GalleryError: If no sighting has a label.
+
+    Example:
+        >>> b_cubed(np.array([0, 0, 1]), ["Ada", "Ada", "Ada"])
+        (1.0, 0.5555555555555555)
     """
-    known = np.array([each is not None for each in truth], dtype=bool)
-    if not known.any():
-        raise GalleryError("agreement: no sighting has a label, there is nothing to compare with")
-    group: NDArray[np.int64] = np.unique(np.asarray(found)[known], return_inverse=True)[1]
-    label: NDArray[np.int64] = np.unique([each for each in truth if each is not None], return_inverse=True)[1]
-    both = np.unique(np.stack([group, label]), axis=1, return_inverse=True)[1]
-    together = np.bincount(both)[both]
-    return float((together / np.bincount(group)[group]).mean()), float((together / np.bincount(label)[label]).mean())
+    labeled = np.array([label is not None for label in labels], dtype=bool)
+    if not labeled.any():
+        raise GalleryError("B-cubed: no sighting has a label")
+    cluster: NDArray[np.int64] = np.unique(np.asarray(clusters)[labeled], return_inverse=True)[1]
+    label: NDArray[np.int64] = np.unique([name for name in labels if name is not None], return_inverse=True)[1]
+    pair = np.unique(np.stack([cluster, label]), axis=1, return_inverse=True)[1]
+    together = np.bincount(pair)[pair]
+    precision, recall = together / np.bincount(cluster)[cluster], together / np.bincount(label)[label]
+    return float(precision.mean()), float(recall.mean())

@@ -1,12 +1,13 @@
-"""Where the crops come from that a gallery takes in: a folder, a table, or a data set.
+"""Lists of crops to enroll: from an image, a folder, a table or a data set.
 
-A folder's subfolders may say more: with `folders="camera/label"`, `north/Alice/1.jpg` is Alice, seen by north.
+The folders inside a folder may contain metadata: with `folders="camera/label"`, `north/Alice/1.jpg` is a crop of Alice
+in camera north. Columns of a table:
 
-    path      a table's columns: the image, relative to the table's folder
-    camera    which camera took it; not needed where one camera is named for all
-    time      optional: seconds since 1970, or ISO 8601 (UTC where no zone is written)
-    label     optional: who it is
-    ...       every further column is kept as an attribute
+    path      the image, relative to the table's folder
+    camera    camera; not needed if one camera is given for all
+    time      optional: seconds since 1970, or ISO 8601 (UTC without a time zone)
+    label     optional: identity
+    ...       every other column is stored as an attribute
 """
 
 from __future__ import annotations
@@ -24,21 +25,27 @@ from passerby.gallery.sightings import Value
 from passerby.types import DISTRACTOR, Sample
 
 Folders = Literal["camera", "label", "camera/label", "label/camera"]
-"""What the folders inside a folder say."""
+"""Meaning of the folders inside a folder."""
 Split = Literal["train", "query", "gallery"]
 COLUMNS = ("path", "camera", "time", "label")
+
+_Common = Mapping[str, str | float | None]  # camera, label and time that are given for all crops
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """An image of one person that is to be enrolled.
+    """An image of one person to be enrolled.
 
     Attributes:
-        image: The file, or a sample inside a container.
+        image: File, or a sample in a container file.
         camera: Name of the camera.
         time: Seconds since 1970 UTC, or None.
-        label: Who it is, or None.
+        label: Identity, or None.
         attributes: Further values by name.
+
+    Example:
+        >>> Crop(image=Path("a.jpg"), camera="north", label="Ada").label
+        'Ada'
     """
 
     image: Path | Sample
@@ -49,139 +56,153 @@ class Crop:
 
     @property
     def source(self) -> str:
-        """The image's whole path, and its place in a container: the same file is the same source, however named."""
+        """Absolute path of the image, with `::KEY` for a sample in a container file."""
         if isinstance(self.image, Sample):
-            inside = "" if self.image.key is None else f"::{self.image.key}"
-            return f"{self.image.path.resolve()}{inside}"
+            key = "" if self.image.key is None else f"::{self.image.key}"
+            return f"{self.image.path.resolve()}{key}"
         return str(self.image.resolve())
 
 
-def crops_of(
-    where: str | Path,
+def list_crops(
+    path: str | Path,
     *,
     camera: str | None = None,
     label: str | None = None,
     time: float | None = None,
     folders: Folders | None = None,
 ) -> list[Crop]:
-    """The crops of one image, a folder (and those in it) or a table, in the order of their names.
+    """List the crops of an image, a folder with its subfolders, or a table.
 
     Args:
-        where: An image, a folder, or a `.csv` or `.parquet` table.
-        camera: Which camera took all of them.
-        label: Who is on all of them.
-        time: When all of them were taken, seconds since 1970.
-        folders: What the folders inside `where` say; None when nothing.
+        path: Image, folder, or `.csv` or `.parquet` table.
+        camera: Camera of all crops.
+        label: Label of all crops.
+        time: Time of all crops, seconds since 1970 UTC.
+        folders: Meaning of the folders inside `path`: `camera`, `label`, `camera/label` or `label/camera`.
+
+    Returns:
+        Crops of a folder in the order of their paths, of a table in the order of its rows.
 
     Raises:
-        GalleryError: When nothing is there, no camera is said, or a row or a folder says what cannot be; each names it.
-        DataError: When the table cannot be read.
+        GalleryError: If there is no image, a crop has no camera, or a row or path cannot be used.
+        DataError: If the folder is missing, or the table cannot be read.
+
+    Example:
+        >>> sorted({crop.camera for crop in list_crops("crops", folders="camera")})
+        ['north', 'south']
     """
-    path = Path(where).expanduser()
-    given = {"camera": camera, "label": label, "time": time}
+    path = Path(path).expanduser()
+    common: _Common = {"camera": camera, "label": label, "time": time}
     if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
         if folders is not None:
             raise GalleryError(f"{path}: folders={folders!r} is for a folder; a table has columns {', '.join(COLUMNS)}")
-        return _of_table(path, given)
+        return _list_table(path, common)
     if path.is_file():
         if folders is not None:
             raise GalleryError(f"{path}: folders={folders!r} is for a folder, this is a file")
-        return [_crop(path, given, f"{path}")]
+        return [_make_crop(path, common, str(path))]
     require_folder(path, name="images", expected="images of people, or a .csv or .parquet table")
-    return _of_folder(path, given, folders)
+    return _list_folder(path, common, folders)
 
 
-def crops_of_data(spec: str, *, split: Split = "gallery", labeled: bool = True) -> list[Crop]:
-    """The crops of a data set's split: its first camera is `c1`, labels are people's numbers; distractors have none.
+def list_data_crops(spec: str, *, split: Split = "gallery", labeled: bool = True) -> list[Crop]:
+    """List the crops of a data set's split.
 
     Args:
-        spec: As `load_data` takes it; one data set.
-        split: Which images.
-        labeled: Whether labels are taken over.
+        spec: One data set, as for `load_data`.
+        split: `train`, `query` or `gallery`.
+        labeled: Use the person ids as labels; distractors have no label.
+
+    Returns:
+        The crops; the cameras are named `c1`, `c2` and so on.
 
     Raises:
-        GalleryError: For several data sets, or an empty split.
+        GalleryError: If the spec names several data sets, or the split is unknown or empty.
         DataError: As `load_data`.
+
+    Example:
+        >>> list_data_crops("market1501:people", split="query")[0].camera
+        'c1'
     """
     if split not in get_args(Split):
         raise GalleryError(f"split: got {split!r}, expected one of {', '.join(get_args(Split))}")
-    sets = load_data(spec)
-    samples = getattr(sets[0], split)
-    if len(sets) > 1 or not samples:
+    data_sets = load_data(spec)
+    samples = getattr(data_sets[0], split)
+    if len(data_sets) > 1 or not samples:
         raise GalleryError(
-            f"data {spec}: {len(sets)} data sets, {split} has {len(samples)} images; expected one with images"
+            f"data {spec}: {len(data_sets)} data sets, {split} has {len(samples)} images; expected one with images"
         )
     return [
         Crop(
-            image=each,
-            camera=f"c{each.camera_id + 1}",
-            time=each.timestamp,
-            label=str(each.person_id) if labeled and each.person_id != DISTRACTOR else None,
+            image=sample,
+            camera=f"c{sample.camera_id + 1}",
+            time=sample.timestamp,
+            label=str(sample.person_id) if labeled and sample.person_id != DISTRACTOR else None,
         )
-        for each in samples
+        for sample in samples
     ]
 
 
-def _of_folder(folder: Path, given: Mapping[str, str | float | None], folders: Folders | None) -> list[Crop]:
+def _list_folder(folder: Path, common: _Common, folders: Folders | None) -> list[Crop]:
     if folders is not None and folders not in get_args(Folders):
         raise GalleryError(f"folders: got {folders!r}, expected one of {', '.join(get_args(Folders))}")
-    said = folders.split("/") if folders is not None else []
-    twice = [name for name in said if given[name] is not None]
-    if twice:
-        raise GalleryError(f"{folder}: {twice[0]} is given, and folders={folders!r} says it too; keep one")
-    found = sorted(
+    names = [] if folders is None else folders.split("/")
+    for name in names:
+        if common[name] is not None:
+            raise GalleryError(f"{folder}: {name} is given for all, and folders={folders!r} contains it; give one")
+    images = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in IMAGE_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
-    if not found:
+    if not images:
         raise GalleryError(
-            f"{folder}: no image in it; expected {', '.join(sorted(IMAGE_SUFFIXES))}; it holds {contents(folder)}"
+            f"{folder}: no image in it; expected {', '.join(sorted(IMAGE_SUFFIXES))}; it contains {contents(folder)}"
         )
     crops = []
-    for path in found:
+    for path in images:
         parts = path.relative_to(folder).parts[:-1]
-        if len(parts) < len(said):
+        if len(parts) < len(names):
             raise GalleryError(
-                f"{path}: lies in {len(parts)} folders of {folder}, folders={folders!r} expects {len(said)}"
+                f"{path}: inside {len(parts)} folders of {folder}, folders={folders!r} expects {len(names)}"
             )
-        crops.append(_crop(path, {**given, **dict(zip(said, parts, strict=False))}, str(path)))
+        crops.append(_make_crop(path, {**common, **dict(zip(names, parts, strict=False))}, str(path)))
     return crops
 
 
-def _of_table(path: Path, given: Mapping[str, str | float | None]) -> list[Crop]:
-    columns, records = read_records(path)
+def _list_table(table: Path, common: _Common) -> list[Crop]:
+    columns, records = read_records(table)
     if "path" not in columns:
         raise GalleryError(
-            f"{path}: no column path; expected {', '.join(COLUMNS)} and others, found {', '.join(columns) or 'none'}"
+            f"{table}: no column path; expected {', '.join(COLUMNS)} and others, found {', '.join(columns) or 'none'}"
         )
-    twice = [name for name, value in given.items() if value is not None and name in columns]
-    if twice:
-        raise GalleryError(f"{path}: {twice[0]} is given, and the table has a column of that name; keep one")
+    for name, value in common.items():
+        if value is not None and name in columns:
+            raise GalleryError(f"{table}: {name} is given for all, and the table has a column of that name; give one")
     crops = []
     for number, record in enumerate(records, start=1):
         text = text_of(record, columns)
-        row = f"{path}: row {number}"
+        row = f"{table}: row {number}"
         if not text["path"]:
             raise GalleryError(f"{row}: no path")
-        try:
-            when = seconds(record["time"]) if text.get("time") else None
-        except ValueError as error:
-            raise GalleryError(f"{row}: {error}") from None
-        said = {**given, **{name: text[name] for name in ("camera", "label") if text.get(name)}}
-        more = {name: text[name] for name in columns if name not in COLUMNS and text[name]}
-        crop = _crop(path.parent / text["path"], said if when is None else {**said, "time": when}, row)
-        crops.append(replace(crop, attributes=more))
+        values = {**common, **{name: text[name] for name in ("camera", "label") if text.get(name)}}
+        if text.get("time"):
+            try:
+                values["time"] = seconds(record["time"])
+            except ValueError as error:
+                raise GalleryError(f"{row}: {error}") from None
+        attributes = {name: text[name] for name in columns if name not in COLUMNS and text[name]}
+        crops.append(replace(_make_crop(table.parent / text["path"], values, row), attributes=attributes))
     if not crops:
-        raise GalleryError(f"{path}: a table without rows; expected one an image")
+        raise GalleryError(f"{table}: the table has no rows; expected one row per image")
     return crops
 
 
-def _crop(path: Path, said: Mapping[str, str | float | None], name: str) -> Crop:
-    camera, label, time = said["camera"], said["label"], said["time"]
+def _make_crop(path: Path, values: _Common, name: str) -> Crop:
+    camera, label, time = values["camera"], values["label"], values["time"]
     if camera is None:
-        raise GalleryError(f"{name}: no camera; name one for all of them, or say where it stands (folders, a column)")
+        raise GalleryError(f"{name}: no camera; give one camera for all, or the folders or the column that contain it")
     return Crop(
         image=path,
         camera=str(camera),

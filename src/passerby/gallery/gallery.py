@@ -1,23 +1,26 @@
-"""A gallery with the model that makes its vectors: images go in, people come out."""
+"""Gallery with the model that makes its vectors: takes images, returns identities."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from passerby.data.images import decode_image, read_bytes, read_image
 from passerby.errors import DataError, GalleryError
-from passerby.gallery.card import Pictures, calibration_of, check_card, load_model
+from passerby.extras import require_extra
+from passerby.gallery.card import Keep, check_card
 from passerby.gallery.crops import Crop
+from passerby.gallery.embedding_model import load_model, read_calibration
+from passerby.gallery.filters import EVERYTHING, Filter
 from passerby.gallery.forget import expire, forget
-from passerby.gallery.sightings import EVERYTHING, Description, Facts, Filter, Hit, Sighting, facts, sighting_id
+from passerby.gallery.results import AuditEntry, ClusterResult, EnrollResult, GalleryStats, IdentifyResult
+from passerby.gallery.sightings import Hit, Sighting, SightingInfo, make_sighting_id
 from passerby.gallery.stores.opening import open_gallery
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.openset.calibration import Calibration
@@ -26,44 +29,42 @@ from passerby.types import DEFAULT, FloatArray, Sample
 
 if TYPE_CHECKING:
     from passerby.gallery.camera_search import CameraViews
-    from passerby.gallery.identify import Identity
     from passerby.model.embed import Embedder, ImageLike
 
-DEPTH = 100
-"""Nearest labeled sightings that `identify` looks at."""
-
-
-@dataclass(frozen=True)
-class EnrollResult:
-    """What `enroll` did.
-
-    Attributes:
-        new: Sightings taken in.
-        known: Crops that were there before: same file, camera and time.
-        unreadable: (source, why) of images that could not be read; all others are in.
-    """
-
-    new: int
-    known: int
-    unreadable: tuple[tuple[str, str], ...]
+IDENTIFY_HITS = 100
+"""Nearest labeled sightings from which `identify` computes probabilities."""
 
 
 class Gallery:
-    """People that are remembered: enroll images, search and identify others, group, forget.
+    """Searchable gallery of people, with identification, clustering, retention and erasure.
 
     Args:
-        where: A folder, `memory`, or `milvus://host:port/name`.
-        model: The folder of a run, or `default` for the model of the package: makes the gallery when it is not there,
-            and is compared with the gallery's own when it is. None opens a gallery with the model that it remembers.
-        pictures: What is kept of crops when it is made: `vectors`, `thumbnails` (default), `crops`.
-        retention: Days that a sighting is kept, when it is made; None keeps it.
-        who: Who is written into the audit log; None is the user of this process.
-        device: Where images are embedded.
+        where: Folder, `memory`, or `milvus://host:port/name`.
+        model: Folder of a run, or `default`: makes the gallery if it is missing, and is compared with the gallery's
+            model otherwise. None opens an existing gallery with its own model.
+        keep: What is stored of crops, fixed when the gallery is made: `vectors` (nothing), `thumbnails` (default, at
+            most 64 x 128 pixels) or `crops`.
+        retention: Days that a sighting is kept, fixed likewise; None keeps it.
+        user: Name in the audit log; None is the user of this process.
+        device: `auto`, `cpu`, `cuda` or `mps`: where images are embedded.
+
+    Attributes:
+        store: Store of the gallery, which also takes vectors (`Sighting`).
 
     Raises:
-        NoGalleryError: When there is no gallery and no model to make one.
-        GalleryError: When the gallery holds another model's vectors, or cannot be reached.
-        WeightsError: When `model` is no trained model.
+        NoGalleryError: If the gallery is missing and no model is given.
+        GalleryError: If the gallery contains another model's vectors, or cannot be opened.
+        WeightsError: If `model` is not a trained model.
+
+    Example:
+        >>> from passerby.gallery.crops import list_crops
+        >>> with Gallery("ours", model="runs/m") as gallery:
+        ...     result = gallery.enroll(list_crops("crops", folders="camera"))
+        ...     hits = gallery.search("a.jpg", top=3)
+        >>> result.new == len(list(Path("crops").rglob("*.jpg")))
+        True
+        >>> len(hits[0])
+        3
     """
 
     def __init__(
@@ -71,131 +72,165 @@ class Gallery:
         where: str | Path,
         *,
         model: str | Path | None = None,
-        pictures: Pictures | None = None,
+        keep: Keep | None = None,
         retention: float | None = None,
-        who: str | None = None,
-        device: str = "cpu",
+        user: str | None = None,
+        device: str = "auto",
     ) -> None:
         self._where, self._device = str(where), device
         self._views: CameraViews | None = None
-        made = None
+        self._calibration: tuple[object, Calibration] | None = None
+        record = None
         if model is not None:
-            source = "" if model == DEFAULT else str(Path(model).expanduser().resolve())
-            self.embedder, made = load_model(source, device)  # in place of the property
-        self.store: GalleryStore = open_gallery(where, model=made, pictures=pictures, retention=retention, who=who)
+            source = DEFAULT if model == DEFAULT else str(Path(model).expanduser().resolve())
+            self.embedder, record = load_model(source, device)  # replaces the property
+        self.store: GalleryStore = open_gallery(where, model=record, keep=keep, retention=retention, user=user)
+
+    def __repr__(self) -> str:
+        return f"Gallery({self._where!r})"
 
     @cached_property
     def embedder(self) -> Embedder:
         """The gallery's model, loaded when an image is first embedded.
 
         Raises:
-            GalleryError: When nobody knows where it is, or it is not the one that made the vectors.
+            GalleryError: If its folder is unknown or missing, or contains another model.
         """
         source = self.store.card.model.source
         if source is None:
-            raise GalleryError(
-                f"{self._where}: does not say where its model lies; name the folder of {self.store.card.model}"
-            )
-        if source and not Path(source).is_dir():
-            raise GalleryError(
-                f"{self._where}: its model lay in {source}, which is gone; name the folder where it is now"
-            )
-        embedder, found = load_model(source, self._device)
-        check_card(self.store.card, self._where, model=found, pictures=None, retention=None)
+            raise GalleryError(f"{self._where}: its model's folder is unknown; name that of {self.store.card.model}")
+        if source != DEFAULT and not Path(source).is_dir():
+            raise GalleryError(f"{self._where}: its model's folder {source} is missing; name its present folder")
+        embedder, record = load_model(source, self._device)
+        check_card(self.store.card, self._where, model=record, keep=None, retention=None)
         return embedder
 
     def enroll(self, crops: Sequence[Crop], *, batch: int = 64, progress: ProgressOption = False) -> EnrollResult:
-        """Take crops in, a batch at a time, each durable when the next begins; cut off, the same call goes on.
+        """Add crops. Each batch is durable before the next begins, so a call that was interrupted can be repeated.
 
         Args:
-            crops: See `crops_of`.
+            crops: As `list_crops` or `list_data_crops` returns them.
             batch: Crops embedded and written at a time.
             progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
+        Returns:
+            Numbers of added and of known crops, and the images that could not be read.
+
         Raises:
             GalleryError: As `GalleryStore.add`.
+
+        Example:
+            >>> from passerby.gallery.crops import Crop
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     gallery.enroll([Crop(image=Path("a.jpg"), camera="north", label="Ada")])
+            EnrollResult(new=1, known=0, unreadable=0)
         """
         new = known = 0
         unreadable: list[tuple[str, str]] = []
         with open_progress(progress) as report:
             for start in range(0, len(crops), batch):
-                some = {sighting_id(each.source, each.camera, each.time): each for each in crops[start : start + batch]}
-                there = {each.id for rows in self.store.walk(Filter(ids=list(some))) for each in rows}
-                read = []
-                for name, crop in some.items():
-                    if name not in there:
-                        try:
-                            read.append((crop, *_read(crop)))
-                        except DataError as error:
-                            unreadable.append((crop.source, str(error)))
-                vectors = self.embedder.embed([pixels for _, pixels, _ in read], batch=batch)
+                part = crops[start : start + batch]
+                by_id = {make_sighting_id(crop.source, crop.camera, crop.time): crop for crop in part}
+                stored = self.store.stored_ids(list(by_id))
+                images = []
+                for crop in (crop for name, crop in by_id.items() if name not in stored):
+                    try:
+                        images.append((crop, *_read_crop(crop, self.store.card.keep)))
+                    except DataError as error:
+                        unreadable.append((crop.source, str(error)))
+                vectors = self.embedder.embed([pixels for _, pixels, _ in images], batch=batch)
                 added = self.store.add(
-                    [_sighting(crop, vector, picture) for (crop, _, picture), vector in zip(read, vectors, strict=True)]
+                    [
+                        _make_sighting(crop, vector, kept)
+                        for (crop, _, kept), vector in zip(images, vectors, strict=True)
+                    ]
                 )
                 new += len(added.new)
-                known += len(there) + len(added.known) + len(crops[start : start + batch]) - len(some)
-                report("enroll", min(start + batch, len(crops)), len(crops))
+                known += len(stored) + len(added.known) + len(part) - len(by_id)
+                report("enroll", start + len(part), len(crops))
         return EnrollResult(new, known, tuple(unreadable))
 
     def search(
         self,
-        images: ImageLike | Sequence[ImageLike],
+        images: ImageLike | Iterable[ImageLike],
         *,
         top: int = 10,
         where: Filter = EVERYTHING,
         seen_by: str | None = None,
     ) -> list[list[Hit]]:
-        """The nearest sightings of each image, nearest first; see `GalleryStore.search`.
+        """Find the nearest sightings of each image.
 
         Args:
-            images: One or several.
+            images: One image or several: files, samples, Pillow images or (H, W, 3) uint8 RGB arrays.
             top: Hits per image.
-            where: Which sightings count.
-            seen_by: The camera that saw the images: what each camera does to all of its vectors is then taken out, by
-                the gallery's own unlabeled sightings (`search_across`). Its distances are no other search's.
+            where: Sightings to search.
+            seen_by: Camera of the images. Vectors are then normalized per camera, by statistics of the gallery's
+                sightings (`search_across`); these distances differ from those of other searches.
+
+        Returns:
+            Hits of each image, nearest first.
 
         Raises:
             DataError: For an image that cannot be read.
-            GalleryError: For a camera that the gallery does not know, or fewer than ten sightings to learn from.
+            GalleryError: For a camera without sightings, or fewer than ten sightings for its statistics.
+
+        Example:
+            >>> from passerby.gallery.crops import list_crops
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     _ = gallery.enroll(list_crops("a.jpg", camera="north"))
+            ...     [[hit]] = gallery.search("a.jpg")
+            >>> hit.camera, round(hit.distance, 3)
+            ('north', 0.0)
         """
-        vectors = self._embed(images)
+        vectors = self.embedder.embed(images)
         if seen_by is None:
             return self.store.search(vectors, top=top, where=where)
         from passerby.gallery.camera_search import search_across
 
-        views = self._learn_cameras(seen_by)
+        views = self._estimate_views(seen_by)
         return search_across(self.store, views, vectors, seen_by=seen_by, top=top, where=where)
 
-    def _learn_cameras(self, needed: str) -> CameraViews:
-        """What cameras do, learned again when the gallery has changed by a tenth or lacks the one that is needed."""
-        from passerby.gallery.camera_search import GROWN, CameraViews
+    def _estimate_views(self, camera: str) -> CameraViews:
+        """Return the cameras' statistics, estimated again if the gallery has changed much or lacks `camera`."""
+        from passerby.gallery.camera_search import GROWTH, CameraViews
 
-        known = self._views
-        if known is None or needed not in known or abs(self.store.count() / known.sightings - 1) > GROWN:
-            self._views = known = CameraViews(self.store)
-        return known
+        views = self._views
+        if views is None or camera not in views or abs(self.store.count() / views.sightings - 1) > GROWTH:
+            self._views = views = CameraViews(self.store)
+        return views
 
     def identify(
         self,
-        images: ImageLike | Sequence[ImageLike],
+        images: ImageLike | Iterable[ImageLike],
         *,
         where: Filter = EVERYTHING,
         unknown: float = 0.5,
         at_least: float = 0.5,
         seen_by: str | None = None,
-    ) -> list[Identity]:
-        """Who each image shows, or nobody with a label; see `identify_hits`.
+    ) -> list[IdentifyResult]:
+        """Identify the person on each image, or return unknown; see `identify_hits` for the probabilities.
 
         Args:
-            images: One or several.
-            where: Which labeled sightings count.
-            unknown: Share of images that show nobody with a label, between 0 and 1.
-            at_least: A name is given from this probability on.
-            seen_by: The camera that saw the images, as for `search`.
+            images: One image or several, as for `search`.
+            where: Sightings to search; those without a label do not count.
+            unknown: Prior probability that an image shows none of the labels, between 0 and 1.
+            at_least: Least probability for naming a label, 0 to 1.
+            seen_by: Camera of the images, as for `search`.
+
+        Returns:
+            The result of each image.
 
         Raises:
-            GalleryError: When the model is not calibrated, or for a probability out of its range; as `search`.
+            GalleryError: If the model is not calibrated, or a probability is outside its range; as `search`.
             DataError: For an image that cannot be read.
+
+        Example:
+            >>> from passerby.gallery.crops import list_crops
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     _ = gallery.enroll(list_crops("a.jpg", camera="north", label="Ada"))
+            ...     [result] = gallery.identify("a.jpg")
+            >>> result.label
+            'Ada'
         """
         from passerby.gallery.identify import identify_hits
 
@@ -203,97 +238,201 @@ class Gallery:
         line = None if calibration is None else calibration.identification
         if line is None:
             raise GalleryError(
-                f"{self._where}: the calibration of its model is of an earlier version, which did not tell people from "
-                "nobody; calibrate the model again"
+                f"{self._where}: its model's calibration is of an earlier version, without identification; calibrate "
+                "the model again"
             )
-        named = replace(where, labeled=True)
-        found = self.search(images, top=DEPTH, where=named, seen_by=seen_by)
-        labels = self.store.labels(named)
-        return [identify_hits(hits, labels=labels, line=line, unknown=unknown, at_least=at_least) for hits in found]
+        labeled = replace(where, labeled=True)
+        hits = self.search(images, top=IDENTIFY_HITS, where=labeled, seen_by=seen_by)
+        labels = self.store.count_labels(labeled)
+        return [
+            identify_hits(nearest, labels=labels, line=line, unknown=unknown, at_least=at_least) for nearest in hits
+        ]
 
     def cluster(
         self, *, where: Filter = EVERYTHING, threshold: float | None = None, prior: float = 0.01
-    ) -> list[list[Facts]]:
-        """Who is who, without labels: each person's sightings by time, the most often seen person first; see `join`.
+    ) -> ClusterResult:
+        """Group sightings by identity, without labels; see `cluster_vectors`.
 
-        Tracks that one camera saw at the same time are never the same person.
+        Tracks of one camera that overlap in time are never in one cluster.
 
         Args:
-            where: Which sightings are grouped.
-            threshold: Largest mean distance within a person; None takes it from the calibration and `prior`.
-            prior: Share of pairs of sightings that show one person, between 0 and 1.
+            where: Sightings to group.
+            threshold: Largest mean cosine distance within a cluster; None computes it from the calibration and `prior`.
+            prior: Prior probability that a pair of sightings shows one identity, between 0 and 1.
+
+        Returns:
+            The clusters, with B-cubed precision and recall if there are labels.
 
         Raises:
-            GalleryError: When there is neither a threshold nor a calibration, or too many hang together.
+            GalleryError: If there is neither a threshold nor a calibration, or a component is too large.
+            MissingExtraError: Without the extra `eval`.
+
+        Example:
+            >>> from passerby.gallery.crops import list_crops
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     _ = gallery.enroll(list_crops("crops", folders="camera"))
+            ...     result = gallery.cluster(threshold=2.0)
+            >>> len(result.clusters)
+            1
         """
-        from passerby.gallery.cluster import join, never_together, threshold_of
+        from passerby.gallery.cluster import b_cubed, cluster_vectors, find_pair_threshold, find_simultaneous_tracks
 
-        limit = threshold_of(self.calibration, prior=prior) if threshold is None else threshold
-        everybody: list[Facts] = []
+        limit = find_pair_threshold(self.calibration, prior=prior) if threshold is None else threshold
+        sightings: list[SightingInfo] = []
         vectors: list[FloatArray] = []
-        for rows in self.store.walk(where):
-            everybody += [Facts(**facts(each)) for each in rows]
-            vectors += [each.vector for each in rows]
-        if not everybody:
-            return []
-        numbers = join(np.stack(vectors), threshold=limit, apart=never_together(everybody))
-        groups: list[list[Facts]] = [[] for _ in range(int(numbers.max()) + 1)]
-        for number, each in zip(numbers.tolist(), everybody, strict=True):
-            groups[number].append(each)
-        ordered = sorted(groups, key=lambda group: (-len(group), min(each.id for each in group)))
-        return [sorted(group, key=_when) for group in ordered]
+        for batch in self.store.walk(where, crops=False):
+            sightings += [SightingInfo(**sighting.info) for sighting in batch]
+            vectors += [sighting.vector for sighting in batch]
+        if not sightings:
+            return ClusterResult((), limit)
+        numbers = cluster_vectors(np.stack(vectors), threshold=limit, excluded=find_simultaneous_tracks(sightings))
+        clusters: list[list[SightingInfo]] = [[] for _ in range(int(numbers.max()) + 1)]
+        for number, sighting in zip(numbers.tolist(), sightings, strict=True):
+            clusters[number].append(sighting)
+        clusters.sort(key=lambda cluster: (-len(cluster), min(sighting.id for sighting in cluster)))
+        labels = [sighting.label for sighting in sightings]
+        scores = b_cubed(numbers, labels) if any(label is not None for label in labels) else (None, None)
+        return ClusterResult(tuple(tuple(sorted(cluster, key=_by_time)) for cluster in clusters), limit, *scores)
 
-    def stats(self) -> Description:
-        """The gallery in numbers."""
-        return self.store.describe()
+    def stats(self) -> GalleryStats:
+        """Return size, contents and settings.
+
+        Example:
+            >>> Gallery("memory", model="runs/m").stats()
+            GalleryStats('memory', sightings=0, labels=0, cameras=0)
+        """
+        return self.store.stats()
+
+    def audit(self) -> list[AuditEntry]:
+        """Return the audit log, oldest entry first.
+
+        Example:
+            >>> [entry.action for entry in Gallery("memory", model="runs/m").audit()]
+            ['create']
+        """
+        return self.store.audit()
 
     def label(self, name: str | None, *, where: Filter) -> int:
-        """Say who is on the sightings that pass, None for nobody knows; see `GalleryStore.relabel`."""
+        """Set the label of the sightings that pass a filter, None to remove it; return their number.
+
+        Raises:
+            GalleryError: As `GalleryStore.relabel`.
+
+        Example:
+            >>> from passerby.gallery.filters import Filter
+            >>> Gallery("memory", model="runs/m").label("Ada", where=Filter(ids=["s1"]))
+            0
+        """
         return self.store.relabel(where, name)
 
     def remove(self, *, where: Filter) -> int:
-        """Take out the sightings that pass; see `GalleryStore.remove`."""
+        """Remove the sightings that pass a filter; return their number. Use `forget` to erase them from the files.
+
+        Raises:
+            GalleryError: For a filter without conditions.
+
+        Example:
+            >>> from passerby.gallery.filters import Filter
+            >>> Gallery("memory", model="runs/m").remove(where=Filter(cameras=["north"]))
+            0
+        """
         return self.store.remove(where)
 
     def forget(
         self, *, label: str | None = None, ids: Sequence[str] | None = None, sources: Sequence[str] | None = None
     ) -> int:
-        """Erase one person, some sightings or files, out of the files too; see `passerby.gallery.forget.forget`."""
+        """Erase the sightings of a label, of ids, or from files, in the store's files too; return their number.
+
+        Raises:
+            GalleryError: As `passerby.gallery.forget.forget`.
+
+        Example:
+            >>> Gallery("memory", model="runs/m").forget(label="Ada")
+            0
+        """
         return forget(self.store, label=label, ids=ids, sources=sources)
 
     def expire(self, *, days: float | None = None) -> int:
-        """Erase what was enrolled long ago; see `passerby.gallery.forget.expire`."""
+        """Erase the sightings enrolled more than `days` ago (None: the retention); return their number.
+
+        Raises:
+            GalleryError: As `passerby.gallery.forget.expire`.
+
+        Example:
+            >>> Gallery("memory", model="runs/m").expire(days=30)
+            0
+        """
         return expire(self.store, days=days)
 
-    def export(self, path: str | Path, *, where: Filter = EVERYTHING) -> int:
-        """Write sightings into a Parquet file; see `passerby.gallery.parquet.export_gallery`."""
-        from passerby.gallery.parquet import export_gallery  # and pyarrow
+    def export(
+        self,
+        path: str | Path,
+        *,
+        where: Filter = EVERYTHING,
+        progress: ProgressOption = False,
+    ) -> int:
+        """Write sightings with vectors and stored crops to a Parquet file; return their number.
 
-        return export_gallery(self.store, path, where=where)
+        Args:
+            path: File to write; an existing file is not replaced.
+            where: Sightings to write.
+            progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
+
+        Raises:
+            GalleryError: If the file exists or cannot be written.
+            MissingExtraError: Without the extra `eval`.
+
+        Example:
+            >>> Gallery("memory", model="runs/m").export("empty.parquet")
+            0
+        """
+        require_extra("pyarrow", "eval")
+        from passerby.gallery.parquet import export_gallery
+
+        return export_gallery(self.store, path, where=where, progress=progress)
+
+    def import_(self, path: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
+        """Add the sightings of a file that `export` wrote. `passerby.import_gallery` also makes the gallery.
+
+        Args:
+            path: Exported file of a gallery of the same model.
+            progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
+
+        Raises:
+            GalleryError: If the file contains another model's vectors, or is not an exported gallery.
+            MissingExtraError: Without the extra `eval`.
+
+        Example:
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     _ = gallery.export("moved.parquet")
+            ...     gallery.import_("moved.parquet")
+            EnrollResult(new=0, known=0, unreadable=0)
+        """
+        require_extra("pyarrow", "eval")
+        from passerby.gallery.parquet import import_sightings
+
+        return import_sightings(self.store, path, progress=progress)
 
     @property
     def calibration(self) -> Calibration:
-        """What distances mean: the model's calibration as it is now, or as it was when the gallery was made.
+        """Calibration of the model's distances: the present one of its folder, or that of the gallery's card.
 
         Raises:
-            GalleryError: When there is neither.
+            GalleryError: If there is neither.
         """
         model = self.store.card.model
-        known = model.calibration if model.source is None else calibration_of(model.source) or model.calibration
-        if known is None:
+        content = model.calibration if model.source is None else read_calibration(model.source) or model.calibration
+        if content is None:
             raise GalleryError(
-                f"{self._where}: its model is not calibrated, so distances are no probabilities; run `passerby "
-                f"calibrate {model.source or 'RUN'}`, or give a threshold where one is taken"
+                f"{self._where}: its model is not calibrated, so distances have no probabilities; run `passerby "
+                f"calibrate {model.source or 'RUN'}`, or give a threshold where one is accepted"
             )
-        return Calibration.from_dict(known)
-
-    def _embed(self, images: ImageLike | Sequence[ImageLike]) -> FloatArray:
-        single = isinstance(images, str | Path | Sample | Image.Image | np.ndarray)
-        several: Any = [images] if single else images
-        return self.embedder.embed(several)
+        if self._calibration is None or self._calibration[0] is not content:  # the file was read again
+            self._calibration = content, Calibration.from_dict(content)
+        return self._calibration[1]
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Release files and connections."""
         self.store.close()
 
     def __enter__(self) -> Gallery:
@@ -303,22 +442,21 @@ class Gallery:
         self.close()
 
 
-def _read(crop: Crop) -> tuple[Any, bytes]:
-    """Pixels, and the picture as an encoded image."""
+def _read_crop(crop: Crop, keep: Keep) -> tuple[NDArray[np.uint8], bytes | NDArray[np.uint8]]:
+    """Decode an image once; return its pixels, and what the store encodes: the file for `crops`, else the pixels."""
     if isinstance(crop.image, Sample) and crop.image.key is not None:
         pixels = read_image(crop.image)
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, "PNG")
-        return pixels, out.getvalue()
+        return pixels, pixels
     path = crop.image.path if isinstance(crop.image, Sample) else crop.image
-    data = read_bytes(path)
-    return decode_image(data, str(path)), data
+    content = read_bytes(path)
+    pixels = decode_image(content, str(path))
+    return pixels, content if keep == "crops" else pixels
 
 
-def _sighting(crop: Crop, vector: FloatArray, picture: bytes) -> Sighting:
+def _make_sighting(crop: Crop, vector: FloatArray, content: bytes | NDArray[np.uint8]) -> Sighting:
     return Sighting(
         vector=vector,
-        picture=picture,
+        crop=content,
         camera=crop.camera,
         time=crop.time,
         label=crop.label,
@@ -327,5 +465,5 @@ def _sighting(crop: Crop, vector: FloatArray, picture: bytes) -> Sighting:
     )
 
 
-def _when(sighting: Facts) -> tuple[float, str, str]:
+def _by_time(sighting: SightingInfo) -> tuple[float, str, str]:
     return (np.inf if sighting.time is None else sighting.time, sighting.camera, sighting.id)

@@ -1,7 +1,7 @@
-"""A gallery as one Parquet file, to move it from one store to another.
+"""Export of a gallery to a Parquet file and import from it, to move a gallery to another store.
 
-A row is a sighting: the facts, the vector as a list of float32, the picture as it was kept. The gallery's card stands
-in the file's own metadata, so that a file of one model is not imported among another's vectors.
+A row is a sighting: its metadata, the vector as a list of float32, the crop as it is stored. The metadata of the file
+contains the gallery's card, so that vectors of one model are not imported among those of another.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ import pyarrow as pa
 import pyarrow.lib
 import pyarrow.parquet as pq
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.sightings import EVERYTHING, Filter, Sighting, facts
+from passerby.gallery.filters import EVERYTHING, Filter
+from passerby.gallery.results import EnrollResult
+from passerby.gallery.sightings import Sighting
+from passerby.gallery.stores.opening import open_gallery
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.progress import ProgressOption, open_progress
 
-CARD = b"passerby.gallery"
-"""The metadata's key under which the card stands."""
-_FACTS = {
+CARD_KEY = b"passerby.gallery"
+"""Metadata key of the card."""
+_INFO = {
     "id": pa.string(),
     "camera": pa.string(),
     "time": pa.float64(),
@@ -35,117 +38,165 @@ _FACTS = {
     "attributes": pa.string(),
     "enrolled": pa.float64(),
 }
-_ROWS = 1000
+_BATCH = 1000
 
 
 def export_gallery(
     store: GalleryStore, path: str | Path, *, where: Filter = EVERYTHING, progress: ProgressOption = False
 ) -> int:
-    """Write sightings into a Parquet file, whole or not at all.
+    """Write sightings to a Parquet file, completely or not at all.
 
     Args:
-        store: The gallery.
-        path: The file; one that is there is not replaced.
-        where: Which sightings.
+        store: Store of the gallery.
+        path: File to write; an existing file is not replaced.
+        where: Sightings to write.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        How many were written.
+        Number of sightings written.
 
     Raises:
-        GalleryError: When the file is there, or cannot be written.
+        GalleryError: If the file exists or cannot be written.
     """
     target = Path(path)
+    exists = GalleryError(f"{target}: the file exists; name another file, or move it")
     if target.exists():
-        raise GalleryError(f"{target}: is there already; name another file, or move it")
+        raise exists
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     schema = pa.schema(
-        [*_FACTS.items(), ("vector", pa.list_(pa.float32(), store.card.model.dimension)), ("picture", pa.binary())],
-        metadata={CARD: store.card.to_json().encode()},
+        [*_INFO.items(), ("vector", pa.list_(pa.float32(), store.card.model.dimension)), ("crop", pa.binary())],
+        metadata={CARD_KEY: store.card.to_json().encode()},
     )
     total, written = store.count(where), 0
     try:
-        with open_progress(progress) as report, draft.open("wb") as raw, pq.ParquetWriter(raw, schema) as writer:
-            for rows in store.walk(where, batch=_ROWS):
-                writer.write_batch(_to_batch(rows, schema))
-                written += len(rows)
+        with open_progress(progress) as report, draft.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
+            for sightings in store.walk(where, batch=_BATCH):
+                writer.write_batch(_to_batch(sightings, schema))
+                written += len(sightings)
                 report("export", written, max(total, written))
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.link(draft, target)  # unlike a rename, it never replaces what another process has written meanwhile
+        publish(draft, target)
     except FileExistsError:
-        raise GalleryError(f"{target}: is there already; name another file, or move it") from None
+        raise exists from None
     except OSError as error:
-        raise GalleryError(f"{target}: not written ({error.strerror or error}); free space or rights there") from None
+        reason = error.strerror or error
+        raise GalleryError(f"{target}: not written ({reason}); free disk space or grant write access") from None
     finally:
         draft.unlink(missing_ok=True)
     store.log("export", sightings=written)
     return written
 
 
-def read_card(path: str | Path) -> GalleryCard:
-    """Whose vectors an exported file holds, and the settings of the gallery that it came from.
+def publish(draft: Path, target: Path) -> None:
+    """Make a written file durable and link it to its name, unless that exists.
 
     Raises:
-        GalleryError: When it is no exported gallery.
+        FileExistsError: If the name exists. A rename would replace what another process has written meanwhile.
     """
-    return GalleryCard.from_json(_opened(Path(path)).schema_arrow.metadata[CARD].decode(), str(path))
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    os.link(draft, target)
 
 
-def import_gallery(store: GalleryStore, path: str | Path, *, progress: ProgressOption = False) -> tuple[int, int]:
-    """Add the sightings of an exported file; cut off, the same call goes on, for what is there stays as it is.
+def read_card(path: str | Path) -> GalleryCard:
+    """Read the card of the gallery from which a file was exported.
 
-    Pictures are kept as the receiving gallery keeps them, and its retention counts from the first enrollment.
+    Raises:
+        GalleryError: If the file is not an exported gallery.
+    """
+    return GalleryCard.from_json(open_export(Path(path)).schema_arrow.metadata[CARD_KEY].decode(), str(path))
+
+
+def import_gallery(where: str | Path, path: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
+    """Add the sightings of an exported file to a gallery, which is made with the file's settings if it does not exist.
 
     Args:
-        store: The receiving gallery.
-        path: What `export_gallery` wrote.
+        where: Folder, or `milvus://host:port/name`.
+        path: File that `export_gallery` wrote.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        (sightings taken in, sightings that were there before).
+        Numbers of sightings added and of those that were present.
 
     Raises:
-        GalleryError: When the file holds another model's vectors, naming both, or is no exported gallery.
+        GalleryError: As `import_sightings`, or if the gallery cannot be opened.
+
+    Example:
+        >>> with passerby.Gallery("ours", model="runs/m") as gallery:
+        ...     gallery.export("ours.parquet")
+        0
+        >>> import_gallery("copy", "ours.parquet")
+        EnrollResult(new=0, known=0, unreadable=0)
+    """
+    card = read_card(path)
+    try:
+        store = open_gallery(where)
+    except NoGalleryError:
+        store = open_gallery(where, model=card.model, keep=card.keep, retention=card.retention)
+    try:
+        return import_sightings(store, path, progress=progress)
+    finally:
+        store.close()
+
+
+def import_sightings(store: GalleryStore, path: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
+    """Add the sightings of an exported file to a store. A call that was interrupted can be repeated.
+
+    Crops are stored by the receiving gallery's settings; its retention counts from the original enrollment.
+
+    Args:
+        store: Store of the receiving gallery.
+        path: File that `export_gallery` wrote.
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
+
+    Returns:
+        Numbers of sightings added and of those that were present.
+
+    Raises:
+        GalleryError: If the file contains another model's vectors, or is not an exported gallery.
     """
     source = Path(path)
-    file = _opened(source)
-    found = read_card(source)
-    if not found.model.same_vectors(store.card.model):
+    card, file = read_card(source), open_export(source)
+    if not card.model.same_vectors(store.card.model):
         raise GalleryError(
-            f"{source}: holds vectors of {found.model}, the gallery those of {store.card.model}; distances between "
-            "them mean nothing. Import it into a gallery of its own model"
+            f"{source}: contains vectors of {card.model}, the gallery those of {store.card.model}; distances between "
+            "them have no meaning. Import it into a gallery of its own model"
         )
     new = known = done = 0
     with open_progress(progress) as report:
-        for batch in file.iter_batches(batch_size=_ROWS):
+        for batch in file.iter_batches(batch_size=_BATCH):
             added = store.add([*_to_sightings(batch)])
             new, known, done = new + len(added.new), known + len(added.known), done + len(batch)
             report("import", done, file.metadata.num_rows)
     store.log("import", sightings=new, known=known)
-    return new, known
+    return EnrollResult(new, known)
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def open_export(path: Path) -> pq.ParquetFile:
+    """Open an exported file.
+
+    Raises:
+        GalleryError: If it is not an exported gallery.
+    """
     try:
         file = pq.ParquetFile(path)
-        if CARD not in (file.schema_arrow.metadata or {}):
+        if CARD_KEY not in (file.schema_arrow.metadata or {}):
             raise GalleryError(
-                f"{path}: a Parquet file, but no exported gallery; make one with `passerby gallery export`"
+                f"{path}: a Parquet file, but not an exported gallery; make one with `passerby gallery export`"
             )
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise GalleryError(f"{path}: cannot be read as an exported gallery ({error})") from None
     return file
 
 
-def _to_batch(rows: list[Sighting], schema: pa.Schema) -> pa.RecordBatch:
-    columns: dict[str, list[Any]] = {name: [facts(each)[name] for each in rows] for name in _FACTS}
-    columns["attributes"] = [json.dumps(dict(each.attributes), sort_keys=True) for each in rows]
-    arrays = [pa.array(columns[name], kind) for name, kind in _FACTS.items()]
-    stacked = pa.array(np.concatenate([each.vector for each in rows]), pa.float32())
-    vectors = pa.FixedSizeListArray.from_arrays(stacked, len(rows[0].vector))
-    pictures = pa.array([each.picture for each in rows], pa.binary())
-    return pa.RecordBatch.from_arrays([*arrays, vectors, pictures], schema=schema)
+def _to_batch(sightings: list[Sighting], schema: pa.Schema) -> pa.RecordBatch:
+    rows = [sighting.info for sighting in sightings]
+    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in _INFO}
+    columns["attributes"] = [json.dumps(dict(attributes), sort_keys=True) for attributes in columns["attributes"]]
+    arrays = [pa.array(columns[name], kind) for name, kind in _INFO.items()]
+    stacked = pa.array(np.concatenate([sighting.vector for sighting in sightings]), pa.float32())
+    vectors = pa.FixedSizeListArray.from_arrays(stacked, len(sightings[0].vector))
+    crops = pa.array([sighting.crop for sighting in sightings], pa.binary())
+    return pa.RecordBatch.from_arrays([*arrays, vectors, crops], schema=schema)
 
 
 def _to_sightings(batch: pa.RecordBatch) -> Iterator[Sighting]:

@@ -1,43 +1,60 @@
-"""What a gallery keeps of a crop: nothing, a thumbnail, or the bytes as they came."""
+"""Conversion of a crop to what a gallery stores: nothing, a thumbnail, or the file."""
 
 from __future__ import annotations
 
 import io
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from passerby.errors import GalleryError
-from passerby.gallery.card import Pictures
+from passerby.gallery.card import Keep
 from passerby.gallery.sightings import Sighting
 
 THUMBNAIL = (64, 128)
-"""Width and height that a thumbnail fits into."""
-_PIXELS = 40_000_000  # a crop is far below; more is a mistake or an attack
+"""Largest width and height of a thumbnail."""
+_MAX_PIXELS = 40_000_000  # far above any crop of a person; a limit against decompression bombs
 
 
-def kept_picture(sighting: Sighting, pictures: Pictures) -> bytes | None:
-    """The bytes that go into the store.
+def encode_stored_crop(sighting: Sighting, keep: Keep) -> bytes | None:
+    """Encode the crop of a sighting as the gallery stores it.
+
+    Args:
+        sighting: Its crop is an encoded file, pixels, or None.
+        keep: The gallery's setting.
+
+    Returns:
+        The file for `crops` (PNG if pixels were given), a JPEG of at most 64 x 128 pixels for `thumbnails`, None for
+        `vectors` or without a crop.
 
     Raises:
-        GalleryError: When the sighting's picture cannot be decoded, naming it.
+        GalleryError: If the crop cannot be decoded.
     """
-    if sighting.picture is None or pictures == "vectors":
+    if sighting.crop is None or keep == "vectors":
         return None
+    if not isinstance(sighting.crop, bytes):
+        return _encode_pixels(Image.fromarray(np.asarray(sighting.crop)), keep)
     try:
-        with Image.open(io.BytesIO(sighting.picture)) as image:
-            if image.width * image.height > _PIXELS:
-                raise GalleryError(f"{image.width} x {image.height} pixels, at most 40 million are taken")
-            if pictures == "crops":
+        with Image.open(io.BytesIO(sighting.crop)) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise GalleryError(f"{image.width} x {image.height} pixels, expected at most 40 million")
+            if keep == "crops":
                 image.verify()
-                return sighting.picture
-            image.draft("RGB", (2 * THUMBNAIL[0], 2 * THUMBNAIL[1]))  # a JPEG is decoded at a fraction of its size
-            small = ImageOps.exif_transpose(image).convert("RGB")
-            small.thumbnail(THUMBNAIL, Image.Resampling.BICUBIC)
+                return sighting.crop
+            image.draft("RGB", (2 * THUMBNAIL[0], 2 * THUMBNAIL[1]))  # decodes a large JPEG at a fraction of its size
+            return _encode_pixels(ImageOps.exif_transpose(image).convert("RGB"), keep)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise GalleryError(
-            f"sighting {sighting.source or sighting.id}: picture of {len(sighting.picture)} bytes cannot be kept "
-            f"({error}); give an encoded image (JPEG, PNG), or None"
+            f"sighting {sighting.source or sighting.id}: crop of {len(sighting.crop)} bytes cannot be stored "
+            f"({error}); give an encoded image (JPEG, PNG), pixels, or None"
         ) from None
+
+
+def _encode_pixels(image: Image.Image, keep: Keep) -> bytes:
     out = io.BytesIO()
-    small.save(out, "JPEG", quality=85)
+    if keep == "crops":
+        image.save(out, "PNG")
+    else:
+        image.thumbnail(THUMBNAIL, Image.Resampling.BICUBIC)
+        image.save(out, "JPEG", quality=85)
     return out.getvalue()

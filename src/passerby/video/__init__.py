@@ -1,1 +1,1 @@
-"""Videos to sightings: frames, boxes around people, tracks, and one pooled vector for each."""
+"""From a video to sightings: frames, detection of people, tracking, and one pooled vector per track."""

@@ -1,19 +1,25 @@
-"""Take the people of a video into a gallery: one sighting for each tracklet."""
+"""Enrollment of the people in a video: one sighting per track."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from passerby.gallery.cluster import threshold_of
-from passerby.gallery.gallery import EnrollResult, Gallery
+from passerby.gallery.cluster import find_pair_threshold
+from passerby.gallery.gallery import Gallery
+from passerby.gallery.results import EnrollResult
 from passerby.gallery.sightings import Sighting
 from passerby.progress import ProgressOption
-from passerby.video.boxes import Boxes, Detector
-from passerby.video.tracks import FEWEST, tracklets_of
+from passerby.video.tracks import MIN_BOXES, Tracklet, track_people
 
-_ALIKE = 0.2
-"""Share of pairs of tracks with a short gap between them that are taken for one person before looks are seen."""
+if TYPE_CHECKING:
+    from supervision import Detections
+
+    from passerby.video.boxes import Detector
+
+_PRIOR = 0.2
+"""Prior probability that two tracks with a short gap between them show one person."""
 
 
 def enroll_video(
@@ -21,60 +27,77 @@ def enroll_video(
     video: str | Path,
     *,
     camera: str,
-    boxes: Detector | Mapping[int, Boxes],
+    boxes: Detector | Mapping[int, Detections],
     started: float | None = None,
     every: int = 1,
-    fewest: int = FEWEST,
+    min_boxes: int = MIN_BOXES,
     gap: float = 3.0,
     progress: ProgressOption = False,
 ) -> EnrollResult:
-    """Follow the people of a video and take each into the gallery, with the best crop.
+    """Track the people in a video and enroll each track with its best crop.
 
-    A sighting's attributes say how it came about: `start` and `end` in seconds (since 1970 where `started` is given,
-    else from the video's beginning), `video`, `boxes`, and `left`, `top`, `right`, `bottom` in `frame` for the crop.
+    The attributes of a sighting are `start` and `end` in seconds (since 1970 if `started` is given, otherwise from the
+    beginning of the video), `video`, `boxes` (their number), and `left`, `top`, `right`, `bottom` and `frame` of the
+    crop.
 
     Args:
-        gallery: Where to; its model makes the vectors.
-        video: A file that OpenCV reads.
-        camera: Which camera took it.
-        boxes: A detector, or boxes by frame.
-        started: When the video begins, seconds since 1970; None: nobody knows, and filters by time leave it out.
-        every: Looks at every so many frames.
-        fewest: Boxes that a track must have to count.
-        gap: Seconds within which a track may be found again by its looks; 0 for never.
+        gallery: Its model makes the vectors.
+        video: File that OpenCV reads.
+        camera: Camera of the video.
+        boxes: Detector, or detections by frame (`read_boxes`).
+        started: Time of the first frame, seconds since 1970; None if unknown, filters by time then leave the tracks
+            out.
+        every: Use every n-th frame.
+        min_boxes: Least number of boxes of a track.
+        gap: Longest gap in seconds over which two tracks are joined by appearance; 0 joins none.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        How many were new; the same video with the same boxes and settings is taken once.
+        Numbers of new and of known tracks; the same video with the same boxes and settings is enrolled once.
 
     Raises:
-        DataError: As `tracklets_of`.
-        GalleryError: As `GalleryStore.add`; when the model is not calibrated and `gap` is above 0.
+        DataError: As `track_people`.
+        GalleryError: As `GalleryStore.add`, or if the model is not calibrated and `gap` is above 0.
+        MissingExtraError: Without the extra `video`.
+
+    Example:
+        >>> from passerby.video.boxes import hog_detector
+        >>> with passerby.Gallery("memory", model="runs/m") as gallery:
+        ...     enroll_video(gallery, "door.avi", camera="door", boxes=hog_detector(), every=4)
+        EnrollResult(new=0, known=0, unreadable=0)
     """
-    threshold = threshold_of(gallery.calibration, prior=_ALIKE) if gap > 0 else None
+    threshold = find_pair_threshold(gallery.calibration, prior=_PRIOR) if gap > 0 else None
     path = Path(video).resolve()
-    found = tracklets_of(
-        path, gallery.embedder, boxes=boxes, every=every, fewest=fewest, gap=gap, threshold=threshold, progress=progress
+    tracklets = track_people(
+        path,
+        gallery.embedder,
+        boxes=boxes,
+        every=every,
+        min_boxes=min_boxes,
+        gap=gap,
+        threshold=threshold,
+        progress=progress,
     )
+    added = gallery.store.add([_make_sighting(tracklet, path, camera, started) for tracklet in tracklets])
+    return EnrollResult(len(added.new), len(added.known))
+
+
+def _make_sighting(tracklet: Tracklet, path: Path, camera: str, started: float | None) -> Sighting:
     zero = started or 0.0
-    sightings = [
-        Sighting(
-            vector=each.vector,
-            picture=each.picture,
-            camera=camera,
-            time=None if started is None else started + each.start,
-            source=f"{path}::{each.start:.2f}-{each.end:.2f} s at {','.join(f'{x:.0f}' for x in each.corners)}",
-            quality=each.quality,
-            attributes={
-                "video": str(path),
-                "start": zero + each.start,
-                "end": zero + each.end,
-                "boxes": each.boxes,
-                "frame": each.frame,
-                **dict(zip(("left", "top", "right", "bottom"), each.corners, strict=True)),
-            },
-        )
-        for each in found
-    ]
-    added = gallery.store.add(sightings)
-    return EnrollResult(len(added.new), len(added.known), ())
+    corners = ",".join(f"{x:.0f}" for x in tracklet.corners)
+    return Sighting(
+        vector=tracklet.vector,
+        crop=tracklet.crop,
+        camera=camera,
+        time=None if started is None else started + tracklet.start,
+        source=f"{path}::{tracklet.start:.2f}-{tracklet.end:.2f} s at {corners}",
+        quality=tracklet.quality,
+        attributes={
+            "video": str(path),
+            "start": zero + tracklet.start,
+            "end": zero + tracklet.end,
+            "boxes": tracklet.boxes,
+            "frame": tracklet.frame,
+            **dict(zip(("left", "top", "right", "bottom"), tracklet.corners, strict=True)),
+        },
+    )

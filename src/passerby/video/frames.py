@@ -1,16 +1,17 @@
-"""A video's frames, as RGB pixels with their times."""
+"""Frames of a video as RGB pixels with their times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, MissingExtraError
+from passerby.extras import require_extra
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +19,8 @@ class Frame:
     """One frame.
 
     Attributes:
-        number: Its place in the video, from 0.
-        time: Seconds from the video's beginning.
+        number: Index in the video, from 0.
+        time: Seconds from the beginning of the video.
         pixels: (H, W, 3) uint8 RGB.
     """
 
@@ -27,13 +28,16 @@ class Frame:
     time: float
     pixels: NDArray[np.uint8]
 
+    def __repr__(self) -> str:
+        return f"Frame({self.number}, {self.time:.2f} s, {self.pixels.shape[1]} x {self.pixels.shape[0]})"
+
 
 @dataclass(frozen=True)
-class VideoFacts:
-    """What the file says of itself.
+class VideoInfo:
+    """Header of a video file.
 
     Attributes:
-        frames: How many, 0 when it does not say.
+        frames: Number of frames; 0 if the file does not contain it.
         rate: Frames per second.
         width: Pixels.
         height: Pixels.
@@ -44,43 +48,53 @@ class VideoFacts:
     width: int
     height: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        return asdict(self)
 
-def video_facts(path: Path) -> VideoFacts:
-    """What a video file says of itself.
+
+def read_video_info(path: str | Path) -> VideoInfo:
+    """Read the header of a video file.
 
     Raises:
-        DataError: When it is missing, or no video that OpenCV reads; when OpenCV is not installed.
+        DataError: If the file is missing, or cannot be read by OpenCV.
+        MissingExtraError: Without the extra `video`.
     """
-    cv2 = require_cv2()
+    cv2, path = require_cv2(), Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a video")
     reader = cv2.VideoCapture(str(path))
     try:
-        facts = VideoFacts(
+        info = VideoInfo(
             frames=max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))),
             rate=float(reader.get(cv2.CAP_PROP_FPS)),
             width=int(reader.get(cv2.CAP_PROP_FRAME_WIDTH)),
             height=int(reader.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         )
-        if not reader.isOpened() or not reader.grab() or facts.rate <= 0:
+        if not reader.isOpened() or not reader.grab() or info.rate <= 0:
             raise DataError(
                 f"{path}: not a video that can be read ({path.stat().st_size:,} bytes); convert it with ffmpeg"
             )
     finally:
         reader.release()
-    return facts
+    return info
 
 
-def read_frames(path: Path, *, every: int = 1) -> Iterator[Frame]:
-    """Every so many frames of a video, from the first; others are not decoded.
+def read_frames(path: str | Path, *, every: int = 1) -> Iterator[Frame]:
+    """Iterate over every n-th frame of a video, from the first; the others are not decoded.
+
+    Args:
+        path: Video file that OpenCV reads.
+        every: n, at least 1.
 
     Raises:
-        DataError: As `video_facts`, and for `every` below 1.
+        DataError: As `read_video_info`, and for `every` below 1.
+        MissingExtraError: Without the extra `video`.
     """
     if every < 1:
         raise DataError(f"every: got {every}, expected at least 1 frame")
     cv2 = require_cv2()
-    rate = video_facts(path).rate
+    rate = read_video_info(path).rate
     reader = cv2.VideoCapture(str(path))
     try:
         number = 0
@@ -96,9 +110,12 @@ def read_frames(path: Path, *, every: int = 1) -> Iterator[Frame]:
 
 
 def require_cv2() -> Any:
-    """OpenCV, or a DataError that says how to get it."""
+    """Import OpenCV.
+
+    Raises:
+        MissingExtraError: Without the extra `video`, or if a library of the system is missing.
+    """
     try:
-        import cv2
+        return require_extra("cv2", "video")
     except ImportError as error:
-        raise DataError(f"videos need OpenCV and trackers: pip install 'passerby[video]' ({error})") from None
-    return cv2
+        raise MissingExtraError(f"OpenCV cannot be loaded ({error}); on Debian: apt install libgl1") from None

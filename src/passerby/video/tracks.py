@@ -1,16 +1,15 @@
-"""A video to tracklets: boxes are tracked by their motion, joined over short gaps by their looks, pooled by quality.
+"""From a video to tracklets: detections are tracked by motion, joined over short gaps by appearance, and pooled.
 
-Motion is `trackers`' BoT-SORT (Aharon et al. 2022), which knows where a person should be next and not what they look
-like. Two tracks with a short gap between them are one where the model finds them alike: behind a lamp post a person
-keeps their clothes.
+Motion tracking is `trackers`' BoT-SORT (Aharon et al. 2022), which predicts positions and does not use appearance. Two
+tracks with a short gap between them are joined if the model's vectors are near.
 
-D embedding width
+D embedding width   N boxes in a frame
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,33 +19,39 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.errors import DataError
+from passerby.extras import require_extra
 from passerby.progress import ProgressOption, open_progress
 from passerby.types import FloatArray
-from passerby.video.boxes import NONE, Boxes, Detector, shared_area
-from passerby.video.frames import Frame, read_frames, require_cv2, video_facts
+from passerby.video.boxes import make_detections, supervision_detector
+from passerby.video.frames import Frame, read_frames, read_video_info, require_cv2
 
 if TYPE_CHECKING:
-    from passerby.model.embed import Embedder
+    from supervision import Detections
 
-FEWEST = 5
-"""Boxes of a track that is taken for a person."""
-_FULL_HEIGHT = 128.0  # pixels from which on a crop cannot become better by size
+    from passerby.model.embed import Embedder
+    from passerby.video.boxes import Detector
+
+MIN_BOXES = 5
+"""Least number of boxes of a track that counts as a person."""
+_FULL_HEIGHT = 128.0  # pixels above which a larger crop has no better quality
 _BATCH = 64
+
+Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Tracklet:
-    """One person's way through one camera, as far as it could be followed.
+    """One person in one camera, as far as the person could be tracked.
 
     Attributes:
-        start: Seconds from the video's beginning.
-        end: Likewise, of the last box.
-        boxes: How many boxes were pooled.
-        vector: (D,) of unit length: the crops' mean, weighed by quality.
-        quality: Of the best crop, 0 to 1.
-        picture: The best crop, JPEG.
-        corners: Of the best crop: left, top, right, bottom in pixels.
-        frame: Where the best crop was.
+        start: Time of the first box, seconds from the beginning of the video.
+        end: Time of the last box.
+        boxes: Number of pooled boxes.
+        vector: (D,) of unit length: mean of the crops' vectors, weighted by quality.
+        quality: Quality of the best crop, 0 to 1.
+        crop: Best crop, as a JPEG file.
+        corners: Left, top, right, bottom of the best crop in pixels.
+        frame: Frame of the best crop.
     """
 
     start: float
@@ -54,116 +59,111 @@ class Tracklet:
     boxes: int
     vector: FloatArray
     quality: float
-    picture: bytes
-    corners: tuple[float, float, float, float]
+    crop: bytes
+    corners: Corners
     frame: int
 
-
-@dataclass
-class _Track:
-    """What gathers while a video is read."""
-
-    start: float
-    end: float
-    boxes: int = 0
-    total: Any = 0.0
-    best: float = -1.0
-    crop: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
-    corners: tuple[float, float, float, float] = (0, 0, 0, 0)
-    frame: int = 0
+    def __repr__(self) -> str:
+        return f"Tracklet({self.start:.1f} to {self.end:.1f} s, {self.boxes} boxes, quality={self.quality:.2f})"
 
 
-def tracklets_of(
+def track_people(
     video: str | Path,
     embedder: Embedder,
     *,
-    boxes: Detector | Mapping[int, Boxes],
+    boxes: Detector | Mapping[int, Detections],
     every: int = 1,
-    fewest: int = FEWEST,
+    min_boxes: int = MIN_BOXES,
     gap: float = 3.0,
     threshold: float | None = None,
     progress: ProgressOption = False,
 ) -> list[Tracklet]:
-    """Follow the people of a video.
+    """Track the people in a video and pool the vectors of each track.
 
     Args:
-        video: A file that OpenCV reads.
+        video: File that OpenCV reads.
         embedder: Makes the vectors.
-        boxes: A detector, or boxes by frame (`read_boxes`). Where they are tracked already, those tracks are kept.
-        every: Looks at every so many frames. People who walk fast need 5 looks a second or more.
-        fewest: Boxes that a track must have to count.
-        gap: Seconds within which a track may be found again by its looks.
-        threshold: Cosine distance up to which it is; None joins nothing.
+        boxes: Detector, or detections by frame (`read_boxes`). Tracks that they contain are kept.
+        every: Use every n-th frame. People who walk fast need 5 frames per second or more.
+        min_boxes: Least number of boxes of a track.
+        gap: Longest gap in seconds over which two tracks are joined by appearance.
+        threshold: Largest cosine distance between the two; None joins none.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        In order of their start.
+        Tracklets in the order of their start.
 
     Raises:
-        DataError: For a video or boxes that cannot be read, boxes beyond the video's end, or settings out of range.
+        DataError: For a video or boxes that cannot be read, boxes beyond the end of the video, or a setting outside
+            its range.
+        MissingExtraError: Without the extra `video`.
     """
     path = Path(video)
-    if fewest < 1 or gap < 0:
-        raise DataError(f"tracklets: fewest is {fewest} and gap {gap}, expected at least 1 box and 0 s")
-    facts = video_facts(path)
-    detect: Detector = boxes if callable(boxes) else lambda _pixels: NONE
-    given: Mapping[int, Boxes] = {} if callable(boxes) else boxes
-    known = any(each.tracks is not None for each in given.values())
-    number = None if known else _numbering(facts.rate / every)
-    found: dict[int, _Track] = {}
-    waiting: list[tuple[int, Frame, NDArray[np.float32], float]] = []
+    if min_boxes < 1 or gap < 0:
+        raise DataError(f"tracks: min_boxes is {min_boxes} and gap {gap}, expected at least 1 box and 0 s")
+    info = read_video_info(path)
+    detect = supervision_detector(boxes) if callable(boxes) else None  # checks its boxes
+    given: Mapping[int, Detections] = {} if callable(boxes) else boxes
+    tracked = any(detections.tracker_id is not None for detections in given.values())
+    assign_tracks = None if tracked else _make_tracker(info.rate / every)
+    nothing = make_detections([])
+    collector = _Collector(embedder)
     last = -1
     with open_progress(progress) as report:
         for frame in read_frames(path, every=every):
             last = frame.number
-            seen = given.get(frame.number, NONE) if given else detect(frame.pixels)
-            tracks = seen.tracks if number is None else number(seen, frame.time)
-            if tracks is not None:
-                waiting += [
-                    (int(tracks[place]), frame, seen.corners[place], crop_quality(seen, place, frame))
-                    for place in np.flatnonzero(tracks >= 0).tolist()
-                ]
-            if len(waiting) >= _BATCH:
-                _gather(found, waiting, embedder)
-                waiting = []
-            report("track", frame.number + 1, max(facts.frames, frame.number + 1))
-    _gather(found, waiting, embedder)
+            detections = detect(frame.pixels) if detect else given.get(frame.number, nothing)
+            tracks = detections.tracker_id if assign_tracks is None else assign_tracks(detections, frame.time)
+            collector.add(frame, detections, tracks)
+            report("track", frame.number + 1, max(info.frames, frame.number + 1))
     if given and max(given) > last + every:
-        raise DataError(f"{path}: has {last + 1} frames, the boxes are of {max(given) + 1}; are they of another video?")
-    whole = sorted(
-        (_finish(track) for track in found.values() if track.boxes >= fewest), key=lambda each: (each.start, each.frame)
-    )
-    return whole if threshold is None else stitch(whole, threshold=threshold, gap=gap)
+        raise DataError(f"{path}: has {last + 1} frames, the boxes {max(given) + 1}; are they of another video?")
+    tracklets = collector.finish(min_boxes)
+    return tracklets if threshold is None else join_tracklets(tracklets, threshold=threshold, gap=gap)
 
 
-def crop_quality(boxes: Boxes, place: int, frame: Frame) -> float:
-    """How much a crop tells, 0 to 1: sure, large, whole, and with nobody before it.
+def compute_crop_quality(detections: Detections, index: int, frame: Frame) -> float:
+    """Compute the quality of a crop, 0 to 1.
 
-    The product of the detector's score, the height up to 128 pixels, the share of the box inside the frame, and the
-    share that no box reaching further down (somebody nearer to the camera) covers.
-    """
-    corners = boxes.corners[place : place + 1].astype(np.float64)
-    height, width = frame.pixels.shape[:2]
-    area = float((corners[0, 2:] - corners[0, :2]).prod())
-    inside = float(shared_area(corners, np.array([[0.0, 0.0, width, height]]))[0, 0]) / area
-    nearer = boxes.corners[boxes.corners[:, 3] > corners[0, 3]].astype(np.float64)
-    hidden = float(shared_area(corners, nearer).max()) / area if len(nearer) else 0.0
-    tall = min(1.0, float(corners[0, 3] - corners[0, 1]) / _FULL_HEIGHT)
-    return float(np.clip(boxes.scores[place], 0, 1)) * tall * inside * (1 - hidden)
-
-
-def stitch(tracklets: Sequence[Tracklet], *, threshold: float, gap: float) -> list[Tracklet]:
-    """Join tracklets of one video that follow each other within `gap` seconds and look alike, the most alike first.
-
-    Each is followed by one other at most: a person who was lost several times is one, and nobody is in two places.
+    It is the product of the detector's score, the height up to 128 pixels, the fraction of the box inside the frame,
+    and the fraction that is not covered by a box whose lower edge is further down (a person nearer to the camera).
 
     Args:
-        tracklets: Of one camera.
-        threshold: Largest cosine distance between two that follow each other.
-        gap: Seconds between the end of one and the start of the next; those that overlap never follow each other.
+        detections: All boxes of the frame.
+        index: The box.
+        frame: The frame.
+    """
+    corners = detections.xyxy.astype(np.float64)
+    box = corners[index]
+    height, width = frame.pixels.shape[:2]
+    area = float((box[2:] - box[:2]).prod())
+    inside = float(intersect(box, np.array([[0.0, 0.0, width, height]]))[0]) / area
+    hidden = float(intersect(box, corners[corners[:, 3] > box[3]]).max(initial=0.0)) / area
+    tall = min(1.0, float(box[3] - box[1]) / _FULL_HEIGHT)
+    score = 1.0 if detections.confidence is None else float(np.clip(detections.confidence[index], 0, 1))
+    return score * tall * inside * (1 - hidden)
+
+
+def intersect(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the areas of the intersections of (4,) and (N, 4) corners: (N,) square pixels."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    areas: NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=1)
+    return areas
+
+
+def join_tracklets(tracklets: Sequence[Tracklet], *, threshold: float, gap: float) -> list[Tracklet]:
+    """Join tracklets of one video that follow each other within `gap` seconds and look alike, the nearest first.
+
+    At most one tracklet follows another, so a person who was lost several times becomes one tracklet and tracklets that
+    overlap in time are never joined.
+
+    Args:
+        tracklets: Tracklets of one camera.
+        threshold: Largest cosine distance between two consecutive tracklets.
+        gap: Longest time in seconds between the end of one and the start of the next.
 
     Returns:
-        In order of their start.
+        Tracklets in the order of their start.
     """
     links = sorted(
         (1 - float(a.vector @ b.vector), i, j)
@@ -180,31 +180,33 @@ def stitch(tracklets: Sequence[Tracklet], *, threshold: float, gap: float) -> li
         chain = [first]
         while chain[-1] in following:
             chain.append(following[chain[-1]])
-        chains.append([tracklets[place] for place in chain])
-    return sorted(map(_one_of, chains), key=lambda each: (each.start, each.frame))
+        chains.append([tracklets[index] for index in chain])
+    return sorted(map(_merge, chains), key=_by_start)
 
 
-def _one_of(group: Sequence[Tracklet]) -> Tracklet:
-    if len(group) == 1:
-        return group[0]
-    best = max(group, key=lambda each: each.quality)
-    total = np.sum([each.boxes * each.vector for each in group], axis=0)
+def _merge(chain: Sequence[Tracklet]) -> Tracklet:
+    """Merge consecutive tracklets; the crop is the best one's."""
+    if len(chain) == 1:
+        return chain[0]
+    total = np.sum([tracklet.boxes * tracklet.vector for tracklet in chain], axis=0)
     return replace(
-        best,
-        start=min(each.start for each in group),
-        end=max(each.end for each in group),
-        boxes=sum(each.boxes for each in group),
+        max(chain, key=lambda tracklet: tracklet.quality),
+        start=min(tracklet.start for tracklet in chain),
+        end=max(tracklet.end for tracklet in chain),
+        boxes=sum(tracklet.boxes for tracklet in chain),
         vector=(total / np.linalg.norm(total)).astype(np.float32),
     )
 
 
-def _numbering(rate: float) -> Callable[[Boxes, float], NDArray[np.int64]]:
-    """A tracker: boxes of the next frame and its time in, the number of each box's track out, -1 for none yet."""
-    require_cv2()
-    import supervision
-    from trackers import BoTSORTTracker
+def _by_start(tracklet: Tracklet) -> tuple[float, int]:
+    return tracklet.start, tracklet.frame
 
-    tracker = BoTSORTTracker(
+
+def _make_tracker(rate: float) -> Callable[[Detections, float], NDArray[np.int64]]:
+    """Make a function from the next frame's detections and time to the (N,) track numbers, -1 for none yet."""
+    require_cv2()
+    supervision = require_extra("supervision", "video")
+    tracker = require_extra("trackers", "video").BoTSORTTracker(
         frame_rate=rate,
         lost_track_buffer=30,  # a second
         track_activation_threshold=0.4,
@@ -214,56 +216,102 @@ def _numbering(rate: float) -> Callable[[Boxes, float], NDArray[np.int64]]:
         instant_first_frame_activation=False,
     )
 
-    def number(boxes: Boxes, time: float) -> NDArray[np.int64]:
-        asked = supervision.Detections(
-            xyxy=boxes.corners, confidence=boxes.scores, data={"place": np.arange(len(boxes))}
+    def assign_tracks(detections: Detections, time: float) -> NDArray[np.int64]:
+        indexed = supervision.Detections(
+            xyxy=detections.xyxy, confidence=detections.confidence, data={"index": np.arange(len(detections))}
         )
-        answer = tracker.update(asked, timestamp=time)
-        numbers = np.full(len(boxes), -1, np.int64)
+        answer = tracker.update(indexed, timestamp=time)
+        tracks = np.full(len(detections), -1, np.int64)
         if len(answer):
-            numbers[answer.data["place"]] = np.asarray(answer.tracker_id)
-        return numbers
+            tracks[answer.data["index"]] = np.asarray(answer.tracker_id)
+        return tracks
 
-    return number
+    return assign_tracks
 
 
-def _gather(
-    found: dict[int, _Track],
-    waiting: Iterable[tuple[int, Frame, NDArray[np.float32], float]],
-    embedder: Embedder,
-) -> None:
-    """Embed the crops that wait, and add each to its track."""
-    crops = [(number, frame, corners, quality, _cut(frame, corners)) for number, frame, corners, quality in waiting]
-    crops = [each for each in crops if each[4].size]
-    vectors = embedder.embed([each[4] for each in crops], batch=_BATCH)
-    for (number, frame, corners, quality, crop), vector in zip(crops, vectors, strict=True):
-        track = found.setdefault(number, _Track(frame.time, frame.time))
-        track.end = frame.time
-        track.boxes += 1
-        track.total = track.total + max(quality, 1e-3) * vector.astype(np.float64)
-        if quality > track.best:
-            left, top, right, bottom = map(float, corners)
-            track.best, track.crop, track.corners, track.frame = quality, crop, (left, top, right, bottom), frame.number
+@dataclass
+class _Track:
+    """Sums of a track while the video is read."""
+
+    start: float
+    end: float
+    boxes: int = 0
+    total: Any = 0.0
+    quality: float = -1.0
+    crop: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    corners: Corners = (0, 0, 0, 0)
+    frame: int = 0
+
+    def finish(self) -> Tracklet:
+        """Convert to a tracklet."""
+        out = io.BytesIO()
+        Image.fromarray(self.crop).save(out, "JPEG", quality=95)
+        return Tracklet(
+            start=self.start,
+            end=self.end,
+            boxes=self.boxes,
+            vector=(self.total / np.linalg.norm(self.total)).astype(np.float32),
+            quality=self.quality,
+            crop=out.getvalue(),
+            corners=self.corners,
+            frame=self.frame,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Box:
+    """A box that waits to be embedded."""
+
+    track: int
+    frame: int
+    time: float
+    corners: Corners
+    quality: float
+    crop: NDArray[np.uint8]
+
+
+class _Collector:
+    """Embeds crops in batches and adds their vectors to their tracks."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._tracks: dict[int, _Track] = {}
+        self._waiting: list[_Box] = []
+
+    def add(self, frame: Frame, detections: Detections, tracks: NDArray[Any] | None) -> None:
+        """Add the boxes of a frame that have a track."""
+        if tracks is None:
+            return
+        for index in np.flatnonzero(tracks >= 0).tolist():
+            left, top, right, bottom = map(float, detections.xyxy[index])
+            crop = _cut(frame, detections.xyxy[index])
+            if crop.size:
+                quality = compute_crop_quality(detections, index, frame)
+                corners = (left, top, right, bottom)
+                self._waiting.append(_Box(int(tracks[index]), frame.number, frame.time, corners, quality, crop))
+        if len(self._waiting) >= _BATCH:
+            self._embed()
+
+    def _embed(self) -> None:
+        vectors = self._embedder.embed([box.crop for box in self._waiting], batch=_BATCH)
+        for box, vector in zip(self._waiting, vectors, strict=True):
+            track = self._tracks.setdefault(box.track, _Track(box.time, box.time))
+            track.end = box.time
+            track.boxes += 1
+            track.total = track.total + max(box.quality, 1e-3) * vector.astype(np.float64)
+            if box.quality > track.quality:
+                track.quality, track.crop, track.corners, track.frame = box.quality, box.crop, box.corners, box.frame
+        self._waiting = []
+
+    def finish(self, min_boxes: int) -> list[Tracklet]:
+        """Embed what waits; return the tracklets with enough boxes in the order of their start."""
+        self._embed()
+        return sorted((track.finish() for track in self._tracks.values() if track.boxes >= min_boxes), key=_by_start)
 
 
 def _cut(frame: Frame, corners: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The box's part of the frame; empty where it lies outside."""
+    """Cut a box out of the frame; empty if the box is outside."""
     height, width = frame.pixels.shape[:2]
     left, top = np.clip(np.floor(corners[:2]), 0, (width, height)).astype(int)
     right, bottom = np.clip(np.ceil(corners[2:]), 0, (width, height)).astype(int)
     return np.ascontiguousarray(frame.pixels[top:bottom, left:right])
-
-
-def _finish(track: _Track) -> Tracklet:
-    out = io.BytesIO()
-    Image.fromarray(track.crop).save(out, "JPEG", quality=95)
-    return Tracklet(
-        start=track.start,
-        end=track.end,
-        boxes=track.boxes,
-        vector=(track.total / np.linalg.norm(track.total)).astype(np.float32),
-        quality=track.best,
-        picture=out.getvalue(),
-        corners=track.corners,
-        frame=track.frame,
-    )

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gallery.people import MODEL, NOW, D, picture, unit
+from passerby.gallery.filters import Filter
 from passerby.gallery.forget import forget
-from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery
 
 BATCH, WORKERS, KILLS = 5, 3, 15
@@ -27,7 +28,7 @@ def batch(worker, number):
             time=NOW + number,
             label=f"w{worker}b{number}",
             source=f"{worker}/{number}/{i}.png",
-            picture=CROP,
+            crop=CROP,
         )
         for i, vector in enumerate(vectors)
     ]
@@ -35,7 +36,7 @@ def batch(worker, number):
 
 def enroll(folder, worker, acknowledged):
     """Enroll batch after batch from where an earlier life stopped, and write down what was acknowledged."""
-    store = open_gallery(folder, model=MODEL, pictures="crops", who=f"worker {worker}")
+    store = open_gallery(folder, model=MODEL, keep="crops", user=f"worker {worker}")
     start = len(acknowledged.read_text().split()) if acknowledged.exists() else 0
     with acknowledged.open("a") as file:
         for number in range(start, 10_000):
@@ -46,7 +47,7 @@ def enroll(folder, worker, acknowledged):
 
 def come_and_go(folder, acknowledged):
     """Enroll somebody and forget them, again and again."""
-    store = open_gallery(folder, model=MODEL, pictures="crops")
+    store = open_gallery(folder, model=MODEL, keep="crops")
     start = len(acknowledged.read_text().split()) if acknowledged.exists() else 0
     with acknowledged.open("a") as file:
         for number in range(start, 10_000):
@@ -60,7 +61,7 @@ def come_and_go(folder, acknowledged):
 def lives():
     """Processes that start with everything imported, so that there is time to kill many."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["passerby.gallery.stores.embedded", "gallery.people"])
+    context.set_forkserver_preload(["passerby.gallery.stores.sqlite", "gallery.people"])
     return context
 
 
@@ -68,7 +69,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged_and_halves_nothing(lives, tm
     """Three processes enroll and are killed fifteen times, while this one reads."""
     folder, moments, kills = tmp_path / "gallery", random.Random(0), 0
     acknowledged = [tmp_path / f"{worker}.txt" for worker in range(WORKERS)]
-    reader = open_gallery(folder, model=MODEL, pictures="crops", who="reader")
+    reader = open_gallery(folder, model=MODEL, keep="crops", user="reader")
     running = {}
     while kills < KILLS or min(map(done, acknowledged)) < 3:
         for worker in range(WORKERS):
@@ -95,9 +96,9 @@ def test_kill_9_loses_nothing_that_was_acknowledged_and_halves_nothing(lives, tm
             found = [there.pop(each.id, None) for each in batch(worker, number)]
             if number < done(told) or any(found):
                 expected = [(each.vector.tobytes(), CROP, each.label) for each in batch(worker, number)]
-                assert [(each.vector.tobytes(), each.picture, each.label) for each in found] == expected
+                assert [(each.vector.tobytes(), each.crop, each.label) for each in found] == expected
     assert there == {}
-    enrolled = sum(entry.counts["sightings"] for entry in store.audit() if entry.what == "enroll")
+    enrolled = sum(entry.counts["sightings"] for entry in store.audit() if entry.action == "enroll")
     assert enrolled == store.count()
     for each in (store, reader):
         each.close()
@@ -135,7 +136,7 @@ def see_whole_batches(reader):
     for hit, sighting in zip(hits, reader.get([hit.id for hit in hits]), strict=True):
         expected = 1 - sighting.vector.astype(float).sum() / D**0.5
         assert (sighting.label, pytest.approx(expected, abs=1e-6)) == (hit.label, hit.distance)
-        assert sighting.picture == CROP
+        assert sighting.crop == CROP
 
 
 def done(told):

@@ -9,7 +9,7 @@ import pytest
 from gallery.people import MODEL, people
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.sightings import Filter
+from passerby.gallery.filters import Filter
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def server(tmp_path):
 
 
 def opened(server, *, patience, card=None):
-    from passerby.gallery.stores.milvus import MilvusGallery
+    from passerby.gallery.stores.milvus import MilvusStore
 
-    return MilvusGallery(f"{server.address}/people", card, who="test", patience=patience)
+    return MilvusStore(f"{server.address}/people", card, user="test", patience=patience)
 
 
 def test_a_server_that_vanishes_is_waited_for_then_named_and_nothing_acknowledged_is_lost(server):

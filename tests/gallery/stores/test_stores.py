@@ -6,10 +6,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from gallery.oracle import brute_force, select
 from gallery.people import DAY, MODEL, NOW, OTHER, D, people, picture, unit
 from passerby.errors import GalleryError
+from passerby.gallery.filters import Filter
 from passerby.gallery.forget import forget
-from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery
 
 COUNT = 300
@@ -36,39 +38,9 @@ FILTERS = {
 }
 
 
-def naive(sightings, where):
-    """What the filter's documentation says, one condition at a time."""
-    left = list(sightings)
-    if where.cameras is not None:
-        left = [s for s in left if s.camera in where.cameras]
-    left = [s for s in left if s.camera not in where.not_cameras]
-    if where.since is not None:
-        left = [s for s in left if s.time is not None and s.time >= where.since]
-    if where.until is not None:
-        left = [s for s in left if s.time is not None and s.time < where.until]
-    if where.labels is not None:
-        left = [s for s in left if s.label in where.labels]
-    if where.labeled:
-        left = [s for s in left if s.label is not None]
-    if where.ids is not None:
-        left = [s for s in left if s.id in where.ids]
-    if where.sources is not None:
-        left = [s for s in left if s.source in where.sources or s.source.split("::")[0] in where.sources]
-    if where.enrolled_before is not None:
-        left = [s for s in left if (s.enrolled or NOW) < where.enrolled_before]
-    return left
-
-
-def brute_force(query, sightings, top):
-    """(id, distance) of the nearest."""
-    distance = {s.id: 1 - float(query.astype(float) @ s.vector.astype(float)) for s in sightings}
-    rounded = {name: (np.float32(max(value, 0)) if value > 1e-7 else np.float32(0)) for name, value in distance.items()}
-    return sorted(rounded.items(), key=lambda pair: (pair[1], pair[0]))[:top]
-
-
 @contextmanager
 def opened(address, **options):
-    store = open_gallery(address, **({"model": MODEL, "who": "test", "clock": lambda: NOW} | options))
+    store = open_gallery(address, **({"model": MODEL, "user": "test", "clock": lambda: NOW} | options))
     try:
         yield store
     finally:
@@ -77,9 +49,7 @@ def opened(address, **options):
 
 def same(sighting, other):
     """Whether two sightings are equal, vectors bit by bit, apart from their picture and when they were enrolled."""
-    a, b = (
-        dataclasses.replace(each, picture=None, enrolled=None, vector=sighting.vector) for each in (sighting, other)
-    )
+    a, b = (dataclasses.replace(each, crop=None, enrolled=None, vector=sighting.vector) for each in (sighting, other))
     facts = [{f.name: getattr(each, f.name) for f in dataclasses.fields(each) if f.name != "vector"} for each in (a, b)]
     return facts[0] == facts[1] and sighting.vector.tobytes() == other.vector.tobytes()
 
@@ -92,7 +62,7 @@ def test_the_nearest_are_those_of_brute_force(address):
         store.add(everybody[:100])
         store.add(everybody[100:])
         for name, where in FILTERS.items():
-            left = naive(everybody, where)
+            left = select([dataclasses.replace(each, enrolled=NOW) for each in everybody], where)
             assert store.count(where) == len(left), name
             for top in (1, 5, 60, 1000):
                 for query, hits in zip(queries, store.search(queries, top=top, where=where), strict=True):
@@ -148,7 +118,7 @@ def test_what_is_removed_is_found_no_more(address):
         assert store.count() == len(left)
         (hits,) = store.search(everybody[0].vector, top=100)
         assert [hit.id for hit in hits] == [each for each, _ in brute_force(everybody[0].vector, left, 100)]
-        with pytest.raises(GalleryError, match=r"no sighting .* \(1 of 2 ids are not there\)"):
+        with pytest.raises(GalleryError, match=r"no sighting .* \(1 of 2 ids missing\)"):
             store.get([everybody[0].id, left[0].id])
         store.add(everybody)  # who was forgotten can come again
         assert store.count() == 60
@@ -171,9 +141,9 @@ def test_sightings_can_be_labeled_later_and_found_by_it(address):
         assert store.count() == 60
         assert store.relabel(Filter(labels=["Ada"]), None) == len(expected)
         assert store.count(Filter(labels=["Ada"])) == 0
-        told = [dict(entry.counts) for entry in store.audit() if entry.what == "label"]
+        told = [dict(entry.counts) for entry in store.audit() if entry.action == "label"]
         assert told == [{"sightings": len(expected)}] * 2
-        with pytest.raises(GalleryError, match="relabel: the filter leaves nothing out"):
+        with pytest.raises(GalleryError, match="relabel: the filter has no condition"):
             store.relabel(Filter(), "Ada")
         with pytest.raises(GalleryError, match="relabel: label is '', expected 1 to 255 characters"):
             store.relabel(chosen, "")
@@ -186,23 +156,23 @@ def test_an_empty_gallery_answers(address):
         assert (store.count(), store.get([]), list(store.walk())) == (0, [], [])
         assert store.add([]).new == ()
         assert store.remove(Filter(labels=["x"])) == 0
-        described = store.describe()
-        assert (described.sightings, described.labels, described.first, described.last) == (0, 0, None, None)
+        stats = store.stats()
+        assert (stats.sightings, stats.labels, stats.first, stats.last) == (0, 0, None, None)
 
 
 def test_describe_counts(address):
     everybody = people(31)
     with opened(address) as store:
         store.add(everybody)
-        described = store.describe()
+        stats = store.stats()
     times = [each.time for each in everybody if each.time is not None]
-    assert described.cameras == {"cam0": 11, "cam1": 10, "cam2": 10}
-    assert (described.sightings, described.labels) == (31, len({each.label for each in everybody} - {None}))
-    assert (described.first, described.last, described.card.model) == (min(times), max(times), MODEL)
+    assert stats.cameras == {"cam0": 11, "cam1": 10, "cam2": 10}
+    assert (stats.sightings, stats.labels) == (31, len({each.label for each in everybody} - {None}))
+    assert (stats.first, stats.last, stats.card.model) == (min(times), max(times), MODEL)
 
 
 def test_the_audit_log_says_who_did_what_to_how_many_and_names_nobody(address):
-    with opened(address, who="anna") as store:
+    with opened(address, user="anna") as store:
         everybody = people(10, camera="lobby", label="Bo")
         store.add(everybody)
         store.search(np.ones((3, D), np.float32), top=2)
@@ -210,7 +180,7 @@ def test_the_audit_log_says_who_did_what_to_how_many_and_names_nobody(address):
         forget(store, label="Bo")
         store.log("export", sightings=0)
         audit = store.audit()
-    assert [(entry.what, dict(entry.counts)) for entry in audit] == [
+    assert [(entry.action, dict(entry.counts)) for entry in audit] == [
         ("create", {}),
         ("enroll", {"sightings": 10, "known": 0}),
         ("search", {"queries": 3, "hits": 6}),
@@ -218,22 +188,22 @@ def test_the_audit_log_says_who_did_what_to_how_many_and_names_nobody(address):
         ("forget", {"sightings": 9}),
         ("export", {"sightings": 0}),
     ]
-    assert {(entry.who, entry.time) for entry in audit} == {("anna", NOW)}
+    assert {(entry.user, entry.time) for entry in audit} == {("anna", NOW)}
     assert "Bo" not in repr(audit)
     assert "lobby" not in repr(audit)
 
 
-@pytest.mark.parametrize("pictures", ["vectors", "thumbnails", "crops"])
-def test_the_gallery_decides_what_is_kept_of_pictures(address, pictures):
+@pytest.mark.parametrize("keep", ["vectors", "thumbnails", "crops"])
+def test_the_gallery_decides_what_is_kept_of_pictures(address, keep):
     crop = picture(size=(80, 200))
-    with opened(address, pictures=pictures) as store:
-        store.add(people(1, picture=crop))
+    with opened(address, keep=keep) as store:
+        store.add(people(1, crop=crop))
         ((kept,),) = store.walk()
-    if pictures == "thumbnails":
-        assert kept.picture[:2] == b"\xff\xd8"
-        assert len(kept.picture) < len(crop) / 2
+    if keep == "thumbnails":
+        assert kept.crop[:2] == b"\xff\xd8"
+        assert len(kept.crop) < len(crop) / 2
     else:
-        assert kept.picture == (crop if pictures == "crops" else None)
+        assert kept.crop == (crop if keep == "crops" else None)
 
 
 def test_a_bad_sighting_leaves_nothing_behind(address):
@@ -241,8 +211,8 @@ def test_a_bad_sighting_leaves_nothing_behind(address):
         wide = Sighting(vector=unit(np.random.default_rng(0), 1, 5)[0], camera="c", source="wide.jpg")
         with pytest.raises(GalleryError, match=r"wide\.jpg: vector of 5 numbers, this gallery's have 24"):
             store.add([*people(3), wide])
-        with pytest.raises(GalleryError, match=r"broken\.jpg: picture of 4 bytes cannot be kept .*JPEG, PNG"):
-            store.add([*people(3), dataclasses.replace(people(1)[0], picture=b"nope", source="broken.jpg")])
+        with pytest.raises(GalleryError, match=r"broken\.jpg: crop of 4 bytes cannot be stored .*JPEG, PNG"):
+            store.add([*people(3), dataclasses.replace(people(1)[0], crop=b"nope", source="broken.jpg")])
         assert store.count() == 0
 
 
@@ -251,8 +221,8 @@ def test_a_bad_sighting_leaves_nothing_behind(address):
     [
         (np.ones((1, 5), np.float32), 1, r"query: got shape \(1, 5\) of float32, expected \(Q, 24\)"),
         (np.ones((1, D), np.int64), 1, "query: got .* of int64, expected .* floating point"),
-        (np.zeros((1, D), np.float32), 1, "query 0: a vector of length 0"),
-        (np.full((1, D), np.nan, np.float32), 1, "query 0: a vector of length nan"),
+        (np.zeros((1, D), np.float32), 1, "query 0: vector of length 0"),
+        (np.full((1, D), np.nan, np.float32), 1, "query 0: vector of length nan"),
         (np.ones((1, D), np.float32), 0, "top: got 0, expected at least 1"),
     ],
 )
@@ -263,10 +233,10 @@ def test_a_query_that_cannot_be_compared_is_refused(address, vectors, top, messa
 
 def test_removing_everything_takes_a_condition(address):
     with opened(address) as store:
-        with pytest.raises(GalleryError, match="filter leaves nothing out"):
+        with pytest.raises(GalleryError, match="filter has no condition"):
             store.remove(Filter())
         with pytest.raises(GalleryError, match="removal: got 'burn', expected one of remove, forget, expire"):
-            store.remove(Filter(ids=[]), what="burn")
+            store.remove(Filter(ids=[]), action="burn")
 
 
 def test_what_is_older_than_its_retention_goes_when_the_gallery_is_opened(address, watch):
@@ -283,19 +253,19 @@ def test_what_is_older_than_its_retention_goes_when_the_gallery_is_opened(addres
     with opened(address, model=None, clock=watch) as store:
         assert store.count() == 3
         last = store.audit()[-1]
-        assert (last.what, dict(last.counts)) == ("expire", {"sightings": 5})
+        assert (last.action, dict(last.counts)) == ("expire", {"sightings": 5})
 
 
 def test_another_models_vectors_are_refused_and_both_are_named(address):
     if address == "memory":
         pytest.skip("a gallery in memory is never opened again")
-    with opened(address, pictures="crops", retention=7):
+    with opened(address, keep="crops", retention=7):
         pass
-    with pytest.raises(GalleryError, match=r"holds vectors of model aaaa.*opened with model cccc.*mean nothing"):
+    with pytest.raises(GalleryError, match=r"contains vectors of model aaaa.*opened with model cccc.*no meaning"):
         open_gallery(address, model=OTHER)
-    with pytest.raises(GalleryError, match="pictures is 'crops' since it was made, opened with 'vectors'"):
-        open_gallery(address, pictures="vectors")
-    with pytest.raises(GalleryError, match="retention is 7 since it was made, opened with 8"):
+    with pytest.raises(GalleryError, match="keep is 'crops' since the gallery was made, opened with 'vectors'"):
+        open_gallery(address, keep="vectors")
+    with pytest.raises(GalleryError, match="retention is 7 since the gallery was made, opened with 8"):
         open_gallery(address, model=MODEL, retention=8)
     recalibrated = dataclasses.replace(MODEL, calibration={"format": 1})
     with opened(address, model=recalibrated) as store:

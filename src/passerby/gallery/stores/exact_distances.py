@@ -1,4 +1,4 @@
-"""Exact order of candidates by the house's distance, and the proof that no better one was left out."""
+"""Exact distances of candidates and their order, equal in all stores. D embedding width, N vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from passerby.types import FloatArray
 
 
 def exact_distances(query: FloatArray, vectors: FloatArray) -> FloatArray:
-    """(D,) and (N, D) unit vectors -> (N,) cosine distances, summed in float64 like every distance of this package."""
+    """Compute (N,) cosine distances of a (D,) and (N, D) unit vectors, summed in float64."""
     if not len(vectors):
         return np.empty(0, np.float32)
     ((_, distances),) = distance_blocks(query[None], vectors)
@@ -19,10 +19,10 @@ def exact_distances(query: FloatArray, vectors: FloatArray) -> FloatArray:
 
 
 def nearest_first(distances: FloatArray, ids: Sequence[str], *, top: int) -> list[int]:
-    """Places of the `top` smallest distances, equal ones in the order of their ids, so that every store agrees."""
+    """Return the indices of the `top` smallest distances, equal distances in the order of their ids."""
     if len(distances) > top:
         cut = np.partition(distances, top - 1)[top - 1]
-        places = np.flatnonzero(distances <= cut)  # all that tie with the last
+        indices = np.flatnonzero(distances <= cut)  # with all that tie with the last
     else:
-        places = np.arange(len(distances))
-    return sorted(places.tolist(), key=lambda place: (distances[place], ids[place]))[:top]
+        indices = np.arange(len(distances))
+    return sorted(indices.tolist(), key=lambda index: (distances[index], ids[index]))[:top]

@@ -1,8 +1,8 @@
-"""A gallery on a Milvus server, for those who outgrow one machine: `milvus://host:port/name`.
+"""Store of a gallery on a Milvus server, for galleries beyond one machine: `milvus://host:port/name`.
 
-Every read but the searches is strongly consistent: it sees what was acknowledged before. The server lets such a read
-wait for some tenths of a second; of the searches only the first does. Candidates are the server's, by HNSW (Malkov and
-Yashunin 2018); distances are computed here from the vectors that it sends, so that they are those of every store.
+All reads except searches are strongly consistent: they include everything acknowledged before. Such a read waits some
+tenths of a second; of the searches only the first is one. The server returns candidates by HNSW (Malkov and Yashunin
+2018); distances are computed here from the vectors that it sends, so that they equal those of every other store.
 """
 
 from __future__ import annotations
@@ -15,54 +15,67 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import numpy as np
+from numpy.typing import ArrayLike
+from pymilvus import MilvusClient, MilvusException
 
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.sightings import EVERYTHING, Added, AuditEntry, Description, Filter, Hit, Removal, Sighting
-from passerby.gallery.stored_crops import kept_picture
+from passerby.gallery.filters import EVERYTHING, Filter, Removal
+from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
+from passerby.gallery.sightings import Hit, Sighting
+from passerby.gallery.stored_crops import encode_stored_crop
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
+from passerby.gallery.stores.milvus_rows import (
+    HNSW,
+    INFO_FIELDS,
+    WHOLE_FIELDS,
+    make_audit_schema,
+    make_index,
+    make_sightings_schema,
+    quote,
+    to_entity,
+    to_expression,
+    to_info,
+    to_sighting,
+)
 from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings
 from passerby.types import FloatArray
 
-try:
-    import grpc
-    from pymilvus import MilvusClient, MilvusException
-except ImportError:
-    raise GalleryError('milvus://: pymilvus is not installed; pip install "passerby[milvus]"') from None
-
-from passerby.gallery.stores.milvus_rows import (
-    LIGHT,
-    SEARCHED,
-    WHOLE,
-    audit_schema,
-    expression_of,
-    facts_of,
-    index_of,
-    quoted,
-    sightings_schema,
-    to_entity,
-    to_sighting,
-)
-
-GRACE = 5.0
-"""Seconds that a bounded read may be behind; the server's own default (`common.gracefulTime`)."""
+STALENESS = 5.0
+"""Seconds that a bounded read may be behind; the server's default (`common.gracefulTime`)."""
 PATIENCE = 30.0
 """Seconds that a call is repeated while the server does not answer."""
-MOST = 16_384
-"""Results of one call; the server's own limit."""
-_TOGETHER = 1000  # sightings sent at a time
-_PAGE = 8192  # entities of facts read at a time
+MAX_RESULTS = 16_384
+"""Results of one call; the server's limit."""
+_BATCH = 1000  # sightings sent at a time
+_PAGE = 8192  # entities without vectors read at a time
 
 
-class MilvusGallery:
+class MilvusStore:
     """Two collections of a server: `name`, whose description is the card, and `name_audit`.
 
-    Everything is as `GalleryStore` says, with these differences, which are the server's: `add` is all or none for every
-    1,000 sightings; an `add` and its line in the audit log are two writes, and nothing there refuses an administrator
-    who changes the log; a search sees what this object did, and what others had done before its first search, and what
-    they do since after at most 15 s; `compact` asks for what was removed to be erased, and the server does that in its
-    own time.
+    All methods are those of `GalleryStore`, with these differences, which are the server's:
+
+    - `add` is all or none for every 1,000 sightings.
+    - `add` and its line in the audit log are two writes, and an administrator can change the log.
+    - A search includes the changes made by this object, those of other clients before its first search, and later ones
+      after at most 15 s.
+    - `compact` requests the erasure of removed sightings; the server decides when it is done.
+
+    The gallery is made if it is missing and a card is given.
+
+    Args:
+        address: `milvus://host:port/name` or `milvus://user:password@host:port/name`.
+        card: Model and settings of a new gallery.
+        user: Name in the audit log.
+        clock: Returns seconds since 1970 UTC.
+        patience: Seconds that a call is repeated while the server does not answer.
+
+    Raises:
+        NoGalleryError: If the gallery is missing and no card is given.
+        GalleryError: If the server does not answer.
     """
 
     def __init__(
@@ -70,27 +83,22 @@ class MilvusGallery:
         address: str,
         card: GalleryCard | None = None,
         *,
-        who: str,
+        user: str,
         clock: Callable[[], float] = time.time,
         patience: float = PATIENCE,
     ) -> None:
-        """Connect, and make the gallery when it is not there and a card is given.
-
-        Raises:
-            GalleryError: When the server does not answer, or there is no gallery and no card.
-        """
         server, token, self._name, self.address = parse_address(address)
-        self._who, self._clock, self._patience = who, clock, patience
+        self._user, self._clock, self._patience = user, clock, patience
         self._searched, self._added, self._removed = False, -np.inf, -np.inf
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it says of an error is said by ours
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # its errors are raised as GalleryError
         self._client = self._connect(server, token)
-        if not self._ask("has_collection", self._name):
+        if not self._call("has_collection", self._name):
             if card is None:
-                raise NoGalleryError(f"{self.address}: no gallery; give a model to make one, or its name")
+                raise NoGalleryError(f"{self.address}: no gallery; give a model to make one, or an existing gallery")
             self._make(card)
         for name in (self._name, self._log_name):
-            self._ask("load_collection", name)
-        text = self._ask("describe_collection", self._name)["description"]
+            self._call("load_collection", name)
+        text = self._call("describe_collection", self._name)["description"]
         self.card = GalleryCard.from_json(text, self.address)
 
     @property
@@ -104,212 +112,235 @@ class MilvusGallery:
                 return MilvusClient(uri=server, token=token, timeout=self._patience)
             except (MilvusException, grpc.RpcError) as error:
                 if time.monotonic() > end:
-                    raise self._gone(error) from None
+                    raise self._no_answer(error) from None
                 time.sleep(0.5)
 
-    def _ask(self, word: str, *arguments: Any, **options: Any) -> Any:
-        """Call the client, again and again while the server does not answer, for as long as there is patience.
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of the client, repeatedly while the server does not answer.
 
-        The client repeats some calls by itself and gives up at once on others. What writes may be done twice: sightings
-        are put in by their id.
+        The client repeats some calls by itself and gives up at once on others. A write may be done twice, which is
+        safe because sightings are written by their id.
 
         Raises:
-            GalleryError: When it has run out, or the server refuses.
+            GalleryError: If there is no answer within `patience`, or the server refuses.
         """
         end = time.monotonic() + self._patience
         while True:
             try:
-                return getattr(self._client, word)(*arguments, timeout=self._patience, **options)
+                return getattr(self._client, method)(*arguments, timeout=self._patience, **options)
             except (grpc.RpcError, MilvusException) as error:
                 code = error.code if isinstance(error, MilvusException) else None
-                if code in _SERVER_CODES and code not in _RECOVERING:
+                if code in _SERVER_CODES and code not in _STARTING:
                     raise GalleryError(
-                        f"{self.address}: the server refuses {word} ({getattr(error, 'message', error)})"
+                        f"{self.address}: the server refuses {method} ({getattr(error, 'message', error)})"
                     ) from None
                 if time.monotonic() > end:
-                    raise self._gone(error) from None
+                    raise self._no_answer(error) from None
                 time.sleep(0.5)
 
-    def _gone(self, error: Exception) -> GalleryError:
+    def _no_answer(self, error: Exception) -> GalleryError:
         reason = " ".join(str(getattr(error, "message", "") or error).split())[:200]
         return GalleryError(
-            f"{self.address}: no answer within {self._patience:.0f} s ({reason}); what was acknowledged is on the "
-            "server: start it or look at its address, and do the last step again, which adds nothing twice"
+            f"{self.address}: no answer within {self._patience:.0f} s ({reason}); everything acknowledged is on the "
+            "server: start it or check its address, and repeat the last call, which adds nothing twice"
         )
 
     def _make(self, card: GalleryCard) -> None:
-        create = {"consistency_level": "Strong"}
-        flat = index_of("nothing", index_type="FLAT", metric_type="L2", params={})
-        self._ask("create_collection", self._log_name, schema=audit_schema(), index_params=flat, **create)
-        schema = sightings_schema(card.model.dimension, card.to_json())
-        graph = index_of("vector", **SEARCHED)
-        self._ask("create_collection", self._name, schema=schema, index_params=graph, **create)
+        options = {"consistency_level": "Strong"}
+        flat = make_index("nothing", index_type="FLAT", metric_type="L2", params={})
+        self._call("create_collection", self._log_name, schema=make_audit_schema(), index_params=flat, **options)
+        schema = make_sightings_schema(card.model.dimension, card.to_json())
+        self._call("create_collection", self._name, schema=schema, index_params=make_index("vector", **HNSW), **options)
         self.log("create")
 
-    def add(self, sightings: Sequence[Sighting]) -> Added:
-        """As `GalleryStore.add`, in steps of 1,000."""
+    def add(self, sightings: Sequence[Sighting]) -> AddResult:
+        """Add sightings, 1,000 at a time; see `GalleryStore.add`."""
         distinct = check_sightings(sightings, self.card.model.dimension)
         now = self._clock()
-        entities = [to_entity(each, kept_picture(each, self.card.pictures), now=now) for each in distinct]
+        entities = [to_entity(item, encode_stored_crop(item, self.card.keep), now=now) for item in distinct]
         known: set[str] = set()
-        for start in range(0, len(entities), _TOGETHER):
-            some = entities[start : start + _TOGETHER]
-            there = self._query(Filter(ids=[each["id"] for each in some]), ["id"], limit=len(some))
-            known |= {each["id"] for each in there}
-            fresh = [each for each in some if each["id"] not in known]
-            if fresh:  # upsert: another client may be sending the same ones
-                self._ask("upsert", self._name, fresh)
+        for start in range(0, len(entities), _BATCH):
+            batch = entities[start : start + _BATCH]
+            known |= self.stored_ids([entity["id"] for entity in batch])
+            fresh = [entity for entity in batch if entity["id"] not in known]
+            if fresh:  # upsert: another client may be sending the same sightings
+                self._call("upsert", self._name, fresh)
                 self._added = time.monotonic()
-        new = tuple(each.id for each in distinct if each.id not in known)
+        new = tuple(item.id for item in distinct if item.id not in known)
         self.log("enroll", sightings=len(new), known=len(known))
-        return Added(new, tuple(each.id for each in distinct if each.id in known))
+        return AddResult(new, tuple(item.id for item in distinct if item.id in known))
+
+    def stored_ids(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids that are stored; see `GalleryStore.stored_ids`."""
+        stored: set[str] = set()
+        for start in range(0, len(ids), _BATCH):
+            batch = Filter(ids=ids[start : start + _BATCH])
+            stored |= {entity["id"] for entity in self._query(batch, ["id"], limit=_BATCH)}
+        return stored
 
     def search(
-        self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
+        self, vectors: ArrayLike, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
     ) -> list[list[Hit]]:
-        """As `GalleryStore.search`; above some thousand sightings nearly all of the nearest, also with a filter.
+        """Find the nearest sightings; see `GalleryStore.search`.
+
+        Above some thousand sightings a search may miss some of the nearest, also with a filter.
 
         Raises:
-            GalleryError: Further, for `top` above 16,384.
+            GalleryError: Also for `top` above 16,384.
         """
         queries = check_queries(vectors, self.card.model.dimension, top=top)
-        if top > MOST:
-            raise GalleryError(f"top: got {top}, a Milvus server gives at most {MOST}; use a gallery in a folder")
-        found = list(self._nearest(queries, top, expression_of(where)))
+        _check_count("top", top)
+        hits = list(self._find_nearest(queries, top, to_expression(where)))
         if record:
-            self.log("search", queries=len(queries), hits=sum(map(len, found)))
-        return found
+            self.log("search", queries=len(queries), hits=sum(map(len, hits)))
+        return hits
 
-    def _nearest(self, queries: FloatArray, top: int, expression: str) -> Iterator[list[Hit]]:
-        """Candidates become more until rounding can have hidden none of those that the server found."""
+    def _find_nearest(self, queries: FloatArray, top: int, expression: str) -> Iterator[list[Hit]]:
+        """Widen the search until rounding cannot have hidden a nearer sighting of those that the server returns."""
         slack = (queries.shape[1] + 8) * 2.0**-23
-        first = min(2 * top + 50, MOST)
-        for query, answer in zip(queries, self._candidates(queries, first, expression), strict=True):
-            found, count = answer, first
+        first = min(2 * top + 50, MAX_RESULTS)
+        fields = [*INFO_FIELDS, "vector"]
+        for query, answer in zip(queries, self._find_candidates(queries, first, expression, fields), strict=True):
+            results, count = answer, first
             while True:
-                entities = [hit["entity"] for hit in found]
-                vectors = np.array([each["vector"] for each in entities], np.float32).reshape(-1, len(query))
+                entities = [result["entity"] for result in results]
+                vectors = np.array([entity["vector"] for entity in entities], np.float32).reshape(-1, len(query))
                 distances = exact_distances(query, vectors)
-                best = nearest_first(distances, [each["id"] for each in entities], top=top)
-                if len(found) < count or count == MOST or 1 - found[-1]["distance"] - slack > distances[best[-1]]:
-                    yield [Hit(**facts_of(entities[place]), distance=float(distances[place])) for place in best]
+                best = nearest_first(distances, [entity["id"] for entity in entities], top=top)
+                complete = len(results) < count or count == MAX_RESULTS
+                if complete or 1 - results[-1]["distance"] - slack > distances[best[-1]]:
+                    yield [Hit(**to_info(entities[index]), distance=float(distances[index])) for index in best]
                     break
-                count = min(4 * count, MOST)
-                (found,) = self._candidates(query[None], count, expression)
+                count = min(4 * count, MAX_RESULTS)
+                (results,) = self._find_candidates(query[None], count, expression, fields)
 
-    def _candidates(self, queries: FloatArray, count: int, expression: str) -> list[Any]:
-        """The server's answers to (Q, D) queries."""
-        found: list[Any] = []
-        together = max(1, MOST // count)  # bounds the size of an answer
-        for start in range(0, len(queries), together):
-            found += self._ask(
+    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[list[str], FloatArray]]:
+        """Find candidates for the nearest sightings; see `GalleryStore.propose`."""
+        queries = check_queries(vectors, self.card.model.dimension, top=count)
+        _check_count("count", count)
+        answers = self._find_candidates(queries, count, to_expression(where), ["id"])
+        return [
+            (
+                [result["entity"]["id"] for result in results],
+                np.array([1 - result["distance"] for result in results], np.float32),
+            )
+            for results in answers
+        ]
+
+    def _find_candidates(self, queries: FloatArray, count: int, expression: str, fields: list[str]) -> list[Any]:
+        """Return the server's results for (Q, D) queries."""
+        answers: list[Any] = []
+        batch = max(1, MAX_RESULTS // count)  # limits the size of an answer
+        for start in range(0, len(queries), batch):
+            answers += self._call(
                 "search",
                 self._name,
-                data=list(queries[start : start + together]),
+                data=list(queries[start : start + batch]),
                 search_params={"metric_type": "COSINE", "params": {"ef": max(count, 256)}},
-                consistency_level=self._level(),
+                consistency_level=self._choose_consistency(),
                 limit=count,
                 filter=expression,
-                output_fields=[*LIGHT, "vector"],
+                output_fields=fields,
             )
         self._searched = True
-        return found
+        return answers
 
-    def _level(self) -> str:
-        """Of a search: `Session` sees what was added here, but not what was removed; `Bounded` what is `GRACE` old."""
+    def _choose_consistency(self) -> str:
+        """Choose the consistency level of a search.
+
+        `Session` includes what this client added, but not what it removed; `Bounded` what is older than `STALENESS`.
+        """
         now = time.monotonic()
-        if not self._searched or now - self._removed < 2 * GRACE:
+        if not self._searched or now - self._removed < 2 * STALENESS:
             return "Strong"
-        return "Session" if now - self._added < 2 * GRACE else "Bounded"
+        return "Session" if now - self._added < 2 * STALENESS else "Bounded"
 
     def _query(self, where: Filter, fields: list[str], *, limit: int, after: str = "") -> list[dict[str, Any]]:
-        """Entities in the order of their ids; the server keeps that order and cuts behind it."""
-        parts = [f"id > {quoted(after)}", expression_of(where)]
-        expression = " and ".join(filter(None, parts))
+        """Read entities in the order of their ids; the server returns the first `limit` in that order."""
+        expression = " and ".join(filter(None, [f"id > {quote(after)}", to_expression(where)]))
         options = {"filter": expression, "output_fields": fields, "limit": limit}
-        return sorted(
-            self._ask("query", self._name, consistency_level="Strong", **options), key=lambda each: each["id"]
-        )
+        entities = self._call("query", self._name, consistency_level="Strong", **options)
+        return sorted(entities, key=lambda entity: entity["id"])
 
     def _pages(self, where: Filter, fields: list[str], *, page: int) -> Iterator[list[dict[str, Any]]]:
         after = ""
-        while found := self._query(where, fields, limit=page, after=after):
-            yield found
-            after = found[-1]["id"]
+        while entities := self._query(where, fields, limit=page, after=after):
+            yield entities
+            after = entities[-1]["id"]
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
-        """As `GalleryStore.get`."""
-        read: dict[str, Sighting] = {}
-        for start in range(0, len(ids), _TOGETHER):
-            some = Filter(ids=ids[start : start + _TOGETHER])
-            read |= {each["id"]: to_sighting(each) for each in self._query(some, WHOLE, limit=_TOGETHER)}
-        missing = [each for each in ids if each not in read]
+        """Return sightings with vectors and crops; see `GalleryStore.get`."""
+        stored: dict[str, Sighting] = {}
+        for start in range(0, len(ids), _BATCH):
+            batch = Filter(ids=ids[start : start + _BATCH])
+            stored |= {entity["id"]: to_sighting(entity) for entity in self._query(batch, WHOLE_FIELDS, limit=_BATCH)}
+        missing = [name for name in ids if name not in stored]
         if missing:
-            raise GalleryError(
-                f"{self.address}: no sighting {missing[0]!r} ({len(missing)} of {len(ids)} ids are not there)"
-            )
-        return [read[each] for each in ids]
+            raise GalleryError(f"{self.address}: no sighting {missing[0]!r} ({len(missing)} of {len(ids)} ids missing)")
+        return [stored[name] for name in ids]
 
-    def walk(self, where: Filter = EVERYTHING, *, batch: int = 1000) -> Iterator[list[Sighting]]:
-        """As `GalleryStore.walk`."""
-        for found in self._pages(where, WHOLE, page=batch):
-            yield [to_sighting(each) for each in found]
+    def walk(self, where: Filter = EVERYTHING, *, batch: int = 1000, crops: bool = True) -> Iterator[list[Sighting]]:
+        """Iterate over sightings; see `GalleryStore.walk`."""
+        for entities in self._pages(where, WHOLE_FIELDS if crops else [*INFO_FIELDS, "vector"], page=batch):
+            yield [to_sighting(entity) for entity in entities]
 
-    def remove(self, where: Filter, *, what: Removal = "remove") -> int:
-        """As `GalleryStore.remove`."""
-        check_removal(where, what)
-        gone = self.count(where)
-        if gone:
-            self._ask("delete", self._name, filter=expression_of(where))
+    def remove(self, where: Filter, *, action: Removal = "remove") -> int:
+        """Remove sightings; see `GalleryStore.remove`."""
+        check_removal(where, action)
+        count = self.count(where)
+        if count:
+            self._call("delete", self._name, filter=to_expression(where))
             self._removed = time.monotonic()
-        self.log(what, sightings=gone)
-        if gone and what != "remove":
+        self.log(action, sightings=count)
+        if count and action != "remove":
             self.compact()
-        return gone
+        return count
 
     def relabel(self, where: Filter, label: str | None) -> int:
-        """As `GalleryStore.relabel`, in steps of 1,000: the server changes nothing in place, so all is sent again."""
+        """Set labels, 1,000 at a time; see `GalleryStore.relabel`. Sightings are sent again, as there is no update."""
         check_label(where, label)
         changed = 0
-        for found in self.walk(where, batch=_TOGETHER):
-            entities = [to_entity(replace(each, label=label), each.picture, now=self._clock()) for each in found]
-            self._ask("upsert", self._name, entities)
-            changed += len(found)
-        self._removed = time.monotonic()  # what an upsert replaces is removed: see `_level`
+        for sightings in self.walk(where, batch=_BATCH):
+            entities = [
+                to_entity(replace(item, label=label), _stored_crop(item), now=self._clock()) for item in sightings
+            ]
+            self._call("upsert", self._name, entities)
+            changed += len(sightings)
+        self._removed = time.monotonic()  # an upsert removes what it replaces: see `_choose_consistency`
         self.log("label", sightings=changed)
         return changed
 
     def compact(self) -> None:
-        """Ask the server to rewrite its segments; it deletes the old files when its garbage collection comes by."""
-        self._ask("flush", self._name)
-        self._ask("compact", self._name)
+        """Request that the server rewrites its segments; its garbage collection deletes the old files later."""
+        self._call("flush", self._name)
+        self._call("compact", self._name)
 
     def count(self, where: Filter = EVERYTHING) -> int:
-        """As `GalleryStore.count`."""
-        options = {"filter": expression_of(where), "output_fields": ["count(*)"], "consistency_level": "Strong"}
-        return int(self._ask("query", self._name, **options)[0]["count(*)"])
+        """Count sightings; see `GalleryStore.count`."""
+        options = {"filter": to_expression(where), "output_fields": ["count(*)"], "consistency_level": "Strong"}
+        return int(self._call("query", self._name, **options)[0]["count(*)"])
 
-    def labels(self, where: Filter = EVERYTHING) -> int:
-        """As `GalleryStore.labels`; the server cannot count different values, so every label is read."""
+    def count_labels(self, where: Filter = EVERYTHING) -> int:
+        """Count different labels; see `GalleryStore.count_labels`. The server cannot, so all labels are read."""
         pages = self._pages(replace(where, labeled=True), ["id", "label"], page=_PAGE)
-        return len({each["label"] for found in pages for each in found})
+        return len({entity["label"] for entities in pages for entity in entities})
 
-    def describe(self) -> Description:
-        """As `GalleryStore.describe`; the server cannot group, so the facts of every sighting are read."""
+    def stats(self) -> GalleryStats:
+        """Return size, contents and settings; see `GalleryStore.stats`. Reads all metadata: the server cannot group."""
         cameras: dict[str, int] = {}
         labels: set[str] = set()
         times: list[float] = []
         count = 0
-        for found in self._pages(EVERYTHING, ["id", "camera", "label", "timed", "time"], page=_PAGE):
-            count += len(found)
-            for each in found:
-                cameras[each["camera"]] = cameras.get(each["camera"], 0) + 1
-            labels |= {each["label"] for each in found} - {""}
-            times += [each["time"] for each in found if each["timed"]]
+        for entities in self._pages(EVERYTHING, ["id", "camera", "label", "timed", "time"], page=_PAGE):
+            count += len(entities)
+            for entity in entities:
+                cameras[entity["camera"]] = cameras.get(entity["camera"], 0) + 1
+            labels |= {entity["label"] for entity in entities} - {""}
+            times += [entity["time"] for entity in entities if entity["timed"]]
             times = [min(times), max(times)] if times else []
-        return Description(
+        return GalleryStats(
             address=self.address,
-            backend="milvus",
+            store="milvus",
             card=self.card,
             sightings=count,
             labels=len(labels),
@@ -317,47 +348,58 @@ class MilvusGallery:
             first=min(times, default=None),
             last=max(times, default=None),
             bytes=None,
-            index="HNSW on the server, distances computed here",
+            index="HNSW on the server, distances computed by the client",
         )
 
     def audit(self) -> list[AuditEntry]:
-        """As `GalleryStore.audit`."""
-        fields = ["number", "time", "who", "what", "counts"]
-        lines: list[dict[str, Any]] = []
-        after = -1
+        """Return the audit log; see `GalleryStore.audit`."""
+        fields = ["number", "time", "user", "action", "counts"]
+        rows: list[dict[str, Any]] = []
         while True:
+            after = max((row["number"] for row in rows), default=-1)
             options = {"filter": f"number > {after}", "output_fields": fields, "limit": _PAGE}
-            found = list(self._ask("query", self._log_name, consistency_level="Strong", **options))
-            if not found:
+            page = list(self._call("query", self._log_name, consistency_level="Strong", **options))
+            if not page:
                 break
-            lines += found
-            after = max(each["number"] for each in found)
-        lines.sort(key=lambda each: each["number"])
-        return [AuditEntry(each["time"], each["who"], each["what"], each["counts"]) for each in lines]
+            rows += page
+        rows.sort(key=lambda row: row["number"])
+        return [AuditEntry(row["time"], row["user"], row["action"], row["counts"]) for row in rows]
 
-    def log(self, what: str, **counts: int) -> None:
-        """As `GalleryStore.log`."""
-        line = {"time": self._clock(), "who": self._who, "what": what, "counts": counts, "nothing": [0.0, 0.0]}
-        self._ask("insert", self._log_name, [line])
+    def log(self, action: str, **counts: int) -> None:
+        """Add a line to the audit log; see `GalleryStore.log`."""
+        row = {"time": self._clock(), "user": self._user, "action": action, "counts": counts, "nothing": [0.0, 0.0]}
+        self._call("insert", self._log_name, [row])
 
     def close(self) -> None:
-        """As `GalleryStore.close`."""
+        """Close the connection; see `GalleryStore.close`."""
         self._client.close()
 
 
 _SERVER_CODES = range(100, 2**31)
-"""Codes of an answer; the client's own, such as `no connection`, are below."""
-_RECOVERING = {101, 103, 106, 500, 501, 503, 901}
-"""Codes of a server that has just started: collections, channels and nodes that are not there yet."""
+"""Error codes of the server; those of the client, such as `no connection`, are below."""
+_STARTING = {101, 103, 106, 500, 501, 503, 901}
+"""Error codes of a server that has just started: collections, channels or nodes are not available yet."""
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > MAX_RESULTS:
+        raise GalleryError(
+            f"{name}: got {count}, a Milvus server returns at most {MAX_RESULTS}; use a gallery in a folder"
+        )
+
+
+def _stored_crop(sighting: Sighting) -> bytes | None:
+    assert sighting.crop is None or isinstance(sighting.crop, bytes)  # stored crops are encoded
+    return sighting.crop
 
 
 def parse_address(address: str) -> tuple[str, str, str, str]:
-    """`milvus://user:password@host:port/name` -> (server, token, name, address without the password).
+    """Split `milvus://user:password@host:port/name` into (server, token, name, address without the password).
 
     Raises:
-        GalleryError: For an address of another form; it is not repeated when it may hold a password.
+        GalleryError: For an address of another form; it is not repeated if it may contain a password.
     """
-    wrong = GalleryError(
+    invalid = GalleryError(
         f"{'milvus://...' if '@' in address else address}: expected milvus://host:port/name or "
         "milvus://user:password@host:port/name, with a name of letters, digits and _"
     )
@@ -365,10 +407,10 @@ def parse_address(address: str) -> tuple[str, str, str, str]:
         parts = urlsplit(address)
         port = parts.port or 19_530
     except ValueError:
-        raise wrong from None
+        raise invalid from None
     name = parts.path.removeprefix("/")
-    fits = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", name)
-    if parts.scheme != "milvus" or not parts.hostname or not fits or parts.query or parts.fragment:
-        raise wrong
+    valid_name = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", name)
+    if parts.scheme != "milvus" or not parts.hostname or not valid_name or parts.query or parts.fragment:
+        raise invalid
     token = f"{parts.username}:{parts.password or ''}" if parts.username else ""
     return f"http://{parts.hostname}:{port}", token, name, f"milvus://{parts.hostname}:{port}/{name}"

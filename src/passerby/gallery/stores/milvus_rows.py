@@ -1,4 +1,4 @@
-"""Sightings as entities of Milvus: the schema, filters as expressions, and what has no null there."""
+"""Conversion of sightings and filters to entities and expressions of Milvus, which has no null; schemas."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 
 from passerby.errors import GalleryError
-from passerby.gallery.sightings import Filter, Sighting
+from passerby.gallery.filters import Filter
+from passerby.gallery.sightings import Sighting
 
-LIGHT = ["id", "camera", "timed", "time", "label", "source", "quality", "attributes", "enrolled"]
-"""Fields of the facts."""
-WHOLE = [*LIGHT, "vector", "picture"]
-SEARCHED = {"metric_type": "COSINE", "index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
-_TEXT = {"id": 256, "camera": 1024, "label": 1024, "source": 8192, "picture": 65_535}  # bytes
-_NOBODY = 'id == ""'
+INFO_FIELDS = ["id", "camera", "timed", "time", "label", "source", "quality", "attributes", "enrolled"]
+"""Fields of the metadata."""
+WHOLE_FIELDS = [*INFO_FIELDS, "vector", "crop"]
+HNSW = {"metric_type": "COSINE", "index_type": "HNSW", "params": {"M": 16, "efConstruction": 200}}
+_TEXT_LENGTHS = {"id": 256, "camera": 1024, "label": 1024, "source": 8192, "crop": 65_535}  # bytes
+_NONE = 'id == ""'
 
 
-def sightings_schema(dimension: int, description: str) -> Any:
-    """Fields of the sightings. The server has no null: `timed` says whether `time` is one, labels are never empty."""
+def make_sightings_schema(dimension: int, description: str) -> Any:
+    """Make the schema of sightings. `timed` is false where the time is unknown, and an unknown label is empty."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False, description=description)
-    for name, length in _TEXT.items():
+    for name, length in _TEXT_LENGTHS.items():
         schema.add_field(name, DataType.VARCHAR, max_length=length, is_primary=name == "id")
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
     schema.add_field("timed", DataType.BOOL)
@@ -34,37 +35,37 @@ def sightings_schema(dimension: int, description: str) -> Any:
     return schema
 
 
-def audit_schema() -> Any:
-    """Fields of the audit log; a collection must have a vector, this one has a point at the origin."""
+def make_audit_schema() -> Any:
+    """Make the schema of the audit log. A collection needs a vector field, which is constant here."""
     schema = MilvusClient.create_schema(auto_id=True, enable_dynamic_field=False)
     schema.add_field("number", DataType.INT64, is_primary=True)
     schema.add_field("time", DataType.DOUBLE)
-    for name in ("who", "what"):
+    for name in ("user", "action"):
         schema.add_field(name, DataType.VARCHAR, max_length=1024)
     schema.add_field("counts", DataType.JSON)
     schema.add_field("nothing", DataType.FLOAT_VECTOR, dim=2)
     return schema
 
 
-def index_of(field: str, **settings: Any) -> Any:
-    """The index of a vector field."""
+def make_index(field: str, **settings: Any) -> Any:
+    """Make the parameters of a vector field's index."""
     parameters = MilvusClient.prepare_index_params()
     parameters.add_index(field, **settings)
     return parameters
 
 
-def to_entity(sighting: Sighting, picture: bytes | None, *, now: float) -> dict[str, Any]:
-    """What is sent.
+def to_entity(sighting: Sighting, crop: bytes | None, *, now: float) -> dict[str, Any]:
+    """Convert a sighting with its encoded crop to an entity.
 
     Raises:
-        GalleryError: For a text or a picture that is longer than the server takes.
+        GalleryError: For a text or a crop that exceeds the server's limits.
     """
     entity: dict[str, Any] = {
         "id": sighting.id,
         "camera": sighting.camera,
         "label": sighting.label or "",
         "source": sighting.source,
-        "picture": base64.b64encode(picture or b"").decode(),
+        "crop": base64.b64encode(crop or b"").decode(),
         "vector": sighting.vector,
         "timed": sighting.time is not None,
         "time": sighting.time or 0.0,
@@ -72,18 +73,18 @@ def to_entity(sighting: Sighting, picture: bytes | None, *, now: float) -> dict[
         "enrolled": now if sighting.enrolled is None else sighting.enrolled,
         "attributes": dict(sighting.attributes),
     }
-    for name, most in _TEXT.items():
+    for name, limit in _TEXT_LENGTHS.items():
         size = len(entity[name].encode())
-        if size > most:
+        if size > limit:
             raise GalleryError(
-                f"sighting {sighting.source[:200] or sighting.id}: {name} takes {size:,} bytes, a Milvus server keeps "
-                f"at most {most:,}; keep pictures='thumbnails', or use a gallery in a folder"
+                f"sighting {sighting.source[:200] or sighting.id}: {name} takes {size:,} bytes, a Milvus server stores "
+                f"at most {limit:,}; use keep='thumbnails', or a gallery in a folder"
             )
     return entity
 
 
-def facts_of(entity: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entity says, by the names of `Facts`."""
+def to_info(entity: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert an entity to the arguments of `SightingInfo`."""
     attributes = entity["attributes"]
     return {
         "id": entity["id"],
@@ -98,22 +99,22 @@ def facts_of(entity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_sighting(entity: Mapping[str, Any]) -> Sighting:
-    """The whole sighting."""
-    picture = base64.b64decode(entity["picture"]) or None
-    return Sighting(vector=np.asarray(entity["vector"], np.float32), picture=picture, **facts_of(entity))
+    """Convert an entity to a sighting, without a crop if the field was not read."""
+    crop = base64.b64decode(entity.get("crop", "")) or None
+    return Sighting(vector=np.asarray(entity["vector"], np.float32), crop=crop, **to_info(entity))
 
 
-def expression_of(where: Filter) -> str:
-    """A filter in the server's words; empty for everything."""
+def to_expression(where: Filter) -> str:
+    """Convert a filter to an expression of the server; empty without conditions."""
     parts = []
     for field, chosen in (("camera", where.cameras), ("label", where.labels), ("id", where.ids)):
         if chosen is not None:
-            parts.append(f"{field} in {_texts(chosen)}" if chosen else _NOBODY)
-    if where.sources is not None:  # the files, or places in them: what begins with FILE::
-        inside = [f"(source >= {quoted(f'{s}::')} and source < {quoted(f'{s}:;')})" for s in where.sources]
-        parts.append(f"({' or '.join([f'source in {_texts(where.sources)}', *inside])})" if inside else _NOBODY)
+            parts.append(f"{field} in {_quote_list(chosen)}" if chosen else _NONE)
+    if where.sources is not None:  # the files, or items in them: texts that begin with FILE::
+        inside = [f"(source >= {quote(f'{s}::')} and source < {quote(f'{s}:;')})" for s in where.sources]
+        parts.append(f"({' or '.join([f'source in {_quote_list(where.sources)}', *inside])})" if inside else _NONE)
     if where.not_cameras:
-        parts.append(f"camera not in {_texts(where.not_cameras)}")
+        parts.append(f"camera not in {_quote_list(where.not_cameras)}")
     if where.labeled:
         parts.append('label != ""')
     if where.since is not None or where.until is not None:
@@ -123,10 +124,10 @@ def expression_of(where: Filter) -> str:
     return " and ".join(parts)
 
 
-def _texts(values: Sequence[str]) -> str:
-    return f"[{', '.join(map(quoted, values))}]"
+def _quote_list(values: Sequence[str]) -> str:
+    return f"[{', '.join(map(quote, values))}]"
 
 
-def quoted(text: str) -> str:
-    """A string literal of the server's expressions, in which nothing of `text` can end it."""
+def quote(text: str) -> str:
+    """Convert a text to a string literal of the server's expressions, escaping everything that could end it."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Open a gallery wherever it is, in one call."""
+"""Opening of a gallery's store by its address."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from passerby.errors import GalleryError
-from passerby.gallery.card import GalleryCard, GalleryModel, Pictures, check_card
+from passerby.extras import require_extra
+from passerby.gallery.card import GalleryCard, GalleryModel, Keep, check_card
 from passerby.gallery.forget import expire
 from passerby.gallery.stores.protocol import GalleryStore
 
@@ -16,72 +17,60 @@ Clock = Callable[[], float]
 MEMORY = "memory"
 
 
-def _exact(where: str, card: GalleryCard | None, who: str, clock: Clock) -> GalleryStore:
-    from passerby.gallery.stores.exact import ExactGallery
+def _open_sqlite(address: str, card: GalleryCard | None, user: str, clock: Clock) -> GalleryStore:
+    from passerby.gallery.stores.sqlite import SqliteStore
 
-    if card is None:
-        raise GalleryError(f"{where}: a gallery in memory is always new; give the model whose vectors it will hold")
-    return ExactGallery(card, who=who, clock=clock)
+    return SqliteStore(None if address == MEMORY else address, card, user=user, clock=clock)
 
 
-def _embedded(where: str, card: GalleryCard | None, who: str, clock: Clock) -> GalleryStore:
-    from passerby.gallery.stores.embedded import EmbeddedGallery
+def _open_milvus(address: str, card: GalleryCard | None, user: str, clock: Clock) -> GalleryStore:
+    require_extra("pymilvus", "milvus")
+    from passerby.gallery.stores.milvus import MilvusStore
 
-    return EmbeddedGallery(where, card, who=who, clock=clock)
-
-
-def _milvus(where: str, card: GalleryCard | None, who: str, clock: Clock) -> GalleryStore:
-    from passerby.gallery.stores.milvus import MilvusGallery
-
-    return MilvusGallery(where, card, who=who, clock=clock)
+    return MilvusStore(address, card, user=user, clock=clock)
 
 
-BACKENDS: dict[str, Callable[[str, GalleryCard | None, str, Clock], GalleryStore]] = {
-    "exact": _exact,
-    "embedded": _embedded,
-    "milvus": _milvus,
+SCHEMES: dict[str, Callable[[str, GalleryCard | None, str, Clock], GalleryStore]] = {
+    "": _open_sqlite,
+    "milvus": _open_milvus,
 }
-
-
-def backend_of(where: str) -> str:
-    """Which backend an address means: `memory`, `milvus://host:port/name`, anything else is a folder.
-
-    Raises:
-        GalleryError: For another `scheme://`.
-    """
-    scheme, mark, _ = where.partition("://")
-    if mark and scheme != "milvus":
-        raise GalleryError(f"{where}: unknown kind of gallery; expected a folder, {MEMORY}, or milvus://host:port/name")
-    return "milvus" if mark else "exact" if where == MEMORY else "embedded"
+"""What opens an address, by the text before `://`."""
 
 
 def open_gallery(
     where: str | Path,
     *,
     model: GalleryModel | None = None,
-    pictures: Pictures | None = None,
+    keep: Keep | None = None,
     retention: float | None = None,
-    who: str | None = None,
+    user: str | None = None,
     clock: Clock = time.time,
 ) -> GalleryStore:
-    """Open a gallery, or make it when it is not there and a model is given. What is past its retention is removed.
+    """Open a gallery's store and erase what is past its retention. The gallery is made if it is missing.
 
     Args:
-        where: A folder, `memory`, or `milvus://host:port/name`.
-        model: Whose vectors come in; see `gallery_model`. Needed to make a gallery; an existing one refuses another's.
-        pictures: What is kept of crops: `vectors`, `thumbnails` (when it is made without a word) or `crops`.
-        retention: Days that a sighting is kept, from its enrollment; None when it is made keeps it.
-        who: Who is written into the audit log; None is the user of this process.
-        clock: Seconds since 1970 UTC.
+        where: Folder, `memory`, or `milvus://host:port/name`.
+        model: Model that makes the vectors (`record_model`). Needed to make a gallery; compared with an existing one's.
+        keep: What is stored of crops, fixed when the gallery is made: `vectors`, `thumbnails` (default) or `crops`.
+        retention: Days that a sighting is kept, counted from its enrollment, fixed likewise; None keeps it.
+        user: Name in the audit log; None is the user of this process.
+        clock: Returns seconds since 1970 UTC.
 
     Raises:
-        GalleryError: When it is not there, cannot be reached, or was made with another model or other settings.
+        NoGalleryError: If the gallery is missing and no model is given.
+        GalleryError: If it cannot be reached, or was made with another model or other settings.
+        MissingExtraError: For an address of a server without the extra `milvus`.
     """
     address = str(where)
-    card = None if model is None else GalleryCard(model, pictures=pictures or "thumbnails", retention=retention)
-    store = BACKENDS[backend_of(address)](address, card, getpass.getuser() if who is None else who, clock)
+    scheme, mark, _ = address.partition("://")
+    if (mark and scheme not in SCHEMES) or scheme == "":
+        raise GalleryError(
+            f"{address}: unknown kind of gallery; expected a folder, {MEMORY}, or milvus://host:port/name"
+        )
+    card = None if model is None else GalleryCard(model, keep=keep or "thumbnails", retention=retention)
+    store = SCHEMES[scheme if mark else ""](address, card, getpass.getuser() if user is None else user, clock)
     try:
-        check_card(store.card, address, model=model, pictures=pictures, retention=retention)
+        check_card(store.card, address, model=model, keep=keep, retention=retention)
         expire(store, clock=clock)
     except BaseException:
         store.close()

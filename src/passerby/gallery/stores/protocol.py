@@ -1,90 +1,126 @@
-"""The words that every store of a gallery answers to."""
+"""Interface of the stores of a gallery. D embedding width, Q queries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from numpy.typing import ArrayLike
+
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.sightings import EVERYTHING, Added, AuditEntry, Description, Filter, Hit, Removal, Sighting
+from passerby.gallery.filters import EVERYTHING, Filter, Removal
+from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
+from passerby.gallery.sightings import Hit, Sighting
 from passerby.types import FloatArray
 
 
 class GalleryStore(Protocol):
-    """Sightings that can be added, searched and removed. Every store returns the same values.
+    """Sightings that can be added, searched and removed. All stores return the same values.
 
     A store belongs to one thread; open one per thread or process.
     """
 
     @property
     def card(self) -> GalleryCard:
-        """Whose vectors these are, and the gallery's settings."""
+        """Model and settings of the gallery."""
 
-    def add(self, sightings: Sequence[Sighting]) -> Added:
-        """Take sightings in: all of them are durable on return, or none after an error or a crash.
+    def add(self, sightings: Sequence[Sighting]) -> AddResult:
+        """Add sightings: all are durable on return, or none is added after an error or a crash.
 
-        Sightings whose id is there already stay as they are: repeating an `add` that was cut off is safe.
+        Sightings whose id is present stay unchanged, so a call that was interrupted can be repeated.
 
         Raises:
-            GalleryError: For a vector of another width, a picture that is none, a store that cannot be written.
+            GalleryError: For a vector of another width, a crop that cannot be decoded, or a store that cannot be
+                written.
         """
 
+    def stored_ids(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids that are stored; no vector or crop is read."""
+
     def search(
-        self, vectors: FloatArray, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
+        self, vectors: ArrayLike, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
     ) -> list[list[Hit]]:
-        """The nearest sightings of each query, nearest first, equal distances by id.
+        """Find the nearest sightings of each query.
 
         Args:
             vectors: (Q, D) or (D,) floating point, of any length above 0.
-            top: Hits per query, fewer when fewer sightings pass the filter.
-            where: Which sightings count.
-            record: Add a line to the audit log; False where this is a part of a search that the caller records.
+            top: Hits per query; fewer if fewer sightings pass the filter.
+            where: Sightings to search.
+            record: Add a line to the audit log; False for a part of a search that the caller records.
+
+        Returns:
+            Hits of each query, nearest first, equal distances in the order of their ids.
 
         Raises:
             GalleryError: For vectors of another width, not finite or all zero, or `top` below 1.
         """
 
-    def get(self, ids: Sequence[str]) -> list[Sighting]:
-        """Whole sightings, in the order of `ids`.
+    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[list[str], FloatArray]]:
+        """Find candidates for the nearest sightings of each query without computing exact distances.
 
-        Raises:
-            GalleryError: Naming ids that are not there.
+        Args:
+            vectors: As for `search`.
+            count: Candidates per query.
+            where: Sightings to search.
+
+        Returns:
+            Ids and approximate cosine distances of each query's candidates, nearest first. The distances differ from
+            the exact ones by rounding.
         """
 
-    def walk(self, where: Filter = EVERYTHING, *, batch: int = 1000) -> Iterator[list[Sighting]]:
-        """All sightings that pass, whole, in the order of their ids, `batch` at a time."""
-
-    def remove(self, where: Filter, *, what: Removal = "remove") -> int:
-        """Take out the sightings that pass, and say how many; `forget` also erases them from the files.
+    def get(self, ids: Sequence[str]) -> list[Sighting]:
+        """Return sightings with vectors and crops, in the order of `ids`.
 
         Raises:
-            GalleryError: For a filter that leaves nothing out.
+            GalleryError: If an id is not stored.
+        """
+
+    def walk(self, where: Filter = EVERYTHING, *, batch: int = 1000, crops: bool = True) -> Iterator[list[Sighting]]:
+        """Iterate over the sightings that pass a filter in the order of their ids.
+
+        Args:
+            where: Sightings to return.
+            batch: Sightings at a time.
+            crops: Read crops; without them `crop` is None.
+        """
+
+    def remove(self, where: Filter, *, action: Removal = "remove") -> int:
+        """Remove the sightings that pass a filter; `forget` and `expire` also erase them from the files.
+
+        Returns:
+            Number of removed sightings.
+
+        Raises:
+            GalleryError: For a filter without conditions.
         """
 
     def relabel(self, where: Filter, label: str | None) -> int:
-        """Say who is on the sightings that pass, None for nobody knows, and return how many there are.
+        """Set the label of the sightings that pass a filter; None removes it.
+
+        Returns:
+            Number of sightings that pass.
 
         Raises:
-            GalleryError: For a filter that leaves nothing out, or a label that is not 1 to 255 characters.
+            GalleryError: For a filter without conditions, or a label that is not 1 to 255 characters.
         """
 
     def compact(self) -> None:
-        """Rewrite the files without what was removed."""
+        """Rewrite the files without removed sightings."""
 
     def count(self, where: Filter = EVERYTHING) -> int:
-        """How many sightings pass."""
+        """Count the sightings that pass a filter."""
 
-    def labels(self, where: Filter = EVERYTHING) -> int:
-        """How many different labels pass."""
+    def count_labels(self, where: Filter = EVERYTHING) -> int:
+        """Count the different labels of the sightings that pass a filter."""
 
-    def describe(self) -> Description:
-        """The gallery in numbers."""
+    def stats(self) -> GalleryStats:
+        """Return size, contents and settings."""
 
     def audit(self) -> list[AuditEntry]:
-        """Everything that was done here, oldest first."""
+        """Return the audit log, oldest entry first."""
 
-    def log(self, what: str, **counts: int) -> None:
+    def log(self, action: str, **counts: int) -> None:
         """Add a line to the audit log."""
 
     def close(self) -> None:
-        """Let go of files and connections; what was acknowledged is durable already."""
+        """Release files and connections; added sightings are durable before."""

@@ -1,0 +1,180 @@
+"""Results of a gallery's methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from passerby.gallery.card import GalleryCard
+from passerby.gallery.sightings import Hit, SightingInfo
+
+
+@dataclass(frozen=True)
+class EnrollResult:
+    """Counts of `Gallery.enroll` and `enroll_video`.
+
+    Attributes:
+        new: Sightings that were added.
+        known: Crops that were enrolled before: same file, camera and time.
+        unreadable: (source, reason) of each image that could not be read; all others are enrolled.
+    """
+
+    new: int
+    known: int
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"EnrollResult(new={self.new}, known={self.known}, unreadable={len(self.unreadable)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class AddResult:
+    """Ids of the sightings given to `GalleryStore.add`.
+
+    Attributes:
+        new: Added; durable.
+        known: Present before; unchanged.
+    """
+
+    new: tuple[str, ...]
+    known: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"AddResult({len(self.new)} new, {len(self.known)} known)"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A label that a query may show.
+
+    Attributes:
+        label: Identity.
+        probability: Probability that the query shows it, 0 to 1.
+        hit: Its nearest sighting.
+    """
+
+    label: str
+    probability: float
+    hit: Hit
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        return {"label": self.label, "probability": self.probability, "hit": self.hit.to_dict()}
+
+
+@dataclass(frozen=True)
+class IdentifyResult:
+    """Open-set identification of one query.
+
+    Attributes:
+        label: Identity; None for unknown.
+        probability: Probability of `label`, or of showing no label of the gallery where `label` is None; 0 to 1.
+        candidates: The nearest labels, most probable first.
+    """
+
+    label: str | None
+    probability: float
+    candidates: tuple[Candidate, ...] = ()
+
+    def __repr__(self) -> str:
+        count = len(self.candidates)
+        return f"IdentifyResult(label={self.label!r}, probability={self.probability:.3f}, candidates={count})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        candidates = [candidate.to_dict() for candidate in self.candidates]
+        return {"label": self.label, "probability": self.probability, "candidates": candidates}
+
+
+@dataclass(frozen=True)
+class ClusterResult:
+    """Sightings grouped by identity.
+
+    Attributes:
+        clusters: Sightings of each identity by time; the largest cluster first.
+        threshold: Largest mean cosine distance at which two clusters were joined.
+        precision: B-cubed precision against the labels, 0 to 1; None if no sighting has a label.
+        recall: B-cubed recall against the labels, likewise.
+    """
+
+    clusters: tuple[tuple[SightingInfo, ...], ...]
+    threshold: float
+    precision: float | None = None
+    recall: float | None = None
+
+    def __repr__(self) -> str:
+        sightings = sum(map(len, self.clusters))
+        return f"ClusterResult({len(self.clusters)} clusters of {sightings} sightings, threshold={self.threshold:.3f})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        clusters = [[sighting.to_dict() for sighting in cluster] for cluster in self.clusters]
+        return {
+            "clusters": clusters,
+            "threshold": self.threshold,
+            "b_cubed_precision": self.precision,
+            "b_cubed_recall": self.recall,
+        }
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One line of the audit log. It contains no label, no image and no vector.
+
+    Attributes:
+        time: Seconds since 1970 UTC.
+        user: User that opened the gallery.
+        action: `create`, `enroll`, `search`, `label`, `remove`, `forget`, `expire`, `export`, `import` or `upgrade`.
+        counts: Numbers by name, such as `{"queries": 1, "hits": 10}`.
+    """
+
+    time: float
+    user: str
+    action: str
+    counts: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        return {**asdict(self), "counts": dict(self.counts)}
+
+
+@dataclass(frozen=True)
+class GalleryStats:
+    """Size, contents and settings of a gallery.
+
+    Attributes:
+        address: Folder, `memory`, or `milvus://host:port/name`.
+        store: `memory`, `sqlite` or `milvus`.
+        card: Model and settings.
+        sightings: Number of sightings.
+        labels: Number of different labels.
+        cameras: Number of sightings of each camera.
+        first: Earliest time of a sighting, seconds since 1970 UTC; None if no time is known.
+        last: Latest time, likewise.
+        bytes: Size on this machine's disk; 0 in memory, None on a server.
+        index: How searches are computed.
+    """
+
+    address: str
+    store: str
+    card: GalleryCard
+    sightings: int
+    labels: int
+    cameras: Mapping[str, int]
+    first: float | None
+    last: float | None
+    bytes: int | None
+    index: str
+
+    def __repr__(self) -> str:
+        counts = f"sightings={self.sightings}, labels={self.labels}, cameras={len(self.cameras)}"
+        return f"GalleryStats({self.address!r}, {counts})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        return asdict(self)

@@ -1,0 +1,249 @@
+"""SQLite database of a gallery: schema, transactions, and error messages."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from passerby.errors import GalleryError
+from passerby.gallery.card import UPGRADE_HINT
+
+SCHEMA_VERSION = 2
+FILE = "gallery.sqlite"
+COPY = "gallery.sqlite.before-upgrade"
+"""Copy that exists while a gallery is converted; see `passerby.gallery.upgrade`."""
+_APPLICATION_ID = 0x50415342  # "PASB", to recognize databases of other programs
+_PAGE_SIZE = 32768  # bytes; five vectors of 1,536 fit into a page, with 4096 a vector takes two pages
+_TIMEOUT = 30.0  # seconds to wait for another process that writes
+
+AUDIT_TRIGGERS = """
+CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;  -- REPLACE deletes without the other trigger
+CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+"""
+_SCHEMA = f"""
+CREATE TABLE card (one INTEGER PRIMARY KEY CHECK (one = 1), json TEXT NOT NULL);
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    removals INTEGER NOT NULL,  -- number of removals: readers update their index when it changes
+    erasing INTEGER NOT NULL,   -- number of removals that have to be erased from the files
+    erased INTEGER NOT NULL     -- number of those that are erased
+);
+INSERT INTO state VALUES (1, 0, 0, 0);
+CREATE TABLE sightings (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: readers select new sightings by it
+    id TEXT NOT NULL UNIQUE,
+    camera TEXT NOT NULL,
+    time REAL,
+    label TEXT,
+    source TEXT NOT NULL,
+    quality REAL,
+    attributes TEXT NOT NULL,
+    enrolled REAL NOT NULL
+);
+CREATE INDEX sightings_camera ON sightings (camera);
+CREATE INDEX sightings_time ON sightings (time);
+CREATE INDEX sightings_label ON sightings (label) WHERE label IS NOT NULL;
+CREATE INDEX sightings_enrolled ON sightings (enrolled);
+CREATE TABLE vectors (
+    row INTEGER PRIMARY KEY REFERENCES sightings (row) ON DELETE CASCADE,
+    vector BLOB NOT NULL  -- little-endian float32
+);
+CREATE TABLE crops (
+    row INTEGER PRIMARY KEY REFERENCES sightings (row) ON DELETE CASCADE,
+    crop BLOB NOT NULL
+);
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    time REAL NOT NULL,
+    user TEXT NOT NULL,
+    action TEXT NOT NULL,
+    counts TEXT NOT NULL
+);
+{AUDIT_TRIGGERS}
+"""
+
+_MESSAGES = {
+    sqlite3.SQLITE_BUSY: f"another process has been writing for {_TIMEOUT:.0f} s; try again when it has finished",
+    sqlite3.SQLITE_FULL: "the disk is full; free space and repeat the call, everything acknowledged is intact",
+    sqlite3.SQLITE_READONLY: "the files cannot be written; grant write access (searches write the audit log)",
+    sqlite3.SQLITE_CANTOPEN: "the files cannot be opened; check the folder and its access rights",
+    sqlite3.SQLITE_NOTADB: "not a database; name the folder of a gallery",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup or an export",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written; check it first",
+}
+
+
+class Database:
+    """One connection to the database of a gallery, in a file or in memory.
+
+    WAL mode lets readers and a writer work at the same time; with synchronous=FULL a commit is on the disk on return.
+
+    Args:
+        folder: Folder of the file; None is a new database in memory.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.path = None if folder is None else folder / FILE
+        self.name = "memory" if self.path is None else str(self.path)
+        with self.translate_errors():
+            self.connection = sqlite3.connect(self.path or ":memory:", timeout=_TIMEOUT, isolation_level=None)
+            try:
+                self._configure()
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def _configure(self) -> None:
+        run = self.connection.execute
+        for pragma in (f"page_size={_PAGE_SIZE}", "auto_vacuum=NONE", "secure_delete=ON", "foreign_keys=ON"):
+            run(f"PRAGMA {pragma}")
+        if self.path is None:
+            run("PRAGMA temp_store=MEMORY")  # nothing on the disk
+            return
+        if self._versions() == (0, 0):
+            if run("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise GalleryError(f"{self.name}: a database of another program; name the folder of a gallery")
+            self._set_wal_mode()
+        run("PRAGMA synchronous=FULL")
+
+    def _set_wal_mode(self) -> None:
+        """Switch to WAL mode. Several processes may make the file at once, and SQLite does not wait for this lock."""
+        end = time.monotonic() + _TIMEOUT
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
+
+    def _versions(self) -> tuple[int, int]:
+        """Application id and schema version; (0, 0) for an empty file."""
+        application, version = (
+            int(self.connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("application_id", "user_version")
+        )
+        return application, version
+
+    def schema_version(self) -> int:
+        """Return the schema version, 0 for an empty database.
+
+        Raises:
+            GalleryError: If the tables are those of another program.
+        """
+        with self.translate_errors():
+            application, version = self._versions()
+        if application != (_APPLICATION_ID if version else 0):
+            raise GalleryError(f"{self.name}: a database of another program; name the folder of a gallery")
+        return version
+
+    def has_tables(self) -> bool:
+        """Return whether the tables exist.
+
+        Raises:
+            GalleryError: If they are those of another version or program.
+        """
+        version = self.schema_version()
+        if 0 < version < SCHEMA_VERSION and self.path is not None:
+            raise GalleryError(f"{self.name}: {UPGRADE_HINT.format(self.path.parent)}")
+        if version > SCHEMA_VERSION:
+            raise GalleryError(
+                f"{self.name}: schema {version}, this version reads schema {SCHEMA_VERSION}; open it with the version "
+                "of passerby that made it"
+            )
+        return version == SCHEMA_VERSION
+
+    def make_tables(self) -> None:
+        """Create the tables, inside `write`."""
+        self.run_script(_SCHEMA)
+        self.connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+        self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def run_script(self, script: str) -> None:
+        """Run SQL statements inside the current transaction, which `executescript` would commit."""
+        statement = ""
+        for line in script.strip().splitlines():
+            statement += line + "\n"
+            if sqlite3.complete_statement(statement):
+                self.connection.execute(statement)
+                statement = ""
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Run a transaction that writes: all of it is durable on exit, or none of it after an error."""
+        with self._transaction("IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Run a transaction that reads the state at its beginning, whatever other processes write."""
+        with self._transaction("DEFERRED") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
+        with self.translate_errors():
+            self.connection.execute(f"BEGIN {kind}")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Raise GalleryError with cause and remedy in place of SQLite's errors."""
+        try:
+            yield
+        except sqlite3.ProgrammingError:
+            raise GalleryError(
+                f"{self.name}: closed, or opened in another thread; open the gallery once in each thread"
+            ) from None
+        except sqlite3.DatabaseError as error:
+            message = _MESSAGES.get(_primary_code(error), "SQLite failed")
+            raise GalleryError(f"{self.name}: {message} ({error})") from error
+
+    def erase(self) -> bool:
+        """Rewrite the file without removed rows and empty the write-ahead log; False while other processes read."""
+        with self.translate_errors():
+            before = self.connection.execute("SELECT erasing FROM state").fetchone()[0]
+            if self.path is not None:  # in memory, secure_delete has overwritten the rows
+                self.connection.execute("VACUUM")
+                if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:  # after waiting for them
+                    return False
+        with self.write() as connection:
+            connection.execute("UPDATE state SET erased = max(erased, ?)", (before,))
+        return True
+
+    def cut_log(self) -> None:
+        """Empty the write-ahead log unless other processes use it.
+
+        Its end may contain data that a killed process did not commit.
+        """
+        with self.translate_errors():
+            (timeout,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
+            self.connection.execute("PRAGMA busy_timeout=0")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self.connection.execute(f"PRAGMA busy_timeout={timeout}")
+
+    def is_erased(self) -> bool:
+        """Return whether everything that had to be erased is erased from the files."""
+        with self.translate_errors():
+            erasing, erased = self.connection.execute("SELECT erasing, erased FROM state").fetchone()
+        return bool(erasing == erased)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    """Return the primary result code, without the extended code in the higher bits."""
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
