@@ -1,5 +1,7 @@
 """Oracle: the sentence that a user should read, and the values that were written."""
 
+import json
+
 import pytest
 import yaml
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from passerby.errors import RecipeError
 from passerby.model.weights import find_setting_differences, find_weights_file
-from passerby.recipe import RECIPES, Recipe, differences, load_recipe, parse_recipe, recipe_names
+from passerby.recipe import RECIPES, Recipe, find_differences, load_recipe, parse_recipe, recipe_names
 
 
 def write(folder, text):
@@ -100,15 +102,15 @@ def test_differences_make_one_recipe_of_another(name):
     others = {base: load_recipe(base) for base in recipe_names()}
     alike = {base: other for base, other in others.items() if other.model.method == recipe.model.method}
     for base, other in alike.items():
-        assert load_recipe(base, overrides=differences(recipe, other)) == recipe
-    assert [base for base, other in alike.items() if not differences(recipe, other)] == [name]
+        assert load_recipe(base, overrides=find_differences(recipe, other)) == recipe
+    assert [base for base, other in alike.items() if not find_differences(recipe, other)] == [name]
 
 
 def test_a_difference_reads_as_it_would_be_typed():
     typed = ["training.precision=bf16", "schedule.lr_min=1e-6", "images.jitter=null"]
     changed = load_recipe("default", overrides=typed)
     expected = {'training.precision="bf16"', "schedule.lr_min=1e-06", "images.jitter=null"}
-    assert set(differences(changed, load_recipe("default"))) == expected
+    assert set(find_differences(changed, load_recipe("default"))) == expected
 
 
 def test_an_override_may_hold_an_equals_sign():
@@ -118,15 +120,21 @@ def test_an_override_may_hold_an_equals_sign():
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"epochs": 3}, "unknown key 'epochs'; the recipe knows name, images, batches, model, loss, optimizer, sched"),
+        (
+            {"epochs": 3},
+            "unknown key 'epochs'; the recipe has the keys name, images, batches, model, loss, optimizer, s",
+        ),
         (
             {"optimiser": {}},
             "key 'optimiser' is now 'optimizer'; rename it .*, or convert .* `passerby model upgrade RUN`",
         ),
         ({"loss": {"centre": None}}, "key 'loss.centre' is now 'loss.center'; .*`passerby model upgrade RUN`"),
-        ({"schedule": {"epoch": 3}}, "unknown key 'schedule.epoch'; schedule knows epochs, warmup_epochs, lr_init"),
-        ({"images": {"erasing": {"prob": 1}}}, "'images.erasing.prob'; images.erasing knows p, area, aspect"),
-        ({"loss": {"triplet": {"gamma": 1}}}, "'loss.triplet.gamma'; loss.triplet knows weight, margin"),
+        (
+            {"schedule": {"epoch": 3}},
+            "unknown key 'schedule.epoch'; schedule has the keys epochs, warmup_epochs, lr",
+        ),
+        ({"images": {"erasing": {"prob": 1}}}, "'images.erasing.prob'; images.erasing has the keys p, area, aspect"),
+        ({"loss": {"triplet": {"gamma": 1}}}, "'loss.triplet.gamma'; loss.triplet has the keys weight, margin"),
         ({"schedule": {"epochs": 0}}, "schedule.epochs: .*greater than or equal to 1, got 0"),
         ({"schedule": {"epochs": "many"}}, "schedule.epochs: .*integer.*, got 'many'"),
         ({"schedule": {"epochs": 5}}, "schedule: warmup_epochs: 5 leaves nothing of 5 epochs; make it smaller"),
@@ -137,11 +145,11 @@ def test_an_override_may_hold_an_equals_sign():
         ({"images": {"size": [256, 8]}}, "images.size.1: .*greater than or equal to 16, got 8"),
         ({"images": {"flip": 1.5}}, "images.flip: .*less than or equal to 1, got 1.5"),
         ({"images": {"mean": [0.5, 0.5, float("nan")]}}, "images.mean.2: .*finite.*, got nan"),
-        ({"images": {"erasing": {"area": [0.4, 0.02]}}}, r"images.erasing: area: \[0.4, 0.02\] runs backwards"),
+        ({"images": {"erasing": {"area": [0.4, 0.02]}}}, r"images.erasing: area: \[0.4, 0.02\] is in the wrong order"),
         ({"images": {"erasing": True}}, "images.erasing: .*, got True"),
         ({"images": {"jitter": {"hue": 0.6}}}, "images.jitter.hue: .*less than or equal to 0.5, got 0.6"),
         ({"batches": {"persons": 1}}, "batches.persons: .*greater than or equal to 2, got 1"),
-        ({"batches": {"images": 1}}, "batches.images: 1 gives a metric loss no pair of one person; use 2 or more"),
+        ({"batches": {"images": 1}}, "batches.images: 1 gives a metric loss no pair of one identity; use 2 or more"),
         ({"batches": {"cache": "maybe"}}, "batches.cache: .*'auto', 'always' or 'never', got 'maybe'"),
         ({"model": {"parts": 1}}, "model: refine: true needs parts of at least 2; set refine: false"),
         ({"model": {"pretrained": True, "weights": "a"}}, "model: pretrained: true and weights: FILE are both given"),
@@ -180,7 +188,7 @@ TWO = [{"name": "a", "epochs": 4}, {"name": "b", "epochs": 6}]
     [
         (
             [{"name": "a", "epochs": 10, "lr": 1}],
-            "unknown key 'stages.0.lr'; stages.0 knows name, epochs, warmup_epochs",
+            "unknown key 'stages.0.lr'; stages.0 has the keys name, epochs, warmup_epochs",
         ),
         ([{"name": "a", "epochs": 0}], "stages.0.epochs: .*greater than or equal to 1, got 0"),
         ([{"epochs": 10}], "stages.0.name: Field required"),
@@ -188,17 +196,20 @@ TWO = [{"name": "a", "epochs": 4}, {"name": "b", "epochs": 6}]
         ([{"name": "a", "epochs": 10, "train": ["head"]}], "stages.0.train.0: .*'backbone', 'necks' or 'refinement'"),
         (
             [{"name": "a", "epochs": 10, "train": []}],
-            "stages: a trains nothing, so all that it uses is frozen; name at",
+            "stages: a trains nothing; name at least one of",
         ),
         (
             [{"name": "a", "epochs": 4, "train": ["refinement"], "refine": False}, TWO[1]],
-            "stages: a trains refinement alone, which it does not use, so all .* one of backbone, necks, refinement in",
+            "stages: a trains only refinement, which it does not use; name .* one of backbone, necks, refinement in",
         ),
         ([TWO[0], {**TWO[1], "name": "a"}], "stages: the names a, a are not all different"),
-        ([TWO[0], TWO[0] | {"name": "b"}], r"stages: 4 \+ 4 epochs, but schedule.epochs is 10; let them add up to it"),
+        ([TWO[0], TWO[0] | {"name": "b"}], r"stages: 4 \+ 4 epochs, but schedule.epochs is 10; make the sums equal"),
         ([TWO[0], {**TWO[1], "refine": False}], "stages: b, the last, has refine: false, but model.refine is true"),
         ([TWO[0], {**TWO[1], "warmup_epochs": 6}], "stages: b: warmup_epochs: 6 leaves nothing of 6 epochs"),
-        ([TWO[0], {**TWO[1], "lr_max": 1e-9}], "stages: b: lr_max must be at least lr_init and lr_min .what it leaves"),
+        (
+            [TWO[0], {**TWO[1], "lr_max": 1e-9}],
+            "stages: b: lr_max must be at least lr_init and lr_min .missing values",
+        ),
     ],
 )
 def test_impossible_stages_are_explained(stages, message):
@@ -252,7 +263,7 @@ def test_the_staged_recipe_is_lab_atto_but_for_its_parts():
 
 def test_fine_tuning_is_lab_atto_from_the_default_model():
     """Oracle: the shipped model's own settings of what its tensors do not show; the schedule and the start differ."""
-    found = differences(load_recipe("fine-tune"), load_recipe("lab-atto"))
+    found = find_differences(load_recipe("fine-tune"), load_recipe("lab-atto"))
     assert {each.split(".")[0] for each in found} == {'name="fine-tune"', "model", "schedule"}
     assert {each for each in found if each.startswith("model.")} == {
         'model.weights="default"',
@@ -274,8 +285,8 @@ def test_every_fault_is_told_at_once(tmp_path):
         ("=3", "--set '=3': expected key.subkey=value"),
         ("schedule.epochs=[", r"--set 'schedule.epochs=\[': the value is not YAML"),
         ("name.first=x", "--set 'name.first=x': name is a value, not a section"),
-        ("schedule.epoch=3", "unknown key 'schedule.epoch'; schedule knows epochs"),
-        ("nothing.at.all=3", "unknown key 'nothing'; the recipe knows name"),
+        ("schedule.epoch=3", "unknown key 'schedule.epoch'; schedule has the keys epochs"),
+        ("nothing.at.all=3", "unknown key 'nothing'; the recipe has the keys name"),
     ],
 )
 def test_a_wrong_override_is_quoted(override, message):
@@ -310,7 +321,82 @@ def test_an_unknown_name_lists_the_shipped_ones(tmp_path):
             load_recipe(name)
 
 
-def test_a_recipe_cannot_be_changed_after_it_was_validated():
+def test_an_assigned_setting_is_validated():
     recipe = load_recipe("lab-atto")
-    with pytest.raises(ValueError, match="frozen"):
-        recipe.schedule.epochs = 3
+    recipe.schedule.epochs = 60
+    recipe.loss.circle = {"gamma": 32}
+    recipe.model.weights = "default"
+    assert (recipe.schedule.epochs, recipe.loss.circle.gamma, str(recipe.model.weights)) == (60, 32, "default")
+    changes = ["schedule.epochs=60", "loss.circle={gamma: 32}", "model.weights=default"]
+    assert recipe == load_recipe("lab-atto", overrides=changes)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("schedule", "epochs", 0, "epochs: .*greater than or equal to 1, got 0"),
+        ("schedule", "epochs", 5, "warmup_epochs: 5 leaves nothing of 5 epochs"),
+        ("schedule", "epoch", 5, "unknown key 'epoch'; ScheduleSettings has the keys epochs"),
+        ("model", "drop_height", 0.5, "method convnext_ap has no drop_height"),
+        ("loss", "circle", {"beta": 1}, "unknown key 'circle.beta'; circle has the keys weight, margin, gamma"),
+    ],
+)
+def test_an_assigned_value_that_is_impossible_leaves_the_recipe_as_it_was(section, key, value, message):
+    recipe = load_recipe("lab-atto")
+    with pytest.raises(RecipeError, match=message):
+        setattr(getattr(recipe, section), key, value)
+    assert recipe == load_recipe("lab-atto")
+
+
+def test_assigning_a_section_checks_the_rules_between_sections():
+    recipe = load_recipe("lab-atto-rpp")
+    with pytest.raises(RecipeError, match=r"epochs, but schedule\.epochs is 30; make the sums equal"):
+        recipe.schedule = recipe.schedule.model_copy(update={"epochs": 30})
+    assert recipe == load_recipe("lab-atto-rpp")
+
+
+def test_recipes_share_no_settings():
+    """A change to one recipe does not reach another, nor the defaults."""
+    first, second = load_recipe("demo"), load_recipe("demo")
+    first.evaluation.batch = 7
+    first.images.erasing.p = 0.9
+    Recipe().loss.identity.weight = 3.0
+    copy = second.with_changes(images=second.images)
+    copy.images.pad = 99
+    assert second == load_recipe("demo")
+    assert Recipe().loss.identity.weight == 1.0
+
+
+def test_changes_by_keyword_are_those_of_the_command_line():
+    """Oracle: the same overrides."""
+    changed = load_recipe("lab-atto").with_changes(
+        name="mine",
+        schedule={"epochs": 60, "lr_max": 1e-3},
+        loss={"triplet": None, "supcon": {}, "identity": {"weight": 2}},
+        images={"jitter": {"hue": 0.1}},
+        training={"ema": 0.99},
+    )
+    overrides = ["name=mine", "schedule.epochs=60", "schedule.lr_max=1e-3", "loss.triplet=null", "loss.supcon={}"]
+    overrides += ["loss.identity.weight=2", "images.jitter.hue=0.1", "training.ema=0.99"]
+    assert changed == load_recipe("lab-atto", overrides=overrides)
+    assert load_recipe("lab-atto").with_changes(**{"schedule.epochs": 60}).schedule.epochs == 60
+    assert load_recipe("lab-atto").with_changes() == load_recipe("lab-atto")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schedule": {"epoch": 3}}, "recipe lab-atto: unknown key 'schedule.epoch'; schedule has the keys epochs"),
+        ({"model": {"refine": True}, "stages": [{"name": "a", "epochs": 3}]}, "3 epochs, but schedule.epochs is 24"),
+        ({"name": {"first": "x"}}, "name is a value, not a section"),
+    ],
+)
+def test_impossible_changes_are_explained(changes, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("lab-atto").with_changes(**changes)
+
+
+def test_a_recipe_has_a_short_repr_and_a_json_dict():
+    recipe = load_recipe("lab-atto")
+    assert repr(recipe) == "Recipe('lab-atto', convnext_ap of convnext_atto, 24 epochs)"
+    assert parse_recipe(json.loads(json.dumps(recipe.to_dict()))) == recipe

@@ -14,7 +14,7 @@ from passerby.model.image_batches import evaluation_batches
 from passerby.model.methods import build_model
 from passerby.model.weights import fill, read_manifest, read_tensors, save_model
 from passerby.progress import ProgressOption
-from passerby.recipe import differences, load_recipe
+from passerby.recipe import find_differences, load_recipe
 from passerby.runs.calibrate import calibrate
 from passerby.runs.evaluate import evaluate
 from passerby.runs.run_folder import RunFolder
@@ -80,7 +80,7 @@ def build_default_model(
 def build_command(recipe: Path, data: str) -> str:
     """Return the shell command that builds a run with this recipe, given the current recipe `default`."""
     options = ["--data", data] if data != DATA else []
-    for change in differences(load_recipe(recipe), load_recipe(RECIPE)):
+    for change in find_differences(load_recipe(recipe), load_recipe(RECIPE)):
         options += ["--set", change]
     return shlex.join(["python", "-m", "tools.default_model", "--out", "RUN", *options])
 

@@ -1,20 +1,54 @@
-"""What a run is, as data: validated once at the edge, saved with the run, never executed.
+"""Settings of a run as data: YAML, validated once when it is read, saved with the run, never executed.
 
-A recipe is YAML. `load_recipe("lab-atto", overrides=["schedule.epochs=60"])` reads a shipped one, a file, or
-the `recipe.yaml` of a run. Inside the package, rooms take plain arguments and never see it.
+`load_recipe("lab-atto", overrides=["schedule.epochs=60"])` reads a shipped recipe, a file, or the `recipe.yaml` of a
+run. Other packages take plain arguments or settings objects of their own, made from a recipe in `passerby.runs`.
 """
 
-from passerby.recipe.read import RECIPES, differences, load_recipe, parse_recipe, recipe_names
-from passerby.recipe.recipe import Recipe
-from passerby.recipe.sections import METHODS, LossSettings, ModelSettings
+from passerby.recipe.problems import RENAMED_KEYS
+from passerby.recipe.read import RECIPES, find_differences, load_recipe, recipe_names
+from passerby.recipe.recipe import Recipe, parse_recipe
+from passerby.recipe.sections import (
+    BatchSettings,
+    CenterLossSettings,
+    CircleLossSettings,
+    ContrastiveLossSettings,
+    ErasingSettings,
+    EvaluationSettings,
+    IdentityLossSettings,
+    ImageSettings,
+    JitterSettings,
+    LossSettings,
+    ModelSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+    StageSettings,
+    SupConLossSettings,
+    TrainingSettings,
+    TripletLossSettings,
+)
 
 __all__ = [
-    "METHODS",
     "RECIPES",
+    "RENAMED_KEYS",
+    "BatchSettings",
+    "CenterLossSettings",
+    "CircleLossSettings",
+    "ContrastiveLossSettings",
+    "ErasingSettings",
+    "EvaluationSettings",
+    "IdentityLossSettings",
+    "ImageSettings",
+    "JitterSettings",
     "LossSettings",
     "ModelSettings",
+    "OptimizerSettings",
     "Recipe",
-    "differences",
+    "ScheduleSettings",
+    "StageSettings",
+    "SupConLossSettings",
+    "TrainingSettings",
+    "TripletLossSettings",
+    "find_differences",
     "load_recipe",
     "parse_recipe",
     "recipe_names",

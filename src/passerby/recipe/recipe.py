@@ -1,12 +1,15 @@
-"""A whole recipe, and what its sections must agree on."""
+"""A whole recipe, and the rules between its sections."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from passerby.errors import RecipeError
+from passerby.recipe.problems import describe_problems
 from passerby.recipe.sections import (
     BatchSettings,
     EvaluationSettings,
@@ -22,60 +25,157 @@ from passerby.recipe.sections import (
 
 
 class Recipe(Settings):
-    """A whole run. `to_yaml` writes it back."""
+    """All settings of a run; docs/recipes.md lists the keys.
+
+    Assigning a setting validates its section. Rules between sections are checked by `with_changes`, when a whole
+    section is assigned, and when a training starts.
+
+    Example:
+        >>> recipe = passerby.load_recipe("lab-atto")
+        >>> recipe.schedule.epochs = 60
+        >>> recipe.schedule.epochs
+        60
+        >>> recipe.schedule.epochs = 0
+        Traceback (most recent call last):
+        passerby.errors.RecipeError: epochs: Input should be greater than or equal to 1, got 0
+    """
 
     name: str = "unnamed"
-    images: ImageSettings = ImageSettings()
-    batches: BatchSettings = BatchSettings()
-    model: ModelSettings = ModelSettings()
-    loss: LossSettings = LossSettings()
-    optimizer: OptimizerSettings = OptimizerSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
+    images: ImageSettings = Field(default_factory=ImageSettings)
+    batches: BatchSettings = Field(default_factory=BatchSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    loss: LossSettings = Field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     stages: tuple[StageSettings, ...] = ()
-    training: TrainingSettings = TrainingSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+
+    def __repr__(self) -> str:
+        return (
+            f"Recipe({self.name!r}, {self.model.method} of {self.model.backbone}, {self.schedule.epochs} "
+            f"epoch{'' if self.schedule.epochs == 1 else 's'})"
+        )
+
+    __str__ = __repr__
 
     @model_validator(mode="after")
-    def _metric_losses_see_pairs(self) -> Recipe:
+    def _metric_losses_need_pairs(self) -> Recipe:
         metric = (self.loss.circle, self.loss.triplet, self.loss.contrastive)
         if self.batches.images < 2 and any(loss is not None and loss.weight > 0 for loss in metric):
-            raise ValueError("batches.images: 1 gives a metric loss no pair of one person; use 2 or more")
+            raise ValueError("batches.images: 1 gives a metric loss no pair of one identity; use 2 or more")
         return self
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Recipe:
         if self.stages:
             _require_stages(self.stages, self.schedule.epochs, refines=self.model.refines)
-            for stage in self.plan:  # its rates, with those that it takes from the schedule
-                _schedule_of(stage)
+            for stage in self.plan:
+                _require_schedule(stage)
         return self
 
     @property
     def plan(self) -> tuple[StageSettings, ...]:
-        """The stages with nothing left open; without `stages`, one without a name that is the whole schedule."""
+        """The stages, completed from `schedule` and `model`; without `stages`, one with an empty name."""
         schedule = self.schedule.model_dump()
         if not self.stages:
             return (StageSettings.model_construct(name="", **schedule, refine=self.model.refines),)
         defaults = {**schedule, "refine": self.model.refines}
-        filled = (
+        stages = (
             {key: defaults[key] if value is None else value for key, value in stage.model_dump().items()}
             for stage in self.stages
         )
-        return tuple(StageSettings.model_construct(**each) for each in filled)
+        return tuple(StageSettings.model_construct(**stage) for stage in stages)
+
+    def with_changes(self, **changes: Any) -> Recipe:
+        """Return a validated copy with other settings.
+
+        Args:
+            changes: Sections as dicts of the settings that change, or as whole settings objects; `name` and `stages` as
+                values. `None` switches a loss or an augmentation off, `{}` switches it on with its defaults.
+
+        Raises:
+            RecipeError: For an unknown key or an impossible value.
+
+        Example:
+            >>> recipe = passerby.load_recipe("lab-atto")
+            >>> longer = recipe.with_changes(name="longer", schedule={"epochs": 60}, images={"jitter": None})
+            >>> longer
+            Recipe('longer', convnext_ap of convnext_atto, 60 epochs)
+            >>> recipe.schedule.epochs
+            24
+        """
+        tree = self.model_dump()
+        for key, value in _leaves(changes):
+            set_key(tree, key, value)
+        return parse_recipe(tree, source=self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dict of all settings."""
+        return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """Every setting, defaults included, so that a later default cannot change an old run."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        """Write all settings as YAML, defaults included, so that a later default cannot change an old run."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def parse_recipe(tree: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
+    """Validate a nested dict.
+
+    Args:
+        tree: Settings by section and key.
+        source: What error messages call it.
+
+    Raises:
+        RecipeError: For an unknown key (the known ones are listed), or an impossible value.
+
+    Example:
+        >>> parse_recipe({"name": "mine", "schedule": {"epochs": 60}}).schedule.epochs
+        60
+    """
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {source}: {describe_problems(error, Recipe)}") from None
+
+
+def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set `section.subsection.key` in a nested dict, creating sections that are missing or off.
+
+    Raises:
+        RecipeError: When a part of the key before the last is a value.
+    """
+    *parents, last = key.split(".")
+    node = tree
+    for parent in parents:
+        child = node.get(parent)
+        if child is None:
+            child = node[parent] = {}
+        if not isinstance(child, dict):
+            raise RecipeError(f"{parent} is a value, not a section")
+        node = child
+    node[last] = value
+
+
+def _leaves(changes: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of each setting in nested dicts."""
+    for key, value in changes.items():
+        if isinstance(value, Settings):
+            yield f"{prefix}{key}", value.model_dump()
+        elif isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _require_stages(stages: Sequence[StageSettings], epochs: int, *, refines: bool) -> None:
-    """Raise ValueError for stages that do not belong together, or not to the rest of the recipe."""
+    """Raise ValueError for stages that do not fit each other or the rest of the recipe."""
     names = [stage.name for stage in stages]
     if len(set(names)) < len(names):
         raise ValueError(f"stages: the names {', '.join(names)} are not all different; give each stage its own")
     if sum(stage.epochs for stage in stages) != epochs:
         lengths = " + ".join(str(stage.epochs) for stage in stages)
-        raise ValueError(f"stages: {lengths} epochs, but schedule.epochs is {epochs}; let them add up to it")
+        raise ValueError(f"stages: {lengths} epochs, but schedule.epochs is {epochs}; make the sums equal")
     for stage in stages:
         refined = refines if stage.refine is None else stage.refine
         if refined and not refines:
@@ -84,20 +184,21 @@ def _require_stages(stages: Sequence[StageSettings], epochs: int, *, refines: bo
                 "model.parts of at least 2, or leave it out"
             )
         if not set(stage.train) - (set() if refined else {"refinement"}):
-            why = "refinement alone, which it does not use" if stage.train else "nothing"
+            trained = "only refinement, which it does not use" if stage.train else "nothing"
             raise ValueError(
-                f"stages: {stage.name} trains {why}, so all that it uses is frozen; name at least one of backbone, "
-                "necks" + (", refinement" if refines else "") + " in its train"
+                f"stages: {stage.name} trains {trained}; name at least one of backbone, necks"
+                + (", refinement" if refines else "")
+                + " in its train"
             )
     if refines and stages[-1].refine is False:
         raise ValueError(
-            f"stages: {names[-1]}, the last, has refine: false, but model.refine is true; the finished model is the "
-            "last stage's, so let both say the same"
+            f"stages: {names[-1]}, the last, has refine: false, but model.refine is true; the last stage yields the "
+            "finished model, so both must be equal"
         )
 
 
-def _schedule_of(stage: StageSettings) -> None:
-    """Raise ValueError when a stage's rates, with those that it takes from the schedule, make no schedule."""
+def _require_schedule(stage: StageSettings) -> None:
+    """Raise ValueError when a completed stage's rates do not form a schedule."""
     settings = {key: getattr(stage, key) for key in ScheduleSettings.model_fields}
     if not stage.warmup_epochs:
         settings["lr_init"] = 0.0  # not used
@@ -105,4 +206,4 @@ def _schedule_of(stage: StageSettings) -> None:
         ScheduleSettings.model_validate(settings)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ValueError(f"stages: {stage.name}: {message} (what it leaves out is the schedule's)") from None
+        raise ValueError(f"stages: {stage.name}: {message} (missing values are those of schedule)") from None

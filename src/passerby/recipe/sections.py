@@ -1,7 +1,8 @@
-"""The sections of a recipe: their keys, defaults and bounds, each in its field's words."""
+"""Sections of a recipe: keys, defaults and bounds."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,13 +12,16 @@ from pydantic import (
     Field,
     FiniteFloat,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
 
+from passerby.errors import RecipeError
+from passerby.recipe.problems import describe_problems
 from passerby.types import ApRule, ProtocolName
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -25,19 +29,32 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Settings(BaseModel):
-    """A part of the recipe: unknown keys are errors, and nothing changes after validation."""
+    """A section of a recipe: unknown keys are errors, and an assigned value is validated."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a value that the section accepts.
+
+        Raises:
+            RecipeError: For an unknown key or an impossible value; the section is as it was.
+        """
+        values = {key: getattr(self, key) for key in self.model_fields_set} | {name: value}
+        try:
+            valid = type(self).model_validate(values)
+        except ValidationError as error:
+            raise RecipeError(describe_problems(error, type(self))) from None
+        super().__setattr__(name, getattr(valid, name))
 
 
 class ErasingSettings(Settings):
     """Random erasing (Zhong et al. 2020): a rectangle of random values.
 
-    `area` is the share of the image that is erased, `aspect` the rectangle's height over width.
+    `area` is the erased fraction of the image, `aspect` the rectangle's height over width.
     """
 
-    p: Share = 0.5
-    area: tuple[Share, Share] = (0.02, 0.4)
+    p: Fraction = 0.5
+    area: tuple[Fraction, Fraction] = (0.02, 0.4)
     aspect: tuple[Positive, Positive] = (0.3, 3.3)
 
     @model_validator(mode="after")
@@ -45,41 +62,41 @@ class ErasingSettings(Settings):
         for name in ("area", "aspect"):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name}: [{low}, {high}] runs backwards; give the smaller number first")
+                raise ValueError(f"{name}: [{low}, {high}] is in the wrong order; give the smaller number first")
         return self
 
 
 class JitterSettings(Settings):
-    """Random brightness, contrast, saturation (each x 1 +- value) and hue (share of the color circle)."""
+    """Random brightness, contrast, saturation (each times 1 +- value) and hue (fraction of the color circle)."""
 
-    p: Share = 1.0
-    brightness: Share = 0.2
-    contrast: Share = 0.2
-    saturation: Share = 0.2
+    p: Fraction = 1.0
+    brightness: Fraction = 0.2
+    contrast: Fraction = 0.2
+    saturation: Fraction = 0.2
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
 class ImageSettings(Settings):
-    """From a file to normalized pixels. `null` switches a step off.
+    """From a file to normalized pixels. `null` switches an augmentation off.
 
     `size` is (height, width) in pixels; `pad` is the border in pixels that pad-and-crop adds before cropping back.
     """
 
     size: tuple[Annotated[int, Field(ge=32, le=2048)], Annotated[int, Field(ge=16, le=2048)]] = (256, 128)
-    flip: Share = 0.5
+    flip: Fraction = 0.5
     pad: Annotated[int, Field(ge=0, le=256)] = 10
-    erasing: ErasingSettings | None = ErasingSettings()
+    erasing: ErasingSettings | None = Field(default_factory=ErasingSettings)
     jitter: JitterSettings | None = None
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 
 
 class BatchSettings(Settings):
-    """P x K batches: `persons` identities of `images` images each, on all processes together.
+    """P x K batches: `persons` identities of `images` images each, over all processes together.
 
-    `alike` draws the persons in groups of so many who look like each other, from epoch `alike_from` on, as the network
-    sees them when an epoch begins (graph sampling). `cache` keeps resized images in memory: `auto` when they fit in a
-    quarter of the free memory.
+    `alike` draws identities in groups of that size, each with its nearest neighbors under the current network, from
+    epoch `alike_from` on (graph sampling). `cache` keeps resized images in memory: `auto` when they fit in a quarter of
+    the free memory.
     """
 
     persons: Annotated[int, Field(ge=2)] = 16
@@ -91,64 +108,52 @@ class BatchSettings(Settings):
     cache: Literal["auto", "always", "never"] = "auto"
 
 
-METHODS: dict[str, tuple[str, ...]] = {
-    "convnext_ap": (
-        "attention",
-        "attention_position",
-        "parts",
-        "part_dim",
-        "refine",
-        "global_branch",
-        "layer_scale",
-        "instance_norm",
-    ),
-    "hpm": ("part_dim",),
-    "bdb": ("drop_height", "drop_width"),
-}
-"""Every method with the options that not all of them have; its builder has the same words."""
-_SHARED = ("method", "backbone", "pretrained", "weights", "embedding", "last_stride", "drop_path")
+@dataclass(frozen=True)
+class _Of:
+    """Mark an option that only these methods have."""
+
+    methods: tuple[str, ...]
+
+
+_CONVNEXT_AP = _Of(("convnext_ap",))
 
 
 class ModelSettings(Settings):
-    """The network; the words are those of the method's builder, such as `passerby.convnext_ap`.
+    """The network: keyword arguments of the method's builder, such as `passerby.convnext_ap`.
 
-    Only what the method has is written back; an option of another method is an error.
+    An option that the method does not have is an error, and is not written.
     """
 
     method: Literal["convnext_ap", "hpm", "bdb"] = "convnext_ap"
     backbone: str = "convnext_base"
     pretrained: bool = False
     weights: Path | None = None
-    attention: bool = True
-    attention_position: Literal["depthwise", "block"] = "depthwise"
-    parts: Annotated[int, Field(ge=0, le=16)] = 6
-    part_dim: Annotated[int, Field(ge=8, le=4096)] = 256
-    refine: bool = True
-    global_branch: bool = False
+    attention: Annotated[bool, _CONVNEXT_AP] = True
+    attention_position: Annotated[Literal["depthwise", "block"], _CONVNEXT_AP] = "depthwise"
+    parts: Annotated[int, Field(ge=0, le=16), _CONVNEXT_AP] = 6
+    part_dim: Annotated[int, Field(ge=8, le=4096), _Of(("convnext_ap", "hpm"))] = 256
+    refine: Annotated[bool, _CONVNEXT_AP] = True
+    global_branch: Annotated[bool, _CONVNEXT_AP] = False
     embedding: Literal["reduced", "full"] = "reduced"
     last_stride: Literal[1, 2] = 2
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    layer_scale: Positive | None = 1e-6
-    instance_norm: Annotated[int, Field(ge=0, le=3)] = 0
-    drop_height: Annotated[float, Field(gt=0, le=1)] = 0.3
-    drop_width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    layer_scale: Annotated[Positive | None, _CONVNEXT_AP] = 1e-6
+    instance_norm: Annotated[int, Field(ge=0, le=3), _CONVNEXT_AP] = 0
+    drop_height: Annotated[float, Field(gt=0, le=1), _Of(("bdb",))] = 0.3
+    drop_width: Annotated[float, Field(gt=0, le=1), _Of(("bdb",))] = 1.0
 
-    @model_validator(mode="after")
-    def _own(self) -> ModelSettings:
-        own = (*_SHARED, *METHODS[self.method])
-        foreign = [name for name in type(self).model_fields if name in self.model_fields_set and name not in own]
-        if foreign:
-            raise ValueError(f"method {self.method} has no {', '.join(foreign)}; it has {', '.join(own)}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _write_own(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        own = (*_SHARED, *METHODS[self.method])
-        return {name: value for name, value in write(self).items() if name in own}
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the settings that the method has."""
+        return tuple(
+            name
+            for name, field in type(self).model_fields.items()
+            if all(self.method in mark.methods for mark in field.metadata if isinstance(mark, _Of))
+        )
 
     @property
     def stripes(self) -> int:
-        """Horizontal stripes that the network cuts a map into; 0 for none, and for methods that cut otherwise."""
+        """Horizontal stripes of the map; 0 for none, and for methods that divide the map in another way."""
         return self.parts if self.method == "convnext_ap" else 0
 
     @property
@@ -157,16 +162,25 @@ class ModelSettings(Settings):
         return self.method == "convnext_ap" and self.refine
 
     @model_validator(mode="after")
-    def _sensible(self) -> ModelSettings:
+    def _has_own_options(self) -> ModelSettings:
+        names = [name for name in type(self).model_fields if name in self.model_fields_set - set(self.options)]
+        if names:
+            raise ValueError(f"method {self.method} has no {', '.join(names)}; it has {', '.join(self.options)}")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSettings:
         if self.drop_height == self.drop_width == 1:
-            raise ValueError(
-                "drop_height and drop_width are both 1, which leaves nothing of the map; lower one of them"
-            )
+            raise ValueError("drop_height and drop_width are both 1, which drops the whole map; lower one of them")
         if self.refine and self.parts < 2:
             raise ValueError("refine: true needs parts of at least 2; set refine: false")
         if self.pretrained and self.weights is not None:
             raise ValueError("pretrained: true and weights: FILE are both given; keep one")
         return self
+
+    @model_serializer(mode="wrap")
+    def _write_own_options(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name in self.options}
 
 
 class IdentityLossSettings(Settings):
@@ -185,7 +199,7 @@ class CircleLossSettings(Settings):
 
 
 class TripletLossSettings(Settings):
-    """Batch-hard triplet (Hermans et al. 2017) on Euclidean distances; `margin: null` is the soft margin."""
+    """Batch-hard triplet loss (Hermans et al. 2017) on Euclidean distances; `margin: null` is the soft margin."""
 
     weight: NotNegative = 1.0
     margin: Positive | None = 0.3
@@ -206,48 +220,48 @@ class SupConLossSettings(Settings):
 
 
 class CenterLossSettings(Settings):
-    """Distance to the center of the own person (Wen et al. 2016), which moves `alpha` of the way."""
+    """Distance to the center of the image's identity (Wen et al. 2016); `alpha` is the centers' rate."""
 
     weight: NotNegative = 5e-4
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 class LossSettings(Settings):
-    """Which losses, each with its weight; `null` leaves one out."""
+    """Losses with their weights; `null` leaves one out."""
 
-    identity: IdentityLossSettings | None = IdentityLossSettings()
-    circle: CircleLossSettings | None = CircleLossSettings()
+    identity: IdentityLossSettings | None = Field(default_factory=IdentityLossSettings)
+    circle: CircleLossSettings | None = Field(default_factory=CircleLossSettings)
     triplet: TripletLossSettings | None = None
     contrastive: ContrastiveLossSettings | None = None
     supcon: SupConLossSettings | None = None
     center: CenterLossSettings | None = None
 
     @model_validator(mode="after")
-    def _any(self) -> LossSettings:
-        chosen = (self.identity, self.circle, self.triplet, self.contrastive, self.supcon)
-        if not any(loss is not None and loss.weight > 0 for loss in chosen):
+    def _not_empty(self) -> LossSettings:
+        losses = (self.identity, self.circle, self.triplet, self.contrastive, self.supcon)
+        if not any(loss is not None and loss.weight > 0 for loss in losses):
             raise ValueError(
                 "every loss is off; give at least one of identity, circle, triplet, contrastive, supcon"
-                + (", as center alone draws everybody to one point" if self.center is not None else "")
+                + (", as center alone moves all embeddings to one point" if self.center is not None else "")
             )
         return self
 
     @property
-    def keeps_centers(self) -> bool:
+    def needs_centers(self) -> bool:
         """Whether the training needs the network's centers."""
         return self.center is not None and self.center.weight > 0
 
     @property
-    def knows_classes(self) -> bool:
-        """Whether the training needs something of each identity: a classifier's weights, or a center."""
-        return self.keeps_centers or (self.identity is not None and self.identity.weight > 0)
+    def needs_classes(self) -> bool:
+        """Whether the training needs a classifier or a center for each identity."""
+        return self.needs_centers or (self.identity is not None and self.identity.weight > 0)
 
 
 class OptimizerSettings(Settings):
-    """How a gradient becomes a step. `backbone_scale` multiplies the learning rate of the backbone.
+    """From a gradient to a step. `backbone_scale` multiplies the learning rate of the backbone.
 
-    `layer_decay` makes each layer of the backbone that much slower than the one above it; 1 makes all alike.
-    `clip` is the largest gradient norm (null: no clipping); `accumulate` adds that many batches to one step.
+    `layer_decay` multiplies the rate of each layer of the backbone once more than that of the layer above; 1 is off.
+    `clip` is the largest gradient norm (null: no clipping); `accumulate` is the number of batches per step.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -282,10 +296,10 @@ class ScheduleSettings(Settings):
 
 
 class StageSettings(Settings):
-    """A stretch of the training with its own rates, that trains a part of the network; null is what `schedule` says.
+    """A stage of the training with rates of its own, that trains a part of the network; null is the schedule's value.
 
-    `train` names what learns, of the network's three pieces; the rest is frozen, its batch norms' statistics too.
-    `refine` pools by the part classifier (true) or by stripes (false); null is what `model.refine` says.
+    `train` lists the pieces of the network that are trained; the rest is frozen, statistics of batch norms too.
+    `refine` pools parts by the part classifier (true) or by stripes (false); null is the value of `model.refine`.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
@@ -299,9 +313,9 @@ class StageSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """The loop's own settings. `ema` is the decay of the averaged weights (null: none); `threads` null: torch's.
+    """Settings of the loop. `ema` is the decay of the averaged weights (null: none); `threads` null is torch's number.
 
-    `checkpoint_minutes` is the longest time that a kill can cost, beside the end of every epoch.
+    `checkpoint_minutes` is the longest time between checkpoints, beside the one at the end of every epoch.
     """
 
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
@@ -315,10 +329,10 @@ class TrainingSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """How figures are made; `protocol: null` is the data set's own.
+    """Evaluation of the model; `protocol: null` is the data set's own.
 
-    `calibration` is fitted to training people when the training is over (null: not at all). `cameras` normalizes
-    embeddings camera by camera, which uses the test cameras' unlabeled images.
+    `calibration` is fitted to training identities after training (null: none). `cameras` normalizes embeddings per
+    camera, which uses unlabeled images of the test cameras.
     """
 
     protocol: ProtocolName | None = None

@@ -43,7 +43,7 @@ def model_arguments(recipe: Recipe) -> dict[str, Any]:
 
 def count_classes(recipe: Recipe, identities: int) -> int:
     """Identities that the network has classifiers for: those of the training set, or none where no loss asks."""
-    return identities if recipe.loss.knows_classes else 0
+    return identities if recipe.loss.needs_classes else 0
 
 
 def build_stages(recipe: Recipe) -> list[Stage]:

@@ -49,7 +49,7 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
     torch.manual_seed(recipe.training.seed)
     network = build_model(**model_arguments(recipe), identities=count_classes(recipe, identities))
     network.backbone.require_size(recipe.images.size)
-    if recipe.loss.keeps_centers:
+    if recipe.loss.needs_centers:
         network.keep_centers()
     share_batch_norms(network, process)
     network.to(process.device)

@@ -102,6 +102,7 @@ def _run(
     progress: ProgressCallback,
     before: dict[str, Any] | None = None,
 ) -> list[EvaluationResult]:
+    recipe = recipe.with_changes()  # a copy, in which the rules between sections hold after assignments too
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     sets = load_data(data)
