@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 import passerby
 from conftest import SIMPLE, STAGED, logged, tiny_recipe
 from passerby.data.datasets import load_data
-from passerby.errors import DataError, TrainingError, WriteError
+from passerby.errors import DataError, RecipeError, TrainingError, WriteError
 from passerby.runs.evaluate import evaluate
 from passerby.runs.train import resume, train
 from passerby.training.log import read_log
@@ -151,6 +151,15 @@ def test_a_run_is_not_overwritten(tiny_run):
     with pytest.raises(TrainingError, match="already holds a run; continue it with --resume"):
         train(tiny_recipe(), SIMPLE, tiny_run, device="cpu")
     assert snapshot(tiny_run) == before
+
+
+def test_rules_between_sections_are_checked_after_assignments(tmp_path):
+    """Assigning a setting checks its own section only; the training checks the rest."""
+    recipe = tiny_recipe()
+    recipe.batches.images = 1
+    with pytest.raises(RecipeError, match="no pair of one identity"):
+        train(recipe, SIMPLE, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_no_run_cannot_be_resumed(tmp_path):
