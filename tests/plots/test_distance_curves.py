@@ -41,8 +41,11 @@ def test_precision_is_plotted_against_recall(drawn, tmp_path):
     assert set(second.get_ydata()) == {25}
 
 
-def test_no_run_is_an_error(tmp_path):
+def test_no_run_and_no_pair_are_errors(tmp_path):
     for plot in (plot_distances, plot_precision_recall):
         with pytest.raises(DataError, match="runs: got none"):
             plot({}, tmp_path / "x.png")
+    nothing = np.zeros(4, dtype=int)
+    with pytest.raises(DataError, match="runs: a has no pair"):
+        plot_distances({"a": PairHistogram(0.0, 2.0, nothing, nothing)}, tmp_path / "x.png")
     assert list(tmp_path.iterdir()) == []

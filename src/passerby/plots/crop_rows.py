@@ -67,8 +67,9 @@ def plot_crop_rows(
         ['rows.png']
     """
     require_any(rows, "rows")
-    starts, columns, lines = _arrange([len(crops) for _, crops in rows], across)
     head = _HEAD if any(heading for heading, _ in rows) else 0.0
+    narrowest = min(_NARROWEST, across) if head else 1
+    starts, columns, lines = _arrange([max(len(crops), narrowest) for _, crops in rows], across)
     step = head + IMAGE + TEXT
     figure, page = new_page(2 * LEFT + max(columns, 5) * CELL, TOP + lines * step + BOTTOM, title=title, note=note)
     for (heading, crops), (line, column) in zip(rows, starts, strict=True):
@@ -128,8 +129,7 @@ def _arrange(counts: Sequence[int], across: int) -> tuple[list[tuple[int, int]],
     """Return the (line, column) where each row starts, the number of columns and of lines."""
     starts: list[tuple[int, int]] = []
     line = column = columns = 0
-    for count in counts:
-        needed = max(count, min(_NARROWEST, across))
+    for needed in counts:
         if column and column + needed > across:
             line, column = line + 1, 0
         starts.append((line, column))

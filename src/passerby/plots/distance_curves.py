@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from passerby.errors import DataError
 from passerby.plots.style import (
     RIGHT,
     TITLE,
@@ -37,7 +38,7 @@ def plot_distances(
     Each histogram is in percent of the pairs of its kind.
 
     Args:
-        runs: Counted pairs by the run's name, at least one run, with at least one pair each.
+        runs: Counted pairs by the run's name, at least one.
         path: The PNG to write; the SVG is written beside it.
         title: Title of the plot.
 
@@ -45,7 +46,7 @@ def plot_distances(
         The files written.
 
     Raises:
-        DataError: When `runs` is empty.
+        DataError: When `runs` is empty, or a run has no pair.
         MissingExtraError: When matplotlib is not installed.
 
     Example:
@@ -56,6 +57,8 @@ def plot_distances(
         ['distances.png', 'distances.svg']
     """
     require_any(runs, "runs")
+    if empty := [name for name, pairs in runs.items() if not (pairs.same.any() or pairs.different.any())]:
+        raise DataError(f"runs: {empty[0]} has no pair of images from different cameras to plot")
     used = [(pairs.edges, np.flatnonzero(pairs.same + pairs.different)) for pairs in runs.values()]
     low, high = min(edges[bins[0]] for edges, bins in used), max(edges[bins[-1] + 1] for edges, bins in used)
     figure = new_figure(7.2, 0.9 + 2.1 * len(runs))

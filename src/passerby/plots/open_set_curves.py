@@ -36,6 +36,14 @@ def plot_reliability(results: Mapping[str, Reliability], path: str | Path, *, ti
     Raises:
         DataError: When `results` is empty.
         MissingExtraError: When matplotlib is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from passerby.openset.reliability import Reliability
+        >>> bins = np.array([0.25, 0.75]), np.array([0.2, 0.8]), np.array([0.5, 0.5])
+        >>> result = Reliability(*bins, 0.05, 0.16, 0.5, 0.69, 1.2, 0.5, 40, 40)
+        >>> [file.name for file in plot_reliability({"example": result}, Path("reliability.png"))]
+        ['reliability.png', 'reliability.svg']
     """
     require_any(results, "results")
     labels = [
@@ -136,6 +144,13 @@ def plot_dir(
     Raises:
         DataError: When `results` is empty, or no rate of any result can be resolved.
         MissingExtraError: When matplotlib is not installed.
+
+    Example:
+        >>> from passerby.openset.detection import DirAtFar, OpenSetScores
+        >>> rates = DirAtFar(0.01, 0.3, (0.2, 0.4), 0.3), DirAtFar(0.1, 0.6, (0.5, 0.7), 0.4)
+        >>> result = OpenSetScores(rates, 0.5, 50, 50, 25, 100)
+        >>> [file.name for file in plot_dir({"example": result}, Path("dir.png"))]
+        ['dir.png', 'dir.svg']
     """
     require_any(results, "results")
     resolved = {

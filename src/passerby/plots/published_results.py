@@ -53,6 +53,7 @@ def plot_published_results(
         label.set_color(COLORS[0] if own else INK)
         label.set_fontweight("bold" if own else "normal")
     axes.set_xlim(0, 107)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(visible=False, axis="y")
     figure.tight_layout()
     return save(figure, path, vector=True)

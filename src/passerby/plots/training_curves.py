@@ -44,8 +44,8 @@ def plot_learning_rate(records: Sequence[Record], path: str | Path, *, title: st
     """
     steps = _select(records, "learning_rate")
     x, unit = _progress(steps, steps)
-    figure = new_figure(7.2, 3.6)
-    axes = figure.add_axes((0.115, 0.155, 0.855, 0.73))
+    figure = new_figure(7.2, 4.0)
+    axes = figure.add_axes((0.115, 0.14, 0.855, 0.75))
     few = _thin(len(steps))
     axes.plot(x[few], [record["learning_rate"] for record in steps[few]], **line_style(0, dots=False))
     style_axes(axes, title=title, x=unit, y="Learning rate")

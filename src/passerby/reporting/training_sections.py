@@ -29,11 +29,11 @@ def build_training_section(group: RunGroup) -> PageSection:
             records, group.folder / f"learning-rate{suffix}.png", title=label("Learning rate")
         )
         losses, *_ = plot_losses(records, group.folder / f"losses{suffix}.png", title=label("Losses"))
+        measured = any(record.get("scores") for record in records)
+        caption = "Losses, and metrics measured during training." if measured else "Losses."
         parts += [
             PageFigure(rate, label("Learning rate of each step."), "Learning rate by epoch.", narrow=True),
-            PageFigure(
-                losses, label("Losses, and metrics measured during training if any."), "Losses by epoch.", narrow=True
-            ),
+            PageFigure(losses, label(caption), "Losses by epoch.", narrow=True),
         ]
     return PageSection("Training", () if parts else ("The runs have no training log.",), tuple(parts))
 
@@ -59,7 +59,7 @@ def build_training_image_section(group: RunGroup) -> PageSection:
         for image, changed, sample in zip(before, after[: len(before)], samples, strict=True)
     ]
     single, *_ = plot_crop_rows(
-        rows, group.folder / "augmentation.png", title="Before and after augmentation", across=9, vector=True
+        rows, group.folder / "augmentation.png", title="Before and after augmentation", across=8, vector=True
     )
     size = f"{identities} identities x {recipe.batches.images} images"
     whole, *_ = plot_mosaic(after, group.folder / "batch.png", title=f"First batch: {size}")
