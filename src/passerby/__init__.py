@@ -1,6 +1,6 @@
-"""Person re-identification with ConvNeXt-AP: train it, trust its numbers, search with it.
+"""Person re-identification: train, evaluate and search, with ConvNeXt-AP and other models.
 
-The names below are loaded when first used, so that `import passerby` does not wait for torch.
+Public names are imported at their first use, so that `import passerby` does not load torch.
 """
 
 from importlib import import_module
@@ -69,9 +69,14 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Import the room that `name` lives in, once."""
+    """Import the module that defines a public name, at its first use."""
     if name not in _HOME:
         raise AttributeError(f"module 'passerby' has no attribute {name!r}; it has {', '.join(sorted(_HOME))}")
-    value = getattr(import_module(_HOME[name]), name)
+    try:
+        value = getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        from passerby.extras import find_missing_extra
+
+        raise find_missing_extra(error) or error from None
     globals()[name] = value
     return value

@@ -7,6 +7,15 @@ from typing import Any
 
 from passerby.errors import MissingExtraError
 
+EXTRAS = {
+    "eval": ("numba", "scipy", "sklearn", "pyarrow", "h5py", "joblib", "psutil"),
+    "train": ("pytorch_metric_learning", "tensorboard", "captum"),
+    "report": ("matplotlib", "jinja2"),
+    "video": ("trackers", "supervision", "cv2"),
+    "milvus": ("pymilvus",),
+}
+"""Modules that each extra of pyproject.toml installs."""
+
 
 def require_extra(module: str, extra: str) -> Any:
     """Import an optional dependency.
@@ -30,6 +39,28 @@ def require_extra(module: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or module.split(".", maxsplit=1)[0] != error.name.split(".")[0]:
             raise  # the module is there and something that it imports is not
-        raise MissingExtraError(
-            f'{error.name} is not installed; this needs the extra {extra!r}: pip install "passerby[{extra}]"'
-        ) from None
+        raise _missing_extra(error.name, extra) from None
+
+
+def find_missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """Find the extra that installs the module of an import error.
+
+    Args:
+        error: Raised by an `import` statement.
+
+    Returns:
+        The error to raise in its place; None for a module that no extra installs.
+
+    Example:
+        >>> print(find_missing_extra(ModuleNotFoundError("No module named 'cv2'", name="cv2")))
+        cv2 is not installed; this needs the extra 'video': pip install "passerby[video]"
+        >>> find_missing_extra(ModuleNotFoundError("No module named 'no_such_module'", name="no_such_module"))
+    """
+    module = (error.name or "").partition(".")[0]
+    return next((_missing_extra(module, extra) for extra, modules in EXTRAS.items() if module in modules), None)
+
+
+def _missing_extra(module: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f'{module} is not installed; this needs the extra {extra!r}: pip install "passerby[{extra}]"'
+    )

@@ -25,7 +25,7 @@ from passerby.cli import (
 from passerby.progress import show_log, stderr_console
 
 app = typer.Typer(
-    help="Person re-identification with ConvNeXt-AP: train it, trust its numbers, search with it.",
+    help="Person re-identification: train, evaluate and search, with ConvNeXt-AP and other models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -64,26 +64,28 @@ app.add_typer(model.app, name="model")
 
 
 def main() -> None:
-    """Run one verb. A user's error is one message and exit code 1; Ctrl-C is 130; a bug keeps its traceback."""
+    """Run one command.
+
+    A user's error (`PasserbyError`, `OSError`, a missing extra) is one message and exit code 1. Ctrl-C is 130. Any
+    other exception is a bug and keeps its traceback.
+    """
     try:
         with show_log():
             app()
-    except (ValueError, OSError) as error:
-        if isinstance(error, ValueError) and not _is_users(error):
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        message = _find_message(error)
+        if message is None:
             raise
-        stderr_console().print(f"[bold red]error[/] {_plain(error)}", soft_wrap=True)
+        stderr_console().print(f"[bold red]error[/] {message}", soft_wrap=True)
         sys.exit(1)
 
 
-def _is_users(error: ValueError) -> bool:
-    """Errors of this package are about inputs; a ValueError from elsewhere is a bug and must be seen whole."""
-    from passerby.errors import PasserbyError
-
-    return isinstance(error, PasserbyError)
-
-
-def _plain(error: Exception) -> str:
-    """The message, with rich's brackets made harmless."""
+def _find_message(error: Exception) -> str | None:
+    """Return the message of a user's error, escaped for rich; None for a bug."""
     from rich.markup import escape
 
-    return escape(str(error))
+    from passerby.errors import PasserbyError
+    from passerby.extras import find_missing_extra
+
+    missing = find_missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+    return escape(str(missing or error)) if missing or isinstance(error, PasserbyError | OSError) else None
