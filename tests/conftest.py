@@ -128,7 +128,7 @@ def walkers(tmp_path_factory):
 @pytest.fixture
 def without_pictures(monkeypatch):
     """Leave out rank lists and CMC curves, most of a tiny run's time, where a test looks at something else."""
-    monkeypatch.setattr("passerby.runs.evaluate.draw_evaluation", lambda _result, _out: None)
+    monkeypatch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, _out: None)
 
 
 @contextlib.contextmanager

@@ -60,6 +60,20 @@ def test_re_ranking_and_fusion_are_recorded_beside_the_plain_figures(passerby, r
     assert made["mAP"] != evaluations(run)[0]["mAP"]
 
 
+def test_the_parameters_of_re_ranking_are_options(passerby, run):
+    """Oracle: with lambda 1 the re-ranked distance is the original one, so that the metrics are the plain ones."""
+    words = ("--rerank", "k-reciprocal", "--device", "cpu", "--json")
+    (plain,) = evaluations(run)
+    for more, title in (
+        (("--lambda", 1), "re-ranked (k-reciprocal, 20, 6, 1)"),
+        (("--k1", 5, "--k2", 1, "--lambda", 0.5), "re-ranked (k-reciprocal, 5, 1, 0.5)"),
+    ):
+        (entry,) = json.loads(passerby("evaluate", run, *words, *more).out)["evaluations"]
+        assert entry["method"] == title
+        assert (entry["mAP"] == pytest.approx(plain["mAP"])) == (more[-1] == 1)
+    assert "k1: got 0, expected" in passerby("evaluate", run, *words[:-1], "--k1", 0).complaint
+
+
 def test_runs_that_are_calibrated_are_averaged_by_probability(passerby, run, tiny_run):
     """The tiny run, calibrated while it trained; a copy without its calibration leaves standardized distances."""
     words = ("--fuse", tiny_run, "--fuse-by", "average", "--device", "cpu", "--json")
@@ -114,7 +128,7 @@ def test_the_default_model_is_evaluated_where_one_says(passerby, tmp_path):
     assert not (DEFAULT_MODEL / "scores.json").exists()
     for name in ("default", DEFAULT_MODEL / ".." / DEFAULT_MODEL.name):
         complaint = passerby("evaluate", name, "--data", OTHER).complaint
-        assert f"{name}: the package's own model keeps no figures; say with --out where they go" in complaint
+        assert f"{name}: the folder of the default model is not written to; name another one with --out" in complaint
 
 
 def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):
@@ -123,7 +137,7 @@ def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):
     assert evaluations(tiny_run) == before
     assert len(evaluations(tmp_path / "other")) == 1
     (tmp_path / "file").touch()
-    assert "file: cannot be made" in passerby("evaluate", tiny_run, "--out", tmp_path / "file").complaint
+    assert "file: cannot be created" in passerby("evaluate", tiny_run, "--out", tmp_path / "file").complaint
 
 
 @pytest.mark.parametrize(
@@ -131,9 +145,9 @@ def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):
     [
         (["--rerank", "magic"], "rerank: got 'magic', expected one of k-reciprocal"),
         (["--fuse", "/no/where"], "/no/where: not a run or a saved model"),
-        (["--sets", "best", "--expand", "alpha"], "sets: 'best' compares images pair by pair"),
-        (["--protocol", "duke"], "--protocol 'duke': expected one of market, single-gallery-shot, multi-query"),
-        (["--ap", "area"], "--ap 'area': expected one of step, trapezoid"),
+        (["--sets", "best", "--expand", "alpha"], "sets: 'best' gives distances and no vectors"),
+        (["--protocol", "duke"], "protocol: got 'duke', expected one of market, single-gallery-shot, multi-query"),
+        (["--ap", "area"], "ap: got 'area', expected one of step, trapezoid"),
         (["--data", "market1501:/no/where"], "/no/where"),
         (["--device", "gpu"], "device 'gpu'"),
     ],
@@ -174,7 +188,7 @@ def test_one_camera_is_refused(passerby, tiny_run, market):
     for path in market.glob("*/*_c2s*.jpg"):
         path.unlink()
     complaint = passerby("evaluate", tiny_run, "--data", f"market1501:{market}").complaint
-    assert "no query has its person in the gallery in another camera" in complaint
+    assert "no query has its identity in the gallery in another camera" in complaint
     assert "1 camera)" in complaint
 
 

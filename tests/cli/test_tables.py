@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from passerby.cli.tables import scores_table
+from passerby.cli.tables import build_scores_table
 from passerby.evaluation.summary import Scores, describe, percent
 
 PLAIN = Scores(
@@ -24,7 +24,7 @@ SURE = Scores(**{**vars(PLAIN), "intervals": dict.fromkeys(("rank1", "rank5", "r
 
 def shown(*arguments, **options):
     console = Console(width=80, file=StringIO())
-    console.print(scores_table(*arguments, **options))
+    console.print(build_scores_table(*arguments, **options))
     return console.file.getvalue()
 
 

@@ -24,11 +24,11 @@ def test_the_table_says_on_whom_it_was_measured_and_that_it_is_too_optimistic(pa
     assert said.code == 0, said.err
     words = " ".join(said.out.split())
     for fact in (
-        "whoever is nearer than that",
-        "10 % of unknown people",
-        "11 people",
-        "training people",
-        "12 people",
+        "Rank-1 match closer than the threshold",
+        "10 % of unknown persons",
+        "11 other identities",
+        "training identities",
+        "of 12 against",
         "95 % interval",
         "Too optimistic",
         "--data",
@@ -39,8 +39,8 @@ def test_the_table_says_on_whom_it_was_measured_and_that_it_is_too_optimistic(pa
 
 def test_a_gallery_beyond_the_data_is_marked(passerby, tiny_run):
     words = " ".join(passerby("threshold", tiny_run, "--far", 0.5, "--gallery-size", 12, "--device", "cpu").out.split())
-    assert "12 people, extrapolated" in words
-    assert "the data show 11 people" in words
+    assert "12 identities, extrapolated" in words
+    assert "the data have 11 identities" in words
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,8 @@ def test_a_finished_run_is_evaluated_again_and_not_trained(passerby, tiny_run, t
     [
         ([], "train: --recipe, --data, --out missing; a new run needs --recipe, --data and --out"),
         (["--recipe", "lab-atto", "--out", "x"], "train: --data missing"),
-        (["--resume", "x", "--out", "y"], "--resume x: a run is resumed as it was started; leave out --out"),
-        (["--resume", "x", "--set", "name=y"], "--resume x: a run is resumed as it was started; leave out --set"),
+        (["--resume", "x", "--out", "y"], "--resume x: a run is resumed with its own settings; leave out --out"),
+        (["--resume", "x", "--set", "name=y"], "--resume x: a run is resumed with its own settings; leave out --set"),
         (["--resume", "nowhere"], "nowhere: no run here (no manifest.json); start one with"),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_file_that_a_run_would_overwrite_is_not_touched(passerby, tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(passerby, tmp_path):
     (tmp_path / "file").write_text("in the way")
     complaint = passerby(*new_run(SIMPLE, tmp_path / "file" / "run")).complaint
-    assert complaint == f"{tmp_path / 'file' / 'run'}: cannot be made (Not a directory); give another --out"
+    assert complaint == f"{tmp_path / 'file' / 'run'}: cannot be created (Not a directory); give another --out"
 
 
 def test_a_spoilt_checkpoint_is_named_and_kept(passerby, tiny_run, tmp_path):

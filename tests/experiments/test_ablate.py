@@ -26,7 +26,7 @@ OTHER = "synth:identities=12,cameras=2,images=2,seed=3"
 def finished(tmp_path_factory):
     """Folder, progress lines and result of two trainings under two seeds, each evaluated with two embeddings."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("passerby.runs.evaluate.draw_evaluation", lambda _result, _out: None)
+        patch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, _out: None)
         out = tmp_path_factory.mktemp("ablation")
         with logged("passerby.experiments") as lines:
             result = ablate(RECIPE, SIMPLE, out=out, axes=AXES, seeds=2, device="cpu")

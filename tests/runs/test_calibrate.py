@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 import passerby
-from conftest import SIMPLE
+from conftest import SIMPLE, tiny_recipe
 from passerby.data.datasets import load_data
+from passerby.data.fingerprint import fingerprint
+from passerby.errors import WeightsError
 from passerby.evaluation.pair_histogram import count_pairs
 from passerby.openset.fitting import fit_calibration
 from passerby.ranking.camera_normalization import standardize_cameras
-from passerby.runs.calibrate import calibrate, draw_people, load_calibration
+from passerby.runs.calibrate import calibrate, load_calibration, was_trained_on
+from passerby.runs.draw import draw_identities
+from passerby.runs.train import train
 from passerby.types import Embeddings
 
 OTHER = "synth:identities=16,cameras=2,images=2,seed=9"
@@ -21,7 +25,7 @@ OTHER = "synth:identities=16,cameras=2,images=2,seed=9"
 @pytest.fixture
 def run(tiny_run, tmp_path):
     """A finished run that may be written to, not calibrated."""
-    shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("figures", "calibration.json"))
+    shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("plots", "calibration.json"))
     return tmp_path / "run"
 
 
@@ -54,6 +58,49 @@ def test_it_is_fitted_on_training_people_written_and_read(run, method):
     assert 0 < found.probability(distances, prior=0.1) < found.probability(distances, prior=0.9) < 1
 
 
+def test_two_folders_with_one_title_are_told_apart_by_their_images(tiny_run, tmp_path):
+    """A run on one folder was not trained on another one. Oracle: the images that were copied into each."""
+    embedder = passerby.load(tiny_run, device="cpu")
+    (data,) = load_data(SIMPLE)
+    folders = []
+    for name, samples in (("a", data.train[:24]), ("b", data.train[24:])):
+        for sample in samples:
+            folder = tmp_path / name / "train" / f"{sample.person_id}"
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(sample.path, folder)
+        folders += load_data(f"folder:{tmp_path / name}?camera=market")
+    first, second = folders
+    assert first.title == second.title
+    embedder.manifest = {"titles": [first.title], "fingerprints": [fingerprint([first])]}
+    assert [was_trained_on(embedder, folder) for folder in folders] == [True, False]
+    embedder.manifest = {"titles": [first.title], "fingerprints": None}  # upgraded without its data
+    assert was_trained_on(embedder, second)
+
+
+def test_training_calibrates_the_model_in_memory(tmp_path, monkeypatch):
+    """Oracle: the calibration of the saved model; nothing is loaded from the disk."""
+
+    def refuse(*_arguments, **_options):
+        raise AssertionError("the model was loaded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, _out: None)
+        for name in ("load", "load_data"):
+            patch.setattr(f"passerby.runs.calibrate.{name}", refuse)
+        train(tiny_recipe("schedule.epochs=2"), SIMPLE, tmp_path / "run", device="cpu")
+    trained = load_calibration(tmp_path / "run")
+    again = calibrate(tmp_path / "run", device="cpu")
+    assert again.fitted_on == trained.fitted_on
+    distances = np.linspace(0, 2, 9)
+    np.testing.assert_allclose(again.log_ratio(distances), trained.log_ratio(distances), rtol=1e-3)
+
+
+def test_the_default_model_is_not_written_to():
+    with pytest.raises(WeightsError, match="default: the folder of the default model is not written to; copy it"):
+        calibrate("default", device="cpu")
+    assert load_calibration("default").method == "logistic"
+
+
 def test_people_of_other_data_are_not_learned_by_heart(run):
     found = calibrate(run, f"{OTHER}+{SIMPLE.replace('seed=0', 'seed=3')}", device="cpu").fitted_on
     assert not found.trained_on
@@ -63,12 +110,12 @@ def test_people_of_other_data_are_not_learned_by_heart(run):
 
 def test_few_images_are_whole_people_drawn_by_seed():
     data = load_data(SIMPLE)[0]
-    draws = [draw_people(data, 13, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    draws = [draw_identities(data, 13, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
     assert len(draws[0]) == 12
     assert all(sum(s.person_id == person for s in draws[0]) == 4 for person in {s.person_id for s in draws[0]})
-    assert len({s.person_id for s in draw_people(data, 1, np.random.default_rng(0))}) == 2
-    assert len(draw_people(data, 10**6, np.random.default_rng(0))) == len(data.train)
+    assert len({s.person_id for s in draw_identities(data, 1, np.random.default_rng(0))}) == 2
+    assert len(draw_identities(data, 10**6, np.random.default_rng(0))) == len(data.train)
 
 
 def test_what_cannot_be_used_is_named_and_nothing_is_written(run, tmp_path):

@@ -10,7 +10,7 @@ from passerby.ranking.fuse import fuse
 from passerby.ranking.rank import rank
 from passerby.ranking.rerank import rerank
 from passerby.ranking.sets import compare_sets, group_images, pool
-from passerby.runs.ranking_method import Method, make_lists
+from passerby.runs.ranking_method import RankingMethod, rank_with
 from passerby.types import Embeddings
 
 
@@ -36,25 +36,25 @@ def pairs():
 
 def test_nothing_asked_for_is_plain_distances(pairs):
     query, gallery = pairs[0]
-    lists = make_lists(pairs[:1], Method())
-    np.testing.assert_array_equal(matrix(lists.strips), matrix(iter_distances(query, gallery)))
+    lists = rank_with(RankingMethod(), pairs[:1])
+    np.testing.assert_array_equal(matrix(lists.blocks), matrix(iter_distances(query, gallery)))
     assert lists.query_images.tolist() == list(range(12))
-    assert Method().title == ""
+    assert RankingMethod().title == ""
 
 
 def test_expansion_comes_before_re_ranking(pairs):
     query, gallery = pairs[0]
-    method = Method(rerank="k-reciprocal", expand="alpha", k1=6, k2=3)
+    method = RankingMethod(rerank="k-reciprocal", expand="alpha", k1=6, k2=3)
     expected = rerank(expand_queries(query, gallery, alpha=3.0), gallery, k1=6, k2=3)
-    np.testing.assert_array_equal(matrix(make_lists(pairs[:1], method).strips), expected)
+    np.testing.assert_array_equal(matrix(rank_with(method, pairs[:1]).blocks), expected)
     assert method.title == "query expansion (alpha), re-ranked (k-reciprocal, 6, 3, 0.3)"
 
 
 @pytest.mark.parametrize("how", ["reciprocal", "average", "borda"])
 def test_models_are_fused_after_their_own_re_ranking(pairs, how):
-    method = Method(rerank="k-reciprocal", fuse=how, models=("b",))
+    method = RankingMethod(rerank="k-reciprocal", fuse_by=how, models=("b",))
     expected = fuse([rerank(*pair) for pair in pairs], method=how)
-    np.testing.assert_allclose(matrix(make_lists(pairs, method).strips), expected, rtol=1e-6)
+    np.testing.assert_allclose(matrix(rank_with(method, pairs).blocks), expected, rtol=1e-6)
     words = "average of standardized distances" if how == "average" else how
     assert method.title == f"fused with b ({words}), re-ranked (k-reciprocal, 20, 6, 0.3)"
 
@@ -67,10 +67,10 @@ def test_calibrated_models_are_averaged_by_probability(pairs):
         method="average",
         calibrations=[each.probability for each in known],
     )
-    method = Method(fuse="average", models=("b",), calibrated=True)
+    method = RankingMethod(fuse_by="average", models=("b",), calibrated=True)
     assert method.title == "fused with b (average of probabilities)"
-    np.testing.assert_allclose(matrix(make_lists(pairs, method, known).strips), expected, rtol=1e-6)
-    plain = matrix(make_lists(pairs, Method(fuse="average", models=("b",))).strips)
+    np.testing.assert_allclose(matrix(rank_with(method, pairs, known).blocks), expected, rtol=1e-6)
+    plain = matrix(rank_with(RankingMethod(fuse_by="average", models=("b",)), pairs).blocks)
     np.testing.assert_allclose(
         plain, fuse([matrix(iter_distances(*pair)) for pair in pairs], method="average"), rtol=1e-5
     )
@@ -80,8 +80,8 @@ def test_calibrated_models_are_averaged_by_probability(pairs):
 def test_sets_are_one_line_each_with_an_image_to_show(pairs, how):
     query, gallery = pairs[0]
     sets = [group_images(side) for side in (query, gallery)]
-    lists = make_lists(pairs[:1], Method(sets=how))
-    found = matrix(lists.strips)
+    lists = rank_with(RankingMethod(sets=how), pairs[:1])
+    found = matrix(lists.blocks)
     assert found.shape == tuple(each.max() + 1 for each in sets) == (len(lists.query), len(lists.gallery))
     if how in ("mean", "attention"):
         expected = matrix(iter_distances(pool(query, sets[0], method=how), pool(gallery, sets[1], method=how)))
@@ -89,8 +89,8 @@ def test_sets_are_one_line_each_with_an_image_to_show(pairs, how):
         expected = matrix(compare_sets(query, gallery, query_sets=sets[0], gallery_sets=sets[1], method=how))
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(gallery.person_ids[lists.gallery_images], lists.gallery.person_ids)
-    again = make_lists(pairs[:1], Method(sets=how))
-    assert rank(again.query, again.gallery, distances=again.strips, top=3).indices.shape == (len(lists.query), 3)
+    again = rank_with(RankingMethod(sets=how), pairs[:1])
+    assert rank(again.query, again.gallery, distances=again.blocks, top=3).indices.shape == (len(lists.query), 3)
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def test_sets_are_one_line_each_with_an_image_to_show(pairs, how):
         ({"rerank": "k"}, "rerank: got 'k', expected one of k-reciprocal"),
         ({"expand": "beta"}, "expand: got 'beta', expected one of average, alpha"),
         ({"sets": "max"}, "sets: got 'max', expected one of mean, attention, best, average, hausdorff"),
-        ({"fuse": "sum"}, "fuse: got 'sum', expected one of reciprocal, average, borda"),
+        ({"fuse_by": "sum"}, "fuse_by: got 'sum', expected one of reciprocal, average, borda"),
         (
             {"sets": "best", "rerank": "k-reciprocal"},
-            "sets: 'best' compares images pair by pair.*use mean or attention",
+            "sets: 'best' gives distances and no vectors.*use mean or attention",
         ),
-        ({"calibrated": True}, "calibrated: a calibration is of plain distances between two images"),
-        ({"calibrated": True, "fuse": "average", "expand": "alpha"}, "leave it out with re-ranking, expansion"),
+        ({"calibrated": True}, "calibrated: a calibration applies to cosine distances between two images"),
+        ({"calibrated": True, "fuse_by": "average", "expand": "alpha"}, "leave it out with re-ranking, expansion"),
     ],
 )
 def test_what_cannot_go_together_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        Method(**options)
+        RankingMethod(**options)

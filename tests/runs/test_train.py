@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ from passerby.training.log import read_log
 
 def test_a_run_leaves_what_it_promises(tiny_run):
     left = {str(path.relative_to(tiny_run)) for path in tiny_run.rglob("*") if path.is_file()}
-    figures = next((tiny_run / "figures").glob("synth*")).relative_to(tiny_run)
+    figures = next((tiny_run / "plots").glob("synth*")).relative_to(tiny_run)
     promised = {"model.safetensors", "manifest.json", "recipe.yaml", "scores.json", "log.jsonl"}
-    promised |= {"checkpoints/last.safetensors", "figures/learning-rate.png", "figures/losses.png"}
+    promised |= {"checkpoints/last.safetensors", "plots/learning-rate.png", "plots/losses.png"}
     promised |= {str(figures / name) for name in ("cmc.png", "cmc.svg", "ranks-worst.png", "ranks-best.png")}
     assert promised <= left
     assert any(name.startswith("tensorboard/events") for name in left)
@@ -67,7 +68,7 @@ def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
 
 def test_each_evaluation_has_its_own_pictures(tiny_run, tmp_path, monkeypatch):
     folders = []
-    monkeypatch.setattr("passerby.runs.evaluate.draw_evaluation", lambda _result, out: folders.append(out.name))
+    monkeypatch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, out: folders.append(out.name))
     shutil.copytree(tiny_run, tmp_path / "copy")
     for change in ({}, {"ap": "trapezoid"}, {"protocol": "single-gallery-shot", "flip": False}):
         evaluate(tmp_path / "copy", device="cpu", **change)
@@ -75,12 +76,26 @@ def test_each_evaluation_has_its_own_pictures(tiny_run, tmp_path, monkeypatch):
     assert words == ["market-step", "market-trapezoid", "single-gallery-shot-step-no-flip"]
 
 
+def test_without_matplotlib_a_run_is_scored_and_the_extra_is_named(tiny_run, tmp_path, monkeypatch):
+    """Oracle: the metrics of the run that drew its plots."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    before = json.loads((tiny_run / "scores.json").read_text())["evaluations"]
+    with logged() as lines:
+        evaluate(tiny_run, out=tmp_path / "out", device="cpu")
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())["evaluations"] == before
+    (line,) = lines
+    assert line.startswith("no plots of the evaluation: ")
+    assert 'pip install "passerby[report]"' in line
+
+
 def test_multi_query_shows_the_vectors_that_were_ranked(tiny_run, monkeypatch):
     """Oracle: the mean of each query's own person and camera, by a loop."""
-    drawn = []
-    monkeypatch.setattr("passerby.runs.evaluate.record_evaluations", lambda _folder, results: drawn.extend(results))
+    recorded = []
+    monkeypatch.setattr("passerby.runs.evaluate.record_evaluations", lambda _folder, results: recorded.extend(results))
+    monkeypatch.setattr("passerby.runs.evaluate.plot_evaluations", lambda _folder, _results: None)
     single, multi = (evaluate(tiny_run, protocol=rule, device="cpu")[0].query for rule in ("market", "multi-query"))
-    assert len(drawn) == 2
+    assert len(recorded) == 2
     for q, vector in enumerate(multi.vectors):
         same = (single.person_ids == single.person_ids[q]) & (single.camera_ids == single.camera_ids[q])
         np.testing.assert_allclose(vector, single.vectors[same].mean(axis=0), atol=1e-6)
@@ -181,7 +196,7 @@ def test_one_camera_is_found_out_before_the_training(tmp_path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     color = (60 * person, 100 * camera, 20 * number + len(split))
                     Image.new("RGB", (32, 64), color).save(path)
-    with pytest.raises(DataError, match=r"no query has its person in the gallery in another camera.*1 camera\)"):
+    with pytest.raises(DataError, match=r"no query has its identity in the gallery in another camera.*1 camera\)"):
         train(tiny_recipe(), f"folder:{tmp_path / 'people'}", tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
@@ -215,7 +230,7 @@ def test_two_data_sets_are_trained_on_together_and_evaluated_one_by_one(tmp_path
     assert [result.data.spec for result in found] == [SIMPLE, other]
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert (manifest["identities"], manifest["images"]) == (12 + 4, 48 + 16)
-    assert len(list((tmp_path / "run" / "figures").glob("synth*/cmc.png"))) == 2
+    assert len(list((tmp_path / "run" / "plots").glob("synth*/cmc.png"))) == 2
 
 
 def test_another_data_set_than_at_the_start_is_not_resumed(tmp_path):

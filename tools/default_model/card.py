@@ -12,7 +12,7 @@ import numpy as np
 
 from passerby.errors import TrainingError
 from passerby.evaluation.bootstrap import bootstrap_intervals
-from passerby.runs.evaluate import EvaluationResult
+from passerby.runs.evaluate_model import EvaluationResult
 from passerby.types import DataSet
 
 ATTRIBUTES: dict[str, Callable[[dict[str, Any]], str]] = {

@@ -1,4 +1,4 @@
-"""`passerby calibrate`: what a run's distances mean, as probabilities."""
+"""`passerby calibrate`: from distances to probabilities."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from passerby.cli.common import Device, Json, print_json
 
 
 def calibrate(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     data: Annotated[
-        str | None, typer.Option("--data", help="Fit to the training people of these sets, not to the run's own.")
+        str | None, typer.Option("--data", help="Data sets whose training images are used; default: the run's own.")
     ] = None,
     method: Annotated[str, typer.Option(help="logistic, isotonic.")] = "logistic",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Learn the probability that two images show the same person, and keep it beside the model.
+    """Fit the probability that two images are of the same person, and write it into the run as calibration.json.
 
     [bold]passerby calibrate runs/m --data folder:/data/ours[/]
     """
     from passerby.runs.calibrate import calibrate as calibrate_run
     from passerby.runs.run_folder import RunFolder
 
-    found = calibrate_run(run, data, method=cast("Any", method), device=device, progress=True)
+    calibration = calibrate_run(run, data, method=cast("Any", method), device=device, progress=True)
     if as_json:
-        print_json({"run": str(run), "calibration": found.to_dict()})
+        print_json({"run": str(run), "calibration": calibration.to_dict()})
         return
-    seen = found.fitted_on
+    fitted_on = calibration.fitted_on
     typer.echo(
-        f"{RunFolder(run).calibration}: {found.method}, fitted to {seen.same:,} pairs of one person and "
-        f"{seen.different:,} of two, {seen.identities:,} people of {seen.data}"
+        f"{RunFolder(run).calibration}: {calibration.method}, fitted to {fitted_on.same:,} pairs of the same and "
+        f"{fitted_on.different:,} pairs of different identities, {fitted_on.identities:,} identities of "
+        f"{fitted_on.data}"
     )
-    if seen.trained_on:
-        typer.echo("the network was trained on these people: its probabilities will be over-confident on others")
+    if fitted_on.trained_on:
+        typer.echo("The network was trained on these images: probabilities on other images will be over-confident.")

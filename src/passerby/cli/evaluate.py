@@ -1,79 +1,89 @@
-"""`passerby evaluate`: figures of a trained model, on its own data or on any other."""
+"""`passerby evaluate`: metrics of a finished run on its own data or on other data."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, cast
 
 import typer
 
 from passerby.cli.common import Device, Json, Run
-from passerby.cli.train import report
-from passerby.errors import RecipeError
-from passerby.types import ApRule, ProtocolName
-
-PROTOCOLS = get_args(ProtocolName)
-AP_RULES = get_args(ApRule)
+from passerby.cli.train import print_results
 
 
 def evaluate(
     run: Run,
-    data: Annotated[str | None, typer.Option("--data", help="Data sets; without it, those of the training.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Data sets; default: those of the training.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="A folder for scores.json and figures; without it, the run.")
+        Path | None, typer.Option("--out", help="Folder for scores.json and plots; default: the run.")
     ] = None,
-    protocol: Annotated[str | None, typer.Option(help=f"{', '.join(PROTOCOLS)}; default: the data set's own.")] = None,
-    ap: Annotated[str | None, typer.Option(help=f"{', '.join(AP_RULES)}; default: the recipe's.")] = None,
-    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Average with the mirrored image.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="market, single-gallery-shot, multi-query; default: the data set's own.")
+    ] = None,
+    ap: Annotated[str | None, typer.Option(help="step, trapezoid; default: the recipe's.")] = None,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Average each embedding with that of the mirrored image.")
+    ] = None,
     cameras: Annotated[
         bool | None,
         typer.Option(
             "--cameras/--no-cameras",
-            help="Camera-wise normalization, by the test cameras' unlabeled images; default: the recipe's.",
+            help="Normalize per camera, by the test cameras' unlabeled images; default: the recipe's.",
         ),
     ] = None,
-    rerank: Annotated[str | None, typer.Option(help="k-reciprocal: re-rank every list.")] = None,
+    rerank: Annotated[str | None, typer.Option(help="Re-rank every list: k-reciprocal.")] = None,
+    k1: Annotated[int, typer.Option("--k1", help="Re-ranking: neighbors of the reciprocity test.")] = 20,
+    k2: Annotated[int, typer.Option("--k2", help="Re-ranking: neighbors that are averaged; 1 is off.")] = 6,
+    lambda_: Annotated[
+        float, typer.Option("--lambda", help="Re-ranking: weight of the original distance, 0 to 1.")
+    ] = 0.3,
     expand: Annotated[str | None, typer.Option(help="Query expansion: average, alpha.")] = None,
     sets: Annotated[
         str | None,
-        typer.Option(help="All images of a person in a camera as one: mean, attention, best, average, hausdorff."),
+        typer.Option(
+            help="All images of an identity in a camera as one item: mean, attention, best, average, hausdorff."
+        ),
     ] = None,
     fuse: Annotated[str | None, typer.Option(help="Other runs, joined with commas, whose lists are fused in.")] = None,
     fuse_by: Annotated[str, typer.Option(help="reciprocal, average, borda.")] = "reciprocal",
     open_set: Annotated[
-        bool, typer.Option("--open-set", help="Also known against unknown people: DIR at FAR, ROC, reliability.")
+        bool, typer.Option("--open-set", help="Measure DIR at FAR, ROC and the error of the calibration, too.")
     ] = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Rank-1, mAP and the rest, with intervals and with the rules that they were made by.
+    """Measure Rank-1, mAP and other metrics, with intervals, and record them with the rules of the measurement.
 
     [bold]passerby evaluate runs/m --data dukemtmc:/data/DukeMTMC-reID[/]
 
     [bold]passerby evaluate default --data cuhk01:/data/cuhk01 --out runs/default[/]
 
-    [bold]passerby evaluate runs/m --rerank k-reciprocal --fuse runs/a,runs/b[/]
+    [bold]passerby evaluate runs/m --rerank k-reciprocal --k1 25 --fuse runs/a,runs/b[/]
     """
-    for name, value, known in (("--protocol", protocol, PROTOCOLS), ("--ap", ap, AP_RULES)):
-        if value is not None and value not in known:
-            raise RecipeError(f"{name} {value!r}: expected one of {', '.join(known)}")
     from passerby.runs.evaluate import evaluate as evaluate_run
+    from passerby.runs.ranking_method import RankingMethod
 
+    ranking = RankingMethod(
+        cameras=cameras,
+        rerank=cast("Any", rerank),
+        k1=k1,
+        k2=k2,
+        lambda_=lambda_,
+        expand=cast("Any", expand),
+        sets=cast("Any", sets),
+        fuse_by=cast("Any", fuse_by),
+    )
     results = evaluate_run(
         run,
         data,
         out=out,
-        protocol=cast("ProtocolName | None", protocol),
-        ap=cast("ApRule | None", ap),
+        protocol=cast("Any", protocol),
+        ap=cast("Any", ap),
         flip=flip,
-        cameras=cameras,
-        rerank=cast("Any", rerank),
-        expand=cast("Any", expand),
-        sets=cast("Any", sets),
+        ranking=ranking,
         fuse=[name for name in (fuse or "").split(",") if name],
-        fuse_by=cast("Any", fuse_by),
         open_set=open_set,
         device=device,
         progress=True,
     )
-    report(results, as_json=as_json, root=out or run)
+    print_results(results, as_json=as_json, root=out or run)

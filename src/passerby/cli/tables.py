@@ -1,32 +1,35 @@
-"""Tables that the terminal shows."""
+"""Tables for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from passerby.evaluation.summary import METRICS, Scores, interval, value
-from passerby.openset.detection import OpenSetScores
-from passerby.openset.reliability import Reliability
-from passerby.openset.verification import Verification
+from passerby.evaluation.summary import METRICS, interval, value
+
+if TYPE_CHECKING:
+    from passerby.evaluation.summary import Scores
+    from passerby.runs.open_set import OpenSetResult
 
 
-def scores_table(evaluations: Mapping[str, Scores], *, title: str | None = None) -> Table:
-    """A table of one or several evaluations that fits 80 columns.
+def build_scores_table(evaluations: Mapping[str, Scores], *, title: str | None = None) -> Table:
+    """Build a table of evaluations that fits 80 columns.
 
     Args:
         evaluations: Scores by name (data set, run, variant), one row each.
-        title: What stands above.
+        title: Title of the table.
 
     Returns:
-        A rich Table: figures in percent, under each its interval, under each name what it was measured on.
+        A rich table: metrics in percent with their intervals below, names with the rules of the measurement below.
     """
-    sure = any(scores.intervals for scores in evaluations.values())
-    caption = "figures in percent" + (", below them the 95 % interval (bootstrap over identities)" if sure else "")
-    caption += "\nvalid: queries that have a match under the protocol; the others count in no figure"
+    has_intervals = any(scores.intervals for scores in evaluations.values())
+    caption = "metrics in percent"
+    caption += ", below them the 95 % interval (bootstrap over identities)" if has_intervals else ""
+    caption += "\nvalid: queries that have a match under the protocol; the others are in no metric"
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.HORIZONTALS)
     table.add_column("Evaluation")
     for heading in METRICS.values():
@@ -36,24 +39,23 @@ def scores_table(evaluations: Mapping[str, Scores], *, title: str | None = None)
             Text(f"{100 * value(scores, metric):.1f}").append(f"\n{interval(scores, metric)}", style="dim")
             for metric in METRICS
         ]
-        facts = (
+        rules = (
             f"{scores.protocol}, {scores.ap} AP",
             f"valid {scores.valid_queries:,}/{scores.queries:,}",
             f"gallery {scores.gallery:,}",
         )
-        name_and_facts = Text(name, style="bold").append("\n" + "\n".join(facts), style="not bold dim")
-        table.add_row(name_and_facts, *cells, end_section=True)
+        name_and_rules = Text(name, style="bold").append("\n" + "\n".join(rules), style="not bold dim")
+        table.add_row(name_and_rules, *cells, end_section=True)
     return table
 
 
-def open_set_table(
-    title: str, scores: OpenSetScores, verification: Verification, reliability: Reliability | None
-) -> Table:
-    """Known against unknown people, pairs, and what the calibration is worth, with what each was measured on."""
+def build_open_set_table(title: str, result: OpenSetResult) -> Table:
+    """Build a table of open-set metrics with the number of queries and pairs that they were measured on."""
+    scores, verification, reliability = result.scores, result.verification, result.reliability
     caption = (
         f"{scores.unknown_queries:,.0f} unknown and {scores.known_queries:,.0f} known queries, {scores.enrolled:,.0f} "
-        f"people enrolled, {scores.repeats} draws; {verification.same:,} pairs of one person, "
-        f"{verification.different:,} of two; the model's own cosine distances"
+        f"identities enrolled, {scores.repeats} draws; {verification.same:,} pairs of the same and "
+        f"{verification.different:,} of different identities; cosine distances of the model"
     )
     table = Table(
         title=Text(title, style="bold"),
@@ -63,22 +65,18 @@ def open_set_table(
         box=box.HORIZONTALS,
         show_header=False,
     )
-    for each in scores.rates:
-        figure = each.reason or (
-            f"{100 * each.rate:.1f} %  [{100 * each.interval[0]:.1f}-{100 * each.interval[1]:.1f}]  "
-            f"at distance {each.threshold:.4f}"
-        )
-        table.add_row(f"DIR at FAR {100 * each.far:g} %", figure)
-    table.add_row(
-        "equal error rate",
-        f"{100 * verification.equal_error_rate:.1f} %  at distance {verification.equal_error_threshold:.4f}",
-    )
+    for rate in scores.rates:
+        low, high = rate.interval
+        text = f"{100 * rate.rate:.1f} %  [{100 * low:.1f}-{100 * high:.1f}]  at distance {rate.threshold:.4f}"
+        table.add_row(f"DIR at FAR {100 * rate.far:g} %", rate.reason or text)
+    error, threshold = verification.equal_error_rate, verification.equal_error_threshold
+    table.add_row("equal error rate", f"{100 * error:.1f} %  at distance {threshold:.4f}")
     table.add_row("area under the ROC", f"{verification.area:.4f}")
     if reliability is not None:
         table.add_row(
             "calibration",
             f"expected error {100 * reliability.expected_calibration_error:.1f} %, log loss "
-            f"{reliability.log_loss:.3f} (knowing nothing: {reliability.chance:.3f}), slope {reliability.slope:.2f} "
+            f"{reliability.log_loss:.3f} (of the prior: {reliability.chance:.3f}), slope {reliability.slope:.2f} "
             "(below 1: over-confident)",
         )
     return table

@@ -1,34 +1,35 @@
-"""`passerby threshold`: the distance at which a model may call somebody known."""
+"""`passerby threshold`: the distance threshold of a false alarm rate."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from passerby.cli.common import Device, Json, Run, print_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from passerby.runs.threshold import MeasuredThreshold
 
 
 def threshold(
     run: Run,
-    far: Annotated[float, typer.Option(help="Chance that an unknown person is taken for somebody, 0 to 1.")],
+    far: Annotated[
+        float, typer.Option(help="False alarm rate: probability that an unknown person is recognized, 0 to 1.")
+    ],
     gallery_size: Annotated[
-        int | None, typer.Option(help="People who will be enrolled; default: as many as the data show.")
+        int | None, typer.Option(help="Number of identities to be enrolled; default: as many as the data have.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="Measure on these queries and galleries, not on the training people.")
+        str | None,
+        typer.Option("--data", help="Data sets whose queries and galleries are used; default: the training images."),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """The distance below which somebody is recognized, for a gallery of a stated size.
+    """Find the distance threshold of a false alarm rate, for a gallery of a given size.
 
     [bold]passerby threshold runs/m --far 0.01 --gallery-size 500 --data folder:/data/ours[/]
     """
@@ -36,37 +37,44 @@ def threshold(
 
     results = find_threshold(run, data, far=far, gallery_size=gallery_size, device=device, progress=True)
     if as_json:
-        print_json({"run": str(run), "thresholds": [each.to_dict() for each in results]})
+        print_json({"run": str(run), "thresholds": [result.to_dict() for result in results]})
         return
+    from rich.console import Console
+
     console = Console()
-    for each in results:
-        console.print(_table(each))
-    if any(each.trained_on for each in results):
+    for result in results:
+        console.print(_build_table(result))
+    if any(result.trained_on for result in results):
         console.print(
-            "[bold]Too optimistic:[/] the network was trained on these people and tells them apart better than "
-            "others. Measure on people that it has not seen, from where it will be used: --data"
+            "[bold]Too optimistic:[/] the network was trained on these identities and separates them better than "
+            "others. Measure on others, from the cameras where it is used: --data"
         )
 
 
-def _table(result: MeasuredThreshold) -> Table:
-    """What was found, and under what conditions it holds."""
+def _build_table(result: MeasuredThreshold) -> Table:
+    """Build the table of a threshold and the conditions of its measurement."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     found = result.threshold
     low, high = found.interval
     low_rate, high_rate = found.rate_interval
-    others = f"{found.other_identities:,} other people, {found.images:.1f} images each"
-    whose = "training people, which the network has learned" if result.trained_on else f"people of {result.split}"
+    others = f"{found.other_identities:,} other identities, {found.images:.1f} images each"
+    source = "training identities" if result.trained_on else f"identities of {result.split}"
     rows = {
         "threshold": f"{found.threshold:.4f}  [{low:.4f}-{high:.4f}]  cosine distance",
-        "recognized": "whoever is nearer than that, and nearest of all",
-        "false alarms": f"{100 * found.far:g} % of unknown people are taken for somebody",
-        "known people": f"{100 * found.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  are recognized (DIR)",
-        "gallery": f"{found.gallery_size:,} people{', extrapolated' if found.extrapolated else ''}",
-        "measured on": f"{whose}: {found.queries:,} images of {result.identities:,} people against {others}",
+        "recognized": "Rank-1 match closer than the threshold",
+        "false alarms": f"{100 * found.far:g} % of unknown persons are recognized as an enrolled one (FAR)",
+        "detections": f"{100 * found.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  of enrolled persons "
+        "are recognized (DIR)",
+        "gallery": f"{found.gallery_size:,} identities{', extrapolated' if found.extrapolated else ''}",
+        "measured on": f"{source}: {found.queries:,} images of {result.identities:,} against {others}",
     }
     caption = "in brackets: 95 % interval, bootstrap over identities"
     if found.extrapolated:
         caption += (
-            f"\nextrapolated: the data show {found.other_identities:,} people; nobody has measured so large a gallery"
+            f"\nextrapolated: the data have {found.other_identities:,} identities; larger galleries are not measured"
         )
     table = Table(
         title=Text(result.data.title, style="bold"),

@@ -21,7 +21,7 @@ from passerby.model.convnext_ap import EmbeddingKind
 from passerby.model.embed import load
 from passerby.progress import ProgressOption
 from passerby.recipe import Recipe
-from passerby.runs.evaluate import evaluate_network, evaluation_arguments
+from passerby.runs.evaluate_model import evaluate_model, evaluation_options
 from passerby.runs.run_folder import write_json
 from passerby.types import IntArray
 
@@ -116,7 +116,7 @@ def ablate(
 def _evaluate(run: GridRun, cell: GridCell, device: str) -> None:
     """Evaluate a trained run with the cell's kind of embedding, and write the scores with those of each query."""
     embedder = load(run.folder.root, device=device, embedding=cast("EmbeddingKind", cell.embedding))
-    result = evaluate_network([embedder], run.data, **evaluation_arguments(run.recipe))
+    result = evaluate_model([embedder], run.data, evaluation_options(run.recipe))
     tree = {"person_ids": result.query.person_ids.tolist(), "scores": result.scores.to_dict()}
     write_json(run.result_path(cell), tree)
 

@@ -31,7 +31,7 @@ from passerby.model.methods import build_model
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.arguments import count_classes, model_arguments
-from passerby.runs.evaluate import require_valid_queries
+from passerby.runs.evaluate_model import require_valid_queries
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.train import resume, train
 from passerby.types import DataSet

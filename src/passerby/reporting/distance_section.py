@@ -17,7 +17,7 @@ from passerby.plots.distance_curves import plot_distances, plot_precision_recall
 from passerby.plots.embedding_map import plot_embedding_map
 from passerby.reporting.page import PageFigure, PageSection
 from passerby.reporting.reported_runs import ReportedRun, RunGroup
-from passerby.runs.ranking_method import Lists, make_lists
+from passerby.runs.ranking_method import RankLists, rank_with
 from passerby.types import Embeddings
 
 _MAP_IMAGES, _MAP_COLORS = 600, 8
@@ -29,7 +29,7 @@ def build_distance_section(group: RunGroup) -> PageSection:
     precision = {}
     for run in group.runs:
         lists = _lists(run)
-        precision[run.title] = precision_at_recall(lists.query, lists.gallery, distances=lists.strips)
+        precision[run.title] = precision_at_recall(lists.query, lists.gallery, distances=lists.blocks)
     parts = [
         PageFigure(
             plot_distances(histograms, group.folder / "distances.png")[0],
@@ -53,7 +53,7 @@ def build_distance_section(group: RunGroup) -> PageSection:
 
 def _camera_figure(run: ReportedRun, group: RunGroup, suffix: str, label: Callable[[str], str]) -> PageFigure:
     lists = _lists(run)
-    pairs = score_camera_pairs(lists.query, lists.gallery, distances=lists.strips)
+    pairs = score_camera_pairs(lists.query, lists.gallery, distances=lists.blocks)
     path, *_ = plot_camera_pairs(pairs, group.folder / f"cameras{suffix}.png", title=label("Rank-1 by pair of cameras"))
     return PageFigure(path, label(_describe_worst(pairs)), "Matrix of Rank-1 by pair of cameras.", narrow=True)
 
@@ -76,9 +76,9 @@ def _map_figure(run: ReportedRun, group: RunGroup, suffix: str, label: Callable[
     return PageFigure(path, label(caption), alt, narrow=True)
 
 
-def _lists(run: ReportedRun) -> Lists:
+def _lists(run: ReportedRun) -> RankLists:
     """Return the distances of the run's evaluation again; they are computed block by block and not stored."""
-    return make_lists([(run.result.query, run.result.gallery)], run.result.method)
+    return rank_with(run.result.method, [(run.result.query, run.result.gallery)])
 
 
 def _describe_worst(pairs: CameraPairs) -> str:

@@ -15,7 +15,7 @@ from passerby.plots.overlays import build_stripe_assignment, overlay_heat, overl
 from passerby.plots.part_contributions import PartContributions, plot_part_contributions
 from passerby.reporting.page import PageFigure, PageSection
 from passerby.reporting.reported_runs import ReportedRun, RunGroup
-from passerby.runs.evaluate import EvaluationResult
+from passerby.runs.evaluate_model import EvaluationResult
 from passerby.types import IntArray
 
 _EXPLAINED = 3  # queries

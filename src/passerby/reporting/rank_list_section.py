@@ -6,7 +6,7 @@ from passerby.data.images import read_image
 from passerby.plots.rank_lists import choose_queries, plot_rank_lists
 from passerby.reporting.page import PageFigure, PageSection
 from passerby.reporting.reported_runs import RunGroup
-from passerby.runs.evaluate import ORDERS
+from passerby.runs.run_plots import ORDERS
 
 _CAPTIONS = {
     "worst": "Queries with the lowest average precision.",

@@ -17,7 +17,7 @@ from passerby.model.image_batches import evaluation_batches
 from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.reporting.page import PageSection
-from passerby.runs.evaluate import EvaluationResult, evaluate_network, evaluation_arguments, require_valid_queries
+from passerby.runs.evaluate_model import EvaluationResult, evaluate_model, evaluation_options, require_valid_queries
 from passerby.runs.run_folder import RunFolder
 from passerby.types import DataSet, Sample
 
@@ -116,8 +116,7 @@ def load_reported_runs(
             raise DataError(f"{folder.root}: {spec} has no query split to report on; choose another with --data")
         for data_set in sets_of[spec]:
             require_valid_queries(data_set)
-            arguments = evaluation_arguments(recipe)
-            result = evaluate_network([embedder], data_set, **arguments, progress=progress)
+            result = evaluate_model([embedder], data_set, evaluation_options(recipe), progress=progress)
             title = name if len(sets_of[spec]) == 1 else f"{name} on {data_set.name}"
             reported.append(ReportedRun(name, title, folder, embedder, recipe, result))
     return reported

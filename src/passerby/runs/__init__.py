@@ -1,1 +1,1 @@
-"""Whole jobs: train, resume, evaluate. Everything that a verb of the command line does, in the same words."""
+"""Whole jobs: train, resume, evaluate, calibrate, find a threshold; the files of a run."""

@@ -1,30 +1,30 @@
-"""Calibrate: what a run's distances mean, learned from people set aside for learning, kept beside the model."""
+"""Calibrate a model: from cosine distances to probabilities."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from passerby.data.datasets import load_data
-from passerby.errors import DataError
+from passerby.data.fingerprint import fingerprint
+from passerby.errors import DataError, WeightsError
 from passerby.evaluation.pair_histogram import PairHistogram, count_pairs, merge_histograms
 from passerby.model.embed import Embedder, load
+from passerby.model.weights import DEFAULT_MODEL, model_folder
 from passerby.openset.calibration import Calibration, CalibrationMethod, FittedOn
 from passerby.openset.fitting import fit_calibration
 from passerby.openset.identification import fit_identification
-from passerby.progress import ProgressCallback, ProgressOption, no_progress, open_progress, part_of
+from passerby.progress import ProgressCallback, ProgressOption, no_progress, open_progress
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.recipe import load_recipe
+from passerby.runs.draw import IMAGES, draw_training, embed_groups
+from passerby.runs.evaluate_model import EvaluationOptions, evaluation_options
 from passerby.runs.run_folder import RunFolder, write_json
-from passerby.types import DataSet, Embeddings, Sample
-
-IMAGES = 4000
-"""Most training images that are embedded: 8 million pairs."""
+from passerby.types import DataSet, Embeddings
 
 
 def calibrate(
@@ -37,19 +37,17 @@ def calibrate(
     device: str = "auto",
     progress: ProgressOption = False,
 ) -> Calibration:
-    """Fit a calibration to the *training* people of a data set and write it into the run as `calibration.json`.
+    """Fit a calibration to training images and write it into the run as `calibration.json`.
 
-    Without `data` these are the people that the network was trained on. It tells them apart better than anybody else,
-    so the probabilities will be over-confident; the training people of another data set are not learned by heart.
-    Pairs are of images from different cameras, within one data set; beside them stands what the nearest of many people
-    is worth (`fit_identification`), and both again for distances under camera-wise normalization.
+    Without `data` the images are those that the network was trained on. It separates them better than other images, so
+    that the probabilities are over-confident. Prefer `data` from the cameras where the model is used.
 
     Args:
-        run: The folder of a finished run.
-        data: Data sets, as for `train`, whose train splits are used; None is what the run was trained on.
+        run: Folder of a finished run.
+        data: Data sets, as for `train`, whose train splits are used; None is the training's own.
         method: `logistic` or `isotonic`; see `fit_calibration`.
-        images: At most so many, shared by the data sets: whole people, drawn with `seed`.
-        seed: Of that draw, and of the galleries that identification is learned from.
+        images: Largest number of images, of all data sets together. All images of random identities are drawn.
+        seed: Of that draw, and of the galleries for the probabilities of identification.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
@@ -57,51 +55,104 @@ def calibrate(
         The calibration that was written.
 
     Raises:
-        PasserbyError: When there is no finished run, or the data hold no pair of either kind.
+        PasserbyError: If there is no finished run, or the data have no pair of the same or of different identities.
+
+    Example:
+        >>> calibration = passerby.calibrate("runs/m", images=40)
+        >>> near, far = calibration.probability([0.1, 1.0])
+        >>> bool(near >= far)
+        True
     """
-    folder = Path(run)
-    embedder = load(folder, device=device)
+    folder = RunFolder(model_folder(run))
+    if folder.root.resolve() == DEFAULT_MODEL.resolve():
+        raise WeightsError(f"{run}: the folder of the default model is not written to; copy it and calibrate the copy")
+    embedder = load(folder.root, device=device)
     sets = load_data(data or embedder.manifest["data"])
     with open_progress(progress) as report:
-        embedded = embed_groups(folder, embedder, draw_training(sets, images, seed=seed), progress=report)
-    pairs = _pairs(embedded)
-    fitted_on = FittedOn(
-        data=data or str(embedder.manifest["data"]),
-        identities=sum(len(np.unique(each.person_ids)) for each in embedded),
-        images=sum(map(len, embedded)),
-        same=int(pairs.same.sum()) // 2,  # a set against itself holds each pair twice
-        different=int(pairs.different.sum()) // 2,
-        trained_on=any(was_trained_on(embedder, each) for each in sets),
-    )
-    normalized = [standardize_cameras(each) for each in embedded]
-    plain, cameras = (
-        replace(
-            fit_calibration(counted, fitted_on, method=method), identification=fit_identification(groups, seed=seed)
+        calibration = calibrate_model(
+            embedder,
+            sets,
+            evaluation_options(load_recipe(folder.recipe)),
+            spec=data or str(embedder.manifest["data"]),
+            method=method,
+            images=images,
+            seed=seed,
+            progress=report,
         )
-        for counted, groups in ((pairs, embedded), (_pairs(normalized), normalized))
-    )
-    calibration = replace(plain, cameras=cameras)
-    write_json(RunFolder(folder).calibration, calibration.to_dict())
+    write_calibration(folder, calibration)
     return calibration
 
 
-def _pairs(groups: Sequence[Embeddings]) -> PairHistogram:
-    """All pairs within each group."""
-    return merge_histograms(count_pairs(each, each) for each in groups)
+def calibrate_model(
+    embedder: Embedder,
+    sets: Sequence[DataSet],
+    options: EvaluationOptions,
+    *,
+    spec: str,
+    method: CalibrationMethod = "logistic",
+    images: int = IMAGES,
+    seed: int = 0,
+    progress: ProgressCallback = no_progress,
+) -> Calibration:
+    """Fit a calibration of a model in memory; see `calibrate`.
+
+    Pairs are of images from different cameras within one data set. The result also holds the probabilities of
+    identification (`fit_identification`), and both again for distances under camera-wise normalization.
+
+    Args:
+        embedder: The model.
+        sets: Data sets with a train split.
+        options: How images are embedded.
+        spec: Name of the data sets in the result.
+        method: As for `calibrate`.
+        images: As for `calibrate`.
+        seed: As for `calibrate`.
+        progress: Callback that receives the number of embedded images, as task `embed`.
+    """
+    plain = embed_groups(embedder, draw_training(sets, images, seed=seed), options, progress=progress)
+    pairs = _count_pairs(plain)
+    fitted_on = FittedOn(
+        data=spec,
+        identities=sum(len(np.unique(embeddings.person_ids)) for embeddings in plain),
+        images=sum(map(len, plain)),
+        same=int(pairs.same.sum()) // 2,  # a set against itself has each pair twice
+        different=int(pairs.different.sum()) // 2,
+        trained_on=any(was_trained_on(embedder, data) for data in sets),
+    )
+    normalized = [standardize_cameras(embeddings) for embeddings in plain]
+    calibration, cameras = (
+        replace(
+            fit_calibration(histogram, fitted_on, method=method), identification=fit_identification(groups, seed=seed)
+        )
+        for histogram, groups in ((pairs, plain), (_count_pairs(normalized), normalized))
+    )
+    return replace(calibration, cameras=cameras)
+
+
+def write_calibration(folder: RunFolder, calibration: Calibration) -> None:
+    """Write `calibration.json` of a run."""
+    write_json(folder.calibration, calibration.to_dict())
 
 
 def has_calibration(run: str | Path) -> bool:
-    """Whether a run has been calibrated."""
-    return RunFolder(Path(run)).calibration.is_file()
+    """Return whether a run or a saved model has a calibration."""
+    return RunFolder(model_folder(run)).calibration.is_file()
 
 
 def load_calibration(run: str | Path) -> Calibration:
-    """The calibration of a run or a saved model.
+    """Load the calibration of a run or a saved model.
+
+    Args:
+        run: Folder of a finished run, or `default`.
 
     Raises:
-        DataError: When there is none, or it cannot be read; the file is named.
+        DataError: If there is none, or it cannot be read; the message names the file.
+
+    Example:
+        >>> passerby.load_calibration("runs/m").method
+        'logistic'
     """
-    path = RunFolder(Path(run)).calibration
+    path = RunFolder(model_folder(run)).calibration
     if not path.is_file():
         raise DataError(f"{path}: no such file; make it with passerby.calibrate({str(run)!r})")
     try:
@@ -110,58 +161,18 @@ def load_calibration(run: str | Path) -> Calibration:
         raise DataError(f"{path}: {error}") from None
 
 
-def embed_groups(
-    run: Path,
-    embedder: Embedder,
-    groups: Sequence[Sequence[Sample]],
-    *,
-    progress: ProgressCallback = no_progress,
-) -> list[Embeddings]:
-    """Embed several lists of images as the run's recipe evaluates, one progress for all."""
-    recipe = load_recipe(RunFolder(run).recipe)
-    total = sum(map(len, groups))
-
-    def embed_one(samples: Sequence[Sample], before: int) -> Embeddings:
-        part = part_of(progress, before, total)
-        settings = recipe.evaluation
-        workers = recipe.batches.workers
-        return embedder.embed_samples(samples, flip=settings.flip, batch=settings.batch, workers=workers, progress=part)
-
-    starts = [0, *accumulate(map(len, groups))]
-    return [embed_one(samples, before) for samples, before in zip(groups, starts, strict=False)]
-
-
-def draw_training(sets: Sequence[DataSet], images: int, *, seed: int) -> list[list[Sample]]:
-    """Training images of each data set: whole people, drawn until its share of `images` is reached.
-
-    Raises:
-        DataError: For `images` below 1, or a data set without a train split.
-    """
-    if images < 1:
-        raise DataError(f"images: got {images}, expected at least 1")
-    generator = np.random.default_rng(seed)
-    return [draw_people(each, images // len(sets), generator) for each in sets]
-
-
-def draw_people(data: DataSet, images: int, generator: np.random.Generator) -> list[Sample]:
-    """All training images of people drawn one by one, until `images` are reached; at least two people.
-
-    Raises:
-        DataError: For an empty train split.
-    """
-    by_person: dict[int, list[Sample]] = {}
-    for sample in data.train:
-        by_person.setdefault(sample.person_id, []).append(sample)
-    if not by_person:
-        raise DataError(f"{data.title}: the train split of {data.root} is empty; expected images to learn from")
-    drawn: list[Sample] = []
-    for number, person in enumerate(generator.permutation(sorted(by_person)).tolist()):
-        if number >= 2 and len(drawn) + len(by_person[person]) > images:
-            break
-        drawn += by_person[person]
-    return drawn
-
-
 def was_trained_on(embedder: Embedder, data: DataSet) -> bool:
-    """Whether the network has seen this data set's training people, as far as its manifest tells."""
-    return data.title in embedder.manifest.get("titles", ())
+    """Return whether the model was trained on this data set, by the fingerprints in its manifest.
+
+    A run that `upgrade_run` has converted without its data has no fingerprint for each data set; its titles are
+    compared then, which two data sets may share.
+    """
+    fingerprints = embedder.manifest.get("fingerprints")
+    if fingerprints is None:
+        return data.title in embedder.manifest.get("titles", ())
+    return fingerprint([data]) in fingerprints
+
+
+def _count_pairs(groups: Sequence[Embeddings]) -> PairHistogram:
+    """Count the pairs within each group."""
+    return merge_histograms(count_pairs(embeddings, embeddings) for embeddings in groups)

@@ -1,10 +1,13 @@
-"""How rank lists are made of embeddings: plain distances, expansion, sets, re-ranking, fusion of models."""
+"""From embeddings to rank lists: cosine distances, query expansion, sets of images, re-ranking, fusion of models.
+
+Q queries   G gallery items
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -15,142 +18,170 @@ from passerby.ranking.camera_normalization import normalize_cameras
 from passerby.ranking.expand import expand_queries
 from passerby.ranking.fuse import Fusion, fuse_blocks
 from passerby.ranking.rerank import rerank_blocks
-from passerby.ranking.sets import (
-    Pooling,
-    SetDistance,
-    compare_sets,
-    group_images,
-    label_sets,
-    pool,
-)
+from passerby.ranking.sets import Pooling, SetDistance, compare_sets, group_images, label_sets, pool
 from passerby.types import Embeddings, IntArray, Labels
 
 Rerank = Literal["k-reciprocal"]
 Expansion = Literal["average", "alpha"]
-SETS = (*get_args(Pooling), *get_args(SetDistance))
+ALPHA = 3.0
+"""Exponent of alpha query expansion (Radenovic et al. 2018)."""
+CHOICES = {
+    "rerank": get_args(Rerank),
+    "expand": get_args(Expansion),
+    "sets": (*get_args(Pooling), *get_args(SetDistance)),
+    "fuse_by": get_args(Fusion),
+}
 
 
 @dataclass(frozen=True)
-class Method:
-    """What happens between embeddings and rank lists; the default is cosine distances and nothing else.
+class RankingMethod:
+    """From embeddings to rank lists. The default is cosine distance.
 
     Attributes:
-        cameras: Camera-wise normalization first, which uses the test cameras' unlabeled images.
-        rerank: `k-reciprocal`, with `k1`, `k2` and `lambda_`.
-        expand: Query expansion before anything else: `average` (AQE) or `alpha` (alpha-QE) over the first 10.
-        sets: All images of a person in a camera as one: `mean` or `attention` (one vector), or `best`, `average`,
-            `hausdorff` (one distance).
-        fuse: How the lists of several models become one: `reciprocal`, `average` or `borda`.
-        models: Names of the models beside the run's own.
-        calibrated: Fusion by `average` is of the models' calibrated probabilities, not of standardized distances.
+        cameras: Camera-wise normalization first, which uses the test cameras' unlabeled images; None is the recipe's
+            choice.
+        rerank: `k-reciprocal` re-ranks every list (Zhong et al. 2017) with the next three; None does not.
+        k1: Neighbors of the reciprocity test, 1 to G.
+        k2: Neighbors that are averaged, 1 to k1 + 1.
+        lambda_: Weight of the original distance, 0 to 1.
+        expand: Query expansion by the first 10 items: `average` (AQE) or `alpha` (alpha-QE).
+        sets: All images of an identity in a camera as one item: `mean` or `attention` (one vector), or `best`,
+            `average` or `hausdorff` (one distance).
+        fuse_by: Fusion of the lists of several models: `reciprocal`, `average` or `borda`.
+        models: Names of the models beside the first one.
+        calibrated: Fusion by `average` uses the models' calibrated probabilities, not standardized distances.
 
     Raises:
-        DataError: For a name that is not known, or two that cannot go together.
+        DataError: For an unknown name, a value out of range, or a combination that is not defined.
+
+    Example:
+        >>> RankingMethod(rerank="k-reciprocal", expand="alpha").title
+        'query expansion (alpha), re-ranked (k-reciprocal, 20, 6, 0.3)'
     """
 
+    cameras: bool | None = None
     rerank: Rerank | None = None
-    expand: Expansion | None = None
-    sets: Pooling | SetDistance | None = None
-    fuse: Fusion = "reciprocal"
-    models: tuple[str, ...] = ()
-    calibrated: bool = False
     k1: int = 20
     k2: int = 6
     lambda_: float = 0.3
-    cameras: bool = False
+    expand: Expansion | None = None
+    sets: Pooling | SetDistance | None = None
+    fuse_by: Fusion = "reciprocal"
+    models: tuple[str, ...] = ()
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
-        known = {"rerank": get_args(Rerank), "expand": get_args(Expansion), "sets": SETS, "fuse": get_args(Fusion)}
-        for name, words in known.items():
-            if (value := getattr(self, name)) is not None and value not in words:
-                raise DataError(f"{name}: got {value!r}, expected one of {', '.join(words)}")
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) is not None and value not in choices:
+                raise DataError(f"{name}: got {value!r}, expected one of {', '.join(choices)}")
         if self.sets in get_args(SetDistance) and (self.rerank or self.expand):
             raise DataError(
-                f"sets: {self.sets!r} compares images pair by pair, which leaves no vectors to re-rank or expand; use "
+                f"sets: {self.sets!r} gives distances and no vectors, which re-ranking and expansion need; use "
                 f"{' or '.join(get_args(Pooling))}"
             )
-        if self.calibrated and (self.fuse != "average" or self.rerank or self.expand or self.sets or self.cameras):
+        if self.calibrated and (self.fuse_by != "average" or not self.plain):
             raise DataError(
-                "calibrated: a calibration is of plain distances between two images; leave it out with re-ranking, "
-                "expansion, sets or camera-wise normalization, and fuse by average"
+                "calibrated: a calibration applies to cosine distances between two images; leave it out with "
+                "re-ranking, expansion, sets or camera-wise normalization, and fuse by average"
             )
 
     @property
+    def plain(self) -> bool:
+        """Whether each model's lists are those of cosine distance."""
+        return not (self.rerank or self.expand or self.sets or self.cameras)
+
+    def resolve(self, *, cameras: bool, models: tuple[str, ...], calibrated: bool) -> RankingMethod:
+        """Return the method with a recipe's camera-wise normalization where none is chosen, and with its models.
+
+        Args:
+            cameras: The recipe's choice.
+            models: Names of the models beside the first one.
+            calibrated: Whether all models have a calibration, which fusion by `average` then uses.
+        """
+        method = replace(self, cameras=cameras if self.cameras is None else self.cameras, models=models)
+        return replace(method, calibrated=calibrated and method.fuse_by == "average" and method.plain)
+
+    @property
     def title(self) -> str:
-        """What a figure must say of it; empty when there is nothing to say."""
-        words = ["camera-wise normalization (the test cameras' unlabeled images)"] if self.cameras else []
+        """Description for tables and `scores.json`; empty for cosine distance."""
+        parts = ["camera-wise normalization (the test cameras' unlabeled images)"] if self.cameras else []
         if self.models:
             averaged = f" of {'probabilities' if self.calibrated else 'standardized distances'}"
-            words.append(
-                f"fused with {', '.join(self.models)} ({self.fuse}{averaged if self.fuse == 'average' else ''})"
-            )
+            fusion = f"{self.fuse_by}{averaged if self.fuse_by == 'average' else ''}"
+            parts.append(f"fused with {', '.join(self.models)} ({fusion})")
         if self.sets:
-            words.append(f"sets of images ({self.sets})")
+            parts.append(f"sets of images ({self.sets})")
         if self.expand:
-            words.append(f"query expansion ({self.expand})")
+            parts.append(f"query expansion ({self.expand})")
         if self.rerank:
-            words.append(f"re-ranked ({self.rerank}, {self.k1}, {self.k2}, {self.lambda_:g})")
-        return ", ".join(words)
+            parts.append(f"re-ranked ({self.rerank}, {self.k1}, {self.k2}, {self.lambda_:g})")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
-class Lists:
-    """What is ranked: labels of the Q and G rows and columns, an image that stands for each, and the distances."""
+class RankLists:
+    """The items to rank and their distances.
+
+    Attributes:
+        query: Labels of the Q rows.
+        gallery: Labels of the G columns.
+        query_images: (Q,) index of an image of each row.
+        gallery_images: (G,) index of an image of each column.
+        blocks: The distances, block by block.
+    """
 
     query: Labels
     gallery: Labels
     query_images: IntArray
     gallery_images: IntArray
-    strips: DistanceBlocks
+    blocks: DistanceBlocks
 
 
-def make_lists(
+def rank_with(
+    method: RankingMethod,
     pairs: Sequence[tuple[Embeddings, Embeddings]],
-    method: Method,
     calibrations: Sequence[Calibration] = (),
     *,
     device: str = "cpu",
-) -> Lists:
-    """Rank lists of one or several models' embeddings of the same query and gallery images.
+) -> RankLists:
+    """Compute the distances of rank lists from one or several models' embeddings of the same images.
 
     Args:
-        pairs: (query, gallery) of each model, unit vectors; the ids are alike in all.
-        method: How.
-        calibrations: Of each model; for a `calibrated` method.
-        device: `cpu`, or a CUDA device for distances between vectors; re-ranking and sets are made on the CPU.
+        method: From embeddings to lists.
+        pairs: (query, gallery) of each model, unit vectors with the same labels.
+        calibrations: Of each model, for a `calibrated` method.
+        device: `cpu`, or a CUDA device for distances between vectors. Re-ranking and sets run on the CPU.
     """
-    query, gallery = pairs[0]
-    if method.sets is None:
-        sides: list[tuple[Labels, IntArray]] = [
-            (Labels(side.person_ids, side.camera_ids), np.arange(len(side))) for side in (query, gallery)
-        ]
-    else:
-        numbers = [group_images(side) for side in (query, gallery)]
-        sides = [
-            (label_sets(side, sets), np.unique(sets, return_index=True)[1])
-            for side, sets in zip((query, gallery), numbers, strict=True)
-        ]
-    one = len(pairs) == 1  # fusion sorts each list, on the CPU
+    sides = [_index_items(side, method) for side in pairs[0]]
     if method.cameras:
         pairs = [normalize_cameras(*pair) for pair in pairs]
-    lists = [_strips(*pair, method, device=device if one else "cpu") for pair in pairs]
-    known = [calibration.probability for calibration in calibrations] if method.calibrated else None
-    strips = lists[0] if one else fuse_blocks(lists, method=method.fuse, calibrations=known)
-    (query_labels, query_images), (gallery_labels, gallery_images) = sides
-    return Lists(query_labels, gallery_labels, query_images, gallery_images, strips)
+    single = len(pairs) == 1  # fusion sorts each list, on the CPU
+    lists = [_compute_distances(*pair, method, device=device if single else "cpu") for pair in pairs]
+    probabilities = [calibration.probability for calibration in calibrations] if method.calibrated else None
+    blocks = lists[0] if single else fuse_blocks(lists, method=method.fuse_by, calibrations=probabilities)
+    (query, query_images), (gallery, gallery_images) = sides
+    return RankLists(query, gallery, query_images, gallery_images, blocks)
 
 
-def _strips(query: Embeddings, gallery: Embeddings, method: Method, *, device: str) -> DistanceBlocks:
-    """One model's distances."""
+def _index_items(side: Embeddings, method: RankingMethod) -> tuple[Labels, IntArray]:
+    """Return the labels of the items to rank, images or sets, and the index of an image of each."""
+    if method.sets is None:
+        return Labels(side.person_ids, side.camera_ids), np.arange(len(side))
+    sets = group_images(side)
+    return label_sets(side, sets), np.unique(sets, return_index=True)[1]
+
+
+def _compute_distances(query: Embeddings, gallery: Embeddings, method: RankingMethod, *, device: str) -> DistanceBlocks:
+    """Compute one model's distances."""
     if method.sets is not None:
-        sets = [group_images(side) for side in (query, gallery)]
+        query_sets, gallery_sets = group_images(query), group_images(gallery)
         if method.sets in get_args(SetDistance):
-            how = cast("SetDistance", method.sets)
-            return compare_sets(query, gallery, query_sets=sets[0], gallery_sets=sets[1], method=how)
-        pooling: Any = method.sets
-        query, gallery = pool(query, sets[0], method=pooling), pool(gallery, sets[1], method=pooling)
+            distance = cast("SetDistance", method.sets)
+            return compare_sets(query, gallery, query_sets=query_sets, gallery_sets=gallery_sets, method=distance)
+        pooling = cast("Pooling", method.sets)
+        query, gallery = pool(query, query_sets, method=pooling), pool(gallery, gallery_sets, method=pooling)
     if method.expand:
-        query = expand_queries(query, gallery, alpha=3.0 if method.expand == "alpha" else None)
+        query = expand_queries(query, gallery, alpha=ALPHA if method.expand == "alpha" else None)
     if method.rerank:
         return rerank_blocks(query, gallery, k1=method.k1, k2=method.k2, lambda_=method.lambda_)
     return iter_distances(query, gallery, device=device)

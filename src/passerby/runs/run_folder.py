@@ -1,4 +1,4 @@
-"""What a run leaves, and where: every path is named here, once."""
+"""The files of a run. Every path of a run is named here and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,79 +7,106 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import TrainingError
+from passerby.errors import TrainingError, WriteError
 from passerby.files import write_atomic
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One training and its figures."""
+    """The folder of one run.
+
+    Attributes:
+        root: The folder itself.
+
+    Example:
+        >>> RunFolder(Path("runs/m")).scores.as_posix()
+        'runs/m/scores.json'
+    """
 
     root: Path
 
     @property
     def recipe(self) -> Path:
-        """The recipe, every default written out."""
+        """The recipe with all defaults."""
         return self.root / "recipe.yaml"
 
     @property
     def manifest(self) -> Path:
-        """Which data, code and settings made the model; written at the start."""
+        """Data, code and settings of the model. Written before the first step."""
         return self.root / "manifest.json"
 
     @property
     def model(self) -> Path:
-        """The trained weights; there only when the training has finished."""
+        """The trained weights. Written when the training has ended."""
         return self.root / "model.safetensors"
 
     @property
     def checkpoint(self) -> Path:
-        """The newest state to resume from."""
+        """The last state of the training, to resume from."""
         return self.root / "checkpoints" / "last.safetensors"
 
     @property
     def log(self) -> Path:
-        """One line of JSON per step."""
+        """The training log, one JSON object a line."""
         return self.root / "log.jsonl"
 
     @property
     def tensorboard(self) -> Path:
-        """The same numbers for TensorBoard."""
+        """Folder of the training log for TensorBoard."""
         return self.root / "tensorboard"
 
     @property
     def calibration(self) -> Path:
-        """What distances mean, as probabilities."""
+        """The calibration of the model's distances."""
         return self.root / "calibration.json"
 
     @property
     def scores(self) -> Path:
-        """Every evaluation of this model."""
+        """The metrics of every evaluation of the model."""
         return self.root / "scores.json"
 
     @property
-    def figures(self) -> Path:
-        """Curves and rank lists."""
-        return self.root / "figures"
+    def plots(self) -> Path:
+        """Folder of all plots."""
+        return self.root / "plots"
+
+    @property
+    def learning_rate_plot(self) -> Path:
+        """Plot of the learning rate over the training."""
+        return self.plots / "learning-rate.png"
+
+    @property
+    def losses_plot(self) -> Path:
+        """Plot of the losses over the training."""
+        return self.plots / "losses.png"
+
+    def evaluation_plots(self, title: str) -> Path:
+        """Return the folder of the plots of one evaluation, named after its title."""
+        words = "".join(character if character.isalnum() else " " for character in title).split()
+        return self.plots / "-".join(words)
 
     def require_unused(self) -> None:
-        """Raise TrainingError when the folder holds a run, or a file that a run would overwrite."""
+        """Check that a new run may be written here.
+
+        Raises:
+            TrainingError: If the folder holds a run, or a file that a run would overwrite.
+        """
         if self.manifest.exists():
             raise TrainingError(f"{self.root}: already holds a run; continue it with --resume, or give another --out")
         for path in self._written:
             if path.exists():
                 raise TrainingError(f"{path}: is in the way of a new run; move it, or give another --out")
 
-    def make(self) -> None:
-        """Create the folder if it is not there; sweep out what a kill in the middle of saving has left.
+    def create(self) -> None:
+        """Create the folder if it does not exist, and delete the drafts that an interrupted write has left.
 
         Raises:
-            TrainingError: When the folder cannot be made.
+            WriteError: If the folder cannot be created.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise TrainingError(f"{self.root}: cannot be made ({error.strerror}); give another --out") from None
+            raise WriteError(f"{self.root}: cannot be created ({error.strerror}); give another --out") from None
         for path in self._written:
             for draft in path.parent.glob(f".{path.name}.*.part"):  # as `write_atomic` names them
                 draft.unlink()
@@ -89,10 +116,10 @@ class RunFolder:
         return (self.manifest, self.recipe, self.model, self.checkpoint, self.log, self.scores)
 
     def read_manifest(self) -> dict[str, Any]:
-        """The manifest of a run, finished or not.
+        """Read the manifest of a run, finished or not.
 
         Raises:
-            TrainingError: When the folder holds no run.
+            TrainingError: If the folder holds no run.
         """
         if not self.manifest.is_file():
             raise TrainingError(
@@ -105,11 +132,15 @@ class RunFolder:
         return manifest
 
 
-def json_bytes(tree: Any) -> bytes:
-    """Indented JSON, as a run keeps it."""
+def to_json(tree: Any) -> bytes:
+    """Return the bytes of an indented JSON file."""
     return (json.dumps(tree, indent=2) + "\n").encode()
 
 
 def write_json(path: Path, tree: Any) -> None:
-    """Write indented JSON, whole or not at all."""
-    write_atomic(path, json_bytes(tree))
+    """Write an indented JSON file completely or not at all.
+
+    Raises:
+        WriteError: As `write_atomic`.
+    """
+    write_atomic(path, to_json(tree))

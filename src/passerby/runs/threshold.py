@@ -1,4 +1,4 @@
-"""Threshold: the distance at which a run recognizes people, measured on whom the user names."""
+"""Find the distance threshold of a false alarm rate."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from passerby.model.weights import model_folder
 from passerby.openset.nearest_identities import find_nearest_identities
 from passerby.openset.thresholds import Threshold, compute_threshold
 from passerby.progress import ProgressOption, open_progress
-from passerby.runs.calibrate import IMAGES, draw_training, embed_groups
-from passerby.runs.evaluate import require_valid_queries
+from passerby.recipe import load_recipe
+from passerby.runs.draw import IMAGES, draw_training, embed_groups
+from passerby.runs.evaluate_model import evaluation_options, require_valid_queries
+from passerby.runs.run_folder import RunFolder
 from passerby.types import DataSet, Sample
 
 Split = Literal["train", "query and gallery"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MeasuredThreshold:
-    """A threshold and the people that it was measured on.
+    """A threshold and the data that it was measured on.
 
     Attributes:
         data: The data set.
-        split: Which of its images.
-        trained_on: Whether the network was trained on these people: then it tells them apart better than others, and
-            the threshold lets in more strangers than it says.
-        identities: People among the queries.
-        threshold: The figures.
+        split: Its images.
+        trained_on: Whether the network was trained on them. It separates them better than others, so that on other
+            data more false alarms occur than stated.
+        identities: Number of identities among the queries.
+        threshold: The threshold with its rates and intervals.
     """
 
     data: DataSet
@@ -40,8 +42,13 @@ class MeasuredThreshold:
     identities: int
     threshold: Threshold
 
+    def __repr__(self) -> str:
+        found = self.threshold
+        rates = f"FAR {100 * found.far:g} %, DIR {100 * found.rate:.1f} %"
+        return f"MeasuredThreshold({self.data.title}: distance {found.threshold:.4f}, {rates})"
+
     def to_dict(self) -> dict[str, Any]:
-        """A dict that `json.dumps` takes."""
+        """Return a JSON-serializable dict."""
         return {
             "data": self.data.spec,
             "title": self.data.title,
@@ -65,44 +72,49 @@ def find_threshold(
     device: str = "auto",
     progress: ProgressOption = False,
 ) -> list[MeasuredThreshold]:
-    """The cosine distance at which an unknown person is taken for one of `gallery_size` with probability `far`.
+    """Find the cosine distance at which an unknown person is recognized as enrolled with probability `far`.
 
     Args:
-        run: The folder of a finished run, or `default` for the package's own model.
-        data: Data sets whose queries and galleries are used. None uses the *training* people of the run's own data: a
-            threshold must not be chosen on the people that figures are reported on, but it is over-optimistic.
-        far: Above 0, below 1.
-        gallery_size: People that will be enrolled; None is as many as the data show.
-        images: At most so many training images, shared by the data sets: whole people, drawn with `seed`.
+        run: Folder of a finished run, or `default`.
+        data: Data sets whose queries and galleries are used. None uses the training images of the run's own data,
+            which gives a threshold that is too optimistic; do not choose it on the data that metrics are reported on.
+        far: False alarm rate, above 0 and below 1.
+        gallery_size: Number of identities that will be enrolled; None is as many as the data have.
+        images: Largest number of training images, of all data sets together.
         bootstrap: Replicates of the intervals.
-        seed: Of the draw and the bootstrap.
+        seed: Of the draw of training images and of the bootstrap.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        One for each data set.
+        One threshold for each data set.
 
     Raises:
-        PasserbyError: When there is no finished run, or the data cannot tell; see `compute_threshold`.
+        PasserbyError: If there is no finished run, or the data are too few for `far`; see `compute_threshold`.
+
+    Example:
+        >>> passerby.find_threshold("runs/m", far=0.2)
+        [MeasuredThreshold(market1501: distance ..., FAR 20 %, DIR ... %)]
     """
-    root = model_folder(run)
-    embedder = load(root, device=device)
+    folder = RunFolder(model_folder(run))
+    embedder = load(folder.root, device=device)
     sets = load_data(data or embedder.manifest["data"])
-    sides: list[tuple[Sequence[Sample], Sequence[Sample]]]
+    pairs: list[tuple[Sequence[Sample], Sequence[Sample]]]
     if data is None:
-        sides = [(samples, samples) for samples in draw_training(sets, images, seed=seed)]
+        pairs = [(samples, samples) for samples in draw_training(sets, images, seed=seed)]
     else:
-        sides = [_query_and_gallery(each) for each in sets]
-    groups = [samples for query, gallery in sides for samples in ((query,) if query is gallery else (query, gallery))]
+        pairs = [_require_queries(data_set) for data_set in sets]
+    groups = [samples for query, gallery in pairs for samples in ((query,) if query is gallery else (query, gallery))]
+    options = evaluation_options(load_recipe(folder.recipe))
     with open_progress(progress) as report:
-        embedded = iter(embed_groups(root, embedder, groups, progress=report))
+        embedded = iter(embed_groups(embedder, groups, options, progress=report))
     results = []
-    for each, (query, gallery) in zip(sets, sides, strict=True):
+    for data_set, (query, gallery) in zip(sets, pairs, strict=True):
         vectors = next(embedded)
         nearest = find_nearest_identities(vectors, vectors if query is gallery else next(embedded))
         results.append(
             MeasuredThreshold(
-                data=each,
+                data=data_set,
                 split="train" if data is None else "query and gallery",
                 trained_on=data is None,
                 identities=len(set(nearest.query_ids.tolist())),
@@ -112,7 +124,8 @@ def find_threshold(
     return results
 
 
-def _query_and_gallery(data: DataSet) -> tuple[Sequence[Sample], Sequence[Sample]]:
+def _require_queries(data: DataSet) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """Return query and gallery of a data set that has both."""
     if not data.query or not data.gallery:
         raise DataError(f"{data.title}: {data.root} has no query or no gallery split; give data with both")
     require_valid_queries(data)

@@ -1,48 +1,44 @@
-"""Train: a recipe and a data set in; a model, its figures and everything needed to trust them out."""
+"""Train a model: from a recipe and a data set to weights, metrics and plots in one folder."""
 
 from __future__ import annotations
 
-import json
 import logging
-import platform
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
-from importlib.metadata import version
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from passerby.data.datasets import load_data
-from passerby.data.fingerprint import fingerprint
 from passerby.data.training_set import TrainingSet, join_training
 from passerby.distributed import Process, join_processes
 from passerby.errors import DataError, TrainingError
 from passerby.files import write_all_atomic
 from passerby.model.convnext_ap import ReID
 from passerby.model.embed import Embedder, Preprocessing, load
-from passerby.model.weights import MANIFEST_FORMAT, find_setting_differences, find_weights_file, save_model
-from passerby.plots.training_curves import plot_learning_rate, plot_losses
+from passerby.model.weights import save_model
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.recipe import Recipe, load_recipe
-from passerby.runs.arguments import count_classes, model_arguments
 from passerby.runs.assemble import training_loader, training_state, training_steps
-from passerby.runs.calibrate import calibrate, has_calibration
-from passerby.runs.evaluate import (
+from passerby.runs.calibrate import calibrate_model, has_calibration, write_calibration
+from passerby.runs.evaluate_model import (
     EvaluationResult,
-    evaluate_network,
-    evaluation_arguments,
-    record_evaluations,
-    record_stage,
+    evaluate_model,
+    evaluation_options,
     require_valid_queries,
 )
-from passerby.runs.run_folder import RunFolder, json_bytes
+from passerby.runs.manifest import build_manifest, warn_of_other_weights
+from passerby.runs.run_folder import RunFolder, to_json
+from passerby.runs.run_plots import plot_evaluations, plot_training
+from passerby.runs.scores_file import record_evaluations, record_stage
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
 from passerby.training.log import RunLog, read_log
 from passerby.training.loop import steps_per_epoch
-from passerby.training.state import Step
+from passerby.training.state import Step, TrainingState
 from passerby.types import DataSet
 
 logger = logging.getLogger(__name__)
@@ -56,21 +52,29 @@ def train(
     device: str = "auto",
     progress: ProgressOption = False,
 ) -> list[EvaluationResult]:
-    """Train `recipe` on `data` into the new folder `out`, then evaluate on every data set that has queries.
+    """Train a recipe on data sets into a new folder, then evaluate on every data set that has queries.
 
     Args:
-        recipe: What to do; see `load_recipe`.
+        recipe: The settings; see `load_recipe`.
         data: Data sets, such as `market1501:/data/Market-1501-v15.09.15+cuhk01:/data/cuhk01`.
         out: A folder that holds no run yet.
-        device: `auto`, `cpu`, `cuda`, `mps`; under torchrun every process takes its own GPU.
+        device: `auto`, `cpu`, `cuda` or `mps`. Under torchrun each process has its own GPU.
         progress: True for a bar and log lines on stderr, or a callback, which receives each optimizer step as task
             `train` with a note of epoch, loss, learning rate and images/s. Each epoch's note is also logged.
 
     Returns:
-        The evaluations of the finished model, empty in every process of torchrun but the first.
+        The evaluations of the finished model; empty in every process of torchrun but the first.
 
     Raises:
-        PasserbyError: For data, settings or a folder that cannot be used; nothing that existed is touched.
+        PasserbyError: For data, settings or a folder that cannot be used; existing files are not changed.
+
+    Example:
+        >>> tiny = ["model.backbone=test_convnext", "model.pretrained=false", "model.parts=2", "images.size=[64, 32]"]
+        >>> short = ["schedule.epochs=1", "schedule.warmup_epochs=0", "batches.persons=4", "evaluation.bootstrap=0"]
+        >>> recipe = passerby.load_recipe("lab-atto", overrides=[*tiny, *short])
+        >>> (result,) = passerby.train(recipe, "market1501:people", "runs/new")
+        >>> passerby.load("runs/new").embed("a.jpg").shape[0]
+        1
     """
     folder = RunFolder(Path(out))
     folder.require_unused()
@@ -79,18 +83,55 @@ def train(
 
 
 def resume(out: str | Path, *, device: str = "auto", progress: ProgressOption = False) -> list[EvaluationResult]:
-    """Continue the run in `out` from its last checkpoint; on the CPU it ends with the weights of an unbroken run.
+    """Continue a run from its last checkpoint. On the CPU the weights are those of an uninterrupted run.
 
-    A run whose training has ended is only evaluated again.
+    A run whose training has ended is evaluated again.
+
+    Args:
+        out: Folder of the run.
+        device: As for `train`.
+        progress: As for `train`.
 
     Raises:
-        TrainingError: When there is no run, or the data set is not what it was.
+        TrainingError: If there is no run, or the data have changed.
+
+    Example:
+        >>> (result,) = passerby.resume("runs/m")
+        >>> result.scores.valid_queries
+        24
     """
     folder = RunFolder(Path(out))
     manifest = folder.read_manifest()
     recipe = load_recipe(folder.recipe)
     with open_progress(progress) as report:
-        return _run(folder, recipe, manifest["data"], device=device, progress=report, before=manifest)
+        return _run(folder, recipe, manifest["data"], device=device, progress=report, started=manifest)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One training: its inputs, its folder and the process that it runs in."""
+
+    folder: RunFolder
+    recipe: Recipe
+    sets: Sequence[DataSet]
+    training_set: TrainingSet
+    manifest: dict[str, Any]
+    process: Process
+    progress: ProgressCallback
+
+    def embedder(self, network: ReID) -> Embedder:
+        images = self.recipe.images
+        preprocessing = Preprocessing(size=images.size, mean=images.mean, std=images.std)
+        return Embedder(network, preprocessing, self.manifest, device=self.process.device)
+
+    def evaluate(self, network: ReID) -> list[EvaluationResult]:
+        """Evaluate on every data set that has queries."""
+        embedders, options = [self.embedder(network)], evaluation_options(self.recipe)
+        return [
+            evaluate_model(embedders, data_set, options, progress=self.progress)
+            for data_set in self.sets
+            if data_set.query
+        ]
 
 
 def _run(
@@ -100,73 +141,66 @@ def _run(
     *,
     device: str,
     progress: ProgressCallback,
-    before: dict[str, Any] | None = None,
+    started: dict[str, Any] | None = None,
 ) -> list[EvaluationResult]:
+    """Train unless the model exists, calibrate, evaluate. `started` is the manifest of a run that is resumed."""
     recipe = recipe.with_changes()  # a copy, in which the rules between sections hold after assignments too
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
     sets = load_data(data)
     training_set = join_training(sets)
-    for each in sets:
-        require_valid_queries(each)
-    manifest = _manifest(recipe, data, sets, training_set)
-    if before is not None and before["fingerprint"] != manifest["fingerprint"]:
+    for data_set in sets:
+        require_valid_queries(data_set)
+    manifest = build_manifest(recipe, data, sets, training_set)
+    if started is not None and started["fingerprint"] != manifest["fingerprint"]:
         raise TrainingError(
             f"{folder.root}: the data set at {data} is not the one that the run started with (fingerprint "
-            f"{manifest['fingerprint'][:12]}, was {before['fingerprint'][:12]}); restore it, or start a new run"
+            f"{manifest['fingerprint'][:12]}, was {started['fingerprint'][:12]}); restore it, or start a new run"
         )
-    processes: AbstractContextManager[Process] = join_processes(device)
-    with processes as process:
+    with join_processes(device) as process:
+        session = _Session(folder, recipe, sets, training_set, manifest, process, progress)
         if folder.model.is_file():
             if process.first:
                 logger.info("%s: already finished; evaluating it", folder.root)
             network = load(folder.root, device=process.device).network
         else:
-            network = _train(folder, recipe, training_set, sets, process, manifest=manifest, progress=progress)
+            network = _train(session)
     if not process.first:
         return []
-    if recipe.evaluation.calibration is not None and not has_calibration(folder.root):  # the user's own is kept
-        _calibrate(folder, recipe, str(process.device), progress)
-    results = [_evaluate(network, each, recipe, process, progress) for each in sets if each.query]
+    if recipe.evaluation.calibration is not None and not has_calibration(folder.root):
+        _calibrate(session, network)
+    results = session.evaluate(network)
     if not results:
         logger.warning("no data set has a query split: the model is saved and not evaluated")
     record_evaluations(folder, results)
+    plot_evaluations(folder, results)
     return results
 
 
-def _train(
-    folder: RunFolder,
-    recipe: Recipe,
-    training_set: TrainingSet,
-    sets: Sequence[DataSet],
-    process: Process,
-    *,
-    manifest: dict[str, Any],
-    progress: ProgressCallback,
-) -> ReID:
-    """From the last checkpoint, or from nothing, to the model in the folder. Returns its network."""
+def _train(session: _Session) -> ReID:
+    """Train from the last checkpoint, or from the start, save the model and return its network."""
+    folder, recipe, process = session.folder, session.recipe, session.process
     if process.first:
-        folder.make()
+        folder.create()
     resumed = folder.checkpoint.is_file()
     stage = read_stage(folder.checkpoint) if resumed else 0
-    network, state = training_state(recipe, training_set.identities, process, stage=stage)
+    network, state = training_state(recipe, session.training_set.identities, process, stage=stage)
     if process.first and not resumed:
-        _warn_of_other_weights(recipe)
-    loader = training_loader(recipe, training_set, process, progress=progress)
+        warn_of_other_weights(recipe)
+    loader = training_loader(recipe, session.training_set, process, progress=session.progress)
     total = recipe.schedule.epochs * steps_per_epoch(len(loader), recipe.optimizer.accumulate)
     if resumed:
         load_checkpoint(folder.checkpoint, state)
-        name = recipe.plan[stage].name
-        stage_note = f", stage {name}," if name else ""
         if process.first:
-            logger.info("resumed at step %d%s from %s", state.step, stage_note, folder.checkpoint)
+            name = f", stage {recipe.plan[stage].name}," if recipe.plan[stage].name else ""
+            logger.info("resumed at step %d%s from %s", state.step, name, folder.checkpoint)
     kept: ReID = network if state.ema is None else state.ema.module
-    steps = training_steps(state, loader, recipe, process, training_set)
+    steps = training_steps(state, loader, recipe, process, session.training_set)
     if not process.first:
         deque(steps, maxlen=0)
         return kept
-    if not folder.manifest.exists():  # only now, when all that could be refused has been built, is it a run
-        write_all_atomic({folder.recipe: recipe.to_yaml().encode(), folder.manifest: json_bytes(manifest)})
+    if not folder.manifest.exists():  # after every check, so that a refused training leaves no run
+        write_all_atomic({folder.recipe: recipe.to_yaml().encode(), folder.manifest: to_json(session.manifest)})
     saved = time.monotonic()
     with closing(RunLog(folder.log, folder.tensorboard, step=state.step)) as log:
         unlogged: list[Step] = []
@@ -177,22 +211,15 @@ def _train(
                 continue
             _log_steps(log, unlogged)
             note = _describe(step)
-            progress("train", step.step, total, note)
+            session.progress("train", step.step, total, note)
             if step.epoch_ends:
                 logger.info(note)
-            if step.stage and step.stage_ends:
-                log.write(_stage_scores(folder, kept, sets, recipe, process, step, progress))
-            elif step.epoch_ends and _due(step.epoch + 1, recipe.training.evaluate_every, recipe.schedule.epochs):
-                log.write(_scores_on_the_way(kept, sets, recipe, process, step, progress)[0])
+                _evaluate_between(session, kept, step, log)
             if save:
-                log.sync()
-                save_checkpoint(folder.checkpoint, state)
-                saved = time.monotonic()
-    records = read_log(folder.log)
-    plot_learning_rate(records, folder.figures / "learning-rate.png")
-    plot_losses(records, folder.figures / "losses.png")
-    kept.forget_centers()  # the training's alone
-    save_model(folder.root, kept, manifest)
+                saved = _save(folder, state, log)
+    plot_training(folder, read_log(folder.log))
+    kept.forget_centers()  # used by the center loss alone
+    save_model(folder.root, kept, session.manifest)
     return kept
 
 
@@ -203,6 +230,13 @@ def _log_steps(log: RunLog, steps: list[Step]) -> None:
     steps.clear()
 
 
+def _save(folder: RunFolder, state: TrainingState, log: RunLog) -> float:
+    """Save a checkpoint after the log that belongs to it, and return the time."""
+    log.sync()
+    save_checkpoint(folder.checkpoint, state)
+    return time.monotonic()
+
+
 def _describe(step: Step) -> str:
     """Describe a step in one line: epoch, loss, learning rate, images per second."""
     return (
@@ -211,104 +245,46 @@ def _describe(step: Step) -> str:
     )
 
 
-def _scores_on_the_way(
-    network: ReID, sets: Sequence[DataSet], recipe: Recipe, process: Process, step: Step, progress: ProgressCallback
-) -> tuple[dict[str, Any], list[EvaluationResult]]:
-    """The log's record of an evaluation between two epochs, and the evaluation."""
-    results = [_evaluate(network, each, recipe, process, progress) for each in sets if each.query]
-    when = f"end of stage {step.stage}, epoch" if step.stage_ends else "epoch"
-    found: dict[str, float] = {}
-    for each in results:
-        name, scores = each.data.name, each.scores
-        figures = f"Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}"
-        logger.info("%s %d: %s %s", when, step.epoch + 1, each.data.title, figures)
-        found |= {f"{name}/rank1": scores.rank1, f"{name}/mAP": scores.mAP}
-    return {"step": step.step, "epoch": step.epoch, "stage": step.stage, "scores": found}, results
+def _evaluate_between(session: _Session, network: ReID, step: Step, log: RunLog) -> None:
+    """Evaluate at the end of a named stage, or of an epoch where the recipe's `evaluate_every` requires it."""
+    training, epochs = session.recipe.training, step.epoch + 1
+    stage_ends = bool(step.stage) and step.stage_ends
+    due = training.evaluate_every and epochs % training.evaluate_every == 0 and epochs < session.recipe.schedule.epochs
+    if not stage_ends and not due:
+        return
+    results = session.evaluate(network)
+    metrics: dict[str, float] = {}
+    for result in results:
+        name, scores = result.data.name, result.scores
+        logger.info(
+            "%s %d: %s Rank-1 %.1f%%, mAP %.1f%%",
+            f"end of stage {step.stage}, epoch" if step.stage_ends else "epoch",
+            epochs,
+            result.data.title,
+            100 * scores.rank1,
+            100 * scores.mAP,
+        )
+        metrics |= {f"{name}/rank1": scores.rank1, f"{name}/mAP": scores.mAP}
+    if stage_ends:
+        record_stage(session.folder, step.stage, results, epochs=epochs)
+    log.write({"step": step.step, "epoch": step.epoch, "stage": step.stage, "scores": metrics})
 
 
-def _stage_scores(
-    folder: RunFolder,
-    network: ReID,
-    sets: Sequence[DataSet],
-    recipe: Recipe,
-    process: Process,
-    step: Step,
-    progress: ProgressCallback,
-) -> dict[str, Any]:
-    """The log's record at the end of a stage, whose figures the run keeps beside those of the finished model."""
-    record, results = _scores_on_the_way(network, sets, recipe, process, step, progress)
-    record_stage(folder, step.stage, step.epoch + 1, results)
-    return record
-
-
-def _due(epochs_done: int, every: int, epochs: int) -> bool:
-    """Whether to evaluate now; the end of the run has its own evaluation."""
-    return every > 0 and epochs_done % every == 0 and epochs_done < epochs
-
-
-def _embedder(network: ReID, recipe: Recipe, process: Process) -> Embedder:
-    images = recipe.images
-    preprocessing = Preprocessing(size=images.size, mean=images.mean, std=images.std)
-    return Embedder(network, preprocessing, {}, device=process.device)
-
-
-def _evaluate(
-    network: ReID, data: DataSet, recipe: Recipe, process: Process, progress: ProgressCallback
-) -> EvaluationResult:
-    embedder = _embedder(network, recipe, process)
-    return evaluate_network([embedder], data, **evaluation_arguments(recipe), progress=progress)
-
-
-def _calibrate(folder: RunFolder, recipe: Recipe, device: str, progress: ProgressCallback) -> None:
-    """Fit the calibration; without pairs of images from two cameras, log a warning and write none."""
-    method = recipe.evaluation.calibration
+def _calibrate(session: _Session, network: ReID) -> None:
+    """Write the calibration; without pairs of images from two cameras, log a warning and write none."""
+    method = session.recipe.evaluation.calibration
     assert method is not None
     try:
-        calibrate(folder.root, method=method, seed=recipe.training.seed, device=device, progress=progress)
+        calibration = calibrate_model(
+            session.embedder(network),
+            session.sets,
+            evaluation_options(session.recipe),
+            spec=session.manifest["data"],
+            method=method,
+            seed=session.recipe.training.seed,
+            progress=session.progress,
+        )
     except DataError as error:
         logger.warning("not calibrated: %s", error)
-
-
-def _manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: TrainingSet) -> dict[str, Any]:
-    """What a reader, a gallery or a reviewer must know of the model: everything but the weights."""
-    return {
-        "format": MANIFEST_FORMAT,
-        "passerby": version("passerby"),
-        "model": model_arguments(recipe) | {"pretrained": False, "weights": None},
-        "initial_weights": _initial_weights(recipe),
-        "preprocessing": recipe.images.model_dump(mode="json", include={"size", "mean", "std"}),
-        "identities": count_classes(recipe, training_set.identities),
-        "trained_identities": training_set.identities,
-        "images": len(training_set.samples),
-        "data": data,
-        "titles": [each.title for each in sets],
-        "fingerprint": fingerprint(sets),
-        "fingerprints": [fingerprint([data_set]) for data_set in sets],
-        "protocols": [each.protocol for each in sets],
-        "recipe": recipe.model_dump(mode="json"),
-        "seed": recipe.training.seed,
-        "versions": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy")}
-        | {"python": platform.python_version()},
-    }
-
-
-def _warn_of_other_weights(recipe: Recipe) -> None:
-    """Warn if settings that no tensor shows differ between the network and the run that its initial weights are of."""
-    path = find_weights_file(recipe.model.weights)
-    unlike = {} if path is None else find_setting_differences(path, model_arguments(recipe))
-    if unlike:
-        trained = ", ".join(f"{key}={json.dumps(value)}" for key, value in unlike.items())
-        options = " ".join(f"--set model.{key}={json.dumps(value)}" for key, value in unlike.items())
-        logger.warning(
-            "weights %s: trained with %s, unlike the model; expect lower accuracy. Add %s",
-            recipe.model.weights,
-            trained,
-            options,
-        )
-
-
-def _initial_weights(recipe: Recipe) -> str:
-    """Where the weights came from before the first step."""
-    if recipe.model.weights is not None:
-        return str(recipe.model.weights)
-    return f"timm: {recipe.model.backbone}" if recipe.model.pretrained else "random"
+    else:
+        write_calibration(session.folder, calibration)

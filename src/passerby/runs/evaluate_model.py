@@ -1,0 +1,217 @@
+"""Embed the queries and the gallery of a data set, rank and score them.
+
+Q queries   G gallery items
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from passerby.data.fingerprint import fingerprint
+from passerby.errors import DataError
+from passerby.evaluation.multi_query import average_queries
+from passerby.evaluation.score import score
+from passerby.evaluation.summary import Scores, describe
+from passerby.model.embed import Embedder
+from passerby.openset.calibration import Calibration
+from passerby.progress import ProgressCallback, no_progress, part_of
+from passerby.ranking.rank import record_ranking
+from passerby.recipe import Recipe
+from passerby.runs.open_set import OpenSetResult, measure_open_set
+from passerby.runs.ranking_method import RankingMethod, rank_with
+from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Sample
+
+RECORDED = 10
+"""Items of each rank list that a result keeps."""
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Rules of an evaluation.
+
+    Attributes:
+        protocol: `market`, `single-gallery-shot` or `multi-query`; None is the data set's own.
+        ap: `step` or `trapezoid`.
+        flip: Average each embedding with that of the mirrored image.
+        bootstrap: Replicates of the intervals.
+        batch: Images per forward pass.
+        workers: Processes that decode images; 0 decodes in this one.
+        ranking: From embeddings to rank lists.
+
+    Raises:
+        DataError: For an unknown protocol or AP rule.
+    """
+
+    protocol: ProtocolName | None
+    ap: ApRule
+    flip: bool
+    bootstrap: int
+    batch: int = 128
+    workers: int = 0
+    ranking: RankingMethod = field(default_factory=RankingMethod)
+
+    def __post_init__(self) -> None:
+        for name, choices in (("protocol", get_args(ProtocolName)), ("ap", get_args(ApRule))):
+            if (value := getattr(self, name)) is not None and value not in choices:
+                raise DataError(f"{name}: got {value!r}, expected one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True, repr=False)
+class EvaluationResult:
+    """Metrics of one model on one data set.
+
+    Attributes:
+        data: The data set.
+        scores: The metrics.
+        query: Q embeddings of `data.query` by the first model; under `multi-query` the mean of the images of each
+            query's identity in its camera.
+        gallery: G embeddings of `data.gallery`.
+        flip: Whether embeddings are averaged with those of the mirrored images.
+        method: From embeddings to rank lists.
+        ranking: The first `RECORDED` items of every list.
+        query_samples: One image of each list's query.
+        gallery_samples: One image of each gallery item.
+        open_set: Open-set metrics, if they were measured.
+
+    Example:
+        >>> (result,) = passerby.evaluate("runs/m")
+        >>> result
+        EvaluationResult(... Rank-1 ... %, mAP ... %, market rule, step AP, ... queries valid, gallery ...)
+        >>> sorted(result.to_dict())[:3]
+        ['ap', 'cmc', 'data']
+    """
+
+    data: DataSet
+    scores: Scores
+    query: Embeddings
+    gallery: Embeddings
+    flip: bool
+    method: RankingMethod
+    ranking: Ranking
+    query_samples: Sequence[Sample]
+    gallery_samples: Sequence[Sample]
+    open_set: OpenSetResult | None = None
+
+    def __repr__(self) -> str:
+        scores = self.scores
+        metrics = f"Rank-1 {100 * scores.rank1:.1f} %, mAP {100 * scores.mAP:.1f} %"
+        return f"EvaluationResult({self.title}: {metrics}, {describe(scores)})"
+
+    @property
+    def title(self) -> str:
+        """Title of the data set, followed by the ranking method unless it is the default."""
+        return f"{self.data.title}, {self.method.title}" if self.method.title else self.data.title
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of `scores.json`: the metrics and the rules that they were measured with."""
+        return {
+            "data": self.data.spec,
+            "title": self.data.title,
+            "fingerprint": fingerprint([self.data]),
+            "flip": self.flip,
+            "method": self.method.title,
+            **self.scores.to_dict(per_query=False),
+            **({} if self.open_set is None else self.open_set.to_dict()),
+        }
+
+
+def evaluation_options(recipe: Recipe) -> EvaluationOptions:
+    """Return the recipe's section `evaluation` as options of `evaluate_model`."""
+    settings = recipe.evaluation
+    return EvaluationOptions(
+        protocol=settings.protocol,
+        ap=settings.ap,
+        flip=settings.flip,
+        bootstrap=settings.bootstrap,
+        batch=settings.batch,
+        workers=recipe.batches.workers,
+        ranking=RankingMethod(cameras=settings.cameras),
+    )
+
+
+def evaluate_model(
+    embedders: Sequence[Embedder],
+    data: DataSet,
+    options: EvaluationOptions,
+    *,
+    calibrations: Sequence[Calibration | None] = (None,),
+    open_set: bool = False,
+    progress: ProgressCallback = no_progress,
+) -> EvaluationResult:
+    """Evaluate one model, or several whose lists are fused, on one data set.
+
+    Args:
+        embedders: The models; the first one's embeddings are kept.
+        data: A data set with queries and a gallery.
+        options: Rules of the evaluation.
+        calibrations: Of each model, None where it has none.
+        open_set: Measure the first model's open-set metrics, too.
+        progress: Callback that receives the number of embedded images, as task `embed`.
+    """
+    rule = options.protocol or data.protocol
+    splits = [data.query, data.gallery, data.multi_query if rule == "multi-query" else ()]
+    total, done = sum(map(len, splits)) * len(embedders), 0
+    pairs = []
+    for embedder in embedders:
+        query, gallery, more = _embed_splits(embedder, splits, options, part_of(progress, done, total))
+        done += total // len(embedders)
+        assert query is not None
+        assert gallery is not None
+        pairs.append((average_queries(query, more) if rule == "multi-query" else query, gallery))
+    # Distances are summed in float64, which CUDA has and MPS has not.
+    device = str(embedders[0].device) if embedders[0].device.type == "cuda" else "cpu"
+    lists = rank_with(options.ranking, pairs, [c for c in calibrations if c is not None], device=device)
+    ranking, blocks = record_ranking(lists.query, lists.gallery, lists.blocks, top=RECORDED)
+    scores = score(
+        lists.query, lists.gallery, distances=blocks, protocol=rule, ap=options.ap, bootstrap=options.bootstrap
+    )
+    return EvaluationResult(
+        data=data,
+        scores=scores,
+        query=pairs[0][0],
+        gallery=pairs[0][1],
+        flip=options.flip,
+        method=options.ranking,
+        ranking=ranking,
+        query_samples=[data.query[index] for index in lists.query_images],
+        gallery_samples=[data.gallery[index] for index in lists.gallery_images],
+        open_set=measure_open_set(*pairs[0], calibration=calibrations[0]) if open_set else None,
+    )
+
+
+def _embed_splits(
+    embedder: Embedder, splits: Sequence[Sequence[Sample]], options: EvaluationOptions, progress: ProgressCallback
+) -> list[Embeddings | None]:
+    """Embed the images of several splits; None for an empty one."""
+    embedded, done = [], 0
+    for samples in splits:
+        part = part_of(progress, done, 0)
+        embedded.append(
+            embedder.embed_samples(
+                samples, flip=options.flip, batch=options.batch, workers=options.workers, progress=part
+            )
+            if samples
+            else None
+        )
+        done += len(samples)
+    return embedded
+
+
+def require_valid_queries(data: DataSet) -> None:
+    """Check, before any work, that some query has a match.
+
+    Raises:
+        DataError: If there are queries and none has its identity in the gallery in another camera.
+    """
+    cameras: dict[int, set[int]] = {}
+    for sample in data.gallery:
+        cameras.setdefault(sample.person_id, set()).add(sample.camera_id)
+    if data.query and not any(cameras.get(s.person_id, set()) - {s.camera_id} for s in data.query):
+        count = len({sample.camera_id for sample in (*data.query, *data.gallery)})
+        raise DataError(
+            f"{data.title}: no query has its identity in the gallery in another camera ({len(data.query)} queries, "
+            f"{len(data.gallery)} gallery images, {count} camera{'' if count == 1 else 's'}); the market rule counts "
+            "matches between cameras only"
+        )
