@@ -1,4 +1,4 @@
-"""`passerby data` through typer's runner: exit codes, what is printed, what is left on the disk."""
+"""`passerby data` through typer's runner. Oracle: exit codes, printed text, written files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from passerby.errors import DataError, PasserbyError, WriteError
 def run(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, list(arguments))
     if isinstance(result.exception, PasserbyError):
-        raise result.exception  # main prints it; here it is looked at
+        raise result.exception  # `main` prints it
     assert result.exit_code == code, result.output
     return result.output
 
@@ -28,25 +28,25 @@ def market(tmp_path: Path) -> Path:
     return write_market(tmp_path / "mark[et]")
 
 
-def test_check_is_content_with_a_healthy_set(market: Path) -> None:
+def test_check_accepts_a_valid_set(market: Path) -> None:
     output = run("check", f"market1501:{market}")
     assert "Fit for training." in output
     assert "junk images" in output
 
 
-def test_check_exits_1_and_shows_the_file_with_its_brackets(market: Path) -> None:
+def test_check_exits_1_and_prints_the_path_with_its_brackets(market: Path) -> None:
     write_image(market / "query" / "x.jpg").write_bytes(b"")
     output = run("check", f"market1501:{market}", code=1)
     assert "mark[et]/query/x.jpg: the name does not parse" in output
     assert "Not fit for training." in output
 
 
-def test_check_speaks_json_and_can_leave_decoding_out(market: Path) -> None:
+def test_check_prints_json_and_can_skip_decoding(market: Path) -> None:
     (market / "query" / "0001_c1s1_001051_00.jpg").write_bytes(b"")
     findings = json.loads(run("check", f"market1501:{market}", "--json", code=1))
-    assert {key: findings[0][key] for key in ("severity", "what", "count")} == {
+    assert {key: findings[0][key] for key in ("severity", "message", "count")} == {
         "severity": "error",
-        "what": "images that cannot be read",
+        "message": "images that cannot be read",
         "count": 1,
     }
     assert all(
@@ -62,17 +62,17 @@ def test_stats_print_a_table_or_json(market: Path) -> None:
     assert (row["data"], row["train_images"], row["distractors"]) == ("market1501", 5, 2)
 
 
-def test_show_writes_a_picture(market: Path, tmp_path: Path) -> None:
+def test_show_writes_an_image(market: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "sheet.png"
     output = run(
-        "show", f"market1501:{market}", "--out", str(out), "--split", "query", "--people", "1", "--images", "1"
+        "show", f"market1501:{market}", "--out", str(out), "--split", "query", "--identities", "1", "--images", "1"
     )
     with Image.open(out) as sheet:
         assert f"{sheet.width} x {sheet.height} pixels" in output
     assert [path.name for path in out.parent.iterdir()] == ["sheet.png"]
 
 
-def test_show_keeps_the_old_picture_when_it_cannot_write(
+def test_show_keeps_the_old_image_when_writing_fails(
     market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "sheet.png"
@@ -88,13 +88,13 @@ def test_show_keeps_the_old_picture_when_it_cannot_write(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mark[et]", "sheet.png"]
 
 
-def test_show_refuses_what_it_cannot_draw(market: Path, tmp_path: Path) -> None:
+def test_show_refuses_another_format_and_several_sets(market: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected a name that ends in .png or .jpg"):
         run("show", f"market1501:{market}", "--out", str(tmp_path / "sheet.svgz"))
     with pytest.raises(DataError, match="2 data sets given; expected one"):
         run("show", f"market1501:{market}+market1501:{market}", "--out", str(tmp_path / "sheet.png"))
 
 
-def test_a_wrong_spec_is_a_data_error_that_main_prints() -> None:
+def test_an_invalid_spec_is_a_data_error() -> None:
     with pytest.raises(DataError, match="expected name:path"):
         run("stats", "nothing")

@@ -1,4 +1,4 @@
-"""Miniature data sets in the layouts of the real ones. Every image is random noise, different in every file."""
+"""Miniature data sets in the layouts of the real ones. Every image is random noise of its own."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import scipy.io
 from PIL import Image
 
 CROP = (40, 20)
-"""Height and width of an image, large enough not to be called tiny."""
+"""Height and width of an image, above the size that `check` reports as tiny."""
 
 
 def noise(name: str, size: tuple[int, int] = CROP) -> np.ndarray:
-    """(H, W, 3) uint8 that follows from the name."""
+    """Return (H, W, 3) uint8 noise, seeded by the name."""
     return np.random.default_rng(zlib.crc32(name.encode())).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
 def write_image(path: Path, *, content: str | None = None, size: tuple[int, int] = CROP) -> Path:
-    """Write noise as the suffix says; `content` names the noise, the path does by default."""
+    """Write noise in the format of the suffix, seeded by `content` or the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noise(content or str(path), size)).save(path)
     return path
@@ -80,17 +80,17 @@ CUHK03NP = {
 
 
 def write_market(root: Path, folders: Mapping[str, Sequence[str]] = MARKET) -> Path:
-    """Market-1501, or whatever else has its folders. `Thumbs.db` lies about as in the real one."""
+    """Write a data set in the layout of Market-1501, with the `Thumbs.db` of the real one."""
     for folder, names in folders.items():
         write_images(root / folder, names)
         (root / folder / "Thumbs.db").write_bytes(b"not an image")
     return root
 
 
-def write_cuhk01(root: Path, *, people: int = 971) -> Path:
-    """The names of the whole data set; the files are empty, for the reader looks at names only."""
+def write_cuhk01(root: Path, *, identities: int = 971) -> Path:
+    """Write empty files with the names of CUHK01, as the reader parses names only."""
     (root / "campus").mkdir(parents=True)
-    for person in range(1, people + 1):
+    for person in range(1, identities + 1):
         for image in range(1, 5):
             (root / "campus" / f"{person:04d}{image:03d}.png").touch()
     return root
@@ -114,20 +114,20 @@ def write_msmt17(root: Path, *, folders: tuple[str, str] = ("train", "test")) ->
 
 
 PAIRS = (4, 3, 2, 2, 2)
-"""People of each camera pair in the miniature `cuhk-03.mat`."""
+"""Persons of each camera pair in the miniature `cuhk-03.mat`."""
 ABSENT = {(1, 1, 5), (1, 1, 10), (2, 3, 4)}
 """Pair, person and image (all from 1) of cells that are empty."""
 TESTED = [(1, 2), (3, 1), (5, 2)]
-"""Pair and person of the people in every classic test set of the miniature."""
+"""(pair, person) of the classic test sets of the miniature, which are all equal."""
 
 
 def cuhk03_pixels(kind: str, pair: int, person: int, image: int) -> np.ndarray:
-    """(H, W, 3) of one image of the miniature; heights differ, so that a wrong transposition shows."""
+    """Return (H, W, 3) of one image of the miniature. Sizes differ, so that a wrong transposition is detected."""
     return noise(f"{kind} {pair} {person} {image}", (40 + image, 16 + pair))
 
 
 def write_cuhk03(root: Path, *, tested: Sequence[tuple[int, int]] = TESTED) -> Path:
-    """`cuhk-03.mat` as MATLAB 7.3 writes it: cell arrays of references, everything transposed, empty cells as sizes."""
+    """Write `cuhk-03.mat` as MATLAB 7.3: cell arrays of references, transposed arrays, empty cells as sizes."""
     root.mkdir(parents=True, exist_ok=True)
     path = root / "cuhk-03.mat"
     with h5py.File(path, "w") as file:
@@ -141,44 +141,44 @@ def write_cuhk03(root: Path, *, tested: Sequence[tuple[int, int]] = TESTED) -> P
 
         for kind in ("detected", "labeled"):
             cells = file.create_dataset(kind, (1, len(PAIRS)), dtype=h5py.ref_dtype)
-            for pair, people in enumerate(PAIRS, start=1):
-                images = np.empty((10, people), dtype=h5py.ref_dtype)
-                for person in range(1, people + 1):
+            for pair, persons in enumerate(PAIRS, start=1):
+                images = np.empty((10, persons), dtype=h5py.ref_dtype)
+                for person in range(1, persons + 1):
                     for image in range(1, 11):
                         absent = (pair, person, image) in ABSENT
                         pixels = cuhk03_pixels(kind, pair, person, image).transpose(2, 1, 0)  # (3, W, H)
-                        held = np.zeros(2, dtype=np.uint64) if absent else pixels
-                        images[image - 1, person - 1] = put(held, empty=absent)
+                        content = np.zeros(2, dtype=np.uint64) if absent else pixels
+                        images[image - 1, person - 1] = put(content, empty=absent)
                 stored = store.create_dataset(f"pair {kind} {pair}", data=images, dtype=h5py.ref_dtype)
                 cells[0, pair - 1] = stored.ref
         testsets = file.create_dataset("testsets", (1, 20), dtype=h5py.ref_dtype)
         for split in range(20):
-            testsets[0, split] = put(np.asarray(tested, dtype=np.float64).T)  # (2, people)
+            testsets[0, split] = put(np.asarray(tested, dtype=np.float64).T)  # (2, persons)
     return path
 
 
 def write_cuhk03_protocol(
     root: Path, kind: str, *, names: Sequence[str], labels: Sequence[int], splits: Mapping[str, Sequence[int]]
 ) -> Path:
-    """`cuhk03_new_protocol_config_{kind}.mat`, a v5 file; `splits` are 1-based places in `names`."""
+    """Write `cuhk03_new_protocol_config_{kind}.mat`, a v5 file; `splits` are 1-based indices into `names`."""
     path = root / f"cuhk03_new_protocol_config_{kind}.mat"
     filelist = np.empty((len(names), 1), dtype=object)
     filelist[:, 0] = names
-    column = {part: np.asarray(places, dtype=np.uint16).reshape(-1, 1) for part, places in splits.items()}
+    columns = {part: np.asarray(indices, dtype=np.uint16).reshape(-1, 1) for part, indices in splits.items()}
     scipy.io.savemat(
         path,
         {
             "filelist": filelist,
             "labels": np.asarray(labels, dtype=np.uint16).reshape(-1, 1),
             "camId": np.asarray([int(name.split("_")[2]) for name in names], dtype=np.uint8).reshape(-1, 1),
-            **{f"{part}_idx": places for part, places in column.items()},
+            **{f"{part}_idx": column for part, column in columns.items()},
         },
     )
     return path
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """CSV or Parquet by suffix, with the images of the column `path` beside it."""
+    """Write a table, CSV or Parquet by suffix, and the images of its column `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for row in rows:
         if row.get("path"):
@@ -199,7 +199,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def png(width: int, height: int, *, depth: int = 8, color: int = 2, rows: bytes = b"") -> bytes:
-    """A PNG file by hand, for what Pillow does not write: 16-bit color, or a header that promises too much."""
+    """Encode a PNG that Pillow does not write: 16-bit color, or a header with a false size."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

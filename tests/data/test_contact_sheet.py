@@ -1,4 +1,4 @@
-"""What stands where on the sheet. Oracle: images of one color, read back at their places."""
+"""Contact sheets. Oracle: images of one color, found again at their positions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from passerby.data.contact_sheet import contact_sheet, spread
+from passerby.data.contact_sheet import draw_contact_sheet, spread
 from passerby.errors import DataError
 from passerby.types import DataSet, Sample
 
@@ -36,7 +36,7 @@ def data(tmp_path: Path) -> DataSet:
 
 
 def tiles(sheet: Image.Image, color: tuple[int, int, int]) -> set[tuple[int, int]]:
-    """Corners (x, y) of the whole 128 x 64 tiles of this color (letters have single pixels of any gray)."""
+    """Return the corners (x, y) of the complete 128 x 64 tiles of a color; letters have single gray pixels."""
     is_color = (np.asarray(sheet) == color).all(axis=2)
     return {
         (int(x), int(y))
@@ -45,8 +45,8 @@ def tiles(sheet: Image.Image, color: tuple[int, int, int]) -> set[tuple[int, int
     }
 
 
-def test_people_are_rows_and_cameras_columns(data: DataSet) -> None:
-    sheet = contact_sheet(data, per_camera=2)
+def test_identities_are_rows_and_cameras_are_columns(data: DataSet) -> None:
+    sheet = draw_contact_sheet(data, images=2)
     ((red_x, red_y),) = tiles(sheet, RED)
     green = sorted(tiles(sheet, GREEN))
     ((blue_x, blue_y),) = tiles(sheet, BLUE)
@@ -57,30 +57,30 @@ def test_people_are_rows_and_cameras_columns(data: DataSet) -> None:
     assert (np.asarray(sheet)[red_y : red_y + 128, red_x : red_x + 64] == RED).all()
 
 
-def test_absent_images_are_gray_and_a_long_title_still_fits(data: DataSet) -> None:
-    gray = tiles(contact_sheet(data, people=1, per_camera=4), (0xEE, 0xEE, 0xEE))
-    assert len(gray) == 3 + 1  # three of four places of camera 1, one of camera 3
-    narrow = contact_sheet(data, people=1, per_camera=1)
+def test_missing_images_are_gray_and_a_long_title_fits(data: DataSet) -> None:
+    gray = tiles(draw_contact_sheet(data, identities=1, images=4), (0xEE, 0xEE, 0xEE))
+    assert len(gray) == 3 + 1  # three of four tiles of camera 1, one of camera 3
+    narrow = draw_contact_sheet(data, identities=1, images=1)
     assert narrow.width >= 150
 
 
-def test_a_split_without_people_is_refused(data: DataSet) -> None:
-    for split in ("query", "gallery"):  # nobody; only a distractor
-        with pytest.raises(DataError, match=f"the {split} split of .* holds no person to show"):
-            contact_sheet(data, split=split)
+def test_a_split_without_identities_is_refused(data: DataSet) -> None:
+    for split in ("query", "gallery"):  # no image; only a distractor
+        with pytest.raises(DataError, match=f"the {split} split of .* has no identity to show"):
+            draw_contact_sheet(data, split=split)
 
 
 def test_a_damaged_image_is_named(data: DataSet) -> None:
     data.train[0].path.write_bytes(b"")
     with pytest.raises(DataError, match=r"a.png: the file is empty"):
-        contact_sheet(data)
+        draw_contact_sheet(data)
 
 
 @given(st.sets(st.integers(1, 500), min_size=1), st.integers(1, 30))
-def test_spread_takes_distinct_values_in_order_with_the_first(values: set[int], count: int) -> None:
+def test_spread_returns_distinct_values_in_order_with_the_first(values: set[int], count: int) -> None:
     ordered = sorted(values)
-    chosen = spread(ordered, count)
-    assert chosen == sorted(set(chosen))
-    assert len(chosen) == min(count, len(ordered))
-    assert chosen[0] == ordered[0]
-    assert set(chosen) <= values
+    selected = spread(ordered, count)
+    assert selected == sorted(set(selected))
+    assert len(selected) == min(count, len(ordered))
+    assert selected[0] == ordered[0]
+    assert set(selected) <= values

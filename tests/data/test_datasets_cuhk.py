@@ -1,4 +1,4 @@
-"""CUHK01 and CUHK03. Oracles: the rules of the split worked again in the test, and the miniature's own pixels."""
+"""CUHK01 and CUHK03. Oracles: the rules of the split, repeated in the test, and the pixels of the miniature."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from data.layouts import (
     write_image,
 )
 from passerby.data.datasets import load_data
-from passerby.data.datasets.cuhk03_mat import Cell, parse_cell, read_cell
+from passerby.data.datasets.cuhk03_mat import ImageCell, parse_cell, read_cell
 from passerby.data.images import read_image
 from passerby.errors import DataError
 
@@ -32,23 +32,23 @@ def cuhk01(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_cuhk01(tmp_path_factory.mktemp("cuhk01"))
 
 
-def people(samples: tuple) -> set[int]:
+def identities(samples: tuple) -> set[int]:
     return {sample.person_id for sample in samples}
 
 
 @pytest.mark.parametrize(("split", "rest"), [(485, 486), (871, 100)])
-def test_cuhk01_permuted_split_is_numpys_permutation(cuhk01: Path, split: int, rest: int) -> None:
+def test_cuhk01_permuted_split_is_the_permutation_of_numpy(cuhk01: Path, split: int, rest: int) -> None:
     expected = set((np.random.default_rng(0).permutation(971) + 1)[:split].tolist())
     (data,) = load_data(f"cuhk01:{cuhk01}?split={split}")
-    assert people(data.train) == expected
-    assert people(data.query) == people(data.gallery) == set(range(1, 972)) - expected
+    assert identities(data.train) == expected
+    assert identities(data.query) == identities(data.gallery) == set(range(1, 972)) - expected
     assert (len(data.train), len(data.query), len(data.gallery)) == (4 * split, 2 * rest, 2 * rest)
     assert data.title == f"cuhk01 ({split}/{rest}, permuted)"
 
 
 def test_cuhk01_sorted_split_takes_the_first(cuhk01: Path) -> None:
     (data,) = load_data(f"cuhk01:{cuhk01}?order=sorted")
-    assert people(data.train) == set(range(1, 486))
+    assert identities(data.train) == set(range(1, 486))
     assert data.variant == "485/486, sorted"
 
 
@@ -59,18 +59,18 @@ def test_cuhk01_queries_are_the_first_of_each_camera(cuhk01: Path) -> None:
     assert [s.path for s in data.train] == sorted(s.path for s in data.train)
 
 
-def test_cuhk01_holdout_never_shows_the_test_people(cuhk01: Path) -> None:
+def test_cuhk01_holdout_leaves_out_the_test_identities(cuhk01: Path) -> None:
     order = (np.random.default_rng(0).permutation(971) + 1).tolist()
     (data,) = load_data(f"cuhk01:{cuhk01}?holdout=85")
-    assert people(data.train) == set(order[:400])
-    assert people(data.query) == people(data.gallery) == set(order[400:485])
+    assert identities(data.train) == set(order[:400])
+    assert identities(data.query) == identities(data.gallery) == set(order[400:485])
     assert data.title == "cuhk01 (485/486, permuted, 85 training identities held out)"
 
 
-def test_cuhk01_with_too_few_people_or_wrong_names_is_refused(tmp_path: Path) -> None:
-    write_cuhk01(tmp_path, people=10)
+def test_cuhk01_with_too_few_identities_is_refused(tmp_path: Path) -> None:
+    write_cuhk01(tmp_path, identities=10)
     with pytest.raises(
-        DataError, match="has 10 people that parse; split=485 needs more than 485 of the data set's 971"
+        DataError, match="has 10 identities with valid names; split=485 needs more than 485 of the data set's 971"
     ):
         load_data(f"cuhk01:{tmp_path}")
 
@@ -95,34 +95,36 @@ def test_cuhk01_itself() -> None:
 
 def cell_names(kept: list[tuple[int, int]]) -> list[str]:
     return [
-        Cell(pair, person, image).name
+        ImageCell(pair, person, image).name
         for pair, person in kept
         for image in range(1, 11)
         if (pair, person, image) not in ABSENT
     ]
 
 
-EVERYBODY = [(pair, person) for pair, count in enumerate(PAIRS, start=1) for person in range(1, count + 1)]
+ALL_PERSONS = [(pair, person) for pair, count in enumerate(PAIRS, start=1) for person in range(1, count + 1)]
 
 
 @pytest.mark.parametrize("kind", ["labeled", "detected"])
 def test_cuhk03_classic_splits_by_the_test_set(tmp_path: Path, kind: str) -> None:
     mat = write_cuhk03(tmp_path)
     (data,) = load_data(f"cuhk03:{mat}?images={kind}&protocol=classic&split=19")
-    learned = [who for who in EVERYBODY if who not in TESTED]
-    assert [s.key for s in data.train] == [f"{kind}/{name}" for name in cell_names(learned)]
+    train = [person for person in ALL_PERSONS if person not in TESTED]
+    assert [s.key for s in data.train] == [f"{kind}/{name}" for name in cell_names(train)]
     assert [s.key for s in (*data.query, *data.gallery)] == [
         f"{kind}/{name}" for view in "12" for name in cell_names(TESTED) if name.split("_")[2] == view
     ]
     assert {s.camera_id for s in data.query} == {0}
     assert {s.camera_id for s in data.gallery} == {1}
-    assert len(people(data.train)) == len(learned)
-    assert people(data.query) == people(data.gallery) == {2, 8, 13}  # 4 + 3 people in the pairs before the third
+    assert len(identities(data.train)) == len(train)
+    assert (
+        identities(data.query) == identities(data.gallery) == {2, 8, 13}
+    )  # the pairs before the third have 4 + 3 persons
     assert data.protocol == "single-gallery-shot"
     assert data.title == f"cuhk03 ({kind}, classic protocol, split 19)"
 
 
-def test_cuhk03_pixels_are_upright_and_stay_in_the_file(tmp_path: Path) -> None:
+def test_cuhk03_pixels_are_upright_and_read_from_the_file(tmp_path: Path) -> None:
     write_cuhk03(tmp_path)
     (data,) = load_data(f"cuhk03:{tmp_path}?protocol=classic")
     for sample in (*data.train[:12], *data.gallery[-3:]):
@@ -135,7 +137,7 @@ def test_cuhk03_pixels_are_upright_and_stay_in_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_cuhk03_is_read_in_a_forked_worker(tmp_path: Path) -> None:
-    """The parent has the file open; the child must open its own handle, and gives the same pixels."""
+    """The parent has the file open; the child opens a handle of its own and returns the same pixels."""
     mat = write_cuhk03(tmp_path)
     key = "detected/2_003_2_08.png"
     read_cell(mat, key)
@@ -144,15 +146,15 @@ def test_cuhk03_is_read_in_a_forked_worker(tmp_path: Path) -> None:
 
 
 def protocol(root: Path, kind: str = "labeled", **changes: object) -> Path:
-    """Two people of pair 1 train; 1_003 and 2_001 are tested, a query and a gallery image in each view."""
+    """Two persons of pair 1 train; 1_003 and 2_001 are tested, with a query and a gallery image in each view."""
     names = [f"1_00{p}_{v}_{i:02d}.png" for p in (1, 2) for v, i in ((1, 1), (1, 2), (2, 6))]
-    names += [f"{who}_{v}_{i:02d}.png" for who in ("1_003", "2_001") for v, i in ((1, 1), (1, 2), (2, 6), (2, 7))]
-    given = {
+    names += [f"{person}_{v}_{i:02d}.png" for person in ("1_003", "2_001") for v, i in ((1, 1), (1, 2), (2, 6), (2, 7))]
+    arguments = {
         "names": names,
         "labels": [1] * 3 + [2] * 3 + [3] * 4 + [844] * 4,
         "splits": {"train": range(1, 7), "query": [7, 9, 11, 13], "gallery": [8, 10, 12, 14]},
     }
-    return write_cuhk03_protocol(root, kind, **{**given, **changes})  # type: ignore[arg-type]
+    return write_cuhk03_protocol(root, kind, **{**arguments, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["labeled", "detected"])
@@ -169,7 +171,7 @@ def test_cuhk03_new_protocol_follows_the_file_list(tmp_path: Path, kind: str) ->
     assert np.array_equal(read_image(data.query[3]), cuhk03_pixels(kind, 2, 1, 6))
 
 
-def test_cuhk03_new_protocol_needs_its_file(tmp_path: Path) -> None:
+def test_cuhk03_new_protocol_without_its_file_is_refused(tmp_path: Path) -> None:
     write_cuhk03(tmp_path)
     protocol(tmp_path, "detected")
     with pytest.raises(DataError, match=r"no file .*config_labeled.mat.*classic works.* holds cuhk-03.mat, cuhk03_new"):
@@ -189,14 +191,14 @@ def test_cuhk03_new_protocol_needs_its_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_cuhk03_protocol_files_that_contradict_themselves(tmp_path: Path, changes: dict, message: str) -> None:
+def test_cuhk03_inconsistent_protocol_files_are_refused(tmp_path: Path, changes: dict, message: str) -> None:
     write_cuhk03(tmp_path)
     protocol(tmp_path, **changes)
     with pytest.raises(DataError, match=message):
         load_data(f"cuhk03:{tmp_path}")
 
 
-def test_cuhk03_files_that_are_not_what_they_should_be(tmp_path: Path) -> None:
+def test_cuhk03_files_of_another_format_are_refused(tmp_path: Path) -> None:
     mat = tmp_path / "cuhk-03.mat"
     mat.write_bytes(b"not HDF5")
     with pytest.raises(DataError, match=r"cuhk-03.mat: not a readable HDF5 file"):
@@ -210,19 +212,19 @@ def test_cuhk03_files_that_are_not_what_they_should_be(tmp_path: Path) -> None:
         load_data(f"cuhk03:{mat}")
 
 
-def test_cuhk03_options_that_do_not_go_together(tmp_path: Path) -> None:
+def test_cuhk03_incompatible_options_are_refused(tmp_path: Path) -> None:
     write_cuhk03(tmp_path)
     with pytest.raises(DataError, match="option split belongs to protocol=classic"):
         load_data(f"cuhk03:{tmp_path}?split=3")
-    with pytest.raises(DataError, match="option split='20'; expected a whole number from 0 to 19"):
+    with pytest.raises(DataError, match="option split='20'; expected an integer from 0 to 19"):
         load_data(f"cuhk03:{tmp_path}?protocol=classic&split=20")
     with pytest.raises(DataError, match="option images='both'; expected labeled or detected"):
         load_data(f"cuhk03:{tmp_path}?images=both")
 
 
-def test_cuhk03_test_set_with_a_stranger_is_refused(tmp_path: Path) -> None:
+def test_cuhk03_test_set_with_an_unknown_person_is_refused(tmp_path: Path) -> None:
     write_cuhk03(tmp_path, tested=[(1, 2), (2, 9)])
-    with pytest.raises(DataError, match=r"names pair and person \(2, 9\), who is not in labeled"):
+    with pytest.raises(DataError, match=r"has pair and person \(2, 9\), which is not in labeled"):
         load_data(f"cuhk03:{tmp_path}?protocol=classic")
 
 
@@ -236,7 +238,7 @@ def test_cuhk03_test_set_with_a_stranger_is_refused(tmp_path: Path) -> None:
         ("other/1_001_1_01.png", "expected one like"),
     ],
 )
-def test_keys_of_no_image_are_named(tmp_path: Path, key: str, message: str) -> None:
+def test_keys_without_an_image_are_named(tmp_path: Path, key: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_cell(write_cuhk03(tmp_path), key)
 
@@ -244,11 +246,11 @@ def test_keys_of_no_image_are_named(tmp_path: Path, key: str, message: str) -> N
 @pytest.mark.parametrize(
     "name", ["1_001_1_06.png", "1_001_2_05.png", "1_001_1_00.png", "0_001_1_01.png", "1_001_3_01.png"]
 )
-def test_cells_that_contradict_themselves_do_not_parse(name: str) -> None:
+def test_inconsistent_cell_names_do_not_parse(name: str) -> None:
     assert parse_cell(name) is None
 
 
-def test_a_picture_folder_is_not_cuhk03(tmp_path: Path) -> None:
+def test_a_folder_of_images_is_not_cuhk03(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg")
     with pytest.raises(DataError, match=r"no file .*cuhk-03.mat; expected cuhk-03.mat or the folder.*holds a.jpg"):
         load_data(f"cuhk03:{tmp_path}")

@@ -14,25 +14,25 @@ from passerby.errors import DataError
 from passerby.types import Sample
 
 
-def told(samples: tuple[Sample, ...]) -> list[tuple[str, int, int]]:
+def rows_of(samples: tuple[Sample, ...]) -> list[tuple[str, int, int]]:
     return [(sample.path.name, sample.person_id, sample.camera_id) for sample in samples]
 
 
 @pytest.mark.parametrize("folders", [("train", "test"), ("mask_train_v2", "mask_test_v2")])
-def test_msmt17_joins_train_and_val_and_keeps_test_people_apart(tmp_path: Path, folders: tuple[str, str]) -> None:
-    """Lists number train people 0, 1 and test people 0, 1: four people, 1 to 4."""
+def test_msmt17_joins_train_and_val_and_separates_test_identities(tmp_path: Path, folders: tuple[str, str]) -> None:
+    """The lists number train identities 0, 1 and test identities 0, 1: four identities, 1 to 4."""
     (data,) = load_data(f"msmt17:{write_msmt17(tmp_path, folders=folders)}")
-    assert told(data.train) == [
+    assert rows_of(data.train) == [
         ("0000_000_01_0303morning_0015_0.jpg", 1, 0),
         ("0000_010_05_0303morning_0020_0.jpg", 1, 4),
         ("0001_000_15_0113noon_0021_1.jpg", 2, 14),
     ]
-    assert told(data.query) == [("0000_000_02_0303afternoon_0201_0.jpg", 3, 1)]
+    assert rows_of(data.query) == [("0000_000_02_0303afternoon_0201_0.jpg", 3, 1)]
     assert [(s.person_id, s.camera_id) for s in data.gallery] == [(3, 13), (4, 2)]
     assert all(s.path.is_file() for s in (*data.train, *data.query, *data.gallery))
 
 
-def test_msmt17_lists_and_folders_must_be_there(tmp_path: Path) -> None:
+def test_msmt17_without_a_list_or_folder_is_refused(tmp_path: Path) -> None:
     write_msmt17(tmp_path)
     (tmp_path / "list_val.txt").write_text("0000/0000_000_x_0303.jpg 0\n0000/0000_000_01_a.jpg zero\n")
     with pytest.raises(DataError, match=r"2 entries .*list_val.txt:1: '0000/0000_000_x_0303.jpg 0' does not parse"):
@@ -45,22 +45,22 @@ def test_msmt17_lists_and_folders_must_be_there(tmp_path: Path) -> None:
         load_data(f"msmt17:{tmp_path}")
 
 
-def write_people(root: Path, people: str, *, cameras: str = "door hall", images: int = 2) -> Path:
-    for person in people.split():
+def write_persons(root: Path, persons: str, *, cameras: str = "door hall", images: int = 2) -> Path:
+    for person in persons.split():
         write_images(root / person, [f"{camera}_{image}.png" for camera in cameras.split() for image in range(images)])
     return root
 
 
-def test_folder_without_a_split_trains_half_of_the_people(tmp_path: Path) -> None:
-    """Four people; `default_rng(0).permutation(4)` is 2, 0, 1, 3: people 3 and 1 train."""
-    (data,) = load_data(f"folder:{write_people(tmp_path, 'p10 p2 bob anna')}")
+def test_folder_without_a_split_trains_half_of_the_identities(tmp_path: Path) -> None:
+    """Four identities; `default_rng(0).permutation(4)` is 2, 0, 1, 3: identities 3 and 1 train."""
+    (data,) = load_data(f"folder:{write_persons(tmp_path, 'p10 p2 bob anna')}")
     assert {s.path.parent.name: s.person_id for s in (*data.train, *data.query)} == {
         "anna": 1,
         "bob": 2,
         "p2": 3,
         "p10": 4,
     }
-    assert told(data.train)[:4] == [
+    assert rows_of(data.train)[:4] == [
         ("door_0.png", 1, 0),
         ("door_1.png", 1, 0),
         ("hall_0.png", 1, 1),
@@ -69,20 +69,20 @@ def test_folder_without_a_split_trains_half_of_the_people(tmp_path: Path) -> Non
     assert {s.person_id for s in data.train} == {1, 3}
     assert {s.path.name for s in data.query} == {"door_0.png", "hall_0.png"}
     assert {s.path.name for s in data.gallery} == {"door_1.png", "hall_1.png"}
-    assert data.title == "folder (2/2 people, permuted)"
+    assert data.title == "folder (2/2 identities, permuted)"
 
 
-@pytest.mark.parametrize(("share", "train", "test"), [("0", 0, 4), ("0.25", 1, 3), ("1", 4, 0), ("1.0", 4, 0)])
-def test_folder_trains_the_share_asked_for(tmp_path: Path, share: str, train: int, test: int) -> None:
-    (data,) = load_data(f"folder:{write_people(tmp_path, 'a b c d')}?train={share}")
+@pytest.mark.parametrize(("fraction", "train", "test"), [("0", 0, 4), ("0.25", 1, 3), ("1", 4, 0), ("1.0", 4, 0)])
+def test_folder_trains_the_requested_fraction(tmp_path: Path, fraction: str, train: int, test: int) -> None:
+    (data,) = load_data(f"folder:{write_persons(tmp_path, 'a b c d')}?train={fraction}")
     assert len({s.person_id for s in data.train}) == train
     assert len({s.person_id for s in data.query}) == len({s.person_id for s in data.gallery}) == test
 
 
-def test_folder_with_splits_keeps_them_and_a_person_is_one_in_all(tmp_path: Path) -> None:
-    write_people(tmp_path / "train", "1 2")
-    write_people(tmp_path / "query", "3", cameras="door", images=1)
-    write_people(tmp_path / "gallery", "3 4 20")
+def test_folder_with_splits_keeps_them_and_identities_are_shared_by_name(tmp_path: Path) -> None:
+    write_persons(tmp_path / "train", "1 2")
+    write_persons(tmp_path / "query", "3", cameras="door", images=1)
+    write_persons(tmp_path / "gallery", "3 4 20")
     (data,) = load_data(f"folder:{tmp_path}")
     assert {s.person_id for s in data.train} == {1, 2}
     assert {s.person_id for s in data.query} == {3}
@@ -90,30 +90,30 @@ def test_folder_with_splits_keeps_them_and_a_person_is_one_in_all(tmp_path: Path
     assert data.title == "folder"
 
 
-def test_folder_with_train_only_has_nothing_to_test(tmp_path: Path) -> None:
-    write_people(tmp_path / "train", "1 2")
+def test_folder_with_train_only_has_no_test_split(tmp_path: Path) -> None:
+    write_persons(tmp_path / "train", "1 2")
     (data,) = load_data(f"folder:{tmp_path}")
     assert (len(data.train), data.query, data.gallery) == (8, (), ())
 
 
 def test_folder_with_queries_and_no_gallery_is_refused(tmp_path: Path) -> None:
-    write_people(tmp_path / "query", "1 2")
+    write_persons(tmp_path / "query", "1 2")
     with pytest.raises(DataError, match=r"the gallery split of .* is empty"):
         load_data(f"folder:{tmp_path}")
 
 
-def test_folder_beside_splits_is_named(tmp_path: Path) -> None:
-    write_people(tmp_path / "train", "1 2")
-    write_people(tmp_path / "val", "3")
+def test_another_folder_beside_splits_is_named(tmp_path: Path) -> None:
+    write_persons(tmp_path / "train", "1 2")
+    write_persons(tmp_path / "val", "3")
     with pytest.raises(DataError, match="has val/ beside train/; expected train/, query/ and gallery/ only"):
         load_data(f"folder:{tmp_path}")
 
 
-def test_folder_takes_the_camera_from_market_names(tmp_path: Path) -> None:
+def test_folder_parses_the_camera_of_market_names(tmp_path: Path) -> None:
     for person in ("0002", "0007"):
         write_images(tmp_path / person, [name for name in MARKET["bounding_box_train"] if name.startswith(person)])
     (data,) = load_data(f"folder:{tmp_path}?camera=market&train=1")
-    assert told(data.train) == [
+    assert rows_of(data.train) == [
         ("0002_c12s1_000301_01.jpg", 1, 3),
         ("0002_c1s1_000451_03.jpg", 1, 0),
         ("0002_c2s1_000301_01.jpg", 1, 1),
@@ -122,17 +122,17 @@ def test_folder_takes_the_camera_from_market_names(tmp_path: Path) -> None:
     ]
 
 
-def test_folder_without_cameras_never_drops_a_match(tmp_path: Path) -> None:
-    """Each image of a person counts as a camera of its own; one query a person, the rest is the gallery."""
+def test_folder_without_cameras_drops_no_match(tmp_path: Path) -> None:
+    """Each image of an identity has a camera of its own; one of them is the query, the others are the gallery."""
     for person in ("a", "b"):
         write_images(tmp_path / person, ["x.jpg", "y.jpg", "z.jpg"])
     (data,) = load_data(f"folder:{tmp_path}?camera=none&train=0")
-    assert told(data.query) == [("x.jpg", 1, 0), ("x.jpg", 2, 0)]
-    assert told(data.gallery) == [("y.jpg", 1, 1), ("z.jpg", 1, 2), ("y.jpg", 2, 1), ("z.jpg", 2, 2)]
-    assert data.variant == "0/2 people, permuted, cameras unknown"
+    assert rows_of(data.query) == [("x.jpg", 1, 0), ("x.jpg", 2, 0)]
+    assert rows_of(data.gallery) == [("y.jpg", 1, 1), ("z.jpg", 1, 2), ("y.jpg", 2, 1), ("z.jpg", 2, 2)]
+    assert data.variant == "0/2 identities, permuted, cameras unknown"
 
 
-def test_folder_names_without_a_camera_say_what_to_do(tmp_path: Path) -> None:
+def test_folder_names_without_a_camera_are_refused_with_advice(tmp_path: Path) -> None:
     write_images(tmp_path / "a", ["door_1.jpg", "img2.jpg", "_x.jpg"])
     with pytest.raises(DataError, match=r"2 entries .*a/_x.jpg: no camera before an underscore.*camera=none"):
         load_data(f"folder:{tmp_path}")
@@ -141,9 +141,9 @@ def test_folder_names_without_a_camera_say_what_to_do(tmp_path: Path) -> None:
 
 
 def test_folder_drops_junk_and_keeps_the_named_distractor_in_the_gallery(tmp_path: Path) -> None:
-    write_people(tmp_path / "train", "0002 0007 -1")
-    write_people(tmp_path / "query", "0001", images=1)
-    write_people(tmp_path / "gallery", "0001 0000 -1")
+    write_persons(tmp_path / "train", "0002 0007 -1")
+    write_persons(tmp_path / "query", "0001", images=1)
+    write_persons(tmp_path / "gallery", "0001 0000 -1")
     (data,) = load_data(f"folder:{tmp_path}?distractor=0000")
     assert [s.person_id for s in data.gallery] == [0] * 4 + [1] * 4
     assert (data.junk, data.distractors) == (8, 4)
@@ -157,7 +157,7 @@ def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folder: no image in"):
         load_data(f"folder:{tmp_path}")
     with pytest.raises(DataError, match=r"option train='1.5'; expected a number from 0 to 1"):
-        load_data(f"folder:{write_people(tmp_path, 'a b')}?train=1.5")
+        load_data(f"folder:{write_persons(tmp_path, 'a b')}?train=1.5")
 
 
 def rows(**changes: Any) -> list[dict[str, Any]]:
@@ -186,15 +186,15 @@ def test_table_columns_become_samples(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_table_of_two_columns_is_enough(tmp_path: Path, suffix: str) -> None:
-    people = [{"path": f"{person}{image}.jpg", "person_id": person} for person in (7, 8, 9, 10) for image in range(3)]
-    (data,) = load_data(f"table:{write_table(tmp_path / f't{suffix}', people)}")
-    assert data.title == "table (2/2 people, permuted, cameras unknown)"
+def test_table_with_two_columns(tmp_path: Path, suffix: str) -> None:
+    images = [{"path": f"{person}{image}.jpg", "person_id": person} for person in (7, 8, 9, 10) for image in range(3)]
+    (data,) = load_data(f"table:{write_table(tmp_path / f't{suffix}', images)}")
+    assert data.title == "table (2/2 identities, permuted, cameras unknown)"
     assert (len(data.train), len(data.query), len(data.gallery)) == (6, 2, 4)
     assert {s.camera_id for s in data.train} == {0, 1, 2}
 
 
-def test_table_root_says_where_paths_start(tmp_path: Path) -> None:
+def test_table_root_is_the_folder_of_its_paths(tmp_path: Path) -> None:
     path = write_table(tmp_path / "t.csv", rows())
     moved = path.rename(tmp_path / "sub.csv")
     (data,) = load_data(f"table:{moved}?root=/elsewhere")
@@ -232,12 +232,12 @@ def test_parquet_timestamps_may_be_datetimes(tmp_path: Path) -> None:
         ({"timestamp": "inf"}, "row 1: timestamp 'inf'; expected a finite"),
     ],
 )
-def test_table_rows_that_cannot_be_used_are_numbered(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+def test_table_rows_with_errors_are_numbered(tmp_path: Path, changes: dict[str, str], message: str) -> None:
     with pytest.raises(DataError, match=f"1 entry .*{message}"):
         load_data(f"table:{write_table(tmp_path / 't.csv', rows(**changes))}")
 
 
-def test_tables_that_are_none(tmp_path: Path) -> None:
+def test_files_that_are_no_table_are_refused(tmp_path: Path) -> None:
     path = write_table(tmp_path / "t.csv", [{"path": "a.jpg", "id": 1}])
     with pytest.raises(DataError, match=r"t.csv has no column person_id; expected path, person_id.*found path, id"):
         load_data(f"table:{path}")
@@ -252,6 +252,6 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
         load_data(f"table:{tmp_path / 'a.parquet'}")
 
 
-def test_table_with_a_split_takes_no_share(tmp_path: Path) -> None:
+def test_table_with_a_split_refuses_the_option_train(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="option train is for data without a split"):
         load_data(f"table:{write_table(tmp_path / 't.csv', rows())}?train=0.5")

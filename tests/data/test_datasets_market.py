@@ -1,4 +1,4 @@
-"""Market-1501 and the data sets laid out like it. Oracle: the miniature's names, counted by hand."""
+"""Market-1501 and data sets in its layout. Oracle: the names of the miniature, counted by hand."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from passerby.errors import DataError
 from passerby.synthesis import dataset
 
 
-def told(samples: tuple) -> list[tuple[str, int, int]]:
+def rows_of(samples: tuple) -> list[tuple[str, int, int]]:
     return [(sample.path.name, sample.person_id, sample.camera_id) for sample in samples]
 
 
-def test_market_splits_people_and_cameras(tmp_path: Path) -> None:
+def test_market_names_are_parsed(tmp_path: Path) -> None:
     (data,) = load_data(f"market1501:{write_market(tmp_path / 'market')}")
-    assert told(data.train) == [
+    assert rows_of(data.train) == [
         ("0002_c12s1_000301_01.jpg", 2, 11),
         ("0002_c1s1_000451_03.jpg", 2, 0),
         ("0002_c2s1_000301_01.jpg", 2, 1),
@@ -35,10 +35,10 @@ def test_junk_is_dropped_and_distractors_stay_in_the_gallery(tmp_path: Path) -> 
     assert (data.junk, data.distractors) == (3, 2)
 
 
-def test_multi_query_keeps_the_queries_people_in_the_queries_cameras(tmp_path: Path) -> None:
-    """Of gt_bbox, 0001_c3 is a camera without a query and 0002 a training person."""
+def test_multi_query_keeps_images_with_identity_and_camera_of_a_query(tmp_path: Path) -> None:
+    """Of gt_bbox, 0001_c3 is a camera without a query and 0002 a training identity."""
     (data,) = load_data(f"market1501:{write_market(tmp_path)}")
-    assert told(data.multi_query) == [("0001_c1s1_001051_00.jpg", 1, 0), ("0001_c1s1_002301_00.jpg", 1, 0)]
+    assert rows_of(data.multi_query) == [("0001_c1s1_001051_00.jpg", 1, 0), ("0001_c1s1_002301_00.jpg", 1, 0)]
 
 
 def test_gt_bbox_may_be_absent(tmp_path: Path) -> None:
@@ -47,13 +47,13 @@ def test_gt_bbox_may_be_absent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["inside", "absolute"])
-def test_more_distractors_join_the_gallery_as_nobody(tmp_path: Path, where: str) -> None:
+def test_further_distractors_are_added_to_the_gallery(tmp_path: Path, where: str) -> None:
     write_market(tmp_path / "market")
     folder = tmp_path / ("market/distractors_500k" if where == "inside" else "elsewhere")
     write_images(folder, ["0000_c1s1_000001_00.jpg", "0001_c6s1_000002_00.jpg"])
     option = "distractors_500k" if where == "inside" else str(folder)
     (data,) = load_data(f"market1501:{tmp_path / 'market'}?distractors={option}")
-    assert told(data.gallery)[-2:] == [("0000_c1s1_000001_00.jpg", 0, 0), ("0001_c6s1_000002_00.jpg", 0, 5)]
+    assert rows_of(data.gallery)[-2:] == [("0000_c1s1_000001_00.jpg", 0, 0), ("0001_c6s1_000002_00.jpg", 0, 5)]
     assert (data.distractors, data.title) == (4, "market1501 (+2 distractors)")
     with pytest.raises(DataError, match=r"no folder .*nowhere; expected the folder of further distractors"):
         load_data(f"market1501:{tmp_path / 'market'}?distractors=nowhere")
@@ -62,7 +62,7 @@ def test_more_distractors_join_the_gallery_as_nobody(tmp_path: Path, where: str)
 @pytest.mark.parametrize(
     "name", ["person.jpg", "0002_1s1_000451.jpg", "x002_c1s1_000451.jpg", "0002_c0s1_000451_03.jpg"]
 )
-def test_names_that_do_not_parse_are_counted_and_one_is_shown(tmp_path: Path, name: str) -> None:
+def test_names_that_do_not_parse_are_counted_and_one_is_named(tmp_path: Path, name: str) -> None:
     write_market(tmp_path)
     write_image(tmp_path / "query" / name)
     write_image(tmp_path / "query" / "zzz.jpg")
@@ -73,7 +73,9 @@ def test_names_that_do_not_parse_are_counted_and_one_is_shown(tmp_path: Path, na
 def test_a_distractor_among_the_queries_is_refused(tmp_path: Path) -> None:
     write_market(tmp_path)
     write_image(tmp_path / "query" / "0000_c1s1_000001_00.jpg")
-    with pytest.raises(DataError, match=r"1 entry .*person 0 is a distractor, which belongs into the gallery only"):
+    with pytest.raises(
+        DataError, match=r"1 entry .*person 0 is a distractor; distractors are allowed in the gallery only"
+    ):
         load_data(f"market1501:{tmp_path}")
 
 
@@ -103,9 +105,9 @@ def test_duke_refuses_market_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["labeled", "detected"])
-def test_cuhk03np_names_which_images_it_read(tmp_path: Path, kind: str) -> None:
-    for each in ("labeled", "detected"):
-        write_market(tmp_path / each, CUHK03NP)
+def test_cuhk03np_states_its_variant(tmp_path: Path, kind: str) -> None:
+    for variant in ("labeled", "detected"):
+        write_market(tmp_path / variant, CUHK03NP)
     (data,) = load_data(f"cuhk03np:{tmp_path}?images={kind}")
     assert data.title == f"cuhk03np ({kind}, new protocol)"
     assert {sample.path.parts[-3] for sample in data.train} == {kind}
@@ -113,7 +115,7 @@ def test_cuhk03np_names_which_images_it_read(tmp_path: Path, kind: str) -> None:
     assert load_data(f"cuhk03np:{tmp_path / kind}")[0].title == data.title
 
 
-def test_cuhk03np_that_does_not_tell_which_images_must_be_told(tmp_path: Path) -> None:
+def test_cuhk03np_without_a_stated_variant_is_refused(tmp_path: Path) -> None:
     write_market(tmp_path / "np", CUHK03NP)
     with pytest.raises(DataError, match=r"add .images=labeled or .images=detected"):
         load_data(f"cuhk03np:{tmp_path / 'np'}")
@@ -126,7 +128,7 @@ def test_cuhk03np_that_does_not_tell_which_images_must_be_told(tmp_path: Path) -
 SYNTH = "synth:identities=4,cameras=2,images=2,seed=5,height=32"
 
 
-def test_rendered_people_are_rendered_once_and_read_from_the_cache(
+def test_synthetic_people_are_rendered_once_and_read_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSERBY_CACHE", str(tmp_path / "cache"))
@@ -138,7 +140,7 @@ def test_rendered_people_are_rendered_once_and_read_from_the_cache(
     assert [path.is_relative_to(tmp_path / "cache") for path in (data.root, data.train[0].path)] == [True, True]
 
 
-def test_rendered_people_follow_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PASSERBY_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert load_data(SYNTH)[0].root.parent == tmp_path / "passerby"

@@ -1,4 +1,4 @@
-"""Specs, hand-worked; and what every reader says about a place that is not its data set."""
+"""Specs, and the error of each reader for another layout. Oracle: parts and messages worked by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data.layouts import write_cuhk01, write_market
 from passerby.data.datasets import DATASETS, load_data
 from passerby.data.datasets.listing import natural_key
-from passerby.data.datasets.source import parse_spec
+from passerby.data.datasets.spec import parse_spec
 from passerby.errors import DataError
 
 
@@ -40,7 +40,7 @@ def parts(spec: str) -> list[tuple[str, str, dict[str, str]]]:
         ("synth:+cuhk01:/a", [("synth", ".", {}), ("cuhk01", "/a", {})]),
     ],
 )
-def test_specs_are_taken_apart(spec: str, expected: list[tuple[str, str, dict[str, str]]]) -> None:
+def test_specs_are_parsed(spec: str, expected: list[tuple[str, str, dict[str, str]]]) -> None:
     assert parts(spec) == expected
 
 
@@ -49,7 +49,7 @@ def test_home_is_expanded() -> None:
 
 
 @given(st.lists(st.sampled_from(["/a", "/b+c", "/d e", "/x+y+z/1"]), min_size=1, max_size=4))
-def test_joining_and_taking_apart_are_inverse(paths: list[str]) -> None:
+def test_joining_and_parsing_are_inverse(paths: list[str]) -> None:
     assert [path for _, path, _ in parts("+".join(f"folder:{path}" for path in paths))] == paths
 
 
@@ -67,38 +67,38 @@ def test_joining_and_taking_apart_are_inverse(paths: list[str]) -> None:
         ("cuhk01:/a?split=", "option 'split' has no value"),
         ("cuhk01:/a?split=871&split=485", "option 'split' is given twice"),
         ("cuhk01:/a?split=500", "option split='500'; expected 485 or 871"),
-        ("cuhk01:/a?holdout=485", "option holdout='485'; expected a whole number from 0 to 484"),
-        ("cuhk01:/a?holdout=x", "option holdout='x'; expected a whole number"),
-        ("synth:identities=1", "option identities='1'; expected a whole number from 2"),
+        ("cuhk01:/a?holdout=485", "option holdout='485'; expected an integer from 0 to 484"),
+        ("cuhk01:/a?holdout=x", "option holdout='x'; expected an integer"),
+        ("synth:identities=1", "option identities='1'; expected an integer from 2"),
         ("synth:people=8", "unknown option 'people'; known options: identities"),
     ],
 )
-def test_wrong_specs_say_what_is_known(spec: str, message: str) -> None:
+def test_invalid_specs_are_refused_with_the_known_names(spec: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_data(spec)
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != "synth"])
-def test_missing_places_say_what_is_there_instead(name: str, tmp_path: Path) -> None:
+def test_a_missing_path_is_refused_with_the_content_of_its_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / "something").mkdir()
     with pytest.raises(DataError, match=rf"^{name}: no f.*gone.*expected.*holds something/"):
         load_data(f"{name}:{tmp_path / 'gone'}")
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name not in ("synth", "table")])
-def test_empty_folders_say_what_was_expected(name: str, tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused_with_the_expected_layout(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"^{name}: .*expected.*nothing"):
         load_data(f"{name}:{tmp_path}")
 
 
 @pytest.mark.parametrize("name", ["market1501", "dukemtmc", "cuhk03np", "cuhk01", "msmt17", "folder"])
-def test_a_file_where_a_folder_belongs_is_said(name: str, tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "x.zip").touch()
     with pytest.raises(DataError, match=r"x\.zip is a file; expected a folder"):
         load_data(f"{name}:{tmp_path / 'x.zip'}")
 
 
-def test_another_layout_is_named_folder_by_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     write_market(tmp_path / "m", {"bounding_box_train": [], "bounding_box_test": []})
     with pytest.raises(
         DataError, match=r"no folder .*m/query; expected.*holds bounding_box_test/, bounding_box_train/"
@@ -106,7 +106,7 @@ def test_another_layout_is_named_folder_by_folder(tmp_path: Path) -> None:
         load_data(f"market1501:{tmp_path / 'm'}")
 
 
-def test_several_sets_come_in_the_order_written(tmp_path: Path) -> None:
+def test_several_sets_keep_the_order_of_the_spec(tmp_path: Path) -> None:
     write_market(tmp_path / "m")
     write_cuhk01(tmp_path / "c")
     sets = load_data(f"cuhk01:{tmp_path / 'c'}+market1501:{tmp_path / 'm'}")
@@ -114,13 +114,13 @@ def test_several_sets_come_in_the_order_written(tmp_path: Path) -> None:
     assert sets[1].spec == f"market1501:{tmp_path / 'm'}"
 
 
-def test_digits_sort_as_numbers() -> None:
+def test_natural_order_compares_digits_as_numbers() -> None:
     assert sorted(["cam10", "cam2", "b", "cam02", "7", "a1b"], key=natural_key) == [
         "7", "a1b", "b", "cam02", "cam2", "cam10"
     ]  # fmt: skip
 
 
-def test_readers_do_not_wait_for_torch_or_hdf5() -> None:
+def test_readers_load_no_heavy_library() -> None:
     code = (
         "import sys; import passerby.data.datasets, passerby.data.doctor, passerby.cli.data; "
         "print([name for name in ('torch', 'h5py', 'scipy', 'pyarrow') if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""The doctor against miniatures that were made ill on purpose: each illness is found, counted and exemplified."""
+"""Check of data sets. Oracle: miniatures with one defect each, whose count and example are known."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from data.layouts import (
 from passerby.data.doctor import Finding, check
 
 
-def found(spec: str, words: str, **options: bool) -> Finding:
-    """The one finding whose sentence holds the words."""
-    matching = [finding for finding in check(spec, **options) if words in finding.what]
+def find(spec: str, words: str, **options: bool) -> Finding:
+    """Return the only finding whose message has the words."""
+    matching = [finding for finding in check(spec, **options) if words in finding.message]
     assert len(matching) == 1, check(spec, **options)
     return matching[0]
 
 
-def told(finding: Finding) -> tuple[str, int]:
+def summary(finding: Finding) -> tuple[str, int]:
     return finding.severity, finding.count
 
 
@@ -36,23 +36,23 @@ def market(tmp_path: Path) -> Path:
     return write_market(tmp_path / "market")
 
 
-def test_a_healthy_set_has_notes_only(market: Path) -> None:
-    assert [(f.severity, f.what.split(",")[0], f.count) for f in check(f"market1501:{market}")] == [
+def test_a_valid_set_has_notes_only(market: Path) -> None:
+    assert [(f.severity, f.message.split(",")[0], f.count) for f in check(f"market1501:{market}")] == [
         ("note", "junk images", 3),
         ("note", "distractors in the gallery", 2),
     ]
 
 
 @pytest.mark.parametrize("spec", ["market1501:/nowhere/at/all", "marcet:/x", "cuhk01:/x?split=3", ""])
-def test_what_cannot_be_read_at_all_is_one_error(spec: str) -> None:
+def test_an_unreadable_spec_is_one_error(spec: str) -> None:
     (finding,) = check(spec)
-    assert told(finding) == ("error", 1)
+    assert summary(finding) == ("error", 1)
     assert "expected" in finding.example
 
 
 def test_a_missing_folder_is_an_error_that_names_it(market: Path) -> None:
     shutil.rmtree(market / "query")
-    finding = found(f"market1501:{market}", "cannot be read")
+    finding = find(f"market1501:{market}", "cannot be read")
     assert "no folder" in finding.example
     assert "market/query" in finding.example
 
@@ -61,8 +61,8 @@ def test_damaged_images_are_errors(market: Path) -> None:
     train = sorted((market / "bounding_box_train").glob("*.jpg"))
     train[0].write_bytes(b"")
     train[1].write_bytes(train[1].read_bytes()[:200])
-    finding = found(f"market1501:{market}", "images that cannot be read")
-    assert told(finding) == ("error", 2)
+    finding = find(f"market1501:{market}", "images that cannot be read")
+    assert summary(finding) == ("error", 2)
     assert train[0].name in finding.example
     assert not [f for f in check(f"market1501:{market}", decode=False) if f.severity == "error"]
 
@@ -71,125 +71,125 @@ def test_missing_files_of_a_table_are_errors_even_without_decoding(tmp_path: Pat
     rows = [{"path": f"{i}.png", "person_id": i // 4, "camera_id": i % 2} for i in range(16)]
     table = write_table(tmp_path / "t.csv", rows)
     (tmp_path / "3.png").unlink()
-    finding = found(f"table:{table}", "images that cannot be read", decode=False)
-    assert told(finding) == ("error", 1)
+    finding = find(f"table:{table}", "images that cannot be read", decode=False)
+    assert summary(finding) == ("error", 1)
     assert "3.png" in finding.example
 
 
-def test_names_that_do_not_parse_are_counted_and_the_rest_is_still_looked_at(market: Path) -> None:
+def test_names_that_do_not_parse_are_counted_and_the_rest_is_checked(market: Path) -> None:
     write_images(market / "bounding_box_train", ["one.jpg", "two.jpg", "0002_c0s1_0.jpg"])
     spec = f"market1501:{market}"
-    finding = found(spec, "cannot be placed")
-    assert told(finding) == ("error", 3)
+    finding = find(spec, "cannot be used")
+    assert summary(finding) == ("error", 3)
     assert "0002_c0s1_0.jpg: the name does not parse; expected one like" in finding.example
-    assert told(found(spec, "junk")) == ("note", 3)
+    assert summary(find(spec, "junk")) == ("note", 3)
 
 
 def test_queries_without_a_match_in_another_camera(market: Path) -> None:
     """Person 3 loses the gallery image of camera 2; person 1 has both cameras."""
-    gone = market / "bounding_box_test" / "0003_c2s3_064744_02.jpg"
-    gone.rename(gone.with_name("0003_c1s3_064744_02.jpg"))
-    finding = found(f"market1501:{market}", "queries without a match in another camera")
-    assert told(finding) == ("warning", 1)
+    image = market / "bounding_box_test" / "0003_c2s3_064744_02.jpg"
+    image.rename(image.with_name("0003_c1s3_064744_02.jpg"))
+    finding = find(f"market1501:{market}", "queries without a match in another camera")
+    assert summary(finding) == ("warning", 1)
     assert finding.example == "0003_c1s6_015971_00.jpg"
     for path in (market / "bounding_box_test").glob("0001*"):
         path.unlink()
-    assert told(found(f"market1501:{market}", "queries without a match")) == ("error", 3)
+    assert summary(find(f"market1501:{market}", "queries without a match")) == ("error", 3)
 
 
 def test_identities_in_train_and_test(market: Path) -> None:
     write_image(market / "bounding_box_train" / "0001_c1s1_000001_00.jpg")
     write_image(market / "bounding_box_train" / "0001_c2s1_000002_00.jpg")
-    finding = found(f"market1501:{market}", "identities in both train and test")
-    assert told(finding) == ("error", 1)
+    finding = find(f"market1501:{market}", "identities in both train and test")
+    assert summary(finding) == ("error", 1)
     assert finding.example.startswith("person 1: 0001_c2s1_000002_00.jpg and 0001_c")
 
 
-def test_copies_are_found_by_content(market: Path) -> None:
+def test_copies_are_detected_by_content(market: Path) -> None:
     train, query = market / "bounding_box_train", market / "query"
     shutil.copy(train / "0002_c1s1_000451_03.jpg", train / "0002_c1s1_999999_03.jpg")
     shutil.copy(train / "0002_c2s1_000301_01.jpg", train / "0007_c2s1_000301_01.jpg")
     shutil.copy(train / "0007_c1s6_028546_01.jpg", query / "0003_c3s1_000001_00.jpg")
     spec = f"market1501:{market}"
     for decode in (True, False):
-        assert told(found(spec, "several times for one person", decode=decode)) == ("warning", 1)
-        assert found(spec, "several times").example == "0002_c1s1_000451_03.jpg = 0002_c1s1_999999_03.jpg"
-        assert told(found(spec, "under several people", decode=decode)) == ("warning", 1)
-        assert told(found(spec, "in train and in test", decode=decode)) == ("error", 1)
+        assert summary(find(spec, "several times under one identity", decode=decode)) == ("warning", 1)
+        assert find(spec, "several times").example == "0002_c1s1_000451_03.jpg = 0002_c1s1_999999_03.jpg"
+        assert summary(find(spec, "under several identities", decode=decode)) == ("warning", 1)
+        assert summary(find(spec, "in train and in test", decode=decode)) == ("error", 1)
 
 
-def test_odd_sizes(market: Path) -> None:
+def test_unusual_sizes(market: Path) -> None:
     train = market / "bounding_box_train"
     write_image(train / "0007_c1s1_000001_00.jpg", size=(40, 60))
     write_image(train / "0007_c1s1_000002_00.jpg", size=(31, 20))
     write_image(train / "0007_c1s1_000003_00.jpg", size=(40, 15))
     write_image(train / "0007_c1s1_000004_00.png", size=(2001, 20))
     spec = f"market1501:{market}"
-    assert told(found(spec, "wider than high")) == ("warning", 1)
-    assert found(spec, "wider than high").example == "0007_c1s1_000001_00.jpg: 40 x 60"
-    assert told(found(spec, "less than 32 x 16")) == ("warning", 2)
-    assert told(found(spec, "more than 2000")) == ("warning", 1)
+    assert summary(find(spec, "wider than high")) == ("warning", 1)
+    assert find(spec, "wider than high").example == "0007_c1s1_000001_00.jpg: 40 x 60"
+    assert summary(find(spec, "below 32 x 16")) == ("warning", 2)
+    assert summary(find(spec, "above 2000")) == ("warning", 1)
 
 
 def test_an_identity_with_one_image(market: Path) -> None:
     write_image(market / "bounding_box_train" / "0011_c1s1_000001_00.jpg")
-    finding = found(f"market1501:{market}", "one training image")
-    assert told(finding) == ("warning", 1)
+    finding = find(f"market1501:{market}", "one training image")
+    assert summary(finding) == ("warning", 1)
     assert finding.example == "person 11: 0011_c1s1_000001_00.jpg"
-    assert told(found(f"market1501:{market}", "seen by one camera only")) == ("note", 1)
+    assert summary(find(f"market1501:{market}", "with images from one camera only")) == ("note", 1)
 
 
 @pytest.mark.parametrize(
     ("train", "words", "count"),
     [
         (["0002_c1s1_1_1.jpg", "0007_c2s1_1_1.jpg"], "one training image", 2),
-        (["0002_c1s1_1_1.jpg", "0002_c2s1_1_1.jpg"], "one training identity only", 1),
-        (["0002_c1s1_1_1.jpg", "0002_c1s1_2_1.jpg", "0007_c1s1_2_1.jpg"], "from one camera only", 3),
+        (["0002_c1s1_1_1.jpg", "0002_c2s1_1_1.jpg"], "only one training identity", 1),
+        (["0002_c1s1_1_1.jpg", "0002_c1s1_2_1.jpg", "0007_c1s1_2_1.jpg"], "training images from one camera only", 3),
         ([], "the train split is empty", 1),
     ],
 )
-def test_training_sets_that_teach_nothing_are_errors(tmp_path: Path, train: list[str], words: str, count: int) -> None:
+def test_useless_training_sets_are_errors(tmp_path: Path, train: list[str], words: str, count: int) -> None:
     write_market(tmp_path, {**MARKET, "bounding_box_train": train})
-    assert told(found(f"market1501:{tmp_path}", words)) == ("error", count)
+    assert summary(find(f"market1501:{tmp_path}", words)) == ("error", count)
 
 
-def test_an_empty_test_split_is_an_error_only_where_the_layout_promises_it(tmp_path: Path, market: Path) -> None:
+def test_an_empty_test_split_is_an_error_only_if_the_layout_requires_it(tmp_path: Path, market: Path) -> None:
     for path in (market / "query").glob("*.jpg"):
         path.unlink()
-    assert told(found(f"market1501:{market}", "the query split is empty")) == ("error", 1)
+    assert summary(find(f"market1501:{market}", "the query split is empty")) == ("error", 1)
     for person in "ab":
         write_images(tmp_path / "f" / "train" / person, ["x_1.png", "y_1.png"])
-    assert told(found(f"folder:{tmp_path / 'f'}", "the query split is empty")) == ("warning", 1)
+    assert summary(find(f"folder:{tmp_path / 'f'}", "the query split is empty")) == ("warning", 1)
 
 
-def test_what_was_taken_for_granted_is_said(tmp_path: Path) -> None:
+def test_assumptions_are_reported(tmp_path: Path) -> None:
     for person in "abcd":
         write_images(tmp_path / person, ["x_1.png", "y_1.png", "y_2.png", "x_2.png"])
     (tmp_path / "e").mkdir()
-    assert "2 of 4 people train" in found(f"folder:{tmp_path}", "taken for granted").example
-    assert found(f"folder:{tmp_path}", "not complete").example.startswith("1 people's folders hold no image, such as")
+    assert "2 of 4 identities train" in find(f"folder:{tmp_path}", "assumption").example
+    assert find(f"folder:{tmp_path}", "incomplete").example.startswith("1 folders of identities have no image, such as")
 
 
 def test_an_incomplete_copy_is_a_warning(tmp_path: Path) -> None:
-    write_cuhk01(tmp_path, people=600)
-    finding = found(f"cuhk01:{tmp_path}", "not complete", decode=False)
+    write_cuhk01(tmp_path, identities=600)
+    finding = find(f"cuhk01:{tmp_path}", "incomplete", decode=False)
     assert finding.severity == "warning"
-    assert finding.example.startswith("600 people and 2400 images instead of 971 and 3884")
+    assert finding.example.startswith("600 identities, 2400 images; expected 971, 3884")
 
 
-def test_images_inside_a_container_are_looked_at(tmp_path: Path) -> None:
+def test_images_inside_a_container_are_checked(tmp_path: Path) -> None:
     mat = write_cuhk03(tmp_path)
-    looked: list[tuple[int, int]] = []
-    findings = check(f"cuhk03:{mat}?protocol=classic", progress=lambda _task, *state: looked.append(state[:2]))
+    progress: list[tuple[int, int]] = []
+    findings = check(f"cuhk03:{mat}?protocol=classic", progress=lambda _task, *state: progress.append(state[:2]))
     assert [f for f in findings if f.severity != "note"] == []
     images = 13 * 10 - len(ABSENT)
-    assert looked == [(done, images) for done in range(1, images + 1)]
+    assert progress == [(done, images) for done in range(1, images + 1)]
 
 
-def test_several_sets_are_named_and_counted_through(tmp_path: Path, market: Path) -> None:
-    looked: list[tuple[int, int]] = []
+def test_several_sets_are_named_and_share_one_progress(tmp_path: Path, market: Path) -> None:
+    progress: list[tuple[int, int]] = []
     spec = f"market1501:{market}+market1501:{tmp_path / 'gone'}+market1501:{market}"
-    findings = check(spec, progress=lambda _task, *state: looked.append(state[:2]))
+    findings = check(spec, progress=lambda _task, *state: progress.append(state[:2]))
     assert [f.severity for f in findings] == ["error", "note", "note", "note", "note"]
-    assert findings[1].what.startswith("market1501: junk")
-    assert looked[-1] == (2 * 15, 2 * 15)  # 5 train, 3 query, 5 gallery, 2 boxes
+    assert findings[1].message.startswith("market1501: junk")
+    assert progress[-1] == (2 * 15, 2 * 15)  # 5 train, 3 query, 5 gallery, 2 boxes

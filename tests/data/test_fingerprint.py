@@ -1,4 +1,4 @@
-"""A fingerprint may not change with the machine and must change with the data."""
+"""Fingerprints are equal on all machines and change with the data. Oracle: copies and changed data sets."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError
 
 
-def of(spec: str) -> str:
+def fingerprint_of(spec: str) -> str:
     return fingerprint(load_data(spec))
 
 
-def test_the_same_data_elsewhere_has_the_same_fingerprint(tmp_path: Path) -> None:
+def test_a_copy_has_the_same_fingerprint(tmp_path: Path) -> None:
     write_market(tmp_path / "here")
     shutil.copytree(tmp_path / "here", tmp_path / "far" / "away")
-    print_here = of(f"market1501:{tmp_path / 'here'}")
-    assert print_here == of(f"market1501:{tmp_path / 'far' / 'away'}")
-    assert len(print_here) == 64
-    assert int(print_here, 16) >= 0
+    digest = fingerprint_of(f"market1501:{tmp_path / 'here'}")
+    assert digest == fingerprint_of(f"market1501:{tmp_path / 'far' / 'away'}")
+    assert len(digest) == 64
+    assert int(digest, 16) >= 0
 
 
-def test_each_of_its_parts_changes_it(tmp_path: Path) -> None:
+def test_each_part_changes_the_fingerprint(tmp_path: Path) -> None:
     (data,) = load_data(f"market1501:{write_market(tmp_path)}")
     first = data.train[0]
     changed = [
@@ -46,28 +46,34 @@ def test_each_of_its_parts_changes_it(tmp_path: Path) -> None:
     assert fingerprint([data]) not in prints
 
 
-def test_order_of_sets_does_not_matter_and_of_samples_neither(tmp_path: Path) -> None:
+def test_the_order_of_sets_and_samples_does_not_matter(tmp_path: Path) -> None:
     market = load_data(f"market1501:{write_market(tmp_path / 'm')}")[0]
     cuhk = load_data(f"cuhk01:{write_cuhk01(tmp_path / 'c')}")[0]
     assert fingerprint([market, cuhk]) == fingerprint([cuhk, market]) != fingerprint([market])
     assert fingerprint([replace(market, train=market.train[::-1])]) == fingerprint([market])
 
 
-def test_containers_are_told_apart_by_key(tmp_path: Path) -> None:
+def test_images_of_a_container_differ_by_key(tmp_path: Path) -> None:
     mat = write_cuhk03(tmp_path / "a")
     spec = f"cuhk03:{mat.parent}?protocol=classic"
-    assert of(spec) == of(f"cuhk03:{mat}?protocol=classic") != of(f"{spec}&images=detected")
+    assert (
+        fingerprint_of(spec)
+        == fingerprint_of(f"cuhk03:{mat}?protocol=classic")
+        != fingerprint_of(f"{spec}&images=detected")
+    )
 
 
-def test_images_outside_the_root_are_told_without_the_way_there(tmp_path: Path) -> None:
+def test_images_outside_the_root_count_without_their_path(tmp_path: Path) -> None:
     prints = []
-    for place in ("x", "y"):
-        write_market(tmp_path / place / "market")
-        write_image(tmp_path / place / "more" / "0000_c1s1_000001_00.jpg", content="same")
-        prints.append(of(f"market1501:{tmp_path / place / 'market'}?distractors={tmp_path / place / 'more'}"))
+    for folder in ("x", "y"):
+        write_market(tmp_path / folder / "market")
+        write_image(tmp_path / folder / "more" / "0000_c1s1_000001_00.jpg", content="same")
+        prints.append(
+            fingerprint_of(f"market1501:{tmp_path / folder / 'market'}?distractors={tmp_path / folder / 'more'}")
+        )
     shutil.rmtree(tmp_path / "y" / "market")
     shutil.copytree(tmp_path / "x" / "market", tmp_path / "y" / "market")
-    prints.append(of(f"market1501:{tmp_path / 'y' / 'market'}?distractors={tmp_path / 'y' / 'more'}"))
+    prints.append(fingerprint_of(f"market1501:{tmp_path / 'y' / 'market'}?distractors={tmp_path / 'y' / 'more'}"))
     assert prints[0] == prints[2]
 
 

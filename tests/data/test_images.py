@@ -1,4 +1,4 @@
-"""Oracles: Pillow's own decoding where it is right, hand-worked pixels where a rule of ours decides."""
+"""Decoding and resizing. Oracles: Pillow's decoding, and pixels worked by hand for the rules of this package."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_jpeg_pixels_are_those_of_pillow(tmp_path: Path) -> None:
     assert read_image(Sample(path, 1, 0)).shape == (40, 20, 3)
 
 
-def test_png_pixels_come_back_as_written(tmp_path: Path) -> None:
+def test_png_pixels_are_as_written(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
     assert np.array_equal(read_image(path), noise(str(path)))
 
@@ -48,7 +48,7 @@ def test_one_bit_becomes_black_and_white() -> None:
     assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[0, 0, 0], [255, 255, 255]]]
 
 
-def test_alpha_is_laid_over_white() -> None:
+def test_alpha_is_composited_over_white() -> None:
     """Opaque stays, transparent is white; 102 of 255 red over white: 255 - 0.4 * 255 = 153 in green and blue."""
     image = Image.new("RGBA", (3, 1))
     for x, alpha in enumerate((255, 0, 102)):
@@ -56,14 +56,14 @@ def test_alpha_is_laid_over_white() -> None:
     assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[255, 0, 0], [255, 255, 255], [255, 153, 153]]]
 
 
-def test_gray_with_alpha_is_laid_over_white() -> None:
+def test_gray_with_alpha_is_composited_over_white() -> None:
     image = Image.new("LA", (2, 1))
     image.putpixel((0, 0), (10, 255))
     image.putpixel((1, 0), (10, 0))
     assert decode_image(encoded(image, "PNG"), "a").tolist() == [[[10] * 3, [255] * 3]]
 
 
-def test_palette_is_looked_up_and_its_transparent_color_is_white() -> None:
+def test_palette_colors_are_applied_and_the_transparent_color_is_white() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([9, 8, 7, 200, 100, 50])
     image.putpixel((1, 0), 1)
@@ -72,7 +72,7 @@ def test_palette_is_looked_up_and_its_transparent_color_is_white() -> None:
 
 
 def test_sixteen_bits_keep_the_high_byte() -> None:
-    """Clipping, which is what a plain conversion does, would make both pixels white."""
+    """A plain conversion clips, which would make both pixels white."""
     gray = Image.fromarray(np.array([[0x1234, 0xFF00]], dtype=np.uint16))
     assert decode_image(encoded(gray, "PNG"), "a").tolist() == [[[0x12] * 3, [0xFF] * 3]]
     color = png(1, 1, depth=16, color=2, rows=b"\0" + struct.pack(">HHH", 0x1234, 0x5678, 0x9ABC))
@@ -128,14 +128,14 @@ def bomb_jpeg() -> bytes:
         ("wide.tiff", encoded(Image.new("I", (2, 2), 70_000), "TIFF"), "8 or 16 bits"),
     ],
 )
-def test_files_that_are_no_usable_image_are_named(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+def test_unusable_files_are_named(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(DataError, match=message) as caught:
         read_image(tmp_path / name, size=(8, 8))
     assert name in str(caught.value)
 
 
-def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.jpg: cannot be read: No such file"):
         read_image(tmp_path / "gone.jpg")
     with pytest.raises(DataError, match="cannot be read"):
@@ -149,12 +149,12 @@ def test_floating_point_images_in_memory_are_refused_by_name() -> None:
 
 @settings(max_examples=150)
 @given(data=st.data(), original=st.sampled_from([JPEG, PNG]))
-def test_damage_of_any_kind_gives_pixels_or_a_data_error(data: st.DataObject, original: bytes) -> None:
-    """Cut anywhere, and change a few bytes: nothing but DataError may come out, and never another shape or type."""
+def test_any_damage_gives_pixels_or_a_data_error(data: st.DataObject, original: bytes) -> None:
+    """Truncate anywhere and change a few bytes: the result is DataError or pixels of the same type."""
     damaged = bytearray(original[: data.draw(st.integers(0, len(original)))])
-    for place in data.draw(st.lists(st.integers(0, max(len(damaged) - 1, 0)), max_size=4)):
+    for position in data.draw(st.lists(st.integers(0, max(len(damaged) - 1, 0)), max_size=4)):
         if damaged:
-            damaged[place] = data.draw(st.integers(0, 255))
+            damaged[position] = data.draw(st.integers(0, 255))
     try:
         pixels = decode_image(bytes(damaged), "damaged")
     except DataError:
@@ -166,16 +166,16 @@ def test_damage_of_any_kind_gives_pixels_or_a_data_error(data: st.DataObject, or
 
 @given(height=st.integers(1, 60), width=st.integers(1, 60))
 @settings(max_examples=30)
-def test_resize_gives_the_size_asked_for_and_keeps_one_color(height: int, width: int) -> None:
+def test_resize_returns_the_requested_size_and_keeps_a_uniform_color(height: int, width: int) -> None:
     image = np.full((23, 17, 3), (10, 200, 99), dtype=np.uint8)
     resized = resize_image(image, (height, width))
     assert resized.shape == (height, width, 3)
-    assert resized.flags.writeable  # torch warns of arrays that are not
+    assert resized.flags.writeable  # torch warns otherwise
     assert np.array_equal(resized, np.broadcast_to(image[0, 0], resized.shape))
 
 
-def test_resize_averages_when_it_shrinks_and_leaves_the_same_size_alone() -> None:
-    """Stripes of 0 and 255 one pixel wide shrink to gray: without antialiasing they would stay black or white."""
+def test_resize_averages_when_it_shrinks_and_keeps_an_equal_size() -> None:
+    """One-pixel stripes of 0 and 255 shrink to gray; without antialiasing they would stay black or white."""
     stripes = np.zeros((64, 64, 3), dtype=np.uint8)
     stripes[:, ::2] = 255
     small = resize_image(stripes, (8, 8))
@@ -183,6 +183,6 @@ def test_resize_averages_when_it_shrinks_and_leaves_the_same_size_alone() -> Non
     assert resize_image(stripes, (64, 64)) is stripes
 
 
-def test_key_reads_from_inside_the_container(tmp_path: Path) -> None:
+def test_a_key_reads_from_the_container(tmp_path: Path) -> None:
     path = write_cuhk03(tmp_path)
     assert read_image(Sample(path, 1, 0, key="labeled/1_001_1_01.png"), size=(12, 8)).shape == (12, 8, 3)

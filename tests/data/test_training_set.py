@@ -1,4 +1,4 @@
-"""Joining, worked by hand on two tiny sets."""
+"""Joined training sets. Oracle: two tiny sets worked by hand."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from passerby.types import DataSet, Sample
 
 
 def data_set(name: str, *train: tuple[int, int]) -> DataSet:
-    """Images of (person, camera), numbered."""
+    """Return a data set with numbered training images of (person, camera)."""
     samples = tuple(Sample(Path(f"/{name}/{i}.jpg"), person, camera) for i, (person, camera) in enumerate(train))
     return DataSet(name, Path(f"/{name}"), f"{name}:/{name}", samples, (), ())
 
 
-def test_people_and_cameras_of_two_sets_never_meet() -> None:
+def test_identities_and_cameras_of_two_sets_are_disjoint() -> None:
     joined = join_training([data_set("a", (9, 0), (2, 2), (9, 1)), data_set("b", (2, 0), (2, 1), (9, 0))])
     assert joined.labels.tolist() == [1, 0, 1, 2, 2, 3]
     assert joined.labels.dtype == np.int64
@@ -40,6 +40,6 @@ def test_people_and_cameras_of_two_sets_never_meet() -> None:
         ([data_set("a", (1, 0), (1, 1), (2, 0))] * 2, r"a \+ a: 3 training images are in it twice"),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(sets: list[DataSet], message: str) -> None:
+def test_untrainable_sets_are_refused(sets: list[DataSet], message: str) -> None:
     with pytest.raises(DataError, match=message):
         join_training(sets)

@@ -64,10 +64,10 @@ def make_filter(
 
 def parse_time(text: str | None, option: str) -> float | None:
     """Convert the text of an option to seconds since 1970 UTC."""
-    from passerby.data.records import seconds
+    from passerby.data.records import parse_timestamp
 
     try:
-        return None if text is None else seconds(text)
+        return None if text is None else parse_timestamp(text)
     except ValueError as error:
         raise GalleryError(f"{option}: {error}") from None
 

@@ -56,9 +56,9 @@ def _preview(settings: SynthSettings, path: Path) -> None:
     """Write a contact sheet of the first identities in the first cameras."""
     from dataclasses import replace
 
-    from passerby.data.contact_sheet import contact_sheet
+    from passerby.data.contact_sheet import draw_contact_sheet
     from passerby.data.datasets import DATASETS
-    from passerby.data.datasets.source import parse_spec
+    from passerby.data.datasets.spec import parse_spec
     from passerby.synthesis.write import synth
 
     few = replace(
@@ -74,4 +74,4 @@ def _preview(settings: SynthSettings, path: Path) -> None:
         synth(root, few, progress=True)
         (source,) = parse_spec(f"market1501:{root}", readers=DATASETS)
         data = replace(DATASETS["market1501"].read(source).data, name="synth", variant=f"seed {settings.seed}")
-        save_image(contact_sheet(data, people=few.identities, per_camera=few.images), path)
+        save_image(draw_contact_sheet(data, identities=few.identities, images=few.images), path)

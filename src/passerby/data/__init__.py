@@ -1,1 +1,1 @@
-"""Images to batches: data sets, decoding, transforms, samplers, and what is wrong with a data set."""
+"""Data sets: readers, decoding, samplers, statistics, checks."""

@@ -1,12 +1,11 @@
-"""From a file to RGB pixels: the one place that decodes, rotates and resizes, for training and embedding alike.
+"""Decoding, rotation and resizing of images, for training and embedding.
 
-JPEG goes through simplejpeg (fastest per core), everything else through Pillow. Whatever the file holds, what comes out
-is (H, W, 3) uint8 RGB:
+JPEG is decoded by simplejpeg (fastest per core), other formats by Pillow. The result is (H, W, 3) uint8 RGB:
     16-bit      the high byte of each value
-    alpha       laid over white, as a page would show it (palette images with transparency too)
-    CMYK, YCCK  Pillow's conversion, Adobe's inverted values understood
+    alpha       composited over white (also palette images with transparency)
+    CMYK, YCCK  Pillow's conversion, with Adobe's inverted values
     gray, 1-bit the same value in all three channels
-    EXIF        the rotation is applied here and nowhere else
+    EXIF        the rotation is applied
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from passerby.errors import DataError
 from passerby.types import Sample
 
 MAX_PIXELS = 100_000_000
-"""Larger images are refused before decoding: no crop of a person has 100 megapixels, a decompression bomb has."""
+"""Larger images are refused before decoding, as decompression bombs."""
 
 Pixels = NDArray[np.uint8]
 
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error)
-"""What the decoders raise for files with bytes changed at random."""
+"""Exceptions of the decoders for damaged files."""
 
 _ORIENTATION = 0x0112
-_TURN: dict[int, Callable[[Pixels], Pixels]] = {  # EXIF orientation -> what makes it upright
+_ROTATIONS: dict[int, Callable[[Pixels], Pixels]] = {  # EXIF orientation -> rotation to upright
     2: lambda image: image[:, ::-1],
     3: lambda image: image[::-1, ::-1],
     4: lambda image: image[::-1],
@@ -48,14 +47,18 @@ def read_image(sample_or_path: Sample | Path, *, size: tuple[int, int] | None = 
     """Decode one image.
 
     Args:
-        sample_or_path: An image file, or a sample (whose `key` finds it inside a container).
-        size: (height, width) in pixels to resize to; None keeps the size of the file.
+        sample_or_path: An image file, or a sample, whose `key` names an image inside a container.
+        size: (height, width) of the result in pixels; None keeps the size of the file.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous.
 
     Raises:
-        DataError: Naming the file, when it is missing, empty, truncated, not an image, or above `MAX_PIXELS`.
+        DataError: For a file that is missing, empty, truncated, not an image, or above `MAX_PIXELS`, naming it.
+
+    Example:
+        >>> read_image(Path("a.jpg"), size=(64, 32)).shape
+        (64, 32, 3)
     """
     path, key = (
         (sample_or_path.path, sample_or_path.key) if isinstance(sample_or_path, Sample) else (sample_or_path, None)
@@ -63,14 +66,14 @@ def read_image(sample_or_path: Sample | Path, *, size: tuple[int, int] | None = 
     if key is None:
         image = decode_image(read_bytes(path), str(path))
     else:
-        from passerby.data.datasets.cuhk03_mat import read_cell  # h5py only where a container is read
+        from passerby.data.datasets.cuhk03_mat import read_cell  # loads h5py
 
         image = read_cell(path, key)
     return image if size is None else resize_image(image, size)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file. Raises DataError where it is missing or cannot be read."""
+    """Read a file. Raises DataError if it is missing or cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -78,16 +81,16 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_image(data: bytes, name: str) -> Pixels:
-    """Decode the bytes of an image file to (H, W, 3) uint8 RGB; `name` is what errors call it. Raises DataError."""
+    """Decode the bytes of an image file to (H, W, 3) uint8 RGB. Raises DataError that begins with `name`."""
     if not data:
         raise DataError(f"{name}: the file is empty (0 bytes); copy it again or delete it")
     return _decode_jpeg(data, name) if data[:3] == b"\xff\xd8\xff" else _decode_other(data, name)
 
 
 def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize (H, W, 3) uint8 to `size` = (height, width) by Pillow's bicubic, antialiased when it shrinks.
+    """Resize (H, W, 3) uint8 to `size` = (height, width) with Pillow's bicubic filter, antialiased when it shrinks.
 
-    Training and embedding both call this: another library's "bicubic" gives other pixels, and with them other vectors.
+    Training and embedding both use this function: the bicubic filters of other libraries give other pixels.
     """
     height, width = size
     if image.shape[:2] == size:
@@ -96,17 +99,17 @@ def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
-    """Turn a Pillow image of any mode upright and into (H, W, 3) uint8 RGB, by the rules at the head of this file.
+    """Convert a Pillow image of any mode to upright (H, W, 3) uint8 RGB, by the rules at the head of this file.
 
     Raises:
-        DataError: For a mode whose range is not known (floating point, 32-bit integers above 65535), or too many
-            pixels. A file that is cut off raises Pillow's own OSError; `decode_image` turns that into DataError.
+        DataError: For a mode with an unknown range (floating point, 32-bit integers above 65535), or too many pixels.
+            A truncated file raises Pillow's OSError, which `decode_image` converts to DataError.
     """
     _refuse_bomb(*image.size, name)
     upright = ImageOps.exif_transpose(image)
     mode = upright.mode
     if mode == "F":
-        raise DataError(f"{name}: floating-point pixels, whose range nobody states; save it with 8 bits per channel")
+        raise DataError(f"{name}: floating-point pixels, whose range is unknown; save it with 8 bits per channel")
     if mode.startswith("I"):
         return _from_integers(np.asarray(upright), name)
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
@@ -116,7 +119,7 @@ def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
 
 
 def _from_integers(values: NDArray[np.integer], name: str) -> Pixels:
-    """Gray (H, W) of 16 bits, however Pillow holds it, to RGB by the high byte (what Pillow does to 16-bit color)."""
+    """Convert 16-bit gray (H, W) to RGB by the high byte, as Pillow does for 16-bit color."""
     if values.size and (values.min() < 0 or values.max() > 0xFFFF):
         raise DataError(f"{name}: pixels from {values.min()} to {values.max()}; save it with 8 or 16 bits per channel")
     gray = (values.astype(np.uint16) >> 8).astype(np.uint8)
@@ -124,7 +127,7 @@ def _from_integers(values: NDArray[np.integer], name: str) -> Pixels:
 
 
 def _decode_jpeg(data: bytes, name: str) -> Pixels:
-    """JPEG by simplejpeg; the CMYK kinds, which it cannot turn into RGB, by Pillow."""
+    """Decode a JPEG by simplejpeg; CMYK and YCCK, which it cannot convert to RGB, by Pillow."""
     try:
         height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
         _refuse_bomb(width, height, name)
@@ -136,12 +139,12 @@ def _decode_jpeg(data: bytes, name: str) -> Pixels:
         raise
     except _DAMAGED as error:
         raise DataError(f"{name}: a damaged or truncated JPEG ({error}); copy it again or delete it") from None
-    turn = _TURN.get(orientation)
-    return image if turn is None else np.ascontiguousarray(turn(image))
+    rotate = _ROTATIONS.get(orientation)
+    return image if rotate is None else np.ascontiguousarray(rotate(image))
 
 
 def _decode_other(data: bytes, name: str) -> Pixels:
-    """Everything that Pillow opens; the size is looked at before a pixel is decoded."""
+    """Decode any format of Pillow; the size is checked before decoding."""
     try:
         return rgb_pixels(Image.open(io.BytesIO(data)), name)
     except DataError:

@@ -1,4 +1,4 @@
-"""Rows of a table that somebody made: CSV (UTF-8, comma) or Parquet, and the times that stand in it."""
+"""Rows of a table, CSV (UTF-8, comma) or Parquet, and their timestamps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from passerby.errors import DataError
+from passerby.extras import require_extra
 
 
 def read_records(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
-    """Names of the columns, and each row by them: text from CSV, typed values from Parquet.
+    """Read the column names and the rows of a table: text from CSV, typed values from Parquet.
 
     Raises:
         DataError: When the file is neither.
@@ -31,26 +32,28 @@ def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
-    import pyarrow.lib
-    import pyarrow.parquet
-
+    parquet = require_extra("pyarrow.parquet", "eval")
     try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.lib.ArrowException, OSError) as error:
+        table = parquet.read_table(path)
+    except (require_extra("pyarrow", "eval").ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from None
     return table.column_names, table.to_pylist()
 
 
-def text_of(record: dict[str, Any], columns: Iterable[str]) -> dict[str, str]:
-    """Every column as text without space around it; empty where nothing stands."""
+def read_text_columns(record: dict[str, Any], columns: Iterable[str]) -> dict[str, str]:
+    """Return the columns as text without surrounding space; empty for a missing value."""
     return {name: "" if record.get(name) is None else str(record[name]).strip() for name in columns}
 
 
-def seconds(value: Any) -> float:
-    """Seconds since 1970 from a number, its text, a datetime or ISO 8601 (UTC where no zone is written).
+def parse_timestamp(value: Any) -> float:
+    """Return seconds since 1970 from a number, its text, a datetime or ISO 8601 (UTC if it has no zone).
 
     Raises:
-        ValueError: Saying what was received and what is expected.
+        ValueError: For another value, naming it.
+
+    Example:
+        >>> parse_timestamp("1970-01-01T00:01:00")
+        60.0
     """
     if not isinstance(value, datetime):
         try:

@@ -1,9 +1,10 @@
-"""How big a data set is, as the paper's Table 1 counts."""
+"""Size of a data set: identities, images and cameras of each split."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from passerby.data.datasets import load_data
 from passerby.types import DISTRACTOR, DataSet, Sample
@@ -11,20 +12,20 @@ from passerby.types import DISTRACTOR, DataSet, Sample
 
 @dataclass(frozen=True)
 class Statistics:
-    """One row. Distractors are counted among the gallery's images and not among its identities; junk nowhere else.
+    """Counts of one data set. Distractors count as gallery images and not as identities; junk is counted apart.
 
     Attributes:
         data: Name and variant of the data set.
-        identities: People in any split.
-        images: Images in any split, each once.
-        cameras: Cameras of any split.
-        train_identities: People to learn from; the others likewise.
-        train_images: Images to learn from; the others likewise.
-        query_identities: See above.
-        query_images: See above.
-        gallery_identities: See above.
-        gallery_images: See above.
-        distractors: Gallery images that match nobody.
+        identities: Identities of all splits.
+        images: Images of all splits, each once.
+        cameras: Cameras of all splits.
+        train_identities: Identities of the train split.
+        train_images: Images of the train split.
+        query_identities: Identities of the query split.
+        query_images: Images of the query split.
+        gallery_identities: Identities of the gallery.
+        gallery_images: Images of the gallery.
+        distractors: Gallery images that match no query.
         junk: Images that the reader dropped.
     """
 
@@ -41,30 +42,48 @@ class Statistics:
     distractors: int
     junk: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-serializable dict."""
+        return asdict(self)
 
-def statistics(spec: str) -> list[Statistics]:
-    """One row for each data set of the spec. Raises DataError as `load_data` does."""
-    return [describe(data) for data in load_data(spec)]
+
+def stats(spec: str) -> list[Statistics]:
+    """Count identities, images and cameras of the data sets of a spec.
+
+    Args:
+        spec: As for `load_data`.
+
+    Returns:
+        One result for each part of the spec.
+
+    Raises:
+        DataError: As `load_data`.
+
+    Example:
+        >>> (counts,) = stats("market1501:people")
+        >>> counts.train_identities, counts.train_images, counts.cameras
+        (12, 48, 2)
+    """
+    return [_count(data) for data in load_data(spec)]
 
 
-def describe(data: DataSet) -> Statistics:
-    """Count one data set."""
-    every = (*data.train, *data.query, *data.gallery)
+def _count(data: DataSet) -> Statistics:
+    samples = (*data.train, *data.query, *data.gallery)
     return Statistics(
         data=data.title,
-        identities=_people(every),
-        images=len({(sample.path, sample.key) for sample in every}),
-        cameras=len({sample.camera_id for sample in every}),
-        train_identities=_people(data.train),
+        identities=_count_identities(samples),
+        images=len({(sample.path, sample.key) for sample in samples}),
+        cameras=len({sample.camera_id for sample in samples}),
+        train_identities=_count_identities(data.train),
         train_images=len(data.train),
-        query_identities=_people(data.query),
+        query_identities=_count_identities(data.query),
         query_images=len(data.query),
-        gallery_identities=_people(data.gallery),
+        gallery_identities=_count_identities(data.gallery),
         gallery_images=len(data.gallery),
         distractors=data.distractors,
         junk=data.junk,
     )
 
 
-def _people(samples: Iterable[Sample]) -> int:
+def _count_identities(samples: Iterable[Sample]) -> int:
     return len({sample.person_id for sample in samples} - {DISTRACTOR})

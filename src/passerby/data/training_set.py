@@ -1,4 +1,4 @@
-"""Several data sets as one training set, in which people and cameras of different sets never meet."""
+"""Training set joined from several data sets, with disjoint identities and cameras."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from passerby.types import DataSet, IntArray, Sample
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a network is trained on.
+    """Training images with their classes.
 
     Attributes:
-        samples: Training images. `person_id` is label + 1, and camera ids of each set start where the last one's ended.
+        samples: Training images. `person_id` is label + 1; the camera ids of a set start after those of the set before.
         labels: (N,) int64 class of each sample, 0 to `identities` - 1.
-        identities: How many classes.
+        identities: Number of classes.
     """
 
     samples: tuple[Sample, ...]
@@ -33,8 +33,14 @@ def join_training(sets: Sequence[DataSet]) -> TrainingSet:
     """Join the train splits; classes follow the order of the sets, then of their person ids.
 
     Raises:
-        DataError: For no training image, one identity only, one camera only, no identity with two images, or an image
-            that is in two of the sets.
+        DataError: For no training image, one identity, one camera, no identity with two images, or an image that is in
+            two of the sets.
+
+    Example:
+        >>> from passerby.data.datasets import load_data
+        >>> training_set = join_training(load_data("market1501:people"))
+        >>> len(training_set), training_set.identities
+        (48, 12)
     """
     names = " + ".join(data.title for data in sets) or "no data set"
     samples: list[Sample] = []
@@ -51,26 +57,26 @@ def join_training(sets: Sequence[DataSet]) -> TrainingSet:
         ]
         identities += len(label_of)
         cameras += max(sample.camera_id for sample in data.train) + 1
-    _refuse_useless(samples, identities, names)
+    _require_trainable(samples, identities, names)
     return TrainingSet(tuple(samples), np.asarray(labels, dtype=np.int64), identities)
 
 
-def _refuse_useless(samples: Sequence[Sample], identities: int, names: str) -> None:
-    """Stop before the first epoch what could only fail after the last."""
+def _require_trainable(samples: Sequence[Sample], identities: int, names: str) -> None:
+    """Raise DataError for a training set on which training is impossible or pointless."""
     if identities < 2:
-        raise DataError(f"{names}: {identities} training identities; expected at least 2 to tell apart")
+        raise DataError(f"{names}: {identities} training identities; expected at least 2")
     if len({sample.camera_id for sample in samples}) < 2:
         raise DataError(
             f"{names}: all {len(samples)} training images are from one camera; re-identification is learned across "
-            "cameras. Check how cameras are written in the data, or say ?camera=none for a folder that does not tell"
+            "cameras. Check how the data states cameras, or add ?camera=none for a folder that does not state them"
         )
     if len(samples) == identities:
         raise DataError(
-            f"{names}: each of {identities} training identities has one image; expected two or more of some"
+            f"{names}: each of {identities} training identities has one image; expected two or more of some of them"
         )
-    places = {(sample.path.resolve(), sample.key) for sample in samples}
-    if len(places) < len(samples):
+    files = {(sample.path.resolve(), sample.key) for sample in samples}
+    if len(files) < len(samples):
         raise DataError(
-            f"{names}: {len(samples) - len(places)} training images are in it twice; the same data set was given "
-            "twice, or one lies inside another"
+            f"{names}: {len(samples) - len(files)} training images are in it twice; the same data set was given "
+            "twice, or one is inside another"
         )

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from passerby.data.datasets import load_data
 from passerby.data.datasets.listing import IMAGE_SUFFIXES, contents, require_folder
-from passerby.data.records import read_records, seconds, text_of
+from passerby.data.records import parse_timestamp, read_records, read_text_columns
 from passerby.errors import GalleryError
 from passerby.gallery.sightings import Value
 from passerby.types import DISTRACTOR, Sample
@@ -182,14 +182,14 @@ def _list_table(table: Path, common: _Common) -> list[Crop]:
             raise GalleryError(f"{table}: {name} is given for all, and the table has a column of that name; give one")
     crops = []
     for number, record in enumerate(records, start=1):
-        text = text_of(record, columns)
+        text = read_text_columns(record, columns)
         row = f"{table}: row {number}"
         if not text["path"]:
             raise GalleryError(f"{row}: no path")
         values = {**common, **{name: text[name] for name in ("camera", "label") if text.get(name)}}
         if text.get("time"):
             try:
-                values["time"] = seconds(record["time"])
+                values["time"] = parse_timestamp(record["time"])
             except ValueError as error:
                 raise GalleryError(f"{row}: {error}") from None
         attributes = {name: text[name] for name in columns if name not in COLUMNS and text[name]}

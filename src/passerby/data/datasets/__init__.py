@@ -1,4 +1,4 @@
-"""The data sets, one file each, and the spec that addresses them: `name:path?option=value+name:path`."""
+"""Readers of data sets, one file each, and `load_data`, which reads the data sets of a spec."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from passerby.data.datasets import (
     synth,
     table,
 )
-from passerby.data.datasets.source import Reader, Reading, parse_spec
+from passerby.data.datasets.spec import Reader, ReaderResult, parse_spec
 from passerby.errors import DataError
 from passerby.types import DataSet
 
@@ -31,31 +31,35 @@ DATASETS: dict[str, Reader] = {
 
 
 def load_data(spec: str) -> list[DataSet]:
-    """Read every data set that a spec names.
+    """Read the data sets of a spec. Images are not decoded.
 
     Args:
-        spec: `name:path?option=value&option=value`, several joined by `+`. The names are those of `DATASETS`.
+        spec: `name:path?option=value&option=value`, several joined by `+`. The names are the keys of `DATASETS`.
 
     Returns:
-        One data set for each part, in the order written. Images are not decoded.
+        One data set for each part, in the order of the spec.
 
     Raises:
-        DataError: For a spec, an option or a layout that is wrong, for files whose names do not parse (how many, and
-            one of them), and for a split that the layout promises and that is empty.
+        DataError: For an invalid spec, option or layout, for files whose names do not parse (their number and one of
+            them), and for an empty split that the layout requires.
+
+    Example:
+        >>> (data,) = load_data("market1501:people")
+        >>> len(data.train), len(data.query), len(data.gallery)
+        (48, 24, 28)
     """
-    return [_strict(DATASETS[source.name].read(source)) for source in parse_spec(spec, readers=DATASETS)]
+    return [_require_valid(DATASETS[part.name].read(part)) for part in parse_spec(spec, readers=DATASETS)]
 
 
-def _strict(reading: Reading) -> DataSet:
-    data = reading.data
-    if reading.unreadable:
-        first = reading.unreadable[0]
-        count = len(reading.unreadable)
+def _require_valid(result: ReaderResult) -> DataSet:
+    data = result.data
+    if result.unreadable:
+        first, count = result.unreadable[0], len(result.unreadable)
         raise DataError(
             f"{data.name}: {count} {'entry' if count == 1 else 'entries'} of {data.root} cannot be used, such as "
-            f"{first.where}: {first.why}. `passerby data check` lists them"
+            f"{first.location}: {first.reason}. `passerby data check` lists them"
         )
-    for split in reading.promised:
+    for split in result.required_splits:
         if not getattr(data, split):
             raise DataError(f"{data.name}: the {split} split of {data.root} is empty; expected images in it")
     return data

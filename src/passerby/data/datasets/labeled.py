@@ -1,4 +1,4 @@
-"""From images with free-text labels (a folder's, a table's) to a data set with numbered people, cameras and splits."""
+"""Data set from images with text labels (of folders or tables): numbered identities and cameras, and splits."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from passerby.data.datasets.listing import natural_key
-from passerby.data.datasets.source import Reading, Source, Unreadable
-from passerby.data.datasets.splitting import first_per_camera, permuted
+from passerby.data.datasets.spec import DataSpec, ReaderResult, UnreadableEntry
+from passerby.data.datasets.splitting import permute_ids, split_queries
 from passerby.errors import DataError
 from passerby.types import DISTRACTOR, DataSet, Sample
 
 SPLITS = ("train", "query", "gallery")
 OPTIONS = {
-    "train": "share of the people that train, 0..1, where the data brings no split; default 0.5",
-    "junk": "LABEL of the person whose images are dropped, default -1",
-    "distractor": "LABEL of the person whose gallery images match nobody, default none",
+    "train": "FRACTION of the identities that train, 0 to 1, for data without a split; default 0.5",
+    "junk": "LABEL of the images to drop, default -1",
+    "distractor": "LABEL of the gallery images that match no query, default none",
 }
 
 
 @dataclass(frozen=True)
-class Row:
-    """One image and what is written about it; None where nothing is."""
+class LabeledImage:
+    """One image with its labels; None for a missing label."""
 
     path: Path
     person: str
@@ -33,83 +33,94 @@ class Row:
 
 
 def assemble(
-    source: Source, rows: Sequence[Row], *, unreadable: Sequence[Unreadable] = (), doubts: Sequence[str] = ()
-) -> Reading:
-    """Number people from 1 and cameras from 0, in natural order of their labels, and split.
+    spec: DataSpec,
+    images: Sequence[LabeledImage],
+    *,
+    unreadable: Sequence[UnreadableEntry] = (),
+    warnings: Sequence[str] = (),
+) -> ReaderResult:
+    """Number identities from 1 and cameras from 0, in natural order of their labels, and split.
 
-    Rows have a split and a camera either all or none. Without splits, the people in the order of
-    `splitting.permuted` train up to the share that the option `train` gives; of the others, the first image of each
-    person in each camera is a query. Without cameras, each image of a person counts as a camera of its own, so that no
-    match is left out for being of the query's camera.
+    Either all images or none have a split, and likewise a camera. Without splits, the first identities in the order of
+    `permute_ids` train, up to the fraction of the option `train`; of the others, the first image of an identity in a
+    camera is a query. Without cameras, each image of an identity gets a camera of its own, so that no match is left out
+    for being of the query's camera.
 
     Raises:
-        DataError: When there is no row, or `train` is given for data that brings its split.
+        DataError: When there is no image, or `train` is given for data with a split.
     """
-    if not rows and not unreadable:
-        raise DataError(f"{source.name}: no image in {source.path}")
-    junk, distractor = source.options.get("junk", "-1"), source.options.get("distractor")
-    kept = [row for row in rows if row.person != junk]
-    people = sorted({row.person for row in kept} - {distractor}, key=natural_key)
-    person_ids = {label: number for number, label in enumerate(people, start=1)}
-    cameras = sorted({row.camera for row in kept if row.camera is not None}, key=natural_key)
+    if not images and not unreadable:
+        raise DataError(f"{spec.name}: no image in {spec.path}")
+    junk, distractor = spec.options.get("junk", "-1"), spec.options.get("distractor")
+    kept = [image for image in images if image.person != junk]
+    persons = sorted({image.person for image in kept} - {distractor}, key=natural_key)
+    person_ids = {label: number for number, label in enumerate(persons, start=1)}
+    cameras = sorted({image.camera for image in kept if image.camera is not None}, key=natural_key)
     camera_ids: dict[str | None, int] = {label: number for number, label in enumerate(cameras)}
     samples = [
-        Sample(row.path, person_ids.get(row.person, DISTRACTOR), camera_ids.get(row.camera, 0), None, row.timestamp)
-        for row in kept
+        Sample(
+            image.path,
+            person_ids.get(image.person, DISTRACTOR),
+            camera_ids.get(image.camera, 0),
+            timestamp=image.timestamp,
+        )
+        for image in kept
     ]
-    if any(row.split is not None for row in rows):
-        if "train" in source.options:
-            raise DataError(f"{source.name}: option train is for data without a split, but {source.path} has one")
-        reading = _as_given(source, samples, [row.split for row in kept])
+    if any(image.split is not None for image in images):
+        if "train" in spec.options:
+            raise DataError(f"{spec.name}: option train is for data without a split, but {spec.path} has one")
+        result = _use_splits(spec, samples, [image.split for image in kept])
     else:
-        reading = _by_share(source, samples, source.share("train", default=0.5))
+        result = _split_fraction(spec, samples, spec.fraction("train", default=0.5))
     if kept and not cameras:
-        reading = replace(reading, data=_cameras_unknown(reading.data))
+        result = replace(result, data=_number_unknown_cameras(result.data))
     data = replace(
-        reading.data,
-        junk=len(rows) - len(kept),
-        distractors=sum(sample.person_id == DISTRACTOR for sample in reading.data.gallery),
+        result.data,
+        junk=len(images) - len(kept),
+        distractors=sum(sample.person_id == DISTRACTOR for sample in result.data.gallery),
     )
-    return replace(reading, data=data, unreadable=(*unreadable, *reading.unreadable), doubts=tuple(doubts))
+    return replace(result, data=data, unreadable=(*unreadable, *result.unreadable), warnings=tuple(warnings))
 
 
-def _as_given(source: Source, samples: Sequence[Sample], splits: Sequence[str | None]) -> Reading:
+def _use_splits(spec: DataSpec, samples: Sequence[Sample], splits: Sequence[str | None]) -> ReaderResult:
     parts: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     misplaced = []
     for sample, split in zip(samples, splits, strict=True):
         assert split is not None
         if sample.person_id == DISTRACTOR and split != "gallery":
             misplaced.append(
-                Unreadable(str(sample.path), f"a distractor in {split}; they belong into the gallery only")
+                UnreadableEntry(
+                    str(sample.path), f"a distractor in {split}; distractors are allowed in the gallery only"
+                )
             )
         else:
             parts[split].append(sample)
     train, query, gallery = (tuple(parts[split]) for split in SPLITS)
-    data = DataSet(source.name, source.path, source.spec, train, query, gallery)
-    promised = tuple(split for split in SPLITS if split in splits)
-    # A gallery without queries, or the other way round, is a mistake and not a choice.
-    if "query" in promised or "gallery" in promised:
-        promised = (*(("train",) if "train" in promised else ()), "query", "gallery")
-    return Reading(data, tuple(misplaced), promised)
+    data = DataSet(spec.name, spec.path, spec.text, train, query, gallery)
+    required_splits = tuple(split for split in SPLITS if split in splits)
+    # A gallery without queries, or queries without a gallery, are an error.
+    if "query" in required_splits or "gallery" in required_splits:
+        required_splits = (*(("train",) if "train" in required_splits else ()), "query", "gallery")
+    return ReaderResult(data, tuple(misplaced), required_splits)
 
 
-def _by_share(source: Source, samples: Sequence[Sample], share: float) -> Reading:
-    people = permuted({sample.person_id for sample in samples} - {DISTRACTOR})
-    learned = set(people[: round(share * len(people))])
-    query, gallery = first_per_camera([sample for sample in samples if sample.person_id not in learned])
-    train = tuple(sample for sample in samples if sample.person_id in learned)
-    variant = f"{len(learned)}/{len(people) - len(learned)} people, permuted"
-    assumed = (
-        f"no split given: {len(learned)} of {len(people)} people train (order of default_rng(0).permutation), the "
-        "others are tested; the first image of each of them in each camera is the query"
+def _split_fraction(spec: DataSpec, samples: Sequence[Sample], fraction: float) -> ReaderResult:
+    identities = permute_ids({sample.person_id for sample in samples} - {DISTRACTOR})
+    train_ids = set(identities[: round(fraction * len(identities))])
+    query, gallery = split_queries([sample for sample in samples if sample.person_id not in train_ids])
+    train = tuple(sample for sample in samples if sample.person_id in train_ids)
+    variant = f"{len(train_ids)}/{len(identities) - len(train_ids)} identities, permuted"
+    assumption = (
+        f"no split given: {len(train_ids)} of {len(identities)} identities train (order of "
+        "default_rng(0).permutation), the others are tested; their first image in each camera is a query"
     )
-    promised = (("train",) if share > 0 else ()) + (("query", "gallery") if share < 1 else ())
-    data = DataSet(source.name, source.path, source.spec, train, query, gallery, variant=variant)
-    return Reading(data, promised=promised, assumed=(assumed,))
+    required_splits = (("train",) if fraction > 0 else ()) + (("query", "gallery") if fraction < 1 else ())
+    data = DataSet(spec.name, spec.path, spec.text, train, query, gallery, variant=variant)
+    return ReaderResult(data, required_splits=required_splits, assumptions=(assumption,))
 
 
-def _cameras_unknown(data: DataSet) -> DataSet:
-    """Number each person's images through as if each came from a camera of its own."""
+def _number_unknown_cameras(data: DataSet) -> DataSet:
+    """Give each image of an identity a camera of its own."""
     seen: Counter[int] = Counter()
     parts: dict[str, tuple[Sample, ...]] = {}
     for split in SPLITS:

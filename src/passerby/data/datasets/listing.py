@@ -1,4 +1,4 @@
-"""Looking into folders, in the same order on every machine, and saying what was found where something else belongs."""
+"""Listing of folders, in the same order on all machines, and errors for missing files and folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 
 
 def contents(folder: Path, *, show: int = 8) -> str:
-    """The first names in a folder, as error messages list them; folders end in a slash."""
+    """Return the first names in a folder for an error message; folders end in a slash."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name + "/" * entry.is_dir() for entry in entries if not entry.name.startswith("."))
     if not names:
@@ -21,7 +21,7 @@ def contents(folder: Path, *, show: int = 8) -> str:
 
 
 def require_folder(folder: Path, *, name: str, expected: str) -> Path:
-    """`folder` itself, when it is one. Raises DataError that says what `name` expects and what is there instead."""
+    """Return `folder`. Raises DataError with the expected and the actual content if it is no folder."""
     if folder.is_dir():
         return folder
     if folder.exists():
@@ -32,8 +32,15 @@ def require_folder(folder: Path, *, name: str, expected: str) -> Path:
     raise DataError(f"{name}: no folder {folder}; expected {expected}. {above} holds {contents(above)}")
 
 
+def missing_file(path: Path, *, name: str, expected: str) -> DataError:
+    """Return the error for a missing file, with the content of its folder."""
+    above = path.parent
+    state = f"{above} holds {contents(above)}" if above.is_dir() else f"there is no folder {above}"
+    return DataError(f"{name}: no file {path}; expected {expected}; {state}")
+
+
 def image_files(folder: Path) -> list[Path]:
-    """The image files directly in a folder, by suffix, sorted by name; hidden files are not looked at."""
+    """List the image files of a folder, by suffix, sorted by name, without hidden files."""
     with os.scandir(folder) as entries:
         names = sorted(
             entry.name
@@ -44,12 +51,12 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders directly in a folder, in natural order (2 before 10); hidden ones are not looked at."""
+    """List the folders of a folder in natural order (2 before 10), without hidden folders."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     return [folder / name for name in sorted(names, key=natural_key)]
 
 
 def natural_key(text: str) -> list[tuple[str, int, str]]:
-    """Sort key in which digits count as numbers: cam2 before cam10. 1 and 01 are told apart."""
+    """Return a sort key that compares digits as numbers: cam2 before cam10. 1 and 01 differ."""
     return [(word, int(number or 0), number) for word, number in re.findall(r"([^0-9]*)([0-9]*)", text)]

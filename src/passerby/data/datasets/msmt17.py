@@ -5,7 +5,7 @@
 A line of a list is a path inside train/ or test/ and a person: `0000/0000_000_01_0303morning_0015_0.jpg 0`.
 
 The camera (1 to 15) is the third field of the file name. Training is train + val: 32,621 images; query 11,659, gallery
-82,161. Training and test people are different people although both are numbered from 0.
+82,161. Training and test identities differ although both are numbered from 0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from passerby.data.datasets.listing import contents, require_folder
-from passerby.data.datasets.source import Reader, Reading, Source, Unreadable
+from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, UnreadableEntry
 from passerby.errors import DataError
 from passerby.types import DataSet, Sample
 
@@ -24,31 +24,31 @@ FOLDERS = (("train", "test"), ("mask_train_v2", "mask_test_v2"))
 LAYOUT = f"a folder with {', '.join(LISTS)}, train/ and test/ (or mask_train_v2/ and mask_test_v2/)"
 
 
-def read_msmt17(source: Source) -> Reading:
-    """Read the folder. Raises DataError where a list or a folder is missing."""
-    root = require_folder(source.path, name=source.name, expected=LAYOUT)
+def read_msmt17(spec: DataSpec) -> ReaderResult:
+    """Read the folder. Raises DataError for a missing list or folder."""
+    root = require_folder(spec.path, name=spec.name, expected=LAYOUT)
     for name in LISTS:
         if not (root / name).is_file():
-            raise DataError(f"{source.name}: no file {root / name}; expected {LAYOUT}. It holds {contents(root)}")
+            raise DataError(f"{spec.name}: no file {root / name}; expected {LAYOUT}. It holds {contents(root)}")
     train_folder, test_folder = next((pair for pair in FOLDERS if (root / pair[0]).is_dir()), FOLDERS[0])
     for name in (train_folder, test_folder):
-        require_folder(root / name, name=source.name, expected=LAYOUT)
-    unreadable: list[Unreadable] = []
+        require_folder(root / name, name=spec.name, expected=LAYOUT)
+    unreadable: list[UnreadableEntry] = []
     train = _read_list(root / LISTS[0], root / train_folder, unreadable)
     train += _read_list(root / LISTS[1], root / train_folder, unreadable)
-    above = max((sample.person_id for sample in train), default=0)
-    query = _read_list(root / LISTS[2], root / test_folder, unreadable, above=above)
-    gallery = _read_list(root / LISTS[3], root / test_folder, unreadable, above=above)
-    data = DataSet(source.name, root, source.spec, _ordered(train), _ordered(query), _ordered(gallery))
-    return Reading(data, tuple(unreadable))
+    offset = max((sample.person_id for sample in train), default=0)
+    query = _read_list(root / LISTS[2], root / test_folder, unreadable, offset=offset)
+    gallery = _read_list(root / LISTS[3], root / test_folder, unreadable, offset=offset)
+    data = DataSet(spec.name, root, spec.text, _sort(train), _sort(query), _sort(gallery))
+    return ReaderResult(data, tuple(unreadable))
 
 
-def _ordered(samples: list[Sample]) -> tuple[Sample, ...]:
+def _sort(samples: list[Sample]) -> tuple[Sample, ...]:
     return tuple(sorted(samples, key=lambda sample: sample.path))
 
 
-def _read_list(file: Path, folder: Path, unreadable: list[Unreadable], *, above: int = 0) -> list[Sample]:
-    """Samples of one list; person numbers start at `above` + 1."""
+def _read_list(file: Path, folder: Path, unreadable: list[UnreadableEntry], *, offset: int = 0) -> list[Sample]:
+    """Read the samples of one list; person ids start at `offset` + 1."""
     samples = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
@@ -57,9 +57,9 @@ def _read_list(file: Path, folder: Path, unreadable: list[Unreadable], *, above:
         match = NAME.match(PurePosixPath(name).name)
         if match is None or int(match["camera"]) < 1 or not person.isascii() or not person.isdigit():
             expected = "expected a line like 0000/0000_000_01_0303morning_0015_0.jpg 0"
-            unreadable.append(Unreadable(f"{file}:{number}", f"{line.strip()!r} does not parse; {expected}"))
+            unreadable.append(UnreadableEntry(f"{file}:{number}", f"{line.strip()!r} does not parse; {expected}"))
         else:
-            samples.append(Sample(folder / name, int(person) + above + 1, int(match["camera"]) - 1))
+            samples.append(Sample(folder / name, int(person) + offset + 1, int(match["camera"]) - 1))
     return samples
 
 

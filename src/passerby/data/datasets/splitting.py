@@ -1,4 +1,4 @@
-"""Splits that a data set does not bring along: which people train, which image of a person is the query."""
+"""Splits for data sets without one: training identities and query images."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from passerby.types import DISTRACTOR, Sample
 
 
-def permuted(ids: Iterable[int]) -> list[int]:
-    """The sorted ids in the order of `numpy.random.default_rng(0).permutation`: random, and the same everywhere."""
+def permute_ids(ids: Iterable[int]) -> list[int]:
+    """Return the sorted ids in the order of `numpy.random.default_rng(0).permutation`."""
     ordered = sorted(ids)
-    return [ordered[place] for place in np.random.default_rng(0).permutation(len(ordered))]
+    return [ordered[index] for index in np.random.default_rng(0).permutation(len(ordered))]
 
 
-def first_per_camera(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Split test images: the first of each person in each camera is a query, the rest is the gallery (in order)."""
+def split_queries(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Split test images, in order: the first of an identity in a camera is a query, the others are the gallery."""
     seen: set[tuple[int, int]] = set()
     query, gallery = [], []
     for sample in samples:
-        place = (sample.person_id, sample.camera_id)
-        if sample.person_id == DISTRACTOR or place in seen:
+        key = (sample.person_id, sample.camera_id)
+        if sample.person_id == DISTRACTOR or key in seen:
             gallery.append(sample)
         else:
             query.append(sample)
-        seen.add(place)
+        seen.add(key)
     return tuple(query), tuple(gallery)

@@ -13,7 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from passerby.data.datasets.market1501 import read_layout
-from passerby.data.datasets.source import Reader, Reading, Source
+from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult
 
 
 def cache_folder() -> Path:
@@ -22,7 +22,7 @@ def cache_folder() -> Path:
     return Path(override).expanduser() if override else platformdirs.user_cache_path("passerby", appauthor=False)
 
 
-def read_synth(source: Source) -> Reading:
+def read_synth(spec: DataSpec) -> ReaderResult:
     """Render the data set if it is not in the cache, and read it.
 
     Raises:
@@ -33,7 +33,7 @@ def read_synth(source: Source) -> Reading:
 
     default = asdict(dataset.SynthSettings())
     options = {
-        name: source.integer(name, default=default[name], low=low, high=high)
+        name: spec.integer(name, default=default[name], low=low, high=high)
         for name, (low, high) in dataset.RANGES.items()
     }
     key = "-".join(["synth", *map(str, options.values()), f"r{dataset.RENDERER_VERSION}"])
@@ -45,7 +45,7 @@ def read_synth(source: Source) -> Reading:
         for name, value in options.items()
         if name in always_named or value != default[name]
     )
-    return read_layout(source, root, example="0002_c1s1_000451_01.jpg", variant=variant)
+    return read_layout(spec, root, example="0002_c1s1_000451_01.jpg", variant=variant)
 
 
 READER = Reader(

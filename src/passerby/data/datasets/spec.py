@@ -1,4 +1,4 @@
-"""What stands between a spec's text and a data set: sources, readers, and what a reader reports back."""
+"""Data set specs, `name:path?option=value`, and readers, which turn a spec into a data set."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from passerby.types import DataSet
 
 
 @dataclass(frozen=True)
-class Source:
-    """One part of a spec, taken apart: `name:path?option=value&option=value`.
+class DataSpec:
+    """One parsed part of a spec: `name:path?option=value&option=value`.
 
     Attributes:
-        name: The reader's name.
-        path: Where the data is (`~` expanded); the empty path for readers that take options only.
-        options: Each option's text.
-        spec: The part as it was written.
+        name: Name of the reader.
+        path: File or folder (`~` expanded); the empty path for readers that take options only.
+        options: Text of each option.
+        text: The part as it was written.
     """
 
     name: str
     path: Path
     options: Mapping[str, str] = field(default_factory=dict)
-    spec: str = ""
+    text: str = ""
 
     def choice(self, option: str, allowed: Sequence[str], *, default: str) -> str:
-        """The option's value, one of `allowed`. Raises DataError."""
+        """Return an option's value, one of `allowed`. Raises DataError for another value."""
         value = self.options.get(option, default)
         if value not in allowed:
             raise DataError(f"{self.name}: option {option}={value!r}; expected {' or '.join(allowed)}")
         return value
 
     def integer(self, option: str, *, default: int, low: int, high: int) -> int:
-        """The option's value, a whole number from `low` to `high`. Raises DataError."""
+        """Return an option's value, an integer from `low` to `high`. Raises DataError for another value."""
         text = self.options.get(option, str(default))
         if not re.fullmatch(r"-?[0-9]+", text) or not low <= int(text) <= high:
-            raise DataError(f"{self.name}: option {option}={text!r}; expected a whole number from {low} to {high}")
+            raise DataError(f"{self.name}: option {option}={text!r}; expected an integer from {low} to {high}")
         return int(text)
 
-    def share(self, option: str, *, default: float) -> float:
-        """The option's value, a number from 0 to 1. Raises DataError."""
+    def fraction(self, option: str, *, default: float) -> float:
+        """Return an option's value, a number from 0 to 1. Raises DataError for another value."""
         text = self.options.get(option, str(default))
         if not re.fullmatch(r"[0-9]*\.?[0-9]+", text) or not 0 <= float(text) <= 1:
             raise DataError(f"{self.name}: option {option}={text!r}; expected a number from 0 to 1")
@@ -50,74 +50,79 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A file, or a row of a table, that a reader could not place: `load_data` refuses it, the doctor lists it."""
+class UnreadableEntry:
+    """A file or a table row that a reader cannot use. `load_data` refuses it; `check` lists it.
 
-    where: str
-    why: str
+    Attributes:
+        location: Path, or file and line.
+        reason: What is wrong with it, and what was expected.
+    """
+
+    location: str
+    reason: str
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a reader found.
+class ReaderResult:
+    """Result of a reader.
 
     Attributes:
-        data: The data set, without what could not be placed.
-        unreadable: What could not be placed.
-        promised: The splits that this layout always has; an empty one among them is an error.
-        assumed: What the reader took for granted because nothing said otherwise, as sentences.
-        doubts: What makes the figures not comparable with others' (a copy that is not complete), as sentences.
+        data: The data set without unreadable entries.
+        unreadable: The unreadable entries.
+        required_splits: Splits that the layout always has; an empty one is an error.
+        assumptions: What the reader assumed because the data does not state it, as sentences.
+        warnings: Why metrics are not comparable with published ones, such as an incomplete copy, as sentences.
     """
 
     data: DataSet
-    unreadable: tuple[Unreadable, ...] = ()
-    promised: tuple[str, ...] = ("train", "query", "gallery")
-    assumed: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    unreadable: tuple[UnreadableEntry, ...] = ()
+    required_splits: tuple[str, ...] = ("train", "query", "gallery")
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How a data set is read.
+    """Reader of one layout.
 
     Attributes:
-        read: Source -> reading. Raises DataError when the layout is not the expected one.
+        read: Function from a spec to a result. Raises DataError for another layout.
         about: One line for lists of data sets.
-        options: Each known option with what it takes.
-        has_path: False for data sets that are made, not found: options follow the colon directly.
+        options: Each option with a description of its value.
+        has_path: False for generated data sets, whose options follow the colon.
     """
 
-    read: Callable[[Source], Reading]
+    read: Callable[[DataSpec], ReaderResult]
     about: str
     options: Mapping[str, str] = field(default_factory=dict)
     has_path: bool = True
 
 
-def parse_spec(spec: str, *, readers: Mapping[str, Reader]) -> list[Source]:
-    """Take `name:path?option=value+name:path` apart. A `+` counts only where `name:` follows it, so paths may hold one.
+def parse_spec(spec: str, *, readers: Mapping[str, Reader]) -> list[DataSpec]:
+    """Parse `name:path?option=value+name:path`. A `+` separates only before `name:`, so that paths may contain one.
 
     Raises:
-        DataError: For an empty spec, a reader or an option that is not known (the known ones are listed), a part
-            without a path, an option without a value or given twice.
+        DataError: For an empty spec, an unknown reader or option (the known ones are listed), a part without a path,
+            or an option without a value or given twice.
     """
     if not spec.strip():
         raise DataError(f"data: nothing given; expected name:path, where name is one of {', '.join(readers)}")
     return [_parse_part(part, readers) for part in re.split(r"\+(?=[A-Za-z][\w-]*:)", spec.strip())]
 
 
-def _parse_part(part: str, readers: Mapping[str, Reader]) -> Source:
+def _parse_part(part: str, readers: Mapping[str, Reader]) -> DataSpec:
     name, colon, rest = part.partition(":")
     if not colon or name not in readers:
         raise DataError(f"data {part!r}: expected name:path, where name is one of {', '.join(readers)}")
     reader = readers[name]
-    path, text = rest, ""
+    path, options = rest, ""
     if not reader.has_path:
-        path, text = "", rest
+        path, options = "", rest
     elif "?" in rest:
-        path, _, text = rest.rpartition("?")
+        path, _, options = rest.rpartition("?")
     if reader.has_path and not path:
         raise DataError(f"data {part!r}: no path after {name}:; expected {name}:/path/to/it")
-    return Source(name, Path(path).expanduser() if path else Path(), _parse_options(text, name, reader), part)
+    return DataSpec(name, Path(path).expanduser() if path else Path(), _parse_options(options, name, reader), part)
 
 
 def _parse_options(text: str, name: str, reader: Reader) -> dict[str, str]:
