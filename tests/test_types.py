@@ -1,9 +1,12 @@
-"""What is handed from room to room refuses what cannot be meant."""
+"""Checks, conversions and text of the exchanged types."""
+
+import json
 
 import numpy as np
 import pytest
+import torch
 
-from passerby.types import Embeddings, Labels
+from passerby.types import Embeddings, Labels, Ranking
 
 vectors = np.ones((3, 2), dtype=np.float32)
 ids = np.array([1, 2, 3])
@@ -20,12 +23,12 @@ ids = np.array([1, 2, 3])
         ((vectors, ids - 2, ids), "person_ids: got -1, expected 0 or more; drop junk"),
     ],
 )
-def test_embeddings_that_cannot_be_meant_are_refused(arguments, message):
+def test_invalid_embeddings_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         Embeddings(*arguments)
 
 
-def test_a_bad_row_is_found_beyond_the_first_million_numbers():
+def test_an_infinite_value_is_found_after_the_first_million_numbers():
     wide = np.zeros((1100, 1024), dtype=np.float16)
     wide[1099, 5] = np.inf
     with pytest.raises(ValueError, match="first in row 1099"):
@@ -41,3 +44,19 @@ def test_labels_are_checked_like_the_ids_of_embeddings():
     ):
         with pytest.raises(ValueError, match=message):
             Labels(np.array(people), np.array(cameras))
+
+
+def test_lists_and_tensors_become_arrays():
+    from_lists = Embeddings([[0.5, 1.0], [2.0, 3.0]], [1, 2], [0, 1])
+    ids = torch.tensor([1, 2])
+    from_tensors = Embeddings(torch.tensor([[0.5, 1.0], [2.0, 3.0]], requires_grad=True), ids, ids - 1)
+    np.testing.assert_array_equal(from_lists.vectors, from_tensors.vectors)
+    assert (from_tensors.vectors.dtype, from_tensors.person_ids.dtype) == (np.float32, np.int64)
+    np.testing.assert_array_equal(from_lists.take([1]).vectors, [[2.0, 3.0]])
+
+
+def test_results_have_a_repr_of_one_line_without_arrays_and_a_dictionary_for_json():
+    ranking = Ranking(np.array([[2, -1]]), np.array([[0.25, np.nan]], np.float32), np.array([[True, False]]))
+    assert repr(ranking) == "Ranking(indices=array(1, 2), distances=array(1, 2), matches=array(1, 2))"
+    assert ranking.to_dict() == {"indices": [[2, -1]], "distances": [[0.25, None]], "matches": [[True, False]]}
+    json.dumps(ranking.to_dict(), allow_nan=False)

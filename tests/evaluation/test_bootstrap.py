@@ -1,4 +1,4 @@
-"""Intervals over identities."""
+"""Bootstrap intervals. Oracles: binomial intervals, and simulation."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def intervals(values, person_ids, *, seed=0, replicates=2000):
     )
 
 
-def test_all_right_leaves_no_room():
+def test_the_interval_of_perfect_results_has_no_width():
     assert intervals(np.ones((30, 2)), np.arange(30) // 3).tolist() == [[1, 1], [1, 1]]
 
 
@@ -23,15 +23,15 @@ def test_one_identity_has_no_width():
     assert intervals([[0.0], [1.0]], [4, 4]).tolist() == [[0.5, 0.5]]
 
 
-def test_half_right_is_the_binomial_interval():
-    """100 people of one query, half of them right: mean 0.5, deviation 0.05, so about 0.5 +- 1.96 x 0.05."""
+def test_the_interval_of_independent_queries_is_binomial():
+    """100 identities of one query, half of them correct: mean 0.5, standard deviation 0.05: 0.5 +- 1.96 x 0.05."""
     low, high = intervals(np.arange(100)[:, None] % 2, np.arange(100))[0]
     assert low == pytest.approx(0.402, abs=0.015)
     assert high == pytest.approx(0.598, abs=0.015)
 
 
-def test_queries_of_one_person_are_drawn_together():
-    """The same 100 people with 9 equal queries each know no more: same width; 900 people would be 3 times surer."""
+def test_queries_of_one_identity_are_resampled_together():
+    """100 identities with 9 equal queries each have the width of 100 queries; 900 identities have a third of it."""
     values = np.repeat(np.arange(100) % 2, 9)[:, None]
     together = np.ptp(intervals(values, np.repeat(np.arange(100), 9)))
     apart = np.ptp(intervals(values, np.arange(900)))
@@ -39,14 +39,14 @@ def test_queries_of_one_person_are_drawn_together():
     assert apart == pytest.approx(0.196 / 3, abs=0.01)
 
 
-def test_people_weigh_by_their_queries():
-    """Two people, 3 right queries and 1 wrong: a sample is (2, 0), (1, 1) or (0, 2): means 1, 3/4 or 0."""
+def test_identities_are_weighted_by_their_queries():
+    """Two identities, 3 correct queries and 1 wrong: a sample is (2, 0), (1, 1) or (0, 2): means 1, 3/4 or 0."""
     low, high = intervals([[1], [1], [1], [0]], [1, 1, 1, 2])[0]
     assert (low, high) == (0, 1)
 
 
-def test_the_interval_covers_the_truth_19_times_of_20():
-    """Oracle: 300 samples of 80 people from a known distribution (mean 0.5, two correlated queries each)."""
+def test_the_interval_covers_the_true_mean_19_times_of_20():
+    """Oracle: 300 samples of 80 identities from a known distribution (mean 0.5, two correlated queries each)."""
     generator = np.random.default_rng(3)
     covered = 0
     for trial in range(300):
@@ -56,12 +56,12 @@ def test_the_interval_covers_the_truth_19_times_of_20():
     assert 0.90 <= covered / 300 <= 0.98
 
 
-def test_the_seed_decides():
+def test_the_seed_determines_the_interval():
     values = np.random.default_rng(0).random((40, 1))
     assert (intervals(values, np.arange(40), seed=1) == intervals(values, np.arange(40), seed=1)).all()
     assert (intervals(values, np.arange(40), seed=1) != intervals(values, np.arange(40), seed=2)).any()
 
 
-def test_many_identities_are_drawn_in_chunks():
+def test_many_identities_are_resampled_in_chunks():
     low, high = intervals(np.full((5000, 1), 0.25), np.arange(5000), replicates=1000)[0]
     assert (low, high) == (0.25, 0.25)

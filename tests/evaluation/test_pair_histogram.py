@@ -12,8 +12,8 @@ from passerby.types import Embeddings, Labels
 
 @settings(max_examples=200)
 @given(q=st.integers(1, 5), g=st.integers(1, 12), bins=st.sampled_from([1, 4, 7]), seed=st.integers(0, 1000))
-def test_counts_are_those_of_a_loop(q, g, bins, seed):
-    """Whole numbers of quarters over 0 to 2: on the edges of 4 bins, where only the last includes its upper one."""
+def test_counts_equal_a_loop_over_pairs(q, g, bins, seed):
+    """Multiples of a quarter from 0 to 2 lie on the edges of 4 bins; only the last bin includes its upper edge."""
     generator = np.random.default_rng(seed)
     distances = (generator.integers(0, 9, (q, g)) / 4).astype(np.float32)
     distances[generator.random((q, g)) < 0.1] = np.inf
@@ -24,10 +24,10 @@ def test_counts_are_those_of_a_loop(q, g, bins, seed):
             if sides[0].camera_ids[a] != sides[1].camera_ids[b] and distances[a, b] < np.inf:
                 same = sides[0].person_ids[a] == sides[1].person_ids[b]
                 expected[int(same), min(int(distances[a, b] * (bins / 2)), bins - 1)] += 1
-    found = count_pairs(*sides, distances=distances, limits=(0, 2), bins=bins)
-    np.testing.assert_array_equal([found.different, found.same], expected)
-    assert found.width == pytest.approx(2 / bins)
-    assert len(found.edges) == len(found.centers) + 1 == bins + 1
+    result = count_pairs(*sides, distances=distances, limits=(0, 2), bins=bins)
+    np.testing.assert_array_equal([result.different, result.same], expected)
+    assert result.width == pytest.approx(2 / bins)
+    assert len(result.edges) == len(result.centers) + 1 == bins + 1
 
 
 def two_cameras(count=12, seed=0):
@@ -38,7 +38,7 @@ def two_cameras(count=12, seed=0):
     ]
 
 
-def test_limits_hold_what_each_metric_can_give():
+def test_default_limits_include_every_distance_of_the_metric():
     query, gallery = two_cameras()
     assert (count_pairs(query, gallery).low, count_pairs(query, gallery).high) == (0, 2)
     far = count_pairs(query, gallery, metric="euclidean")
@@ -51,7 +51,7 @@ def test_limits_hold_what_each_metric_can_give():
     assert count_pairs(query, opposite).same[-1] == 12
 
 
-def test_a_set_against_itself_holds_each_pair_twice():
+def test_a_set_against_itself_counts_each_pair_twice():
     query, gallery = two_cameras()
     both = Embeddings(np.vstack([query.vectors, gallery.vectors]), [*range(1, 13)] * 2, [0] * 12 + [1] * 12)
     one, twice = count_pairs(query, gallery), count_pairs(both, both)
@@ -60,7 +60,7 @@ def test_a_set_against_itself_holds_each_pair_twice():
     np.testing.assert_array_equal(joined.same, 2 * one.same)
 
 
-def test_what_cannot_be_counted_is_named():
+def test_invalid_arguments_are_rejected():
     query, gallery = two_cameras()
     shape = 12, 12
     none = Labels(np.empty(0, int), np.empty(0, int))

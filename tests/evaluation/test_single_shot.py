@@ -1,4 +1,4 @@
-"""Single-gallery-shot, against its exact expectation."""
+"""Single-gallery-shot. Oracle: the exact expectation."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from passerby.evaluation.single_shot import SingleShotGallery
 from passerby.types import Embeddings
 
 
-def test_the_mean_over_draws_is_the_expectation():
-    """Oracle: each other identity stands ahead with the share of its images that do, independently; the rank's
+def test_the_mean_over_draws_equals_the_expectation():
+    """Oracle: each other identity ranks ahead with the fraction of its images that do, independently; the rank's
     distribution is the product of those polynomials, averaged over the matches that may be drawn.
     20,000 draws: the deviation of a share is at most 0.5 / sqrt(20,000) = 0.0035; tolerance 4 of them.
     """
@@ -32,7 +32,7 @@ def test_the_mean_over_draws_is_the_expectation():
     np.testing.assert_allclose(np.bincount(ranks, minlength=7)[1:] / 20_000, expected, atol=0.014)
 
 
-def test_one_image_per_identity_is_the_market_rule():
+def test_one_image_per_identity_gives_the_market_protocol():
     """With one gallery image of each identity every draw is the whole gallery."""
     generator = np.random.default_rng(2)
     query = Embeddings(generator.standard_normal((9, 4)), np.arange(1, 10), np.zeros(9, dtype=int))
@@ -43,13 +43,13 @@ def test_one_image_per_identity_is_the_market_rule():
 
 
 def test_own_camera_is_never_drawn():
-    """The query's own picture is the nearest item; the only other match is behind the other person."""
+    """The nearest item is in the query's own camera; the only other match ranks behind the other identity."""
     query = Embeddings(np.array([[1.0, 0.0]]), np.array([1]), np.array([0]))
     gallery = Embeddings(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([1, 1, 2]), np.array([0, 1, 1]))
     assert score(query, gallery, protocol="single-gallery-shot", repeats=50).cmc.tolist() == [0, 1]
 
 
-def test_the_seed_decides_the_draws():
+def test_the_seed_determines_the_draws():
     generator = np.random.default_rng(4)
     one, other = (
         Embeddings(generator.standard_normal((60, 3)), np.arange(60) % 12 + 1, np.full(60, camera)) for camera in (0, 1)

@@ -1,4 +1,4 @@
-"""Scores to JSON and back."""
+"""Scores: JSON and text. Oracle: the scores that were written."""
 
 import json
 
@@ -18,14 +18,14 @@ def scores():
     return score(query, gallery, bootstrap=50)
 
 
-def test_what_is_read_is_what_was_written(scores):
+def test_reading_returns_what_was_written(scores):
     back = Scores.from_dict(json.loads(json.dumps(scores.to_dict(), allow_nan=False)))
     assert np.isnan(scores.average_precision).any()
     for name, value in vars(scores).items():
         np.testing.assert_array_equal(getattr(back, name), value)
 
 
-def test_figures_stand_beside_what_they_were_measured_on(scores):
+def test_metrics_are_written_with_protocol_and_counts(scores):
     tree = scores.to_dict(per_query=False)
     assert tree["rank1"] == scores.rank1
     assert set(tree) >= {"mAP", "mINP", "valid_queries", "queries", "gallery", "protocol", "ap", "intervals", "cmc"}
@@ -43,7 +43,7 @@ def test_figures_stand_beside_what_they_were_measured_on(scores):
         ({"intervals": {"mAP": [0.1]}}, "scores: intervals cannot be read"),
     ],
 )
-def test_a_broken_entry_is_named(scores, change, message):
+def test_an_invalid_entry_is_named(scores, change, message):
     with pytest.raises(ValueError, match=message):
         Scores.from_dict({**scores.to_dict(), **change})
 
@@ -53,3 +53,10 @@ def test_a_missing_entry_is_named(scores):
     del tree["gallery"]
     with pytest.raises(ValueError, match="scores: gallery is missing"):
         Scores.from_dict(tree)
+
+
+def test_the_repr_is_one_line_of_metrics_and_counts(scores):
+    text = repr(scores)
+    assert text.startswith(f"Scores(rank1={scores.rank1:.4f}, rank5=")
+    assert f"; market rule, step AP, {scores.valid_queries} of 12 queries valid, gallery 30)" in text
+    assert "\n" not in text

@@ -1,4 +1,4 @@
-"""Calibration. Oracles: the distributions that pairs were drawn from, NumPy's own fit, pooling by a loop."""
+"""Calibration. Oracles: the distributions of the pairs, a grid search, pooling by hand."""
 
 import dataclasses
 import json
@@ -23,29 +23,29 @@ METHODS = ["logistic", "isotonic"]
 
 
 def normal_pairs(same=0.6, different=1.0, deviation=0.15, count=20_000, seed=0):
-    """Two normal distributions of one width: the log ratio is a line, falling by (1.0 - 0.6) / 0.15^2 per unit."""
+    """Two normal distributions: the log ratio is linear, decreasing by (1.0 - 0.6) / 0.15^2 per unit of distance."""
     generator = np.random.default_rng(seed)
     values = [np.clip(generator.normal(mean, deviation, count), 0, 2) for mean in (same, different)]
-    return PairHistogram(0.0, 2.0, *(np.histogram(each, bins=2048, range=(0, 2))[0] for each in values))
+    return PairHistogram(0.0, 2.0, *(np.histogram(item, bins=2048, range=(0, 2))[0] for item in values))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_likelihood_ratio_of_known_distributions_is_found(method):
-    found = fit_calibration(normal_pairs(), FACTS, method=method)
+def test_the_likelihood_ratio_of_known_distributions_is_estimated(method):
+    result = fit_calibration(normal_pairs(), FACTS, method=method)
     at = np.array([0.6, 0.7, 0.8, 0.9, 1.0])
-    np.testing.assert_allclose(found.log_ratio(at), (0.8 - at) * 0.4 / 0.15**2, atol=0.4)
-    assert found.probability(0.8) == pytest.approx(0.5, abs=0.03)
+    np.testing.assert_allclose(result.log_ratio(at), (0.8 - at) * 0.4 / 0.15**2, atol=0.4)
+    assert result.probability(0.8) == pytest.approx(0.5, abs=0.03)
 
 
-def test_a_prior_shifts_the_odds_and_nothing_else():
+def test_a_prior_shifts_the_log_odds():
     """Bayes' rule by hand: odds = ratio x prior odds."""
-    found = Calibration("logistic", "cosine", [0.0, 1.0], [2.0, -2.0], FACTS)
-    ratio = np.exp(found.log_ratio(0.25))
+    result = Calibration("logistic", "cosine", [0.0, 1.0], [2.0, -2.0], FACTS)
+    ratio = np.exp(result.log_ratio(0.25))
     assert ratio == pytest.approx(np.e)
     for prior in (0.001, 0.5, 0.9):
         odds = ratio * prior / (1 - prior)
-        assert found.probability(0.25, prior=prior) == pytest.approx(odds / (1 + odds))
-    np.testing.assert_allclose(found.probability([[-5.0, 9.0, np.inf]]), [[expit(2), expit(-2), 0]])
+        assert result.probability(0.25, prior=prior) == pytest.approx(odds / (1 + odds))
+    np.testing.assert_allclose(result.probability([[-5.0, 9.0, np.inf]]), [[expit(2), expit(-2), 0]])
 
 
 @settings(max_examples=100)
@@ -54,24 +54,26 @@ def test_a_prior_shifts_the_odds_and_nothing_else():
     different=st.lists(st.integers(0, 5), min_size=6, max_size=6).filter(any),
     method=st.sampled_from(METHODS),
 )
-def test_nearer_is_never_less_probable_nor_anything_certain(same, different, method):
+def test_probability_does_not_increase_with_distance_and_is_never_0_or_1(same, different, method):
     pairs = PairHistogram(0.0, 1.0, np.array(same), np.array(different))
-    found = fit_calibration(pairs, FACTS, method=method).probability(np.linspace(-1, 2, 50))
-    assert (np.diff(found) <= 1e-12).all()
-    assert (found > 0).all()
-    assert (found < 1).all()
+    result = fit_calibration(pairs, FACTS, method=method).probability(np.linspace(-1, 2, 50))
+    assert (np.diff(result) <= 1e-12).all()
+    assert (result > 0).all()
+    assert (result < 1).all()
 
 
-def test_steps_are_those_of_pooling_by_hand():
+def test_isotonic_steps_equal_pooling_by_hand():
     """Same 3, 0, 1 and different 0, 2, 4, and one more of each at both ends: 4/6, 0/6, 2/6 and 1/8, 2/8, 5/8.
 
     The middle is less probable than the last: pooled, 2/6 to 7/8 at their common center (2/8 x 1.5 + (2/6 + 5/8) x 2.5)
     over 2/6 + 7/8.
     """
-    found = fit_calibration(PairHistogram(0.0, 3.0, np.array([3, 0, 1]), np.array([0, 2, 4])), FACTS, method="isotonic")
+    result = fit_calibration(
+        PairHistogram(0.0, 3.0, np.array([3, 0, 1]), np.array([0, 2, 4])), FACTS, method="isotonic"
+    )
     center = (2 / 8 * 1.5 + (2 / 6 + 5 / 8) * 2.5) / (2 / 6 + 7 / 8)
-    np.testing.assert_allclose(found.distances, [0.5, center])
-    np.testing.assert_allclose(found.log_ratios, np.log([(4 / 6) / (1 / 8), (2 / 6) / (7 / 8)]))
+    np.testing.assert_allclose(result.distances, [0.5, center])
+    np.testing.assert_allclose(result.log_ratios, np.log([(4 / 6) / (1 / 8), (2 / 6) / (7 / 8)]))
 
 
 def test_the_logistic_line_is_the_best_of_a_grid():
@@ -93,32 +95,32 @@ def test_the_logistic_line_is_the_best_of_a_grid():
             assert best <= loss(offset + a, slope + b) + 1e-9
 
 
-def test_pairs_that_do_not_overlap_have_a_line_too():
+def test_pairs_without_overlap_have_a_finite_line():
     pairs = PairHistogram(0.0, 1.0, np.array([50, 0, 0, 0]), np.array([0, 0, 0, 50]))
-    found = fit_calibration(pairs, FACTS, method="logistic")
-    assert found.probability(0.125) == pytest.approx(51 / 52, abs=1e-4)  # Platt's target
-    assert found.probability(0.875) == pytest.approx(1 / 52, abs=1e-4)
+    result = fit_calibration(pairs, FACTS, method="logistic")
+    assert result.probability(0.125) == pytest.approx(51 / 52, abs=1e-4)  # the target of Platt
+    assert result.probability(0.875) == pytest.approx(1 / 52, abs=1e-4)
 
 
-def test_distances_that_say_the_opposite_say_nothing():
+def test_a_positive_slope_is_bounded_to_zero():
     pairs = PairHistogram(0.0, 1.0, np.array([1, 9]), np.array([9, 1]))
     for method in METHODS:
         np.testing.assert_allclose(fit_calibration(pairs, FACTS, method=method).probability([0.2, 0.8]), 0.5, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_read_is_what_was_written(method):
-    found = fit_calibration(normal_pairs(count=300), FACTS, method=method)
-    back = Calibration.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
+def test_reading_returns_what_was_written(method):
+    result = fit_calibration(normal_pairs(count=300), FACTS, method=method)
+    back = Calibration.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False)))
     at = np.linspace(0, 2, 30)
-    np.testing.assert_array_equal(back.log_ratio(at), found.log_ratio(at))
+    np.testing.assert_array_equal(back.log_ratio(at), result.log_ratio(at))
     assert (back.method, back.metric, back.fitted_on, back.cameras) == (method, "cosine", FACTS, None)
     line = Identification(12.0, 3.0)
     both = dataclasses.replace(
-        found, identification=line, cameras=fit_calibration(normal_pairs(count=200), FACTS, method=method)
+        result, identification=line, cameras=fit_calibration(normal_pairs(count=200), FACTS, method=method)
     )
     back = Calibration.from_dict(json.loads(json.dumps(both.to_dict())))
-    np.testing.assert_array_equal(back.log_ratio(at), found.log_ratio(at))
+    np.testing.assert_array_equal(back.log_ratio(at), result.log_ratio(at))
     assert back.identification == line
     np.testing.assert_array_equal(back.cameras.log_ratio(at), both.cameras.log_ratio(at))
 
@@ -144,7 +146,7 @@ def test_what_is_read_is_what_was_written(method):
         ({"fitted_on": {**vars(FACTS), "trained_on": 1}}, "fitted_on.trained_on is 1, expected bool"),
     ],
 )
-def test_a_broken_entry_is_named(change, message):
+def test_an_invalid_entry_is_named(change, message):
     tree = Calibration("logistic", "cosine", [0.0, 1.0], [2.0, -2.0], FACTS).to_dict()
     with pytest.raises(ValueError, match=f"calibration: .*({message})"):
         Calibration.from_dict({**tree, **change})
@@ -152,14 +154,14 @@ def test_a_broken_entry_is_named(change, message):
         Calibration.from_dict([])
 
 
-def test_what_cannot_be_calibrated_is_named():
+def test_invalid_arguments_are_rejected():
     pairs = PairHistogram(0.0, 1.0, np.array([1, 0]), np.array([0, 1]))
-    found = fit_calibration(pairs, FACTS)
+    result = fit_calibration(pairs, FACTS)
     for prior in (0, 1, np.nan):
         with pytest.raises(ValueError, match="prior: got"):
-            found.probability(0.5, prior=prior)
+            result.probability(0.5, prior=prior)
     with pytest.raises(ValueError, match="distances: NaN"):
-        found.log_ratio([0.1, np.nan])
+        result.log_ratio([0.1, np.nan])
     with pytest.raises(ValueError, match="method: got 'magic'"):
         fit_calibration(pairs, FACTS, method="magic")
     with pytest.raises(ValueError, match="pairs: none shows one person"):
@@ -167,10 +169,10 @@ def test_what_cannot_be_calibrated_is_named():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_calibration_on_people_learned_by_heart_is_over_confident_and_it_shows(method):
-    """Fitted where the two kinds are far apart, held against pairs that are not."""
-    found = fit_calibration(normal_pairs(same=0.4, different=1.0), FACTS, method=method)
-    fair, others = (measure_reliability(found, normal_pairs(same=same, seed=1)) for same in (0.4, 0.8))
+def test_a_calibration_on_separated_pairs_is_over_confident_on_others(method):
+    """Fitted to separated pairs, measured on overlapping ones."""
+    result = fit_calibration(normal_pairs(same=0.4, different=1.0), FACTS, method=method)
+    fair, others = (measure_reliability(result, normal_pairs(same=same, seed=1)) for same in (0.4, 0.8))
     assert fair.expected_calibration_error < 0.02
     assert fair.slope == pytest.approx(1, abs=0.1)
     assert others.expected_calibration_error > 0.1

@@ -1,4 +1,4 @@
-"""Detection and identification rate at a false alarm rate. Oracles: loops over sorted lists, hand-worked numbers."""
+"""Detection and identification rate at a false alarm rate. Oracles: loops over sorted lists, values worked by hand."""
 
 import json
 
@@ -18,7 +18,7 @@ def labels(people, cameras):
 
 
 def naive(distances, query, gallery, hidden, far):
-    """(rate, threshold): every threshold from all alarms tried, the largest with few enough of them is taken."""
+    """(rate, threshold): the largest of all alarms and infinity with at most the allowed number of alarms below it."""
     own, alarms = [], []
     for q in range(len(query)):
         listed = sorted(
@@ -31,14 +31,14 @@ def naive(distances, query, gallery, hidden, far):
             own.append(listed[0][0] if listed[0][2] else np.inf)
         else:
             alarms.append(listed[0][0] if listed else np.inf)
-    tried = [t for t in {*alarms, np.inf} if sum(alarm < t for alarm in alarms) <= far * len(alarms) + 1e-9]
-    threshold = max(tried)
+    candidates = [t for t in {*alarms, np.inf} if sum(alarm < t for alarm in alarms) <= far * len(alarms) + 1e-9]
+    threshold = max(candidates)
     return np.mean([distance < threshold for distance in own]), threshold
 
 
 @st.composite
 def cases(draw):
-    """3 to 4 people in query and gallery, each with a match, ties, a distractor now and then."""
+    """3 to 4 identities in query and gallery, each with a match, with ties and a few distractors."""
     people = list(range(1, draw(st.integers(3, 4)) + 1))
     looked_for = people + draw(st.lists(st.sampled_from(people), max_size=4))
     query = labels(looked_for, [0] * len(looked_for))
@@ -51,20 +51,20 @@ def cases(draw):
 
 @settings(max_examples=300)
 @given(case=cases(), far=st.sampled_from([0.3, 0.5, 0.75, 1.0]), seed=st.integers(0, 3))
-def test_one_draw_is_that_of_a_loop(case, far, seed):
+def test_one_draw_equals_a_loop(case, far, seed):
     distances, query, gallery = case
     people = sorted(set(query.person_ids.tolist()))
     hidden = np.random.default_rng(seed).choice(people, round(0.5 * len(people)), replace=False)
-    (found,) = open_set(query, gallery, distances=distances, fars=[far], repeats=1, seed=seed).rates
+    (result,) = open_set(query, gallery, distances=distances, fars=[far], repeats=1, seed=seed).rates
     strangers = int(np.isin(query.person_ids, hidden).sum())
     if far * strangers < 1:
-        assert np.isnan(found.rate)
-        assert f"of {strangers} unknown queries is less than one" in found.reason
+        assert np.isnan(result.rate)
+        assert f"of {strangers} unknown queries is less than one" in result.reason
         return
     rate, threshold = naive(distances, query, gallery, hidden, far)
-    assert found.rate == pytest.approx(rate)
-    assert found.threshold == threshold
-    assert found.interval == (pytest.approx(rate), pytest.approx(rate))
+    assert result.rate == pytest.approx(rate)
+    assert result.threshold == threshold
+    assert result.interval == (pytest.approx(rate), pytest.approx(rate))
 
 
 def people_apart(count, spread, seed=0):
@@ -81,37 +81,37 @@ def people_apart(count, spread, seed=0):
     ]
 
 
-def test_queries_without_a_match_are_used_as_they_are():
-    """Hand-worked. Known: 1 at 0.1 (right), 2 at 0.4 (right), 3 at 0.2 (wrong person first). Unknown: 0.3, 0.5."""
+def test_queries_without_a_match_are_the_unknown_ones():
+    """By hand. Known: 1 at 0.1 and 2 at 0.4 (correct), 3 at 0.2 (another identity first). Unknown: 0.3, 0.5."""
     query = labels([1, 2, 3, 8, 9], [0] * 5)
     gallery = labels([1, 2, 3], [1] * 3)
     distances = np.array(
         [[0.1, 0.9, 0.9], [0.9, 0.4, 0.9], [0.1, 0.9, 0.2], [0.3, 0.9, 0.9], [0.9, 0.5, 0.9]], dtype=np.float32
     )
-    found = open_set(query, gallery, distances=distances, unknown=None, fars=[0.1, 0.5, 1.0])
-    assert [each.rate for each in found.rates[1:]] == [pytest.approx(2 / 3), pytest.approx(2 / 3)]
-    assert [each.threshold for each in found.rates[1:]] == [pytest.approx(0.5), np.inf]
-    assert found.rates[0].reason == "10 % of 2 unknown queries is less than one query; at least 10 are needed"
-    assert (found.known_queries, found.unknown_queries, found.enrolled, found.unknown) == (3, 2, 3, None)
-    low, high = found.rates[1].interval
+    result = open_set(query, gallery, distances=distances, unknown=None, fars=[0.1, 0.5, 1.0])
+    assert [item.rate for item in result.rates[1:]] == [pytest.approx(2 / 3), pytest.approx(2 / 3)]
+    assert [item.threshold for item in result.rates[1:]] == [pytest.approx(0.5), np.inf]
+    assert result.rates[0].reason == "10 % of 2 unknown queries is less than one query; at least 10 are needed"
+    assert (result.known_queries, result.unknown_queries, result.enrolled, result.unknown) == (3, 2, 3, None)
+    low, high = result.rates[1].interval
     assert 0 <= low < 2 / 3 <= high <= 1
 
 
-def test_at_a_rate_of_one_everybody_passes_and_it_is_rank_1():
+def test_at_a_false_alarm_rate_of_1_the_rate_is_rank_1():
     query, gallery = people_apart(40, 0.8)
     extra = Embeddings(
         np.vstack([query.vectors, -gallery.vectors[:2]]), np.append(query.person_ids, [90, 91]), np.zeros(42, dtype=int)
     )
-    (found,) = open_set(extra, gallery, unknown=None, fars=[1.0]).rates
-    assert 0.3 < found.rate < 1
-    assert found.rate == pytest.approx(score(query, gallery).rank1)
+    (result,) = open_set(extra, gallery, unknown=None, fars=[1.0]).rates
+    assert 0.3 < result.rate < 1
+    assert result.rate == pytest.approx(score(query, gallery).rank1)
 
 
-def test_people_far_apart_are_all_recognized_and_draws_are_seeded():
+def test_separated_identities_are_recognized_and_draws_are_seeded():
     query, gallery = people_apart(60, 0.01)
-    found = open_set(query, gallery, fars=[0.05, 0.1])
-    assert [each.rate for each in found.rates] == [1, 1]
-    assert (found.known_queries, found.unknown_queries, found.enrolled) == (30, 30, 30)
+    result = open_set(query, gallery, fars=[0.05, 0.1])
+    assert [item.rate for item in result.rates] == [1, 1]
+    assert (result.known_queries, result.unknown_queries, result.enrolled) == (30, 30, 30)
     blurred = people_apart(60, 0.7)
     one, same, other = (open_set(*blurred, fars=[0.1], repeats=20, seed=seed).rates for seed in (1, 1, 2))
     assert one == same != other
@@ -119,7 +119,7 @@ def test_people_far_apart_are_all_recognized_and_draws_are_seeded():
 
 
 def test_distractors_are_always_enrolled():
-    """A distractor on top of every unknown person raises their alarm before anybody is recognized."""
+    """A distractor at the vector of every query raises an alarm below every other distance."""
     query, gallery = people_apart(40, 0.01)
     crowd = Embeddings(query.vectors * 3, np.zeros(40, dtype=int), np.full(40, 1))
     both = Embeddings(
@@ -129,7 +129,7 @@ def test_distractors_are_always_enrolled():
     assert open_set(query, both, fars=[0.1]).rates[0].rate == 0
 
 
-def test_json_holds_null_and_the_reason_where_there_is_no_figure():
+def test_json_has_null_and_the_reason_without_a_rate():
     tree = json.loads(json.dumps(open_set(*people_apart(40, 0.5)).to_dict(), allow_nan=False))
     assert [rate["dir"] is None for rate in tree["rates"]] == [True, True, False]
     assert tree["rates"][0]["reason"].endswith("at least 1000 are needed")
@@ -150,6 +150,6 @@ def test_json_holds_null_and_the_reason_where_there_is_no_figure():
         ({"unknown": None}, "unknown: None uses queries without a match as they are, and 0 of 10 are"),
     ],
 )
-def test_what_cannot_be_measured_is_named(change, message):
+def test_invalid_arguments_are_rejected(change, message):
     with pytest.raises(ValueError, match=message):
         score_open_set(find_nearest_identities(*people_apart(10, 0.5)), **change)

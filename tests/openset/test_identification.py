@@ -1,4 +1,4 @@
-"""Who is it, or nobody. Oracles: the likelihood written out; drawn people whose answers can be counted."""
+"""Identification. Oracles: the likelihood with loops; fractions of correct answers on synthetic identities."""
 
 import math
 
@@ -11,7 +11,7 @@ from passerby.types import Embeddings
 
 
 def crowd(people, *, seed, noise=0.6, width=24):
-    """Two images of everybody in each of two cameras; an image's own blur moves it towards the middle of all."""
+    """Two images of each identity in each of two cameras; a random shift moves each image toward the mean of all."""
     generator = np.random.default_rng(seed)
     centers = generator.standard_normal((people, width))
     ids = np.repeat(np.arange(1, people + 1), 4)
@@ -23,34 +23,34 @@ def crowd(people, *, seed, noise=0.6, width=24):
 
 def test_the_nearest_image_of_each_person_is_of_another_camera():
     images = crowd(7, seed=0)
-    found = _nearest_images(images, images.person_ids - 1, 7)
+    result = _nearest_images(images, images.person_ids - 1, 7)
     for i, vector in enumerate(images.vectors):
         for person in range(7):
             there = (images.person_ids == person + 1) & (images.camera_ids != images.camera_ids[i])
-            assert found[i, person] == pytest.approx(1 - (images.vectors[there] @ vector).max(), abs=1e-5)
+            assert result[i, person] == pytest.approx(1 - (images.vectors[there] @ vector).max(), abs=1e-5)
 
 
-def test_drawn_galleries_hold_half_of_the_people_at_most_and_both_kinds_weigh_alike():
+def test_drawn_galleries_have_at_most_half_of_the_identities_and_balanced_weights():
     images = crowd(40, seed=1)
     drawn = _draw(images, np.random.default_rng(0))
-    assert [each.distances.shape[1] for each in drawn][:: len(drawn) - 1] == [1, 20]
-    for each in drawn:
-        assert each.weights[each.known == 1].sum() == pytest.approx(0.5)
-        assert each.weights[each.known == 0].sum() == pytest.approx(0.5)
-        assert np.isfinite(each.distances).all()
-        right = each.known == 1
-        assert (each.distances[right] == each.own[right, None]).any(axis=1).all()
+    assert [item.distances.shape[1] for item in drawn][:: len(drawn) - 1] == [1, 20]
+    for item in drawn:
+        assert item.weights[item.known == 1].sum() == pytest.approx(0.5)
+        assert item.weights[item.known == 0].sum() == pytest.approx(0.5)
+        assert np.isfinite(item.distances).all()
+        right = item.known == 1
+        assert (item.distances[right] == item.own[right, None]).any(axis=1).all()
 
 
-def test_the_line_is_the_likeliest_of_a_grid():
+def test_the_fit_has_the_highest_likelihood_of_a_grid():
     images = crowd(30, seed=2)
     line = fit_identification([images], seed=5)
     drawn = _draw(images, np.random.default_rng(5))
 
     def minus_log_likelihood(slope, offset):
         total = 0.0
-        for each in drawn:
-            for row, known, right, weight in zip(each.distances, each.known, each.own, each.weights, strict=True):
+        for item in drawn:
+            for row, known, right, weight in zip(item.distances, item.known, item.own, item.weights, strict=True):
                 r = [math.exp(offset - slope * d) / len(row) for d in row]
                 answer = math.exp(offset - slope * right) / len(row) if known else 1.0
                 total -= weight * math.log(answer / (1 + sum(r)))
@@ -62,31 +62,31 @@ def test_the_line_is_the_likeliest_of_a_grid():
             assert minus_log_likelihood(line.slope * slope, line.offset + offset) >= best - 1e-6
 
 
-def test_what_is_said_of_other_people_is_so():
-    """Fitted on 300 people, asked of 300 others in galleries of 60: names and "nobody" are right as often as said."""
+def test_predicted_probabilities_match_fractions_on_other_identities():
+    """Fitted to 300 identities, measured on 300 others in galleries of 60."""
     line = fit_identification([crowd(300, seed=3)])
     others = crowd(300, seed=4)
     own = others.person_ids - 1
     nearest = _nearest_images(others, own, 300)
-    said, right, nobody = [], [], []
+    predicted, right, nobody = [], [], []
     for draw in range(5):
         enrolled = np.random.default_rng(draw).permutation(300)[:60]
         rows = np.concatenate([np.flatnonzero(np.isin(own, enrolled)), np.flatnonzero(~np.isin(own, enrolled))[:240]])
         ratios = np.exp(line.log_ratio(nearest[np.ix_(rows, enrolled)])) / 60
         best = ratios.argmax(axis=1)
-        said += (ratios.max(axis=1) / (1 + ratios.sum(axis=1))).tolist()
+        predicted += (ratios.max(axis=1) / (1 + ratios.sum(axis=1))).tolist()
         nobody += (1 / (1 + ratios.sum(axis=1))).tolist()
         right += (enrolled[best] == own[rows]).tolist()
     known = np.array([True] * 240 + [False] * 240 * 1).tolist() * 5
     assert np.mean(right) > 0.3
-    assert np.mean(said) == pytest.approx(np.mean(right), abs=0.05)
+    assert np.mean(predicted) == pytest.approx(np.mean(right), abs=0.05)
     assert np.mean(nobody) == pytest.approx(1 - np.mean(known), abs=0.05)
-    sure = np.array(said) > 0.8
+    sure = np.array(predicted) > 0.8
     assert sure.sum() > 100
-    assert np.mean(np.array(right)[sure]) == pytest.approx(np.mean(np.array(said)[sure]), abs=0.08)
+    assert np.mean(np.array(right)[sure]) == pytest.approx(np.mean(np.array(predicted)[sure]), abs=0.08)
 
 
-def test_people_whom_nothing_confuses_have_a_line_too():
+def test_perfectly_separated_identities_have_a_finite_fit():
     vectors = np.repeat(np.eye(6, dtype=np.float32), 2, axis=0)
     images = Embeddings(vectors, np.repeat(np.arange(1, 7), 2), np.tile([0, 1], 6))
     line = fit_identification([images])
@@ -94,8 +94,8 @@ def test_people_whom_nothing_confuses_have_a_line_too():
     assert line.log_ratio(0.0) > 0 > line.log_ratio(1.0)
 
 
-def test_distances_that_say_the_opposite_say_nothing():
-    """The right one is always the farthest, and some are in one camera only: no slope, and not a number too many."""
+def test_a_positive_slope_is_bounded_to_zero():
+    """The correct identity is always the farthest, and some are in one camera only: the slope is 0."""
     generator = np.random.default_rng(0)
     vectors = generator.standard_normal((40, 8))
     vectors[1::2] = -vectors[::2]
@@ -106,7 +106,7 @@ def test_distances_that_say_the_opposite_say_nothing():
     assert np.isfinite(line.offset)
 
 
-def test_what_cannot_be_is_named():
+def test_invalid_values_are_rejected():
     alone = Embeddings(np.eye(4, dtype=np.float32), np.arange(1, 5), np.zeros(4, int))
     with pytest.raises(DataError, match="identification: no identity has images of two cameras"):
         fit_identification([alone])

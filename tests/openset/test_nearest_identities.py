@@ -1,4 +1,4 @@
-"""Nearest image of every person. Oracle: loops over all pairs."""
+"""Nearest image of every identity. Oracle: loops over all pairs."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from passerby.types import Embeddings, Labels
 
 @st.composite
 def labeled_distances(draw):
-    """Small whole numbers (many ties), few people (0 is a distractor) and cameras."""
+    """Small whole numbers (many ties), few identities (0 is a distractor) and cameras."""
     q, g = draw(st.integers(1, 5)), draw(st.integers(1, 14))
     numbers = draw(st.lists(st.integers(0, 3), min_size=q * g, max_size=q * g))
     sides = []
@@ -25,10 +25,10 @@ def labeled_distances(draw):
 
 @settings(max_examples=500)
 @given(labeled_distances())
-def test_nearest_and_who_stands_before_are_those_of_a_loop(case):
+def test_nearest_images_and_order_equal_a_loop(case):
     distances, query, gallery = case
-    found = find_nearest_identities(query, gallery, distances=distances)
-    np.testing.assert_array_equal(found.gallery_ids, sorted(set(gallery.person_ids.tolist())))
+    result = find_nearest_identities(query, gallery, distances=distances)
+    np.testing.assert_array_equal(result.gallery_ids, sorted(set(gallery.person_ids.tolist())))
     for q, (person, camera) in enumerate(zip(query.person_ids, query.camera_ids, strict=True)):
         listed = sorted(
             (float(distances[q, g]), g, int(gallery.person_ids[g]))
@@ -37,14 +37,14 @@ def test_nearest_and_who_stands_before_are_those_of_a_loop(case):
         )
         first = {who: item for item in reversed(listed) for who in [item[2]]}
         own = first.get(int(person), (np.inf, -1))
-        assert found.own[q] == own[0]
-        for i, who in enumerate(found.gallery_ids.tolist()):
+        assert result.own[q] == own[0]
+        for i, who in enumerate(result.gallery_ids.tolist()):
             there = first.get(who, (np.inf, -1))
-            assert found.distances[q, i] == there[0]
-            assert found.ahead[q, i] == (who != person and there[0] < np.inf and there[:2] < own[:2])
+            assert result.distances[q, i] == there[0]
+            assert result.ahead[q, i] == (who != person and there[0] < np.inf and there[:2] < own[:2])
 
 
-def test_blocks_and_vectors_say_the_same():
+def test_blocks_and_vectors_give_the_same_result():
     generator = np.random.default_rng(0)
     query, gallery = (
         Embeddings(
@@ -63,15 +63,15 @@ def test_blocks_and_vectors_say_the_same():
 
 
 def test_double_precision_is_kept():
-    """Two distances that are one number in float32."""
+    """Two distances that are equal in float32."""
     near = np.array([[1.0, 1.0 + 1e-12]])
     labels = Labels(np.array([1]), np.array([0])), Labels(np.array([1, 2]), np.array([1, 1]))
-    found = find_nearest_identities(*labels, distances=near[:, ::-1].copy())
-    assert found.distances.dtype == np.float64
-    assert found.ahead.tolist() == [[False, True]]
+    result = find_nearest_identities(*labels, distances=near[:, ::-1].copy())
+    assert result.distances.dtype == np.float64
+    assert result.ahead.tolist() == [[False, True]]
 
 
-def test_what_cannot_be_compared_is_named():
+def test_invalid_arguments_are_rejected():
     some, none = Labels(np.array([1]), np.array([0])), Labels(np.empty(0, int), np.empty(0, int))
     with pytest.raises(ValueError, match="query: got no image"):
         find_nearest_identities(none, some, distances=np.empty((0, 1)))

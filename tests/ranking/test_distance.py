@@ -1,4 +1,4 @@
-"""Distances in blocks, against NumPy's own norms in float64."""
+"""Distances in blocks. Oracle: NumPy's norms in float64."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ import torch
 from passerby.ranking.distance import _compute_blocks, _measure_lengths, distance_blocks
 
 
-def whole(query, gallery, **options):
-    """The Q x G matrix that the blocks are cut from."""
+def full_matrix(query, gallery, **options):
+    """Concatenate the blocks to the Q x G matrix."""
     return np.concatenate([block.copy() for _, block in distance_blocks(query, gallery, **options)])
 
 
@@ -22,25 +22,25 @@ def vectors():
 def test_euclidean_is_the_length_of_the_difference(vectors, block):
     query, gallery = vectors
     expected = np.linalg.norm(query[:, None].astype(float) - gallery[None].astype(float), axis=2)
-    np.testing.assert_allclose(whole(query, gallery, metric="euclidean", block=block), expected, rtol=1e-6)
+    np.testing.assert_allclose(full_matrix(query, gallery, metric="euclidean", block=block), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_cosine_is_one_minus_the_cosine_whatever_the_length_and_dtype(vectors, dtype):
-    query, gallery = (each.astype(dtype) for each in vectors)
+def test_cosine_distance_is_one_minus_the_cosine_for_any_length_and_dtype(vectors, dtype):
+    query, gallery = (item.astype(dtype) for item in vectors)
     a, b = query.astype(float), gallery.astype(float)
     cosine = a @ b.T / np.linalg.norm(a, axis=1)[:, None] / np.linalg.norm(b, axis=1)
-    np.testing.assert_allclose(whole(query * dtype(8), gallery), 1 - cosine, atol=1e-6)
+    np.testing.assert_allclose(full_matrix(query * dtype(8), gallery), 1 - cosine, atol=1e-6)
 
 
-def test_blocks_tell_where_they_begin(vectors):
+def test_blocks_carry_the_index_of_their_first_query(vectors):
     assert [first for first, _ in distance_blocks(*vectors, block=5)] == [0, 5, 10]
     assert [block.shape for _, block in distance_blocks(*vectors, block=5)] == [(5, 29), (5, 29), (3, 29)]
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("width", [3, 64, 511])
-def test_equal_vectors_are_at_equal_distances_wherever_they_stand(metric, width):
+def test_equal_vectors_have_equal_distances_at_every_index(metric, width):
     """A float32 BLAS product fails this: its last bits depend on the column."""
     generator = np.random.default_rng(1)
     gallery = generator.standard_normal((333, width)).astype(np.float32)
@@ -48,18 +48,18 @@ def test_equal_vectors_are_at_equal_distances_wherever_they_stand(metric, width)
     gallery[same] = gallery[same[0]]
     query = generator.standard_normal((7, width)).astype(np.float32)
     query[0] = gallery[same[0]]
-    distances = whole(query, gallery, metric=metric)
+    distances = full_matrix(query, gallery, metric=metric)
     assert (distances[:, same] == distances[:, same[:1]]).all()
     assert (distances[0, same] == 0).all()
     assert (distances >= 0).all()
 
 
-def test_a_memory_mapped_float16_gallery_is_read_as_it_is(tmp_path, vectors):
+def test_a_memory_mapped_float16_gallery_gives_the_same_distances(tmp_path, vectors):
     query, gallery = vectors
     np.save(tmp_path / "gallery.npy", gallery.astype(np.float16))
     mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
     query = query.astype(np.float16)
-    np.testing.assert_array_equal(whole(query, mapped), whole(query, gallery.astype(np.float16)))
+    np.testing.assert_array_equal(full_matrix(query, mapped), full_matrix(query, gallery.astype(np.float16)))
 
 
 ones = np.ones((2, 3), dtype=np.float32)
@@ -84,30 +84,42 @@ ones = np.ones((2, 3), dtype=np.float32)
         (ones, ones, {"block": 0}, "block: got 0"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_at_the_call(query, gallery, options, message):
+def test_invalid_vectors_are_rejected_at_the_call(query, gallery, options, message):
     with pytest.raises(ValueError, match=message):
         distance_blocks(query, gallery, **options)
 
 
-def test_an_all_zero_vector_is_a_place_under_euclidean():
-    assert whole(ones, 0 * ones, metric="euclidean") == pytest.approx(np.full((2, 2), np.sqrt(3)))
+def test_an_all_zero_vector_has_euclidean_distances():
+    assert full_matrix(ones, 0 * ones, metric="euclidean") == pytest.approx(np.full((2, 2), np.sqrt(3)))
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_a_torch_device_computes_the_same_blocks(vectors, metric, dtype):
-    """What runs on a GPU, run on torch's CPU device: equal to NumPy's within one rounding to float32."""
-    query, gallery = (each.astype(dtype) for each in vectors)
+    """The code path of a GPU on torch's CPU device: equal to NumPy within one rounding to float32."""
+    query, gallery = (item.astype(dtype) for item in vectors)
     gallery[:5] = gallery[0]
-    lengths = [_measure_lengths(each, "", metric=metric) for each in (query, gallery)]
+    lengths = [_measure_lengths(item, "", metric=metric) for item in (query, gallery)]
     blocks = _compute_blocks(query, gallery, *lengths, metric=metric, rows=5, device=torch.device("cpu"))
-    found = torch.cat([block.clone() for _, block in blocks])
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found.numpy(), whole(query, gallery, metric=metric), rtol=1e-6, atol=1e-7)
-    assert (found[:, :5] == found[:, :1]).all()
+    result = torch.cat([block.clone() for _, block in blocks])
+    assert result.dtype == torch.float32
+    np.testing.assert_allclose(result.numpy(), full_matrix(query, gallery, metric=metric), rtol=1e-6, atol=1e-7)
+    assert (result[:, :5] == result[:, :1]).all()
 
 
 @pytest.mark.parametrize("device", ["mps", "gpu", "cuda:x", "cuda:99"])
-def test_a_device_that_is_not_there_is_named(device):
+def test_a_missing_device_is_rejected(device):
     with pytest.raises(ValueError, match=f"device: got '{device}', expected auto, cpu or one of . CUDA devices"):
         distance_blocks(ones, ones, device=device)
+
+
+def test_auto_is_the_cpu_without_a_cuda_device(vectors, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    blocks = np.concatenate([block.copy() for _, block in distance_blocks(*vectors, device="auto")])
+    np.testing.assert_array_equal(blocks, full_matrix(*vectors))
+
+
+def test_lists_are_read_as_arrays(vectors):
+    query, gallery = vectors
+    lists = query.astype(float).tolist(), gallery.astype(float).tolist()
+    np.testing.assert_array_equal(full_matrix(*lists), full_matrix(query.astype(float), gallery.astype(float)))

@@ -1,4 +1,4 @@
-"""Rank fusion, hand-worked and against loops."""
+"""Rank fusion. Oracles: values worked by hand, and loops."""
 
 import numpy as np
 import pytest
@@ -30,10 +30,10 @@ def test_borda_is_the_mean_rank_and_weights_count():
     assert order(fuse([A, B], method="borda", weights=[1, 0])) == [0, 1, 2, 3]
 
 
-def test_an_average_does_not_depend_on_a_models_scale():
+def test_an_average_does_not_depend_on_the_scale_of_a_model():
     fused = fuse([A, B], method="average")
     np.testing.assert_allclose(fuse([1000 * A + 7, B], method="average"), fused, atol=1e-4)
-    expected = sum((each - each.mean()) / each.std() for each in (A.astype(float), B.astype(float))) / 2
+    expected = sum((item - item.mean()) / item.std() for item in (A.astype(float), B.astype(float))) / 2
     np.testing.assert_allclose(fused, expected, rtol=1e-5)
     np.testing.assert_array_equal(fuse([np.ones((2, 3), np.float32)], method="average"), np.zeros((2, 3)))
 
@@ -44,25 +44,25 @@ def test_calibrated_probabilities_are_averaged():
 
 
 @given(seed=st.integers(0, 2**16), method=st.sampled_from(["reciprocal", "average", "borda"]))
-def test_one_list_keeps_its_order_and_blocks_say_what_the_matrices_say(seed, method):
+def test_one_list_keeps_its_order_and_blocks_give_the_same_as_matrices(seed, method):
     generator = np.random.default_rng(seed)
     queries, items = generator.integers(1, 8, 2)
     lists = [generator.integers(0, 5, (queries, items)).astype(np.float32) for _ in range(3)]
     alone = fuse(lists[:1], method=method)
     np.testing.assert_array_equal(np.argsort(alone, kind="stable"), np.argsort(lists[0], kind="stable"))
-    blocks = [[(first, each[first : first + 2].copy()) for first in range(0, queries, 2)] for each in lists]
-    found = np.concatenate([block for _, block in fuse_blocks(blocks, method=method)])
-    np.testing.assert_allclose(found, fuse(lists, method=method), rtol=1e-6)
+    blocks = [[(first, item[first : first + 2].copy()) for first in range(0, queries, 2)] for item in lists]
+    result = np.concatenate([block for _, block in fuse_blocks(blocks, method=method)])
+    np.testing.assert_allclose(result, fuse(lists, method=method), rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["reciprocal", "average", "borda"])
-def test_an_item_that_is_out_of_one_list_is_out(method):
+def test_an_item_excluded_from_one_list_is_excluded(method):
     out = A.copy()
     out[0, 0] = np.inf
     fused = fuse([out, B], method=method)
     assert np.isposinf(fused[0]).tolist() == [True, False, False, False]
-    found = score(Labels([1], [0]), Labels([2, 1, 3, 4], [1, 1, 1, 1]), distances=fused)
-    assert found.rank1 == 1
+    result = score(Labels([1], [0]), Labels([2, 1, 3, 4], [1, 1, 1, 1]), distances=fused)
+    assert result.rank1 == 1
 
 
 @pytest.mark.parametrize(
@@ -85,20 +85,20 @@ def test_an_item_that_is_out_of_one_list_is_out(method):
         ([A], {"calibrations": [lambda d: d * 9], "method": "average"}, "calibrations: gave .* or not 0 to 1"),
     ],
 )
-def test_what_cannot_be_fused_is_refused(lists, options, message):
+def test_invalid_lists_and_options_are_rejected(lists, options, message):
     with pytest.raises(ValueError, match=message):
         fuse(lists, **options)
 
 
-def test_blocks_of_different_heights_meet():
+def test_blocks_of_different_heights_are_aligned():
     generator = np.random.default_rng(0)
     lists = [generator.random((7, 5)).astype(np.float32) for _ in range(2)]
     blocks = [
-        [(first, each[first : first + height]) for first in range(0, 7, height)]
-        for each, height in zip(lists, (2, 3), strict=True)
+        [(first, item[first : first + height]) for first in range(0, 7, height)]
+        for item, height in zip(lists, (2, 3), strict=True)
     ]
-    found = np.concatenate([block for _, block in fuse_blocks(blocks)])
-    np.testing.assert_array_equal(found, fuse(lists))
+    result = np.concatenate([block for _, block in fuse_blocks(blocks)])
+    np.testing.assert_array_equal(result, fuse(lists))
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_blocks_of_different_heights_meet():
         ([[(0, A)], [(0, B[:, :3])]], r"shapes \[\(1, 4\), \(1, 3\)\]"),
     ],
 )
-def test_lists_that_do_not_belong_together_are_noticed(blocks, message):
+def test_lists_of_different_queries_or_galleries_are_rejected(blocks, message):
     with pytest.raises(ValueError, match=message):
         list(fuse_blocks(blocks))
 
 
 @pytest.mark.parametrize("method", ["reciprocal", "average", "borda"])
-def test_a_query_with_nothing_left_has_nothing_left(method):
+def test_a_query_with_all_items_excluded_stays_at_infinity(method):
     assert np.isposinf(fuse([np.full((1, 3), np.inf, dtype=np.float32)], method=method)).all()
