@@ -54,10 +54,6 @@ def test_methods_get_the_same_epochs_and_are_not_trained_twice(recipes, tmp_path
 
 def test_budget_becomes_whole_epochs(recipes, tmp_path, monkeypatch):
     """12 identities in batches of 4 x 2: 48 images an epoch, timed at 100 images per second."""
-    recipe = load_recipe(recipes[0])
-    rate, images = speed.measure_training_speed(recipe, SIMPLE, device="cpu", seconds=0)
-    assert rate > 0
-    assert images == 48
     monkeypatch.setattr(speed, "measure_training_speed", lambda *_args, **_more: (100.0, 48))
     result = compare(recipes[:1], SIMPLE, out=tmp_path / "out", budget_minutes=2.1 * 48 / 100 / 60, device="cpu")
     assert result.rows[0].epochs == 2

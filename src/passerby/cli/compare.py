@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from passerby.cli.ablate import DryRun, GridFolder, print_result
 from passerby.cli.common import Device, Json, Overrides
+from passerby.cli.grid_output import DryRun, GridFolder, print_result
 
 
 def compare(
