@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any
 
 from passerby.errors import RecipeError
-from passerby.recipe import Recipe, parse_recipe
+from passerby.recipe import Recipe
 
-Overrides = Mapping[str, Any]
-Level = Overrides | Callable[[Recipe], Overrides]
-"""Values that a level sets in the recipe, by dotted key; a function if they depend on the rest of the recipe."""
+Changes = Mapping[str, Any]
+Level = Changes | Callable[[Recipe], Changes]
+"""Arguments of `Recipe.with_changes` that a level sets; a function if they depend on the rest of the recipe."""
 
 
 def _use_losses(*names: str) -> Level:
     """Turn on these losses, with the recipe's settings or the defaults, and turn off all others."""
 
-    def overrides(recipe: Recipe) -> Overrides:
-        settings = recipe.loss.model_dump()
-        return {"loss": {name: (settings[name] or {}) if name in names else None for name in settings}}
+    def changes(recipe: Recipe) -> Changes:
+        return {"loss": {name: (loss or {}) if name in names else None for name, loss in recipe.loss}}
 
-    return overrides
+    return changes
 
 
-def three_stages(recipe: Recipe) -> Overrides:
+def three_stages(recipe: Recipe) -> Changes:
     """Set the recipe's own stages, or else those of RPP (Sun et al. 2018).
 
     RPP trains stripes for 2/3 of the epochs, the part classifier for 1/6, and all at a tenth of the rate for 1/6.
@@ -34,13 +31,13 @@ def three_stages(recipe: Recipe) -> Overrides:
     Raises:
         RecipeError: If the epochs for stripes do not exceed the warm-up.
     """
-    stages = [stage.model_dump(mode="json") for stage in recipe.stages]
+    stages = [stage.model_dump() for stage in recipe.stages]
     schedule = recipe.schedule
     sixth = max(1, round(schedule.epochs / 6))
     stripes = schedule.epochs - 2 * sixth
     if not stages and stripes <= schedule.warmup_epochs:
         raise RecipeError(
-            f"refine=staged: {schedule.epochs} epochs leave {stripes} for the stripes, of which "
+            f"{schedule.epochs} epochs leave {stripes} for the stripes, of which "
             f"{schedule.warmup_epochs} warm up; set schedule.epochs higher, or give stages"
         )
     slow = {"lr_max": 0.1 * schedule.lr_max, "lr_min": min(schedule.lr_min, 0.1 * schedule.lr_max)}
@@ -49,34 +46,34 @@ def three_stages(recipe: Recipe) -> Overrides:
         {"name": "parts", "epochs": sixth, "warmup_epochs": 0, "train": ["refinement"]},
         {"name": "together", "epochs": sixth, "warmup_epochs": 0, **slow},
     ]
-    return {"model.refine": True, "stages": stages}
+    return {"model": {"refine": True}, "stages": stages}
 
 
 METRIC_LOSSES = ("triplet", "circle", "contrastive", "supcon", "center")
 
 AXES: dict[str, dict[str, Level]] = {
-    "attention": {"off": {"model.attention": False}, "on": {"model.attention": True}},
-    "position": {level: {"model.attention_position": level} for level in ("depthwise", "block")},
+    "attention": {level: {"model": {"attention": level == "on"}} for level in ("off", "on")},
+    "position": {level: {"model": {"attention_position": level}} for level in ("depthwise", "block")},
     "parts": {
-        "off": {"model.parts": 0, "model.refine": False, "stages": []},
-        "on": lambda recipe: {"model.parts": recipe.model.parts or 6},
+        "off": {"model": {"parts": 0, "refine": False}, "stages": []},
+        "on": lambda recipe: {"model": {"parts": recipe.model.parts or 6}},
     },
-    "stripes": {str(count): {"model.parts": count} for count in (2, 3, 4, 6, 8)},
+    "stripes": {str(count): {"model": {"parts": count}} for count in (2, 3, 4, 6, 8)},
     "refine": {
-        "off": {"model.refine": False, "stages": []},
-        "joint": {"model.refine": True, "stages": []},
+        "off": {"model": {"refine": False}, "stages": []},
+        "joint": {"model": {"refine": True}, "stages": []},
         "staged": three_stages,
     },
     "loss": {"identity": _use_losses("identity")} | {name: _use_losses("identity", name) for name in METRIC_LOSSES},
     "erasing": {
-        "off": {"images.erasing": None},
-        "on": lambda recipe: {"images.erasing": recipe.model_dump()["images"]["erasing"] or {}},
+        "off": {"images": {"erasing": None}},
+        "on": lambda recipe: {"images": {"erasing": recipe.images.erasing or {}}},
     },
     "warmup": {
-        "off": {"schedule.warmup_epochs": 0},
-        "on": lambda recipe: {"schedule.warmup_epochs": recipe.schedule.warmup_epochs or 5},
+        "off": {"schedule": {"warmup_epochs": 0}},
+        "on": lambda recipe: {"schedule": {"warmup_epochs": recipe.schedule.warmup_epochs or 5}},
     },
-    "embedding": {level: {"model.embedding": level} for level in ("reduced", "full")},
+    "embedding": {level: {"model": {"embedding": level}} for level in ("reduced", "full")},
 }
 """All axes with their levels. The first level is the baseline's. Levels are applied in this order."""
 
@@ -160,26 +157,31 @@ def span_grid(recipe: Recipe, axes: Mapping[str, Sequence[str]]) -> list[GridCel
     Raises:
         RecipeError: For levels that make no valid recipe; the message names the level.
     """
-    cells: dict[tuple[str | None, ...], GridCell] = {}
-    for combination in itertools.product(*axes.values()):
-        levels: dict[str, str | None] = dict(zip(axes, combination, strict=True))
-        levels |= {axis: None for axis, needed in NEEDS.items() if axis in levels and levels.get(needed) == "off"}
-        if tuple(levels.values()) not in cells:
-            cells[tuple(levels.values())] = _make_cell(recipe, levels)
-    return list(cells.values())
+    cells: list[tuple[dict[str, str | None], Recipe]] = [({}, recipe)]
+    for axis in (axis for axis in AXES if axis in axes):
+        cells = [
+            ({**levels, axis: level}, _apply_level(changed, axis, level))
+            for levels, changed in cells
+            for level in ((None,) if levels.get(NEEDS.get(axis, "")) == "off" else axes[axis])
+        ]
+    return [_make_cell(levels, changed) for levels, changed in cells]
 
 
-def _make_cell(recipe: Recipe, levels: Mapping[str, str | None]) -> GridCell:
-    """Apply the levels to the recipe, one after the other."""
-    changed = recipe
-    trained = {axis: level for axis, level in levels.items() if level is not None and axis not in EVALUATION_ONLY}
-    for axis, level in trained.items():
-        change = AXES[axis][level]
-        overrides = change(changed) if callable(change) else change
-        changed = override_recipe(changed, overrides, source=f"{recipe.name}, {axis}={level}")
-    slug = "_".join(f"{axis}-{level}" for axis, level in trained.items()) or "recipe"
+def _apply_level(recipe: Recipe, axis: str, level: str | None) -> Recipe:
+    if level is None or axis in EVALUATION_ONLY:
+        return recipe
+    changes = AXES[axis][level]
+    try:
+        return recipe.with_changes(**(changes(recipe) if callable(changes) else changes))
+    except RecipeError as error:
+        raise RecipeError(f"{axis}={level}: {error}") from None
+
+
+def _make_cell(levels: Mapping[str, str | None], recipe: Recipe) -> GridCell:
+    trained = [f"{axis}-{level}" for axis, level in levels.items() if level and axis not in EVALUATION_ONLY]
     embedding = levels.get("embedding") or recipe.model.embedding
-    return GridCell(_name_row(levels), slug, changed, f"queries-{embedding}.json", embedding, levels)
+    slug = "_".join(trained) or "recipe"
+    return GridCell(_name_row(levels), slug, recipe, f"queries-{embedding}.json", embedding, levels)
 
 
 def _name_row(levels: Mapping[str, str | None]) -> str:
@@ -190,12 +192,3 @@ def _name_row(levels: Mapping[str, str | None]) -> str:
         if axis not in LETTERS and level is not None:
             parts.append(LEVEL_NAMES.get(axis, {}).get(level, f"{axis} {level}"))
     return ", ".join(parts)
-
-
-def override_recipe(recipe: Recipe, overrides: Overrides, *, source: str = "") -> Recipe:
-    """Return the recipe with other values at dotted keys, validated."""
-    tree = recipe.model_dump(mode="json")
-    for key, value in overrides.items():
-        *sections, last = key.split(".")
-        reduce(dict.__getitem__, sections, tree)[last] = value
-    return parse_recipe(tree, source=source or recipe.name)

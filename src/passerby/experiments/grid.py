@@ -21,7 +21,7 @@ from passerby.data.fingerprint import fingerprint
 from passerby.data.training_set import join_training
 from passerby.errors import DataError, PasserbyError, RecipeError, TrainingError
 from passerby.evaluation.summary import Scores
-from passerby.experiments.axes import GridCell, override_recipe
+from passerby.experiments.axes import GridCell
 from passerby.experiments.grid_tables import Ablation, Comparison
 from passerby.experiments.harness import set_epochs
 from passerby.experiments.speed import fit_epochs
@@ -132,7 +132,7 @@ def plan_grid(
     for number, (identifier, data_set), (slug, shared) in product(range(seeds), sets.items(), by_slug.items()):
         label = data_set.title if titles.count(data_set.title) == 1 else data_set.spec
         seed = shared[0].recipe.training.seed + number
-        recipe = override_recipe(shared[0].recipe, {"training.seed": seed})
+        recipe = shared[0].recipe.with_changes(training={"seed": seed})
         folder = RunFolder(Path(out) / "runs" / f"{data_set.name}-{identifier[:8]}" / slug / f"seed-{seed}")
         runs.append(GridRun(tuple(shared), data_set, label, recipe, folder, minutes))
         _require_same_recipe(runs[-1])
@@ -226,13 +226,14 @@ def _train(run: GridRun, *, device: str, progress: ProgressCallback) -> None:
 
 def count_cost(cell: GridCell, data: DataSet) -> ModelInfo:
     """Count parameters and multiply-adds of a cell's network, without its weights."""
-    return _count_cost(cell.recipe, cell.embedding, join_training([data]).identities)
+    return _count_cost(cell.recipe.model_dump_json(), cell.embedding, join_training([data]).identities)
 
 
 @cache
-def _count_cost(recipe: Recipe, embedding: str, identities: int) -> ModelInfo:
+def _count_cost(recipe_json: str, embedding: str, identities: int) -> ModelInfo:
     import torch
 
+    recipe = Recipe.model_validate_json(recipe_json)
     arguments = model_arguments(recipe) | {"pretrained": False, "weights": None, "embedding": embedding}
     with torch.device("meta"):
         network = build_model(**arguments, identities=count_classes(recipe, identities))

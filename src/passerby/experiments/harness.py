@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from passerby.errors import RecipeError
 from passerby.recipe import Recipe
 
@@ -27,16 +25,20 @@ def apply_harness(harness: Recipe, method: Recipe) -> Recipe:
         >>> recipe.name, recipe.schedule.epochs
         ('osnet', 24)
     """
-    changed = set_epochs(method, harness.schedule.epochs).model_dump()
-    given = harness.model_dump()
+    stages = [stage.model_dump() for stage in set_epochs(method, harness.schedule.epochs).stages]
     scale = harness.schedule.lr_max / method.schedule.lr_max
-    changed |= {part: given[part] for part in ("batches", "optimizer", "schedule", "training")}
-    changed["images"] = given["images"] | {name: changed["images"][name] for name in ("mean", "std")}
-    for number, stage in enumerate(changed["stages"]):
+    for number, stage in enumerate(stages):
         if stage["warmup_epochs"] is None:
             stage["warmup_epochs"] = min(0 if number else harness.schedule.warmup_epochs, stage["epochs"] - 1)
         stage |= {rate: stage[rate] * scale for rate in ("lr_init", "lr_max", "lr_min") if stage[rate] is not None}
-    return Recipe.model_validate(changed)
+    return method.with_changes(
+        images=harness.images.model_dump() | method.images.model_dump(include={"mean", "std"}),
+        batches=harness.batches,
+        optimizer=harness.optimizer,
+        schedule=harness.schedule,
+        training=harness.training,
+        stages=stages,
+    )
 
 
 def set_epochs(recipe: Recipe, epochs: int) -> Recipe:
@@ -62,14 +64,13 @@ def set_epochs(recipe: Recipe, epochs: int) -> Recipe:
             + (f", one for each of its {len(recipe.stages)} stages" if recipe.stages else "")
         )
     fraction = epochs / recipe.schedule.epochs
-    changed: dict[str, Any] = recipe.model_dump()
-    changed["schedule"] |= {"epochs": epochs, "warmup_epochs": int(fraction * recipe.schedule.warmup_epochs)}
-    if recipe.stages:
-        lengths = [max(1, int(fraction * stage.epochs)) for stage in recipe.stages]
-        while sum(lengths) != epochs:  # the longest stage takes what rounding left over or added
-            lengths[lengths.index(max(lengths))] += 1 if sum(lengths) < epochs else -1
-        for stage, length in zip(changed["stages"], lengths, strict=True):
-            stage["epochs"] = length
-            if stage["warmup_epochs"] is not None:
-                stage["warmup_epochs"] = min(int(fraction * stage["warmup_epochs"]), length - 1)
-    return Recipe.model_validate(changed)
+    stages = [stage.model_dump() for stage in recipe.stages]
+    lengths = [max(1, int(fraction * stage["epochs"])) for stage in stages]
+    while stages and sum(lengths) != epochs:  # the longest stage takes what rounding left over or added
+        lengths[lengths.index(max(lengths))] += 1 if sum(lengths) < epochs else -1
+    for stage, length in zip(stages, lengths, strict=True):
+        stage["epochs"] = length
+        if stage["warmup_epochs"] is not None:
+            stage["warmup_epochs"] = min(int(fraction * stage["warmup_epochs"]), length - 1)
+    warmup = int(fraction * recipe.schedule.warmup_epochs)
+    return recipe.with_changes(schedule={"epochs": epochs, "warmup_epochs": warmup}, stages=stages)
