@@ -135,6 +135,11 @@ def test_data_not_written_by_synth_counts_as_real(tiny_run, tmp_path):
     assert "without images of people" in result.page.read_text()
 
 
+def test_the_default_model_is_reported_by_its_name(tmp_path):
+    result = report(["default"], tmp_path / "r.html", data=SIMPLE, images=False, device="cpu")
+    assert "<h1>default</h1>" in result.page.read_text()
+
+
 def test_invalid_arguments_are_errors_before_anything_is_written(tiny_run, tmp_path):
     out = tmp_path / "r.html"
     with pytest.raises(DataError, match=r"--out .*r\.pdf: got '\.pdf', expected a file name that ends in \.html"):

@@ -11,7 +11,7 @@ from passerby.cli.common import Device
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, at most 8.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, or default; at most 8.")],
     out: Annotated[Path, typer.Option("--out", help="HTML file; the plots are written beside it.")] = Path(
         "report.html"
     ),

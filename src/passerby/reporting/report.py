@@ -77,7 +77,7 @@ def report(
     The folders of the runs are not changed.
 
     Args:
-        runs: Folders written by `train`, 1 to `MOST_RUNS`.
+        runs: Folders written by `train`, or `default` for the default model; 1 to `MOST_RUNS`.
         out: HTML file. The plots are written to a folder beside it: `m_files` for `m.html`.
         data: Data sets for all runs; None for the data that each run was trained on.
         images: Show images of people. False: the page and its plots show none.

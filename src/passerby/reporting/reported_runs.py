@@ -14,12 +14,13 @@ from passerby.data.datasets import load_data
 from passerby.errors import DataError
 from passerby.model.embed import Embedder, load
 from passerby.model.image_batches import evaluation_batches
+from passerby.model.weights import model_folder
 from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.reporting.page import PageSection
 from passerby.runs.evaluate_model import EvaluationResult, evaluate_model, evaluation_options, require_valid_queries
 from passerby.runs.run_folder import RunFolder
-from passerby.types import DataSet, Sample
+from passerby.types import DEFAULT, DataSet, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,11 +102,11 @@ def load_reported_runs(
 ) -> list[ReportedRun]:
     """Load all runs, then evaluate them, so that a wrong path is an error before the work starts."""
     loaded = []
-    for path in map(Path, runs):
-        folder = RunFolder(path)
-        embedder = load(path, device=device)
+    for run in runs:
+        folder = RunFolder(model_folder(run))
+        embedder = load(run, device=device)
         loaded.append((folder, embedder, load_recipe(folder.recipe)))
-    names = _shortest_names([folder.root for folder, _, _ in loaded])
+    names = _shortest_names(runs)
     sets_of: dict[str, list[DataSet]] = {}
     reported = []
     for (folder, embedder, recipe), name in zip(loaded, names, strict=True):
@@ -127,11 +128,13 @@ def is_rendered(data: DataSet) -> bool:
     return data.name == "synth" or (data.root / "synth.json").is_file()
 
 
-def _shortest_names(folders: Sequence[Path]) -> list[str]:
-    """Return the shortest path ends that differ from each other; two parts for a single run."""
-    parts = [folder.resolve().parts[1:] for folder in folders]
-    for count in range(2 if len(parts) == 1 else 1, max(map(len, parts)) + 1):
+def _shortest_names(runs: Sequence[str | Path]) -> list[str]:
+    """Return the shortest path ends that differ from each other; two parts for a single run, `default` as it is."""
+    parts = [(DEFAULT,) if str(run) == DEFAULT else Path(run).resolve().parts[1:] for run in runs]
+    if len(parts) == 1:
+        return ["/".join(parts[0][-2:])]
+    for count in range(1, max(map(len, parts)) + 1):
         names = ["/".join(path[-count:]) for path in parts]
         if len(set(names)) == len(names):
             return names
-    raise DataError(f"report: {folders[0]} is given more than once; give each run once")
+    raise DataError(f"report: {runs[0]} is given more than once; give each run once")
