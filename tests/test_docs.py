@@ -94,3 +94,11 @@ def test_every_page_is_listed_in_the_index_and_the_navigation():
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name == "README.md" or f"]({page.name})" in index
         assert f": {page.name}\n" in navigation
+
+
+def test_every_path_of_the_architecture_page_exists():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    planned = {"serving/", "adaptation/", "exporting/", "reviewing/", "runtime/"}
+    paths = {path for path in re.findall(r"`([\w./*-]+(?:\.py|/))`", page) if "NAME" not in path} - planned
+    missing = [path for path in paths if not [*(ROOT / "src" / "passerby").glob(path), *ROOT.glob(path)]]
+    assert missing == []
