@@ -9,7 +9,7 @@ from passerby.errors import MissingExtraError
 
 EXTRAS = {
     "eval": ("numba", "scipy", "sklearn", "pyarrow", "h5py", "joblib", "psutil"),
-    "train": ("pytorch_metric_learning", "tensorboard", "captum"),
+    "train": ("pytorch_metric_learning", "tensorboard"),
     "report": ("matplotlib", "jinja2"),
     "video": ("trackers", "supervision", "cv2"),
     "milvus": ("pymilvus",),

@@ -8,7 +8,6 @@ from passerby.errors import RecipeError
 from passerby.experiments.axes import AXES, EVALUATION_ONLY, parse_axes, span_grid
 from passerby.recipe import load_recipe
 
-
 COMBINABLE = [axis for axis in AXES if axis != "stripes"]  # which excludes parts
 
 

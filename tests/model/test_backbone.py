@@ -103,7 +103,7 @@ def test_other_networks_are_plain_baselines(name):
         ("vit_tiny_patch16_224", {"attention": False, "last_stride": 1}, "last_stride 1 works on"),
         ("swin_tiny_patch4_window7_224", {}, "swin_tiny.*attention.*set attention: false"),
         ("convnext_atto", {"pretrained": True, "layer_scale": None}, "layer_scale: null does not fit the pretrained"),
-        ("vgg11", {"attention": False, "drop_path": 0.1}, "does not know drop_path 0.1"),
+        ("vgg11", {"attention": False, "drop_path": 0.1}, "does not support drop_path 0.1"),
     ],
 )
 def test_what_a_network_cannot_do_is_one_clear_error(name, options, message):
@@ -198,5 +198,5 @@ def test_instance_norm_adds_no_parameter_and_ends_the_first_stages(stages):
 
 
 def test_instance_norm_is_for_convnext():
-    with pytest.raises(RecipeError, match="instance_norm goes behind ConvNeXt stages"):
+    with pytest.raises(RecipeError, match="instance_norm needs ConvNeXt stages"):
         build_backbone("resnet18", attention=False, instance_norm=1)

@@ -1,18 +1,20 @@
-"""What a network looks at. Oracles: the gradient by hand, a network of one channel, sums that must come out."""
+"""Oracles: gradient times map by hand, the mean square of the map, sums that are known."""
+
+import copy
 
 import numpy as np
 import pytest
 import torch
 
 import passerby
-from passerby.model.heatmaps import activation_maps, assignments, part_shares, similarity_maps
+from passerby.model.heatmaps import activation_maps, part_assignments, part_similarities, similarity_maps
 
 
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    made = passerby.convnext_ap("test_convnext", parts=3, part_dim=8, refine=True, global_branch=True, last_stride=1)
-    return made.eval()
+    network = passerby.convnext_ap("test_convnext", parts=3, part_dim=8, refine=True, global_branch=True, last_stride=1)
+    return network.eval()
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def unit(rows, width, seed=0):
 
 def test_similarity_maps_are_gradient_times_map(network, images):
     others = unit(2, network.embedding_width)
-    found = similarity_maps(network, images, others)
+    maps = similarity_maps(network, images, others)
     features = network.backbone(images).detach().requires_grad_()
     parts = network._pool(features, network.refinement(features))
     pooled = [*parts.unbind(dim=1), features.mean(dim=(2, 3))]
@@ -36,12 +38,21 @@ def test_similarity_maps_are_gradient_times_map(network, images):
     similarity = (torch.nn.functional.normalize(joined) * torch.from_numpy(others)).sum()
     (gradient,) = torch.autograd.grad(similarity, features)
     expected = (gradient * features).sum(dim=1).relu().detach().numpy()
-    assert found.shape == expected.shape == (2, 4, 2)
+    assert maps.shape == expected.shape == (2, 4, 2)
     assert expected.max() > 0
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
 
 
-def test_looking_leaves_the_network_as_it_was(network, images):
+def test_similarity_maps_do_not_need_trainable_weights(network, images):
+    """Oracle: the same network with weights that require a gradient."""
+    others = unit(2, network.embedding_width)
+    expected = similarity_maps(network, images, others)
+    frozen = copy.deepcopy(network).requires_grad_(False)
+    with torch.no_grad():
+        np.testing.assert_array_equal(similarity_maps(frozen, images, others), expected)
+
+
+def test_maps_leave_the_network_as_it_was(network, images):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     similarity_maps(network, images, unit(2, network.embedding_width))
     activation_maps(network, images)
@@ -57,18 +68,18 @@ def test_activation_is_the_mean_square_before_the_norm(network, images):
 
 
 def test_assignments_add_up_and_stripes_have_none(network, images):
-    found = assignments(network, images)
-    assert found.shape == (2, 3, 4, 2)
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    maps = part_assignments(network, images)
+    assert maps.shape == (2, 3, 4, 2)
+    np.testing.assert_allclose(maps.sum(axis=1), 1, atol=1e-6)
     plain = passerby.convnext_ap("test_convnext", parts=2, part_dim=8, refine=False).eval()
-    assert assignments(plain, images) is None
+    assert part_assignments(plain, images) is None
 
 
-def test_shares_add_up_to_the_similarity(network, images):
+def test_similarities_of_parts_add_up_to_the_similarity(network, images):
     first, second = network(images).embedding.detach().numpy()
-    shares = part_shares(first, second, network.embedding_parts)
-    assert len(shares) == 4
-    assert shares.sum() == pytest.approx(float(first @ second), abs=1e-6)
+    contributions = part_similarities(first, second, widths=network.embedding_parts)
+    assert len(contributions) == 4
+    assert contributions.sum() == pytest.approx(float(first @ second), abs=1e-6)
     begin = network.embedding_parts[0]
-    np.testing.assert_allclose(shares[1], first[begin : 2 * begin] @ second[begin : 2 * begin], atol=1e-6)
-    np.testing.assert_allclose(part_shares(first, first, network.embedding_parts), 0.25, atol=1e-5)
+    np.testing.assert_allclose(contributions[1], first[begin : 2 * begin] @ second[begin : 2 * begin], atol=1e-6)
+    np.testing.assert_allclose(part_similarities(first, first, widths=network.embedding_parts), 0.25, atol=1e-5)

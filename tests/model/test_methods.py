@@ -117,10 +117,10 @@ def test_only_stripes_count_as_stripes_and_only_a_part_classifier_refines():
     ("arguments", "message"),
     [
         ({"method": "mgn"}, "model.method: got 'mgn', expected one of convnext_ap, hpm, bdb"),
-        ({"method": "hpm", "parts": 6, "attention": True}, "model: hpm has no attention, parts; it knows backbone"),
+        ({"method": "hpm", "parts": 6, "attention": True}, "model: hpm has no attention, parts; it has backbone"),
     ],
 )
-def test_python_is_told_the_same(arguments, message):
+def test_build_model_refuses_what_the_method_does_not_have(arguments, message):
     with META, pytest.raises(RecipeError, match=message):
         build_model(**arguments)
 

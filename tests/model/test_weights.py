@@ -128,7 +128,7 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:-50])
     (tmp_path / "empty.safetensors").touch()
     for name in ("cut", "empty"):
-        with pytest.raises(WeightsError, match=f"{name}.safetensors: not a whole safetensors file"):
+        with pytest.raises(WeightsError, match=f"{name}.safetensors: not a complete safetensors file"):
             read_tensors(tmp_path / f"{name}.safetensors")
     with pytest.raises(WeightsError, match=r"none.safetensors: no such file"):
         read_tensors(tmp_path / "none.safetensors")

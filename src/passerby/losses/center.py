@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from passerby.losses.normalize import full_precision
+from passerby.model.full_precision import full_precision
 
 
 def center_loss(pooled: Tensor, labels: Tensor, *, centers: Tensor) -> Tensor:

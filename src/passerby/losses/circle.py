@@ -8,7 +8,7 @@ from __future__ import annotations
 from pytorch_metric_learning.losses import CircleLoss
 from torch import Tensor
 
-from passerby.losses.normalize import unit_vectors
+from passerby.model.full_precision import unit_vectors
 
 
 def circle_loss(embedding: Tensor, labels: Tensor, *, margin: float, gamma: float) -> Tensor:

@@ -9,7 +9,7 @@ from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.losses import ContrastiveLoss
 from torch import Tensor
 
-from passerby.losses.normalize import unit_vectors
+from passerby.model.full_precision import unit_vectors
 
 
 def contrastive_loss(embedding: Tensor, labels: Tensor, *, margin: float) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.errors import RecipeError
-from passerby.losses.normalize import full_precision
+from passerby.model.full_precision import full_precision
 
 
 def identity_loss(logits: Sequence[Tensor], labels: Tensor, *, label_smoothing: float) -> Tensor:

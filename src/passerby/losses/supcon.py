@@ -8,7 +8,7 @@ from __future__ import annotations
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
 
-from passerby.losses.normalize import unit_vectors
+from passerby.model.full_precision import unit_vectors
 
 
 def supcon_loss(embedding: Tensor, labels: Tensor, *, temperature: float) -> Tensor:

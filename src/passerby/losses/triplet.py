@@ -11,7 +11,7 @@ from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
-from passerby.losses.normalize import unit_vectors
+from passerby.model.full_precision import unit_vectors
 
 
 def triplet_loss(embedding: Tensor, labels: Tensor, *, margin: float | None) -> Tensor:

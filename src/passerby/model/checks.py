@@ -1,4 +1,4 @@
-"""What builders of networks ask of their arguments."""
+"""Checks of the arguments of network builders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from passerby.errors import RecipeError
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:
-    """Raise RecipeError, in the recipe's words, unless the condition holds."""
+    """Raise RecipeError that names the recipe's key `model.{name}`, unless the condition holds."""
     if not holds:
         raise RecipeError(f"model.{name}: got {value!r}, expected {expected}")

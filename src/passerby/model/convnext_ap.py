@@ -1,7 +1,7 @@
-"""ConvNeXt-AP, read from top to bottom: image -> map -> parts -> embedding, and logits while it learns.
+"""ConvNeXt-AP: image -> map -> parts -> embedding, and logits of the training identities.
 
 Sun et al., "A Study of Person Re-Identification Approach Utilizing an Enhanced Convnext Architecture" (2024).
-Variants: Baseline = ConvNeXt; A = with SimAM; P = with parts and their refinement; AP = both.
+Variants: Baseline is ConvNeXt; A adds SimAM; P adds parts and their refinement; AP adds both.
 
     B batch   C channels   H W map height and width   P parts   D embedding width   I identities
 """
@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from passerby.model.backbone import Backbone, build_backbone, takes_attention
 from passerby.model.checks import require
+from passerby.model.full_precision import unit_vectors
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
-from passerby.model.simam import HALVES, AttentionPosition
+from passerby.model.simam import AttentionPosition
 from passerby.model.weights import find_weights_file, read_tensors
 
 EmbeddingKind = Literal["reduced", "full"]
@@ -28,17 +28,17 @@ EmbeddingKind = Literal["reduced", "full"]
 
 @dataclass(frozen=True)
 class Output:
-    """What the network makes of B images, in training and in evaluation alike.
+    """Output of the network for B images, the same in training and in evaluation.
 
     Attributes:
         embedding: (B, D) unit length, float32 (float64 of a float64 network).
         logits: One (B, I) for each part and then for the global branch; empty without identities.
         parts: (B, P, C) pooled parts; P is 0 without parts.
-        assignment: (B, P, H, W) share of each position that belongs to each part; None without refinement.
+        assignment: (B, P, H, W) probability of each part at each position; None without refinement.
         map: (B, C, H, W).
-        branches: The vectors that metric losses look at one by one, each (B, D of one part), in place of the embedding;
-            empty where they look at the embedding.
-        centers: (I, C) the network's own, of the center loss; None where there are none.
+        branches: Vectors that metric losses compare separately, each (B, D of one part), in place of the embedding;
+            empty where they compare the embedding.
+        centers: (I, C) centers of the identities for the center loss; None without it.
     """
 
     embedding: Tensor
@@ -51,24 +51,24 @@ class Output:
 
 
 class ReID(nn.Module):
-    """A backbone, its parts and their necks; `convnext_ap`, `hpm` and `bdb` build it.
+    """Backbone, parts and their necks; built by `convnext_ap`, `hpm` and `bdb`.
 
     Args:
         backbone: (B, 3, H, W) -> (B, C, h, w).
         identities: Training identities; 0 leaves the classifiers out.
         pooling: (B, C, h, w) -> (B, P, C), such as `Stripes`; None for no parts.
         part_widths: Width of each reduced part, P in all.
-        part_names: What pictures call the parts; `part 1` and so on where it is not given.
+        part_names: Names of the parts in plots; `part 1` and so on by default.
         refine: Pool by the part classifier in place of `pooling`.
-        global_branch: One more vector, of the whole map, beside the parts.
-        embedding: `reduced`: what the necks put out; `full`: the pooled vectors.
-        relu: Whether each neck ends in a ReLU.
-        branches: Whether metric losses look at each part by itself.
+        global_branch: Add a vector of the whole map to the parts.
+        embedding: `reduced`: outputs of the necks; `full`: pooled vectors.
+        relu: End each neck in a ReLU.
+        branches: Metric losses compare each part separately.
 
     Attributes:
-        embedding_parts: Width of each part's piece of the embedding, from the top; the global branch's comes last.
+        embedding_parts: Width of each part in the embedding, from the top; the global branch is last.
         embedding_width: D, their sum.
-        part_names: What each of these pieces is called.
+        part_names: Names of these parts.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ReID(nn.Module):
         self.backbone = backbone
         self.pooling = pooling
         self.refinement = Refinement(channels, parts) if refine else None
-        self.refined = refine  # a stage of the training may pool by stripes first
+        self.refined = refine  # a stage of a training may pool by stripes instead
         self.part_necks = nn.ModuleList(
             Neck(channels, width=width, identities=identities, relu=relu) for width in part_widths
         )
@@ -102,7 +102,7 @@ class ReID(nn.Module):
         self.identities = identities
         self.branches = branches
         self.centers: Tensor | None
-        self.register_buffer("centers", None)  # in no file while it is None
+        self.register_buffer("centers", None)  # not in the state dict while it is None
         widths = tuple(part_widths) if embedding == "reduced" else (channels,) * parts
         self.embedding_parts = widths + (channels,) * has_global
         self.embedding_width = sum(self.embedding_parts)
@@ -120,13 +120,13 @@ class ReID(nn.Module):
         if self.global_neck is not None:
             pooled.append(features.mean(dim=(2, 3)))
             necks.append(self.global_neck)
-        passed = [neck(vector) for neck, vector in zip(necks, pooled, strict=True)]
+        outputs = [neck(vector) for neck, vector in zip(necks, pooled, strict=True)]
 
-        reduced, logits = zip(*passed, strict=True)
+        reduced, logits = zip(*outputs, strict=True)
         vectors = reduced if self.embedding_kind == "reduced" else pooled
         return Output(
-            embedding=_embed(vectors),
-            logits=tuple(each for each in logits if each is not None),
+            embedding=_join(vectors),
+            logits=tuple(scores for scores in logits if scores is not None),
             parts=parts,
             assignment=assignment,
             map=features,
@@ -135,12 +135,12 @@ class ReID(nn.Module):
         )
 
     def keep_centers(self) -> None:
-        """Begin with a center for each identity, of which checkpoints then know; the center loss moves them."""
+        """Create a center at 0 for each identity, as a buffer; the center loss moves them."""
         like = next(self.backbone.parameters())
         self.centers = like.detach().new_zeros(self.identities, self.backbone.channels)
 
     def forget_centers(self) -> None:
-        """Be a network without centers again, as it is saved: nothing but the center loss needs them."""
+        """Remove the centers, which only the center loss needs, before the network is saved."""
         self.centers = None
 
     def _pool(self, features: Tensor, assignment: Tensor | None) -> Tensor:
@@ -153,10 +153,9 @@ class ReID(nn.Module):
         return features.new_empty(len(features), 0, features.shape[1])
 
 
-def _embed(vectors: Any) -> Tensor:
-    """Each vector to unit length, side by side, and the whole to unit length: P x (B, D / P) -> (B, D)."""
-    units = [F.normalize(each.float() if each.dtype in HALVES else each) for each in vectors]
-    return F.normalize(torch.cat(units, dim=1))
+def _join(vectors: Any) -> Tensor:
+    """Scale each vector to unit length, concatenate them, scale to unit length: P x (B, D / P) -> (B, D)."""
+    return unit_vectors(torch.cat([unit_vectors(vector) for vector in vectors], dim=1))
 
 
 def convnext_ap(
@@ -177,32 +176,40 @@ def convnext_ap(
     layer_scale: float | None = 1e-6,
     instance_norm: int = 0,
 ) -> ReID:
-    """Build ConvNeXt-AP, or any part of it.
+    """Build ConvNeXt-AP or a variant of it.
 
     Args:
-        backbone: timm's name of any ConvNeXt v1 or v2, or of another network that makes a map (plain baseline).
+        backbone: timm's name of a ConvNeXt v1 or v2, or of another network with a map (plain baseline); see
+            `build_backbone`.
         identities: Training identities; 0 leaves the classifiers out.
         pretrained: Download the weights that timm has under this name.
-        weights: A safetensors file instead, of timm or of a run; or the word `default`, the model that comes with the
-            package. Of a run the reductions and norms behind the backbone are taken too, where they have the same
-            shapes; classifiers never.
-        attention: SimAM in every ConvNeXt block; adds no parameter.
-        attention_position: `depthwise` (behind the depthwise convolution) or `block` (behind the block's MLP).
+        weights: A safetensors file of timm or of a run, the folder of a run, or `default` for the shipped model. From
+            a run, reductions and norms of the necks are loaded too if all of them have the same shapes; classifiers
+            are not.
+        attention: Add SimAM to every ConvNeXt block; adds no parameter.
+        attention_position: `depthwise` (after the depthwise convolution) or `block` (after the block's MLP).
         parts: Horizontal stripes; 0 pools the whole map.
         part_dim: Width of each reduced part.
-        refine: Re-assign every column vector to a part (RPP) in place of fixed stripes. Needs two parts or more.
-        global_branch: One more vector, of the whole map, beside the parts.
-        embedding: `reduced` (P x part_dim, what the batch norms put out) or `full` (P x C, the pooled parts); the
-            global vector adds C. Each vector is brought to unit length, then the whole.
+        refine: Assign every column vector to parts (RPP) in place of fixed stripes. Needs two parts or more.
+        global_branch: Add a vector of the whole map to the parts.
+        embedding: `reduced` (P x part_dim, outputs of the batch norms) or `full` (P x C, the pooled parts); the global
+            vector adds C. Each vector is scaled to unit length, then the whole embedding.
         last_stride: 1 keeps the last stage's map at stride 16; ConvNeXt and ResNet.
         drop_path: Largest stochastic depth rate, 0 to below 1.
-        layer_scale: Its initial value, or None for none; networks without it (ConvNeXt V2) stay without.
-        instance_norm: How many stages, 0 to 3 from the first, end in an instance normalization of half of their
-            channels, against the style of cameras; adds no parameter, ConvNeXt only.
+        layer_scale: Initial value of layer scale, or None for none; ignored by networks without it (ConvNeXt V2).
+        instance_norm: Number of stages, 0 to 3 from the first, that end in an instance normalization of half of their
+            channels, which reduces differences between cameras; adds no parameter, ConvNeXt only.
 
     Raises:
-        RecipeError: For an impossible value, or one that the backbone does not have.
-        WeightsError: When weights cannot be had or do not fit.
+        RecipeError: For an impossible value, or one that the backbone does not support.
+        WeightsError: When weights cannot be downloaded, read, or do not fit.
+
+    Example:
+        >>> network = passerby.convnext_ap("test_convnext", parts=4, part_dim=64).eval()
+        >>> network.embedding_width
+        256
+        >>> network(torch.zeros(2, 3, 256, 128)).embedding.shape
+        torch.Size([2, 256])
     """
     require(parts >= 0, "parts", parts, "0 or more")
     require(part_dim >= 1, "part_dim", part_dim, "1 or more")
@@ -232,7 +239,7 @@ def convnext_ap(
 
 
 def load_necks(network: ReID, path: Path | None) -> ReID:
-    """The network, beginning with the necks of another run, if there is one and every one of them fits."""
+    """Load the necks of another run into `network`, if all of them fit; None loads nothing. Returns `network`."""
 
     def necks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {
@@ -249,20 +256,27 @@ def load_necks(network: ReID, path: Path | None) -> ReID:
 
 
 def variants(arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The paper's ablation around one network: arguments of `convnext_ap` for Baseline, A, P and AP.
+    """List the paper's ablation variants of a network.
 
-    P and AP have the parts that `arguments` asks for, or the paper's (6, refined) where it asks for none. A backbone
-    that is no ConvNeXt has Baseline and P only.
+    Args:
+        arguments: Keyword arguments of `convnext_ap`. P and AP have their parts, or 6 refined ones if it has none.
+
+    Returns:
+        Keyword arguments of `convnext_ap` for Baseline, A, P and AP; only Baseline and P for a backbone that is not a
+        ConvNeXt.
+
+    Example:
+        >>> variants({"parts": 4, "refine": False})["A"]["parts"]
+        0
     """
-    given = {**arguments}
-    whole = {**given, "parts": 0, "refine": False, "global_branch": False}
-    parted = given if given.get("parts", 6) else {**given, "parts": 6, "refine": True}
-    found = {
+    whole = {**arguments, "parts": 0, "refine": False, "global_branch": False}
+    parted = {**arguments} if arguments.get("parts", 6) else {**arguments, "parts": 6, "refine": True}
+    options = {
         "Baseline": {**whole, "attention": False},
         "A": {**whole, "attention": True},
         "P": {**parted, "attention": False},
         "AP": {**parted, "attention": True},
     }
-    if not takes_attention(given.get("backbone", "convnext_base")):
-        del found["A"], found["AP"]
-    return found
+    if not takes_attention(arguments.get("backbone", "convnext_base")):
+        del options["A"], options["AP"]
+    return options

@@ -1,8 +1,8 @@
-"""Depthwise convolution whose weights learn fast on a CPU.
+"""Depthwise convolution with a fast weight gradient on a CPU.
 
-A depthwise weight's gradient is a sum over all images and positions. oneDNN's, which torch uses on a CPU, takes 8 to 40
-times as long as the convolution itself, and a sixth to a quarter of a ConvNeXt's step on small images; see
-`benchmarks/depthwise.py`. The rest of the convolution is torch's.
+The gradient of a depthwise weight is a sum over all images and positions. oneDNN, which torch uses on a CPU, takes 8 to
+40 times as long for it as for the convolution itself, a sixth to a quarter of a ConvNeXt's training step on small
+images; see `benchmarks/depthwise.py`. The rest of the convolution is torch's.
 
     N batch   C channels   H W map height and width   K kernel size, odd
 """
@@ -22,19 +22,23 @@ from torch.nn import functional as F
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """Convolution of each channel by itself, stride 1, map size kept; `nn.Conv2d` in all but the speed of its gradient.
+    """Convolution of each channel by itself, with stride 1 and an output of the input's size.
 
-    Where no gradient is asked of it, and on anything but a CPU, it is `nn.Conv2d` entirely.
+    It equals `nn.Conv2d` except for the speed of the weight gradient on a CPU.
+
+    Args:
+        channels: C.
+        kernel_size: K, odd.
+        bias: Whether to add a bias.
     """
 
     def __init__(self, channels: int, kernel_size: int, *, bias: bool = True) -> None:
-        """Args: channels: C. kernel_size: K, odd. bias: Whether there is one."""
         super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        learning = torch.is_grad_enabled() and self.weight.requires_grad and input.device.type == "cpu"
-        if not learning or torch.compiler.is_compiling():
+        trains = torch.is_grad_enabled() and self.weight.requires_grad and input.device.type == "cpu"
+        if not trains or torch.compiler.is_compiling():
             return super().forward(input)
         weight, bias = self.weight, self.bias
         if torch.is_autocast_enabled("cpu"):
@@ -45,14 +49,13 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 def replace_depthwise_convolutions(network: nn.Module) -> None:
-    """Replace every convolution in `network` that `DepthwiseConv2d` stands for, keeping parameters and their names."""
+    """Replace every depthwise convolution in `network` by `DepthwiseConv2d`, with the same parameters and names."""
     for name, conv in list(network.named_modules()):
         if name and type(conv) is nn.Conv2d and _is_depthwise(conv):
             with torch.device("meta"):
                 same = DepthwiseConv2d(conv.in_channels, conv.kernel_size[0], bias=conv.bias is not None)
             same.weight, same.bias = conv.weight, conv.bias
-            parent, _, child = name.rpartition(".")
-            setattr(network.get_submodule(parent), child, same)
+            network.set_submodule(name, same)
 
 
 def _is_depthwise(conv: nn.Conv2d) -> bool:
@@ -69,7 +72,7 @@ def _is_depthwise(conv: nn.Conv2d) -> bool:
 
 
 class _Depthwise(torch.autograd.Function):
-    """The convolution, and its three gradients: torch's for input and bias, ours for the weight."""
+    """The convolution with three gradients: torch's for input and bias, `weight_gradient` for the weight."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -81,9 +84,9 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         dx = dw = db = None
-        if ctx.needs_input_grad[0]:  # the same convolution, with the kernels turned round
-            turned = weight.flip(2, 3)
-            dx = F.conv2d(gradient, turned, padding=weight.shape[-1] // 2, groups=weight.shape[0])
+        if ctx.needs_input_grad[0]:  # the convolution with flipped kernels
+            flipped = weight.flip(2, 3)
+            dx = F.conv2d(gradient, flipped, padding=weight.shape[-1] // 2, groups=weight.shape[0])
         if ctx.needs_input_grad[1]:
             dw = weight_gradient(x, gradient, weight.shape[-1]).to(weight.dtype)
         if ctx.needs_input_grad[2]:
@@ -93,21 +96,21 @@ class _Depthwise(torch.autograd.Function):
 
 
 def weight_gradient(x: Tensor, gradient: Tensor, size: int) -> Tensor:
-    """The gradient of a depthwise convolution's weight.
+    """Compute the gradient of a depthwise convolution's weight.
 
     dL/dw[c, i, j] = sum over n, h, w of x[n, c, h + i - K // 2, w + j - K // 2] * g[n, c, h, w], x being 0 outside.
 
     Args:
-        x: (N, C, H, W) what was convolved, on the CPU. Half precision is summed in float32.
-        gradient: (N, C, H, W) dL/d(result).
+        x: (N, C, H, W) input of the convolution, on the CPU. Half precision is summed in float32.
+        gradient: (N, C, H, W) dL/d(output).
         size: K, odd.
 
     Returns:
         (C, 1, K, K), float64 for float64, else float32.
     """
-    from passerby.model.depthwise_sum import accumulate  # Numba starts in half a second; who only embeds never waits
+    from passerby.model.depthwise_sum import accumulate  # Numba takes half a second to import; only training needs it
 
-    planes, slopes = (_channels_last(each) for each in (x, gradient))
+    planes, slopes = (_channels_last(tensor) for tensor in (x, gradient))
     count, channels = len(planes), planes.shape[-1]
     threads = max(1, min(torch.get_num_threads(), count))
     sums = np.zeros((threads, size, size, channels), dtype=planes.dtype)
@@ -117,10 +120,10 @@ def weight_gradient(x: Tensor, gradient: Tensor, size: int) -> Tensor:
 
 
 def _channels_last(x: Tensor) -> NDArray[Any]:
-    """(N, C, H, W) -> (N, H, W, C), float32 or float64; no copy of a float32 map whose channels lie together."""
+    """(N, C, H, W) -> (N, H, W, C), float32 or float64; a float32 map in channels-last layout is not copied."""
     wide = x if x.dtype == torch.float64 else x.float()
-    found: NDArray[Any] = wide.detach().permute(0, 2, 3, 1).contiguous().numpy()
-    return found
+    array: NDArray[Any] = wide.detach().permute(0, 2, 3, 1).contiguous().numpy()
+    return array
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""The loop of `depthwise.weight_gradient`, compiled."""
+"""Compiled loop of `depthwise.weight_gradient`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def accumulate(planes, slopes, first, last, sums):  # type: ignore[no-untyped-def]
-    """Add the share of images `first` to `last` to (K, K, C) `sums`; the innermost loop is over what lies together."""
+    """Add the part of images `first` to `last` to (K, K, C) `sums`; the innermost loop runs over adjacent memory."""
     _, height, width, channels = planes.shape
     size = sums.shape[0]
     middle = size // 2

@@ -1,13 +1,13 @@
-"""What a network costs: parameters and multiply-adds, part by part.
+"""Cost of a network: parameters and multiply-adds by piece.
 
-Multiply-adds are those of convolutions and matrix products, half of what torch's FLOP counter counts; norms,
-activations and SimAM's element-wise passes are not among them, though they take time.
+Multiply-adds are those of convolutions and matrix products, half of the count of torch's FLOP counter. Norms,
+activations and SimAM's element-wise passes are not counted, though they take time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -20,19 +20,19 @@ from passerby.model.parts import Neck
 from passerby.model.simam import SimAM
 
 PIECES = ("backbone", "attention", "parts", "classifiers", "head", "total")
-"""`parts` is all between the map and the classifiers, `head` is both: what P adds to a backbone."""
+"""`parts` is everything between the map and the classifiers; `head` is `parts` and `classifiers` together."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelInfo:
-    """The figures of one network.
+    """Cost of one network.
 
     Attributes:
-        parameters: Of each of `PIECES`.
-        multiply_adds: Of each of `PIECES`, for one image.
-        attended_blocks: Blocks with SimAM.
+        parameters: Number of parameters by piece, see `PIECES`.
+        multiply_adds: Multiply-adds for one image, by piece.
+        attended_blocks: Number of blocks with SimAM.
         embedding_width: D.
-        map: (C, H, W) of the map that the backbone makes.
+        map: (C, H, W) of the backbone's map.
         size: (height, width) of the image, pixels.
     """
 
@@ -43,9 +43,28 @@ class ModelInfo:
     map: tuple[int, int, int]
     size: tuple[int, int]
 
+    def __repr__(self) -> str:
+        total, adds = self.parameters["total"], self.multiply_adds["total"]
+        height, width = self.size
+        return f"ModelInfo({total:,} parameters, {adds:,} multiply-adds at {height} x {width})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serializable dict of all values."""
+        return asdict(self)
+
 
 def model_info(network: ReID, *, size: tuple[int, int]) -> ModelInfo:
-    """Count a network for images of `size` (height, width) by running it once, on its device; meta is the fastest."""
+    """Count parameters and multiply-adds of a network by one forward pass on its device (the meta device is fastest).
+
+    Args:
+        network: Left in its mode.
+        size: (height, width) of the image in pixels.
+
+    Example:
+        >>> network = passerby.convnext_ap("test_convnext", parts=2, part_dim=16)
+        >>> model_info(network, size=(64, 32))
+        ModelInfo(...)
+    """
     training = network.training
     device = next(network.parameters()).device
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -60,7 +79,7 @@ def model_info(network: ReID, *, size: tuple[int, int]) -> ModelInfo:
 
     channels, height, width = output.map.shape[1:]
     return ModelInfo(
-        parameters=_by_piece(network, lambda module: sum(each.numel() for each in module.parameters())),
+        parameters=_by_piece(network, lambda module: sum(parameter.numel() for parameter in module.parameters())),
         multiply_adds=_by_piece(network, multiply_adds),
         attended_blocks=sum(isinstance(module, SimAM) for module in network.modules()),
         embedding_width=output.embedding.shape[1],
@@ -70,28 +89,37 @@ def model_info(network: ReID, *, size: tuple[int, int]) -> ModelInfo:
 
 
 def variants_info(arguments: Mapping[str, Any], *, identities: int, size: tuple[int, int]) -> dict[str, ModelInfo]:
-    """Count the paper's variants of a network, without its weights; another method has itself alone.
+    """Count the paper's variants of a network without loading weights; for another method, the network itself only.
 
     Args:
-        arguments: Of `build_model`; `pretrained` and `weights` are ignored, as they change no figure.
+        arguments: Keyword arguments of `build_model`; `pretrained` and `weights` are ignored, as no count depends on
+            them.
         identities: Training identities.
-        size: (height, width) of the image, pixels.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        Counts by variant: Baseline, A, P and AP.
 
     Raises:
         RecipeError: As `build_model`.
+
+    Example:
+        >>> counts = variants_info({"backbone": "convnext_atto"}, identities=10, size=(64, 32))
+        >>> list(counts)
+        ['Baseline', 'A', 'P', 'AP']
     """
-    found = {}
+    counts = {}
     plain = {**arguments, "pretrained": False, "weights": None}
     method = plain.get("method", "convnext_ap")
-    for name, each in (variants(plain) if method == "convnext_ap" else {method: plain}).items():
+    for name, options in (variants(plain) if method == "convnext_ap" else {method: plain}).items():
         with torch.device("meta"):
-            network = build_model(**each, identities=identities)
-        found[name] = model_info(network, size=size)
-    return found
+            network = build_model(**options, identities=identities)
+        counts[name] = model_info(network, size=size)
+    return counts
 
 
 def _by_piece(network: ReID, count: Callable[[nn.Module], int]) -> dict[str, int]:
-    """Sum `count` over the modules of each piece."""
+    """Sum the counts over the modules of each piece."""
     necks = [module for module in network.modules() if isinstance(module, Neck)]
     total = count(network)
     attention = sum(count(module) for module in network.modules() if isinstance(module, SimAM))

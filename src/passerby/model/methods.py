@@ -1,4 +1,4 @@
-"""Every method that there is a network of, by the name that recipes and manifests call it."""
+"""Builders of the networks of all methods, by the name used in recipes and manifests."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ from passerby.model.baselines.hpm import hpm
 from passerby.model.convnext_ap import ReID, convnext_ap
 
 MODELS: dict[str, Callable[..., ReID]] = {"convnext_ap": convnext_ap, "hpm": hpm, "bdb": bdb}
-"""What builds each method's network; PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`."""
+"""Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`. The options of a
+method are the parameters of its builder; `recipe.ModelSettings` adds their bounds."""
 
 
 def build_model(*, method: str = "convnext_ap", **arguments: Any) -> ReID:
-    """The network of a method.
+    """Build the network of a method.
 
     Args:
-        method: One of `MODELS`; manifests from before there was a choice name none.
-        arguments: Of its builder.
+        method: A key of `MODELS`; the first manifests name none, and are of `convnext_ap`.
+        arguments: Keyword arguments of its builder.
 
     Raises:
-        RecipeError: For a method that is not known, an option that it does not have, or as its builder says.
+        RecipeError: For an unknown method, an option that it does not have, or a value that its builder refuses.
         WeightsError: As its builder.
+
+    Example:
+        >>> build_model(method="hpm", backbone="resnet18", part_dim=32).embedding_width
+        480
     """
     if method not in MODELS:
         raise RecipeError(f"model.method: got {method!r}, expected one of {', '.join(MODELS)}")
     known = inspect.signature(MODELS[method]).parameters.keys()
     foreign = sorted(arguments.keys() - known)
     if foreign:
-        raise RecipeError(f"model: {method} has no {', '.join(foreign)}; it knows {', '.join(known)}")
+        raise RecipeError(f"model: {method} has no {', '.join(foreign)}; it has {', '.join(known)}")
     return MODELS[method](**arguments)

@@ -1,4 +1,4 @@
-"""A map to vectors: stripes (PCB), their refinement (RPP), and what follows each pooled vector.
+"""From a map to vectors: stripes (PCB), their refinement (RPP), and the neck after each pooled vector.
 
 Sun et al., "Beyond Part Models: Person Retrieval with Refined Part Pooling" (2018); ConvNeXt-AP's equations 1 and 2.
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 
 class Stripes(nn.Module):
-    """Average of each of `parts` horizontal stripes; stripe i covers rows floor(i H / P) to ceil((i + 1) H / P).
+    """Average over each of `parts` horizontal stripes; stripe i has rows floor(i H / P) to ceil((i + 1) H / P).
 
-    These are adaptive average pooling's bounds: every map height works, and where P does not divide it, neighboring
-    stripes share a row. Slices run on every device and export, which adaptive pooling does not (MPS).
+    These are the bounds of adaptive average pooling: every map height works, and neighboring stripes share a row where
+    P does not divide it. Adaptive pooling itself does not run on MPS and does not export; slices do.
     """
 
     def __init__(self, parts: int) -> None:
@@ -30,7 +30,7 @@ class Stripes(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Part classifier of RPP: it says to which part each column vector f of the map belongs.
+    """Part classifier of RPP: probability of each part for each column vector f of the map.
 
     P(P_i | f) = softmax_i(W_i^T f), without bias (equation 1). It adds C x P parameters.
     """
@@ -41,17 +41,17 @@ class Refinement(nn.Module):
         nn.init.normal_(self.classifier.weight, std=0.001)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, P, H, W), adding up to 1 over P at every position."""
+        """(B, C, H, W) -> (B, P, H, W), with sum 1 over P at every position."""
         scores: Tensor = self.classifier(features)
         return scores.softmax(dim=1)
 
 
 def pool_by_assignment(features: Tensor, assignment: Tensor) -> Tensor:
-    """Part i is the average of the column vectors f, weighted by P(P_i | f) (equation 2).
+    """Average the column vectors f for each part i, weighted by P(P_i | f) (equation 2).
 
     Args:
         features: (B, C, H, W).
-        assignment: (B, P, H, W), not negative, not all 0 in any part.
+        assignment: (B, P, H, W), at least 0, with a positive sum for each part.
 
     Returns:
         (B, P, C).
@@ -62,15 +62,15 @@ def pool_by_assignment(features: Tensor, assignment: Tensor) -> Tensor:
 
 
 class Neck(nn.Module):
-    """What follows one pooled vector: reduction, batch norm, ReLU if wanted, and the training's identity classifier.
+    """Layers after one pooled vector: reduction, batch norm, optional ReLU, and the identity classifier for training.
 
-    The reduction is the paper's 1 x 1 convolution; on a pooled vector it is a linear map.
+    The reduction is the paper's 1 x 1 convolution, which is a linear map on a pooled vector.
 
     Args:
         channels: C of the pooled vector.
         width: D after reduction; None for no reduction (BNNeck of a global vector), D = C.
         identities: Training identities; 0 for no classifier.
-        relu: Whether a ReLU follows the batch norm.
+        relu: Add a ReLU after the batch norm.
     """
 
     def __init__(self, channels: int, *, width: int | None, identities: int, relu: bool = False) -> None:

@@ -1,7 +1,7 @@
 """SimAM: attention without parameters, and where it goes in a ConvNeXt block.
 
 Yang et al., "SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural Networks" (2021); ConvNeXt-AP's
-equations 3 to 6. A position that differs from the rest of its channel has low energy and is let through.
+equations 3 to 6. A position that differs from the rest of its channel has low energy and gets a weight close to 1.
 
     B batch   C channels   H W map height and width
 """
@@ -15,58 +15,59 @@ from timm.models.convnext import ConvNeXtBlock
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from passerby.model.full_precision import full_precision
+
 AttentionPosition = Literal["depthwise", "block"]
-HALVES = (torch.float16, torch.bfloat16)
 MAP = (-2, -1)
-"""The dimensions of a map's positions."""
+"""Dimensions of a map's positions."""
 
 
 def simam(x: Tensor, lambda_: float = 1e-4) -> Tensor:
-    """Weigh every position of every channel by the sigmoid of its inverse energy.
+    """Multiply every position of every channel by the sigmoid of its inverse energy.
 
     With M = H * W positions, mean mu and n = M - 1 of one channel: d = (x - mu)^2, v = sum(d) / n,
-    1/E = d / (4 (v + lambda)) + 1/2, and the result is x * sigmoid(1/E). A map of one position has no neighbors to
-    differ from: d and v are 0, as for any constant map, and the result is x * sigmoid(1/2).
+    1/E = d / (4 (v + lambda)) + 1/2, and the result is x * sigmoid(1/E). In a map of one position d and v are 0, as in
+    any constant map, and the result is x * sigmoid(1/2).
 
     Args:
-        x: (B, C, H, W). Half precision is weighed in float32 and comes back in its own type.
-        lambda_: Keeps a constant channel from dividing by zero; larger is gentler. Above 0.
+        x: (B, C, H, W). Half precision is computed in float32 and returned in its own type.
+        lambda_: Regularization, above 0: prevents a division by zero in a constant channel; larger values weaken the
+            attention.
 
     Returns:
         (B, C, H, W) of the type and memory layout of `x`.
+
+    Example:
+        >>> simam(torch.zeros(1, 2, 8, 4)).shape
+        torch.Size([1, 2, 8, 4])
     """
     if torch.is_grad_enabled() and x.requires_grad:
-        weighed: Tensor = _SimAM.apply(x, lambda_)
-        return weighed
+        result: Tensor = _SimAM.apply(x, lambda_)
+        return result
     return _weigh(x, lambda_)
 
 
 def _weigh(x: Tensor, lambda_: float) -> Tensor:
-    """`simam` in as few passes over the map as it takes, in place where the memory is its own."""
-    wide = _wide(x)
+    """Compute `simam` with few passes over the map, in place on memory that is allocated here."""
+    wide = full_precision(x)
     d = (wide - wide.mean(MAP, keepdim=True)).square_()  # (B, C, H, W)
     return d.mul_(_gain(d, lambda_)).add_(0.5).sigmoid_().mul_(wide).to(x.dtype)
 
 
-def _wide(x: Tensor) -> Tensor:
-    """Half precision as float32; statistics of a map need it."""
-    return x.float() if x.dtype in HALVES else x
-
-
 def _gain(d: Tensor, lambda_: float) -> Tensor:
-    """1 / (4 (v + lambda)): (B, C, H, W) -> (B, C, 1, 1)."""
+    """Compute 1 / (4 (v + lambda)): (B, C, H, W) -> (B, C, 1, 1)."""
     return (4 * (d.sum(MAP, keepdim=True) / _degrees(d) + lambda_)).reciprocal_()
 
 
 def _degrees(x: Tensor) -> int:
-    """Give n = M - 1; 1 for a single position, whose d is 0 anyway."""
+    """Return n = M - 1, but 1 for a single position, whose d is 0 anyway."""
     return max(x.shape[-2] * x.shape[-1] - 1, 1)
 
 
 class _SimAM(torch.autograd.Function):
-    """`simam` that keeps its input alone for the backward pass and computes the rest again.
+    """`simam` that saves only its input for the backward pass and computes the rest again.
 
-    Left to autograd, a block keeps four maps (eight of a bfloat16 map) and takes 1.3 to 1.7 times as long on a CPU.
+    With plain autograd a block saves four maps (eight for a bfloat16 map) and takes 1.3 to 1.7 times as long on a CPU.
     """
 
     @staticmethod
@@ -84,12 +85,12 @@ class _SimAM(torch.autograd.Function):
         dL/dx = g sigmoid(s) + dL/du - mean(dL/du), the last because mu moves with every x.
         """
         (x,) = ctx.saved_tensors
-        wide = _wide(x)
+        wide = full_precision(x)
         u = wide - wide.mean(MAP, keepdim=True)  # (B, C, H, W)
         d = u.square()
         k = _gain(d, ctx.lambda_)  # (B, C, 1, 1)
         gate = (d * k).add_(0.5).sigmoid_()
-        dx = _wide(gradient) * gate
+        dx = full_precision(gradient) * gate
         ds = (1 - gate).mul_(dx).mul_(wide)
         common = d.mul_(ds).sum(MAP, keepdim=True).mul_(4 * k * k / _degrees(x))
         du = ds.mul_(k).sub_(common).mul_(u).mul_(2)
@@ -97,7 +98,7 @@ class _SimAM(torch.autograd.Function):
 
 
 class SimAM(nn.Module):
-    """`simam` as a module; it has no parameter and no buffer, so checkpoints do not know of it."""
+    """`simam` as a module without parameters and buffers: weights fit with and without it."""
 
     def __init__(self, lambda_: float = 1e-4) -> None:
         super().__init__()
@@ -108,19 +109,19 @@ class SimAM(nn.Module):
         return simam(x, self.lambda_)
 
     def extra_repr(self) -> str:
-        """What `print(network)` shows."""
+        """Describe the module in `print(network)`."""
         return f"lambda_={self.lambda_}"
 
 
 class AttendedBlock(nn.Module):
     """timm's ConvNeXt block with SimAM in it.
 
-    It takes over the block's own modules under their own names, so that a checkpoint fits with and without attention.
+    It has the block's modules under the block's names, so that weights fit with and without attention.
 
     Args:
-        block: The block to take over; it must not be used by itself afterward.
-        position: `depthwise`: on the map that the depthwise convolution makes. `block`: on the map that the MLP
-            makes, before layer scale (behind it, values of 1e-6 would vanish beside lambda).
+        block: Its modules are used here; the block must not be used by itself afterward.
+        position: `depthwise`: after the depthwise convolution. `block`: after the MLP, before layer scale (after it,
+            values of 1e-6 would be negligible next to lambda).
     """
 
     def __init__(self, block: ConvNeXtBlock, *, position: AttentionPosition) -> None:

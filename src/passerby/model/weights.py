@@ -1,4 +1,4 @@
-"""Save and load: safetensors beside a JSON manifest, whole or not at all. Loading never executes anything."""
+"""Save and load models: safetensors and a JSON manifest, written completely or not at all. Loading runs no code."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ fingerprint for each data set, in the order of `titles` (`fingerprint` is that o
 MODEL_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
 DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
-"""The folder of the model that comes with the package, trained on rendered people alone."""
+"""Folder of the shipped model, trained on rendered people only."""
 MANIFEST_KEYS = ("format", "model", "preprocessing", "identities")
-"""What a manifest must say for its model to be loaded; a run's says more."""
+"""Keys that a manifest needs for its model to be loaded; the manifest of a run has more."""
 UNSEEN = ("attention", "attention_position", "last_stride", "instance_norm")
-"""Settings that change what a network computes and none of its tensors, so that weights fit whatever they are."""
+"""Settings that change the output of a network but none of its tensors, so that weights load with any value."""
 
 
 def save_model(folder: Path, network: nn.Module, manifest: Mapping[str, Any]) -> None:
     """Write `model.safetensors` and `manifest.json` into `folder`; neither is replaced before both are on the disk.
 
     Raises:
-        TrainingError: As `write_atomic`.
+        WriteError: As `write_all_atomic`.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     text = json.dumps(manifest, indent=2) + "\n"
@@ -40,10 +40,14 @@ def save_model(folder: Path, network: nn.Module, manifest: Mapping[str, Any]) ->
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a saved model.
+    """Read the manifest of a saved model.
 
     Raises:
-        WeightsError: When there is none, or it is not one that this version reads.
+        WeightsError: When there is none, or it has another format than `MANIFEST_FORMAT`.
+
+    Example:
+        >>> read_manifest(Path("runs/m"))["data"]
+        'market1501:people'
     """
     path = folder / MANIFEST_FILE
     if not path.is_file():
@@ -110,13 +114,13 @@ def find_weights_file(weights: str | Path | None) -> Path | None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU.
+    """Read the tensors of a safetensors file, on the CPU.
 
     Raises:
-        WeightsError: When it is missing, truncated, or of another kind (a pickle would run code when opened).
+        WeightsError: When it is missing, truncated, or another kind of file (a pickle could run code).
     """
     if not path.is_file():
-        raise WeightsError(f"weights {path}: no such file; expected a .safetensors file, or the word default")
+        raise WeightsError(f"weights {path}: no such file; expected a .safetensors file, a run's folder, or default")
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
@@ -124,20 +128,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             head = file.read(2)
         if head == b"PK" or head[:1] == b"\x80":
             raise WeightsError(
-                f"weights {path}: a pickle, which can run code when it is opened. Convert it once, where you trust it: "
+                f"weights {path}: a pickle, which can run code when it is opened. If you trust it, convert it: "
                 "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
             ) from None
         raise WeightsError(
-            f"weights {path}: not a whole safetensors file ({error}); copy or download it again"
+            f"weights {path}: not a complete safetensors file ({error}); copy or download it again"
         ) from None
 
 
 def load_state(folder_or_file: Path, network: nn.Module) -> None:
-    """Put saved weights into a network of the same architecture.
+    """Load saved weights into a network of the same architecture.
 
     Raises:
-        WeightsError: When there are none, or they are another architecture's: missing, unexpected and mis-shaped
-            tensors are named, and the network is as it was.
+        WeightsError: When there are none, or they are of another architecture: missing, unexpected and mis-shaped
+            tensors are named, and the network is unchanged.
     """
     path = folder_or_file / MODEL_FILE if folder_or_file.is_dir() else folder_or_file
     if folder_or_file.is_dir() and not path.is_file():
@@ -146,14 +150,14 @@ def load_state(folder_or_file: Path, network: nn.Module) -> None:
 
 
 def find_setting_differences(weights: Path, model: Mapping[str, Any]) -> dict[str, Any]:
-    """What weights of a run were trained with and a network that begins with them has not, where no tensor shows it.
+    """Find the settings in `UNSEEN` that differ between a run's weights and a network that starts from them.
 
     Args:
-        weights: The file; what lies beside it says what it is of. Nothing does for timm's.
-        model: The network's settings.
+        weights: The file; the manifest in its folder describes it. timm's weights have none.
+        model: Settings of the network.
 
     Returns:
-        Of each setting that differs what the weights' network has.
+        The values of the weights' network, by setting.
     """
     try:
         trained = read_manifest(weights.parent)["model"]
@@ -163,7 +167,7 @@ def find_setting_differences(weights: Path, model: Mapping[str, Any]) -> dict[st
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str, ignore: tuple[str, ...] = ()) -> None:
-    """Copy `tensors` into `network`, all or none. Tensors that it lacks are left out where `ignore` begins their name.
+    """Copy `tensors` into `network`, all or none. Tensors that it lacks are skipped if their name starts with `ignore`.
 
     Raises:
         WeightsError: Naming the tensors that do not fit, and `source`.
@@ -175,19 +179,19 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str, igno
         for key, value in used.items()
         if key in own and value.shape != own[key].shape
     ]
-    troubles = [
-        _some("missing", [key for key in own if key not in used]),
-        _some("unexpected", [key for key in used if key not in own]),
-        _some("mis-shaped", shapes),
+    problems = [
+        _list_names("missing", [key for key in own if key not in used]),
+        _list_names("unexpected", [key for key in used if key not in own]),
+        _list_names("mis-shaped", shapes),
     ]
-    if any(troubles):
+    if any(problems):
         raise WeightsError(
-            f"weights {source}: of another architecture; {'; '.join(filter(None, troubles))}. "
+            f"weights {source}: of another architecture; {'; '.join(filter(None, problems))}. "
             "Build the network with the settings that the weights were trained with"
         )
     network.load_state_dict(used)
 
 
-def _some(kind: str, names: list[str], shown: int = 3) -> str:
-    """`2 missing: a, b`, with an ellipsis beyond `shown` names; empty for none."""
+def _list_names(kind: str, names: list[str], *, shown: int = 3) -> str:
+    """Format as `2 missing: a, b`, with an ellipsis after `shown` names; empty for no names."""
     return f"{len(names)} {kind}: {', '.join(names[:shown])}{', ...' if len(names) > shown else ''}" if names else ""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from passerby.data.images import read_image
 from passerby.errors import DataError
-from passerby.model.heatmaps import activation_maps, assignments, part_shares, similarity_maps
+from passerby.model.heatmaps import activation_maps, part_assignments, part_similarities, similarity_maps
 from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows
 from passerby.plots.overlays import build_stripe_assignment, overlay_heat, overlay_parts
 from passerby.plots.part_contributions import PartContributions, plot_part_contributions
@@ -101,7 +101,7 @@ def build_part_section(group: RunGroup) -> PageSection:
         text = f"No run of this report has refined parts (RPP); the parts are {counts} fixed stripes."
         return PageSection(title, (text,) if stripes else ())
     samples = [run.result.data.query[chosen.query] for chosen in _choose_explained(run.result, count=2 * _EXPLAINED)]
-    refined = assignments(run.embedder.network, run.network_images(samples))
+    refined = part_assignments(run.embedder.network, run.network_images(samples))
     assert refined is not None
     stripes_map = build_stripe_assignment(refined.shape[1], (refined.shape[2], refined.shape[3]))
     rows = []
@@ -132,7 +132,9 @@ def _contributions(run: ReportedRun, query: int, index: int, *, match: bool) -> 
     return PartContributions(
         query=read_image(result.data.query[query]),
         gallery=read_image(item),
-        contributions=part_shares(result.query.vectors[query], result.gallery.vectors[index], network.embedding_parts),
+        contributions=part_similarities(
+            result.query.vectors[query], result.gallery.vectors[index], widths=network.embedding_parts
+        ),
         match=match,
         lines=("✓ same identity" if match else "✗ other identity", f"camera {item.camera_id + 1}"),
         names=network.part_names,

@@ -100,7 +100,10 @@ def test_every_parameter_learns_and_the_dropped_block_does_not_count():
     [
         ({"drop_height": 0}, "model.drop_height: got 0, expected above 0 to 1"),
         ({"drop_width": 1.5}, "model.drop_width: got 1.5, expected above 0 to 1"),
-        ({"drop_height": 1}, "model.drop_height: got 1, expected below 1, as drop_width is 1: nothing is left"),
+        (
+            {"drop_height": 1},
+            "model.drop_height: got 1, expected below 1, as drop_width is 1: the whole map",
+        ),
         ({"last_stride": 3}, "model.last_stride: got 3"),
     ],
 )

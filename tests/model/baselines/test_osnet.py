@@ -123,10 +123,10 @@ def test_weights_of_a_run_give_its_backbone(tmp_path):
     ("name", "options", "message"),
     [
         ("osnet_x1_0", {"pretrained": True}, "osnet_x1_0'.*no weights to download; set pretrained: false"),
-        ("osnet_x1_0", {"drop_path": 0.1}, "osnet_x1_0'.*does not know drop_path 0.1; set drop_path: 0"),
-        ("osnet_x1_0", {"attention": True}, "osnet_x1_0'.*attention goes into ConvNeXt blocks"),
+        ("osnet_x1_0", {"drop_path": 0.1}, "osnet_x1_0'.*does not support drop_path 0.1; set drop_path: 0"),
+        ("osnet_x1_0", {"attention": True}, "osnet_x1_0'.*attention needs ConvNeXt blocks"),
         ("osnet_x1_0", {"last_stride": 1}, "osnet_x1_0'.*last_stride 1 works on ConvNeXt and plain ResNet"),
-        ("osnet_x1_0", {"instance_norm": 1}, "osnet_x1_0'.*instance_norm goes behind ConvNeXt stages"),
+        ("osnet_x1_0", {"instance_norm": 1}, "osnet_x1_0'.*instance_norm needs ConvNeXt stages"),
         ("osnet_x2_0", {}, "no such network; close names: .*osnet_x1_0"),
     ],
 )

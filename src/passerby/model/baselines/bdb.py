@@ -1,4 +1,4 @@
-"""BDB: beside the whole map, a branch that must do without a block of it, the same block in the whole batch.
+"""BDB: a branch of the whole map and a branch in which a block of the map is dropped, the same for the whole batch.
 
 Dai et al., "Batch DropBlock Network for Person Re-Identification and Beyond" (ICCV 2019).
 
@@ -19,18 +19,18 @@ from passerby.model.convnext_ap import EmbeddingKind, ReID, load_necks
 from passerby.model.weights import find_weights_file
 
 BRANCHES = {"global": 512, "dropping": 1024}
-"""The branches with the widths of their vectors."""
+"""Width of each branch's vector."""
 
 
 class BatchDrop(nn.Module):
-    """In training, one block of the map is zero, the same for every image that is computed together.
+    """Set one block of the map to zero in training, the same for all images of a forward pass; nothing in evaluation.
 
-    Its place comes from torch's own generator on the CPU, which the loop seeds for each step and process; with several
-    processes each has a block of its own. In evaluation nothing is dropped.
+    Its position is drawn by torch's generator on the CPU, which the loop seeds for each step and process, so that the
+    device is not waited for; each of several processes draws a block of its own.
 
     Args:
-        height: The block's share of the map's height, above 0 to 1.
-        width: Its share of the width.
+        height: Height of the block as a fraction of the map's, above 0 to 1.
+        width: Width of the block as a fraction of the map's.
     """
 
     def __init__(self, *, height: float, width: float) -> None:
@@ -41,22 +41,22 @@ class BatchDrop(nn.Module):
         """(B, C, H, W) -> (B, C, H, W)."""
         if not self.training:
             return features
-        top, bottom = _stretch(features.shape[2], self.height)
-        left, right = _stretch(features.shape[3], self.width)
+        top, bottom = _draw_range(features.shape[2], self.height)
+        left, right = _draw_range(features.shape[3], self.width)
         kept = features.new_ones(features.shape[2:])  # (H, W)
         kept[top:bottom, left:right] = 0
         return features * kept
 
 
-def _stretch(length: int, share: float) -> tuple[int, int]:
-    """Begin and end of a random stretch of round(share * length)."""
-    size = round(share * length)
+def _draw_range(length: int, fraction: float) -> tuple[int, int]:
+    """Draw begin and end of a range of round(fraction * length)."""
+    size = round(fraction * length)
     begin = int(torch.randint(length - size + 1, (), device="cpu"))
     return begin, begin + size
 
 
 class Branches(nn.Module):
-    """Global: the map's average. Dropping: a bottleneck block, `BatchDrop`, the map's maximum."""
+    """Global branch: average of the map. Dropping branch: bottleneck block, `BatchDrop`, maximum of the map."""
 
     def __init__(self, channels: int, *, drop_height: float, drop_width: float) -> None:
         super().__init__()
@@ -81,29 +81,36 @@ def bdb(
     last_stride: int = 1,
     drop_path: float = 0.0,
 ) -> ReID:
-    """Build BDB: vectors of 512 (global) and 1024 (dropping), each reduced, batch-normed, and through a ReLU.
+    """Build BDB: vectors of 512 (global) and 1024 (dropping), each with reduction, batch norm and ReLU.
 
-    Metric losses look at each branch by itself, as the paper's do; a classifier belongs to each.
+    Each branch has a classifier, and metric losses compare each branch separately, as in the paper.
 
     Args:
         backbone: As for `convnext_ap`, without attention.
         identities: Training identities; 0 leaves the classifiers out.
         pretrained: As for `convnext_ap`.
         weights: As for `convnext_ap`.
-        drop_height: The dropped block's share of the map's height, above 0 to 1.
-        drop_width: Its share of the width, above 0 to 1.
+        drop_height: Height of the dropped block as a fraction of the map's, above 0 to 1.
+        drop_width: Its width as a fraction of the map's, above 0 to 1.
         embedding: `reduced` (512 + 1024) or `full` (2 x C).
-        last_stride: 1 keeps the last stage's map at stride 16, as the paper does.
+        last_stride: 1 keeps the last stage's map at stride 16, as in the paper.
         drop_path: As for `convnext_ap`.
 
     Raises:
-        RecipeError: For an impossible value, or one that the backbone does not have.
-        WeightsError: When weights cannot be had or do not fit.
+        RecipeError: For an impossible value, or one that the backbone does not support.
+        WeightsError: When weights cannot be downloaded, read, or do not fit.
+
+    Example:
+        >>> bdb("resnet18").embedding_width
+        1536
     """
     require(0 < drop_height <= 1, "drop_height", drop_height, "above 0 to 1")
     require(0 < drop_width <= 1, "drop_width", drop_width, "above 0 to 1")
     require(
-        drop_height < 1 or drop_width < 1, "drop_height", drop_height, "below 1, as drop_width is 1: nothing is left"
+        drop_height < 1 or drop_width < 1,
+        "drop_height",
+        drop_height,
+        "below 1, as drop_width is 1: the whole map would drop",
     )
     path = find_weights_file(weights)
     net = build_backbone(

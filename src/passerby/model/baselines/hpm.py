@@ -1,4 +1,4 @@
-"""HPM: every strip of a pyramid of horizontal strips must tell people apart by itself.
+"""HPM: a pyramid of horizontal bins, each with a reduction and a classifier of its own.
 
 Fu et al., "Horizontal Pyramid Matching for Person Re-Identification" (AAAI 2019).
 
@@ -22,14 +22,14 @@ LEVELS = (1, 2, 4, 8)
 
 
 class Pyramid(nn.Module):
-    """Average plus maximum of each bin; bin i of n covers rows floor(i H / n) to ceil((i + 1) H / n)."""
+    """Average plus maximum of each bin; bin i of n has rows floor(i H / n) to ceil((i + 1) H / n)."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, P, C), level by level, each from the top."""
+        """(B, C, H, W) -> (B, P, C), by level, each from the top."""
         height = features.shape[2]
         rows = ((i * height // bins, -(-(i + 1) * height // bins)) for bins in LEVELS for i in range(bins))
-        strips = (features[:, :, top:bottom] for top, bottom in rows)
-        return torch.stack([strip.mean(dim=(2, 3)) + strip.amax(dim=(2, 3)) for strip in strips], dim=1)
+        bins = (features[:, :, top:bottom] for top, bottom in rows)
+        return torch.stack([rows.mean(dim=(2, 3)) + rows.amax(dim=(2, 3)) for rows in bins], dim=1)
 
 
 def hpm(
@@ -43,7 +43,7 @@ def hpm(
     last_stride: int = 1,
     drop_path: float = 0.0,
 ) -> ReID:
-    """Build HPM: a 1 x 1 convolution, batch norm and classifier of its own for each bin.
+    """Build HPM: each bin has its own 1 x 1 convolution, batch norm and classifier.
 
     Args:
         backbone: As for `convnext_ap`, without attention.
@@ -52,12 +52,16 @@ def hpm(
         weights: As for `convnext_ap`.
         part_dim: Width of each reduced bin.
         embedding: `reduced` (15 x part_dim) or `full` (15 x C).
-        last_stride: 1 keeps the last stage's map at stride 16, as the paper does.
+        last_stride: 1 keeps the last stage's map at stride 16, as in the paper.
         drop_path: As for `convnext_ap`.
 
     Raises:
-        RecipeError: For an impossible value, or one that the backbone does not have.
-        WeightsError: When weights cannot be had or do not fit.
+        RecipeError: For an impossible value, or one that the backbone does not support.
+        WeightsError: When weights cannot be downloaded, read, or do not fit.
+
+    Example:
+        >>> hpm("resnet18").embedding_width
+        3840
     """
     require(part_dim >= 1, "part_dim", part_dim, "1 or more")
     path = find_weights_file(weights)

@@ -1,4 +1,4 @@
-"""OSNet: a small backbone that looks at several scales at once, and weighs them anew for every image.
+"""OSNet: a small backbone whose blocks combine several scales, with weights computed for each image.
 
 Zhou et al., "Omni-Scale Feature Learning for Person Re-Identification" (ICCV 2019): figures 3 and 4, table 1.
 
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 WIDTHS = {"osnet_x1_0": 1.0, "osnet_x0_75": 0.75, "osnet_x0_5": 0.5, "osnet_x0_25": 0.25}
-"""The paper's widths: each multiplies every number of channels."""
+"""Widths in the paper: factors on all numbers of channels."""
 CHANNELS = (64, 256, 384, 512)
-"""After the stem and after each stage, at width 1."""
+"""Channels after the stem and after each stage, at width 1."""
 STREAMS = 4
 REDUCTION = {"block": 4, "gate": 16}
-"""By how much a block's bottleneck, and the gate's hidden layer, are narrower than what they are given."""
+"""Factors by which a block's bottleneck and the gate's hidden layer are narrower than their inputs."""
 
 
 def conv(inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, linear: bool = False) -> nn.Sequential:
-    """A convolution with its batch norm, then ReLU unless it is linear."""
+    """Build a convolution with batch norm, followed by ReLU unless `linear`."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -29,7 +29,7 @@ def conv(inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, linear:
 
 
 def lite_conv(channels: int) -> nn.Sequential:
-    """Lite 3 x 3: a pointwise convolution, then a depthwise one, with one batch norm and ReLU behind both."""
+    """Build a Lite 3 x 3: a pointwise and a depthwise convolution, then one batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(channels, channels, 1, bias=False),
         nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
@@ -39,7 +39,7 @@ def lite_conv(channels: int) -> nn.Sequential:
 
 
 class Gate(nn.Module):
-    """The aggregation gate G: it weighs every channel of a stream by what the whole stream shows (equation 3)."""
+    """Aggregation gate G: multiply every channel of a stream by a weight from the stream's average (equation 3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Gate(nn.Module):
 
 
 class OmniScaleBlock(nn.Module):
-    """The residual block: stream t is t Lite 3 x 3 deep and so sees 2 t + 1 places; one gate serves all streams."""
+    """Residual block: stream t has t Lite 3 x 3 and a receptive field of 2 t + 1; all streams share one gate."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class OmniScaleBlock(nn.Module):
 
 
 class OSNet(nn.Module):
-    """OSNet up to its last map; the paper's 512-d layer behind the global pooling belongs to the head.
+    """OSNet up to its last map; the paper's 512-d layer after the global pooling belongs to the head.
 
     Attributes:
         channels: C of the map.
@@ -103,5 +103,5 @@ class OSNet(nn.Module):
 
 
 def _transition(channels: int) -> nn.Sequential:
-    """Between stages: a 1 x 1 convolution, then half the resolution."""
+    """Build the layers between stages: a 1 x 1 convolution, then half the resolution."""
     return nn.Sequential(conv(channels, channels), nn.AvgPool2d(2, stride=2))

@@ -1,4 +1,4 @@
-"""Swin and ViT of timm as plain baselines: patch tokens laid out as the map that a convolutional network makes.
+"""Swin and ViT of timm as plain baselines: patch tokens arranged as a map, as of a convolutional network.
 
 B batch   C channels   H W map height and width
 """
@@ -17,38 +17,38 @@ ANY_SIZE: dict[str, dict[str, Any]] = {
     "swin_transformer_v2": {"strict_img_size": False},
     "vision_transformer": {"dynamic_img_size": True},
 }
-"""The modules of timm whose networks lay out as a map, and how each is told to take images of any size.
+"""Modules of timm with networks whose tokens form a map, and the options that make them accept images of any size.
 
 ViT resamples its position embedding to the image; Swin's bias is relative, and incomplete windows are padded.
 """
 
 
 def is_transformer(name: str) -> bool:
-    """Whether timm's network of this name, which it must know, is one of `ANY_SIZE`."""
+    """Return whether the network of this name, which timm must have, is in a module of `ANY_SIZE`."""
     return _family(name) in ANY_SIZE
 
 
 def any_size_options(name: str) -> dict[str, Any]:
-    """What timm must be given for the network to take images of any size; nothing for other networks."""
+    """Return timm's options with which the network accepts images of any size; none for other networks."""
     return ANY_SIZE.get(_family(name), {})
 
 
 def token_map(net: Any, images: Tensor, *, norm: bool) -> Tensor:
-    """Patch tokens of the last layer, without class and register tokens: (B, 3, H, W) -> (B, C, h, w).
+    """Compute the patch tokens of the last layer, without class and register tokens: (B, 3, H, W) -> (B, C, h, w).
 
     Args:
         net: A Swin or ViT of timm.
-        images: As `require_patches` wants them.
-        norm: With the network's final norm, or before it.
+        images: (B, 3, H, W), of a size that `require_patches` accepts.
+        norm: Whether to apply the network's final norm.
 
     Raises:
         RecipeError: For images that do not divide into patches.
     """
     require_patches(net, (images.shape[2], images.shape[3]))
-    found: list[Tensor] = net.forward_intermediates(
+    maps: list[Tensor] = net.forward_intermediates(
         images, indices=1, norm=norm, output_fmt="NCHW", intermediates_only=True
     )
-    return found[-1]
+    return maps[-1]
 
 
 def require_patches(net: Any, size: tuple[int, int]) -> None:
@@ -56,7 +56,7 @@ def require_patches(net: Any, size: tuple[int, int]) -> None:
     patch: tuple[int, int] = net.patch_embed.patch_size
     if size[0] % patch[0] or size[1] % patch[1]:
         name = net.default_cfg["architecture"]
-        nearest = [max(each, round(pixels / each) * each) for pixels, each in zip(size, patch, strict=True)]
+        nearest = [max(side, round(pixels / side) * side) for pixels, side in zip(size, patch, strict=True)]
         raise RecipeError(
             f"images.size: {size[0]} x {size[1]} does not divide into the patches of {name}, "
             f"{patch[0]} x {patch[1]} pixels; set images.size=[{nearest[0]}, {nearest[1]}]"
@@ -64,6 +64,6 @@ def require_patches(net: Any, size: tuple[int, int]) -> None:
 
 
 def _family(name: str) -> str:
-    """The last word of the module that timm has the network in."""
+    """Return the name of the network's module in timm."""
     module: str = timm.model_entrypoint(name.partition(".")[0]).__module__
     return module.rpartition(".")[2]

@@ -1,0 +1,17 @@
+"""Half precision: statistics and losses are computed in float32."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """Convert half precision to float32; float32 and float64 stay as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """Scale each row to unit length, in float32 or float64: (B, D) -> (B, D)."""
+    return F.normalize(full_precision(vectors))
