@@ -19,7 +19,7 @@ GridFolder = Annotated[Path, typer.Option("--out", help="Folder of the runs and 
 def print_result(result: Ablation | Comparison, out: Path, *, dry_run: bool, as_json: bool) -> None:
     """Print the tables, or in a dry run the trainings with their states; exit with code 1 if a training failed."""
     if as_json:
-        print_json([run.to_dict() for run in result.runs] if dry_run else result.to_dict())
+        print_json(result.to_dict()["runs"] if dry_run else result.to_dict())
     elif dry_run:
         for number, run in enumerate(result.runs, 1):
             typer.echo(f"[{number}/{len(result.runs)}] {run}")

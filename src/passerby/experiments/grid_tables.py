@@ -159,8 +159,9 @@ class Ablation:
         return {"tables.md": self.to_markdown(), "tables.csv": self.to_csv(), "tables.tex": self.to_latex()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return tables and errors as JSON-serializable values."""
-        return {"tables": [asdict(table) for table in self.tables], "failed": dict(self.failed)}
+        """Return tables, runs and errors as JSON-serializable values."""
+        tables = [asdict(table) for table in self.tables]
+        return {"tables": tables, "runs": [run.to_dict() for run in self.runs], "failed": dict(self.failed)}
 
 
 @dataclass(frozen=True)
@@ -266,8 +267,10 @@ class Comparison:
         return {"comparison.md": self.to_markdown(), "comparison.csv": self.to_csv()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return rows and errors as JSON-serializable values."""
-        return {"rows": [row.to_dict() for row in self.rows], "failed": dict(self.failed)}
+        """Return data set, budget, rows, quoted results, runs and errors as JSON-serializable values."""
+        lists = {name: [row.to_dict() for row in getattr(self, name)] for name in ("rows", "runs")}
+        quoted = [asdict(result) for result in self.quoted]
+        return {"data": self.data, "budget": self.budget, **lists, "quoted": quoted, "failed": dict(self.failed)}
 
 
 def _format_metrics(measured: RowMetrics | None) -> list[str]:
