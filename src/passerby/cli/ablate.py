@@ -8,7 +8,6 @@ import typer
 
 from passerby.cli.common import Device, Json, Overrides
 from passerby.cli.grid_output import DryRun, GridFolder, print_result
-from passerby.recipe import load_recipe
 
 
 def ablate(
@@ -35,6 +34,7 @@ def ablate(
     [bold]passerby ablate --recipe lab-atto --data cuhk01:/data/cuhk01 --axes attention,parts --out runs/ablation[/]
     """
     from passerby.experiments.axes import parse_axes
+    from passerby.recipe import load_recipe
 
     chosen, levels = load_recipe(recipe, overrides=overrides or []), parse_axes(axes)
     from passerby.experiments.ablate import ablate as run_ablation

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from passerby.cli.common import Json, Overrides, print_json
-from passerby.recipe import load_recipe
 
 if TYPE_CHECKING:
     from passerby.model.info import ModelInfo
@@ -32,6 +31,7 @@ def info_command(
 ) -> None:
     """Count parameters and multiply-adds of the recipe's network and its variants: Baseline, A, P and AP."""
     from passerby.model.info import variants_info
+    from passerby.recipe import load_recipe
 
     settings = load_recipe(recipe, overrides=overrides or ())
     found = variants_info(settings.model.model_dump(), identities=identities, size=settings.images.size)
