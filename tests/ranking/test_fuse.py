@@ -78,7 +78,7 @@ def test_an_item_excluded_from_one_list_is_excluded(method):
         ([A, B], {"k": 0}, "k: got 0, expected at least 1"),
         ([A, B[:, :3]], {}, r"distances: got shape \(1, 3\) of float32, expected \(1, 4\)"),
         ([A, A * np.nan], {}, "distances: NaN, first at query 0"),
-        ([A, np.full_like(A, -np.inf)], {}, "lists: NaN or -infinity in list 1, in the queries from 0 on"),
+        ([A, np.full_like(A, -np.inf)], {}, "lists: NaN or -infinity in list 1, query 0"),
         ([A[0], B[0]], {}, r"distances: got shape \(4,\), expected \(Q, G\)"),
         ([A, B.astype(int)], {}, "distances: got shape .* of int64, expected .* floating point"),
         ([A], {"calibrations": [lambda d: 0.5], "method": "average"}, r"calibrations: gave shape \(\) for 4 distances"),
@@ -105,8 +105,8 @@ def test_blocks_of_different_heights_are_aligned():
     ("blocks", "message"),
     [
         ([[(0, A), (1, A)], [(0, B)]], "list 1 ends before query 1, other lists continue"),
-        ([[(1, A)], [(0, B)]], r"at query 0, blocks begin at \[1, 0\]"),
-        ([[(0, A)], [(0, B[:, :3])]], r"shapes \[\(1, 4\), \(1, 3\)\]"),
+        ([[(1, A)], [(0, B)]], r"expected query 0, got queries \[1, 0\]"),
+        ([[(0, A)], [(0, B[:, :3])]], r"with \[4, 3\] gallery items"),
     ],
 )
 def test_lists_of_different_queries_or_galleries_are_rejected(blocks, message):

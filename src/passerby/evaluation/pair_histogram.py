@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
-from passerby.extras import require_extra
 from passerby.ranking.blocks import DistanceBlocks, as_distances, iter_distances
+from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Metric
 from passerby.types import DISTRACTOR, Embeddings, IntArray, Labels, Result, as_array
-
-njit = require_extra("numba", "eval").njit
 
 BINS = 8192
 """Default number of bins; for cosine distances, 0 to 2, a bin is 0.000244 wide."""
@@ -170,14 +168,7 @@ def _default_limits(
 
 @njit(nogil=True, cache=True)
 def _count(
-    block: Any,
-    identities: Any,
-    cameras: Any,
-    gallery_identities: Any,
-    gallery_cameras: Any,
-    low: Any,
-    high: Any,
-    counts: Any,
+    block: Any, ids: Any, cameras: Any, gallery_ids: Any, gallery_cameras: Any, low: Any, high: Any, counts: Any
 ) -> Any:
     """Add the pairs of a block to (2, B) counts of different and same; -1, or the flat index outside the limits."""
     bins = counts.shape[1]
@@ -190,6 +181,6 @@ def _count(
             if not low <= distance <= high:
                 return row * block.shape[1] + g
             number = min(int((distance - low) * scale), bins - 1)
-            same = identities[row] == gallery_identities[g] and identities[row] != DISTRACTOR
+            same = ids[row] == gallery_ids[g] and ids[row] != DISTRACTOR
             counts[1 if same else 0, number] += 1
     return -1

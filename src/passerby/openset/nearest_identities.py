@@ -14,13 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
 from passerby.evaluation.score import require_no_distractors
-from passerby.extras import require_extra
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
+from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import IdentityIndex
 from passerby.types import DISTRACTOR, BoolArray, Embeddings, IntArray, Labels, Result, as_array
-
-njit = require_extra("numba", "eval").njit
 
 
 @dataclass(frozen=True, repr=False)

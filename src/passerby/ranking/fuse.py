@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Literal, get_args
 
 import numpy as np
@@ -75,7 +76,7 @@ def fuse_blocks(
         k: For `reciprocal`, at least 1: the larger, the less the first ranks dominate.
 
     Returns:
-        Iterator of (first, (q, G) float32), smaller is nearer. An item at infinity in any list is at infinity.
+        Iterator of (query, (1, G) float32), smaller is nearer. An item at infinity in any list is at infinity.
 
     Raises:
         DataError: At the call, naming the argument; during the iteration, for lists of different queries or galleries,
@@ -111,63 +112,47 @@ def _fuse(
     calibrations: Sequence[Calibrate] | None,
     k: int,
 ) -> Iterator[tuple[int, FloatArray]]:
-    for first, blocks in _align(lists):
-        fused = np.zeros(blocks[0].shape)
-        for number, (block, weight) in enumerate(zip(blocks, weights, strict=True)):
-            if np.isnan(block).any() or np.isneginf(block).any():
-                raise DataError(f"lists: NaN or -infinity in list {number}, in the queries from {first} on")
+    for query, rows in enumerate(_align(lists)):
+        fused = np.zeros(rows[0].shape)  # (G,)
+        for number, (row, weight) in enumerate(zip(rows, weights, strict=True)):
+            if np.isnan(row).any() or np.isneginf(row).any():
+                raise DataError(f"lists: NaN or -infinity in list {number}, query {query}")
             calibrate = None if calibrations is None else calibrations[number]
-            fused += weight * _score_items(block, method=method, calibrate=calibrate, k=k)
-        fused[np.any([np.isposinf(block) for block in blocks], axis=0)] = np.inf
-        yield first, fused.astype(np.float32)
+            fused += weight * _score_items(row, method=method, calibrate=calibrate, k=k)
+        fused[np.any(np.isposinf(rows), axis=0)] = np.inf
+        yield query, fused[None].astype(np.float32)
 
 
-def _align(lists: Sequence[DistanceBlocks]) -> Iterator[tuple[int, list[FloatArray]]]:
-    """Yield the rows of the same queries from every list, for blocks of any heights.
-
-    A block may be overwritten by the next one, so the next one is requested when all rows of the block are used.
-    """
-    iterators = [iter(blocks) for blocks in lists]
-    blocks: list[FloatArray] = [np.empty((0, 0), dtype=np.float32)] * len(lists)
-    query = 0
-    while True:
-        heads = [
-            None if len(block) else next(iterator, None) for block, iterator in zip(blocks, iterators, strict=True)
-        ]
-        blocks = [block if head is None else head[1] for block, head in zip(blocks, heads, strict=True)]
-        firsts = [query if head is None else head[0] for head in heads]
-        if not any(map(len, blocks)):
-            return
-        if any(first != query for first in firsts) or len({block.shape[1:] for block in blocks}) != 1:
+def _align(lists: Sequence[DistanceBlocks]) -> Iterator[list[FloatArray]]:
+    """Yield the (G,) distances of the same query from every list, for blocks of any heights."""
+    iterators = [((first + i, row) for first, block in blocks for i, row in enumerate(block)) for blocks in lists]
+    for query, heads in enumerate(zip_longest(*iterators)):
+        if None in heads:
+            raise DataError(f"lists: list {heads.index(None)} ends before query {query}, other lists continue")
+        queries, rows = [number for number, _ in heads], [row for _, row in heads]
+        if set(queries) != {query} or len({row.shape for row in rows}) != 1:
             raise DataError(
-                f"lists: at query {query}, blocks begin at {firsts} with shapes {[block.shape for block in blocks]}; "
-                "give distances of the same queries, in order, and of the same gallery"
+                f"lists: expected query {query}, got queries {queries} with {[len(row) for row in rows]} gallery items"
+                "; give distances of the same queries, in order, and of the same gallery"
             )
-        height = min(map(len, blocks))
-        if not height:
-            shorter = [len(block) for block in blocks].index(0)
-            raise DataError(f"lists: list {shorter} ends before query {query}, other lists continue")
-        yield query, [block[:height] for block in blocks]
-        blocks = [block[height:] for block in blocks]
-        query += height
+        yield rows
 
 
-def _score_items(block: FloatArray, *, method: Fusion, calibrate: Calibrate | None, k: int) -> NDArray[np.float64]:
-    """(q, G) contribution of one list, smaller is nearer; its value for items at infinity is not used."""
+def _score_items(row: FloatArray, *, method: Fusion, calibrate: Calibrate | None, k: int) -> NDArray[np.float64]:
+    """(G,) contribution of one list, smaller is nearer; its value for items at infinity is not used."""
     if method != "average":
-        order = np.argsort(block, axis=1, kind="stable")
-        ranks = np.argsort(order, axis=1) + 1
-        return -1.0 / (k + ranks) if method == "reciprocal" else ranks.astype(np.float64)
-    scores, finite = np.zeros(block.shape), np.isfinite(block)
+        ranks = np.empty(len(row))
+        ranks[np.argsort(row, kind="stable")] = np.arange(1, len(row) + 1)
+        return -1.0 / (k + ranks) if method == "reciprocal" else ranks
+    scores, finite = np.zeros(row.shape), np.isfinite(row)
+    values = row[finite].astype(np.float64)
     if calibrate is not None:
-        probabilities = np.asarray(calibrate(block[finite]), dtype=np.float64)
-        if probabilities.shape != (finite.sum(),) or not ((probabilities >= 0) & (probabilities <= 1)).all():
-            shape = probabilities.shape
-            raise DataError(f"calibrations: gave shape {shape} for {finite.sum()} distances, or not 0 to 1")
+        probabilities = np.asarray(calibrate(row[finite]), dtype=np.float64)
+        if probabilities.shape != values.shape or not ((probabilities >= 0) & (probabilities <= 1)).all():
+            raise DataError(
+                f"calibrations: gave shape {probabilities.shape} for {len(values)} distances, or not 0 to 1"
+            )
         scores[finite] = -probabilities
-        return scores
-    for row, (distances, kept) in enumerate(zip(block, finite, strict=True)):
-        if kept.any():
-            values = distances[kept].astype(np.float64)
-            scores[row, kept] = (values - values.mean()) / (values.std() or 1)
+    elif len(values):
+        scores[finite] = (values - values.mean()) / (values.std() or 1)
     return scores

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from passerby.extras import require_extra
+from passerby.ranking.compiled import njit
 from passerby.types import DISTRACTOR, IntArray
-
-njit = require_extra("numba", "eval").njit
 
 _NONE = np.empty(0, dtype=np.int64)
 _CELLS = 2**26  # distances that a GPU compares at a time

@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from passerby.extras import require_extra
+from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Vectors
 from passerby.types import IntArray, Result, as_array
-
-njit = require_extra("numba", "eval").njit
 
 _TILE = 2048  # vectors on each side of one product (16 MB)
 _SPARE = 8  # candidates beyond k, so that few lists have to be computed again

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from passerby.errors import DataError
-from passerby.extras import require_extra
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
+from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import IdentityIndex
 from passerby.types import Embeddings, FloatArray, Labels, Ranking, as_array
-
-njit = require_extra("numba", "eval").njit
 
 
 def rank(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from passerby.extras import require_extra
+from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Vectors
 from passerby.ranking.neighbors import Neighbors, squared_distances
 from passerby.types import IntArray
@@ -18,7 +19,6 @@ from passerby.types import IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-njit = require_extra("numba", "eval").njit
 sparse: Any = require_extra("scipy.sparse", "eval")
 
 

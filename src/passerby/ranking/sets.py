@@ -6,6 +6,7 @@ Dimension legend of `types`, and S, T sets of query and gallery images.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal, get_args
 
 import numpy as np
@@ -153,18 +154,10 @@ def _reduce_blocks(
 ) -> Iterator[tuple[int, FloatArray]]:
     """Reduce blocks whose rows and columns are sorted by set, with (S,) and (T,) sizes of the sets."""
     starts = np.cumsum(column_sizes) - column_sizes
-    parts: list[FloatArray] = []
-    done, held = 0, 0
-    for _, block in blocks:
-        used = 0
-        while used < len(block):
-            part = block[used : used + row_sizes[done] - held].copy()  # the next block may overwrite it
-            parts.append(part)
-            used, held = used + len(part), held + len(part)
-            if held == row_sizes[done]:
-                distances = np.concatenate(parts)  # (images of the set, G)
-                yield done, _reduce(distances, starts, column_sizes, method=method)[None].astype(np.float32)
-                parts, held, done = [], 0, done + 1
+    rows = (row.copy() for _, block in blocks for row in block)  # the next block overwrites its rows
+    for number, size in enumerate(row_sizes):
+        distances = np.stack(list(islice(rows, size)))  # (images of the set, G)
+        yield number, _reduce(distances, starts, column_sizes, method=method)[None].astype(np.float32)
 
 
 def _reduce(distances: FloatArray, starts: IntArray, sizes: IntArray, *, method: SetDistance) -> NDArray[np.floating]:
