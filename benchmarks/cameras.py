@@ -1,12 +1,12 @@
-"""Camera-wise normalization with few sightings of a camera: what it is worth, and how much they should count.
+"""Camera-wise normalization with few images per camera: accuracy, and the weight of the camera's own statistics.
 
     python benchmarks/cameras.py CUHK01 [MODEL ...]
 
-CUHK01 is the folder of its images; MODEL the folder of a run, or `default`, which it is when none is named. The 485
-*training* people of the split, so that the weight could be chosen here: each one's first image in a camera is a query,
-the second stands in the gallery, Market rule. Views are learned from n gallery images of each camera, mean of 5 draws;
-`PRIOR_IMAGES` is how many images a camera must have before it counts for as much as all together. Last: how many of
-the ten nearest under normalization `search_across` finds.
+CUHK01 is the folder of its images, MODEL the folder of a run or `default` (the default). The images are those of the
+485 *training* identities of the split, because the weight is chosen on them: the first image of an identity in a camera
+is a query, the second is in the gallery, Market-1501 protocol. The statistics of a camera come from n gallery images,
+mean of 5 draws. `PRIOR_IMAGES` is the number of images at which a camera and all cameras together have the same weight.
+Last: the fraction of the ten nearest under normalization that `search_across` returns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from passerby.gallery.sightings import Sighting
 from passerby.ranking.camera_normalization import CameraStatistics
 from passerby.types import Embeddings
 
-DOUBTS = (0, 3, 10, 30, 100)
+PRIORS = (0, 3, 10, 30, 100)
 DRAWS = 5
 
 
@@ -32,70 +32,74 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["default"])
     chosen = parser.parse_args()
     (data,) = passerby.load_data(f"cuhk01:{chosen.cuhk01}")
-    samples = sorted(data.train, key=lambda each: str(each.path))
-    people, cameras = (np.array([getattr(each, name) for each in samples]) for name in ("person_id", "camera_id"))
-    seen = list(zip(people.tolist(), cameras.tolist(), strict=True))
-    first = np.array([place == 0 or seen[place] != seen[place - 1] for place in range(len(seen))])
+    samples = sorted(data.train, key=lambda sample: str(sample.path))
+    identities, cameras = (
+        np.array([getattr(sample, name) for sample in samples]) for name in ("person_id", "camera_id")
+    )
+    keys = list(zip(identities.tolist(), cameras.tolist(), strict=True))
+    first = np.array([index == 0 or keys[index] != keys[index - 1] for index in range(len(keys))])
     for model in chosen.models:
         vectors = passerby.load(model).embed(samples)
-        query, gallery = (Embeddings(vectors[rows], people[rows], cameras[rows]) for rows in (first, ~first))
+        query, gallery = (Embeddings(vectors[rows], identities[rows], cameras[rows]) for rows in (first, ~first))
         plain = passerby.score(query, gallery)
         print(f"\n{model}, plain: {100 * plain.rank1:.1f} / {100 * plain.mAP:.1f}\n")
-        print(f"| n | {' | '.join(f'PRIOR_IMAGES {doubt}' for doubt in DOUBTS)} |\n| ---: |" + " ---: |" * 5)
+        print(f"| n | {' | '.join(f'PRIOR_IMAGES {prior}' for prior in PRIORS)} |\n| ---: |" + " ---: |" * 5)
         for count in (5, 10, 20, 50, 100, 485):
-            drawn = [_views(gallery, count, np.random.default_rng(seed)) for seed in range(DRAWS)]
-            row = [_figures(query, gallery, drawn, count, doubt) for doubt in DOUBTS]
+            drawn = [_draw_statistics(gallery, count, np.random.default_rng(seed)) for seed in range(DRAWS)]
+            row = [_score(query, gallery, drawn, count, prior) for prior in PRIORS]
             print(f"| {count} | {' | '.join(row)} |", flush=True)
-        print(f"\nof the ten nearest, a gallery's search brings {100 * _found(model, query, gallery):.1f} %")
+        percent = 100 * _measure_search(model, query, gallery)
+        print(f"\nof the ten nearest, a search of the gallery returns {percent:.1f} %")
 
 
-def _views(gallery: Embeddings, count: int, generator: np.random.Generator) -> dict[int, CameraStatistics]:
+def _draw_statistics(gallery: Embeddings, count: int, generator: np.random.Generator) -> dict[int, CameraStatistics]:
     cameras = np.unique(gallery.camera_ids).tolist()
     rows = [generator.permutation(np.flatnonzero(gallery.camera_ids == camera))[:count] for camera in cameras]
     return {
-        camera: CameraStatistics.from_vectors(gallery.vectors[some]) for camera, some in zip(cameras, rows, strict=True)
+        camera: CameraStatistics.from_vectors(gallery.vectors[indices])
+        for camera, indices in zip(cameras, rows, strict=True)
     }
 
 
-def _mixed(views: dict[int, CameraStatistics], count: int, doubt: int) -> dict[int, CameraStatistics]:
-    general = CameraStatistics.merge(list(views.values()), [count] * len(views))
-    return {camera: view.shrink(general, doubt / (doubt + count)) for camera, view in views.items()}
+def _shrink(statistics: dict[int, CameraStatistics], count: int, prior: int) -> dict[int, CameraStatistics]:
+    overall = CameraStatistics.merge(list(statistics.values()), [count] * len(statistics))
+    return {camera: own.shrink(overall, prior / (prior + count)) for camera, own in statistics.items()}
 
 
-def _standardized(side: Embeddings, views: dict[int, CameraStatistics]) -> Embeddings:
+def _standardized(side: Embeddings, statistics: dict[int, CameraStatistics]) -> Embeddings:
     vectors = np.empty_like(side.vectors)
-    for camera, view in views.items():
+    for camera, own in statistics.items():
         rows = side.camera_ids == camera
-        vectors[rows] = view.standardize(side.vectors[rows])
+        vectors[rows] = own.standardize(side.vectors[rows])
     return Embeddings(vectors, side.person_ids, side.camera_ids)
 
 
-def _figures(
-    query: Embeddings, gallery: Embeddings, drawn: list[dict[int, CameraStatistics]], count: int, doubt: int
+def _score(
+    query: Embeddings, gallery: Embeddings, drawn: list[dict[int, CameraStatistics]], count: int, prior: int
 ) -> str:
     """Rank-1 / mAP in percent."""
-    found = [
-        passerby.score(*(_standardized(side, _mixed(views, count, doubt)) for side in (query, gallery)))
-        for views in drawn
+    scores = [
+        passerby.score(*(_standardized(side, _shrink(statistics, count, prior)) for side in (query, gallery)))
+        for statistics in drawn
     ]
-    return f"{100 * np.mean([each.rank1 for each in found]):.1f} / {100 * np.mean([each.mAP for each in found]):.1f}"
+    return f"{100 * np.mean([one.rank1 for one in scores]):.1f} / {100 * np.mean([one.mAP for one in scores]):.1f}"
 
 
-def _found(model: str, query: Embeddings, gallery: Embeddings, top: int = 10) -> float:
-    """Share of the `top` nearest under normalization that a gallery's search brings, as it learns its cameras."""
+def _measure_search(model: str, query: Embeddings, gallery: Embeddings, top: int = 10) -> float:
+    """Fraction of the `top` nearest under normalization that a search of the gallery returns."""
     store = passerby.Gallery("memory", model=model).store
     columns = (gallery.vectors, gallery.camera_ids.tolist(), range(len(gallery)))
     store.add([Sighting(vector=v, camera=str(camera), source=str(n)) for v, camera, n in zip(*columns, strict=True)])
-    views = CameraViews(store)
-    named = {camera: views[str(camera)] for camera in np.unique(gallery.camera_ids).tolist()}
-    asked, there = (_standardized(side, named).vectors for side in (query, gallery))
-    shares = []
-    for place in range(0, len(query), 5):
-        nearest = np.argsort(-(there @ asked[place]))[:top]
-        camera = str(query.camera_ids[place])
-        (hits,) = search_across(store, views, query.vectors[place], seen_by=camera, top=top, where=Filter())
-        shares.append(len({int(hit.source) for hit in hits} & set(nearest.tolist())) / top)
-    return float(np.mean(shares))
+    statistics = CameraViews(store)
+    named = {camera: statistics[str(camera)] for camera in np.unique(gallery.camera_ids).tolist()}
+    query_vectors, gallery_vectors = (_standardized(side, named).vectors for side in (query, gallery))
+    fractions = []
+    for index in range(0, len(query), 5):
+        nearest = np.argsort(-(gallery_vectors @ query_vectors[index]))[:top]
+        camera = str(query.camera_ids[index])
+        (hits,) = search_across(store, statistics, query.vectors[index], seen_by=camera, top=top, where=Filter())
+        fractions.append(len({int(hit.source) for hit in hits} & set(nearest.tolist())) / top)
+    return float(np.mean(fractions))
 
 
 if __name__ == "__main__":

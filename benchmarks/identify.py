@@ -1,18 +1,20 @@
-"""How far can `identify` be believed on real people? What it says, against what is so, on CUHK01.
+"""Calibration of `identify` on CUHK01: predicted probabilities against observed fractions.
 
     python benchmarks/identify.py CUHK01 [MODEL ...] [--draws 10]
 
-CUHK01 is the folder of its images (`campus/PPPPIII.png`); MODEL the folder of a calibrated run, or `default`, which
-it is when none is named. Of the 486 test people a half, drawn anew each time, are enrolled by name with
-both images of each camera; the first image in each camera of all 486 is asked for, with `not_cameras` the query's own.
-So a half of the queries shows nobody with a label, which is what `unknown` says.
+CUHK01 is the folder of its images (`campus/PPPPIII.png`), MODEL the folder of a calibrated run or `default` (the
+default). Half of the 486 test identities, drawn anew for each draw, are enrolled with a label and both images of each
+camera. The first image in each camera of all 486 is a query, with the query's own camera in `not_cameras`. Half of the
+queries therefore show no labeled identity.
 
-Each model plainly, and with `seen_by`: under camera-wise normalization, by what is enrolled.
+Each model is measured plainly, and with `seen_by`: under camera-wise normalization by the enrolled images.
 
-`named`  known people who are given a name, and of all names given how many are right (draws without one left out)
-`said`   the mean probability of the names that were given
-`error`  expected calibration error of "it is the best candidate", in ten bins of equal width, over all queries
-`knows`  of the answers "unknown", how many are right; and what was said
+Columns, in percent, mean over the draws:
+`named`           known queries that are given a label
+`correct`         labels that are correct, of all labels given (draws without one are left out)
+`predicted`       mean probability of the labels given
+`error`           expected calibration error of "the best candidate is correct", in ten bins, over all queries
+`unknown, correct`, `predicted`  likewise for the result "unknown"
 """
 
 from __future__ import annotations
@@ -41,17 +43,19 @@ def main() -> None:
     chosen = parser.parse_args()
     (data,) = passerby.load_data(f"cuhk01:{chosen.cuhk01}")
     samples = [*data.query, *data.gallery]
-    print("| model | named | right | said | error | unknown, right | said |\n| --- |" + " ---: |" * 6, flush=True)
+    print(
+        "| model | named | correct | predicted | error | unknown, correct | predicted |\n| --- |" + " ---: |" * 6,
+        flush=True,
+    )
     for model in chosen.models:
         embedder = passerby.load(model)
         embedded = _embeddings(embedder.embed(samples), samples)
         calibration = load_calibration(model_folder(model))
-        for across, known in ((False, calibration), (True, calibration.cameras)):
-            if known is not None and known.identification is not None:
+        for across, fitted in ((False, calibration), (True, calibration.cameras)):
+            if fitted is not None and fitted.identification is not None:
+                settings = fitted.identification, model
                 rows = [
-                    _figures(
-                        *_answers(embedded, len(data.query), known.identification, model, seed, chosen.at_least, across)
-                    )
+                    _measure(*_identify(embedded, len(data.query), *settings, seed, chosen.at_least, across))
                     for seed in range(chosen.draws)
                 ]
                 columns = [f"{np.nanmean(column):.1f}" for column in zip(*rows, strict=True)]
@@ -59,11 +63,13 @@ def main() -> None:
 
 
 def _embeddings(vectors: np.ndarray, samples: list[Sample]) -> Embeddings:
-    people, cameras = (np.array([getattr(each, name) for each in samples]) for name in ("person_id", "camera_id"))
-    return Embeddings(vectors, people, cameras)
+    identities, cameras = (
+        np.array([getattr(sample, name) for sample in samples]) for name in ("person_id", "camera_id")
+    )
+    return Embeddings(vectors, identities, cameras)
 
 
-def _answers(
+def _identify(
     embedded: Embeddings,
     queries: int,
     line: Identification,
@@ -72,46 +78,50 @@ def _answers(
     at_least: float,
     across: bool,
 ) -> tuple[np.ndarray, ...]:
-    """For every query: known, named, right, the probability said, and best candidate right, its probability."""
-    people = np.unique(embedded.person_ids)
-    known = set(np.random.default_rng(seed).permutation(people)[: len(people) // 2].tolist())
+    """(Q,) known, named, correct, probability of the result; best candidate correct, probability of the candidate."""
+    identities = np.unique(embedded.person_ids)
+    known = set(np.random.default_rng(seed).permutation(identities)[: len(identities) // 2].tolist())
     gallery = passerby.Gallery("memory", model=model)
+    images = list(zip(embedded.vectors, embedded.person_ids.tolist(), embedded.camera_ids.tolist(), strict=True))
     gallery.store.add(
         [
-            Sighting(camera=str(camera), label=str(person), vector=vector, source=str(place))
-            for place, (vector, person, camera) in enumerate(
-                zip(embedded.vectors, embedded.person_ids.tolist(), embedded.camera_ids.tolist(), strict=True)
-            )
-            if person in known
+            Sighting(camera=str(camera), label=str(identity), vector=vector, source=str(index))
+            for index, (vector, identity, camera) in enumerate(images)
+            if identity in known
         ]
     )
     views = CameraViews(gallery.store) if across else None
-    found = []
-    for vector, person, camera in zip(
-        embedded.vectors[:queries], embedded.person_ids.tolist(), embedded.camera_ids.tolist(), strict=False
-    ):
+    rows = []
+    for vector, identity, camera in images[:queries]:
         where = Filter(not_cameras=[str(camera)], labeled=True)
         if views is None:
             (hits,) = gallery.store.search(vector, top=100, where=where)
         else:
             (hits,) = search_across(gallery.store, views, vector, seen_by=str(camera), top=100, where=where)
-        answer = identify_hits(hits, labels=len(known), line=line, at_least=at_least)
-        first = answer.candidates[0]
-        right = answer.label == str(person) if answer.label else person not in known
-        best = first.label == str(person), first.probability
-        found.append((person in known, answer.label is not None, right, answer.probability, *best))
-    return tuple(np.array(column) for column in zip(*found, strict=True))
+        result = identify_hits(hits, labels=len(known), line=line, at_least=at_least)
+        best = result.candidates[0]
+        correct = result.label == str(identity) if result.label else identity not in known
+        best_correct = best.label == str(identity)
+        is_named = result.label is not None
+        rows.append((identity in known, is_named, correct, result.probability, best_correct, best.probability))
+    return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 
-def _figures(
-    known: np.ndarray, named: np.ndarray, right: np.ndarray, said: np.ndarray, best: np.ndarray, chance: np.ndarray
+def _measure(
+    known: np.ndarray,
+    named: np.ndarray,
+    correct: np.ndarray,
+    probability: np.ndarray,
+    best_correct: np.ndarray,
+    best_probability: np.ndarray,
 ) -> list[float]:
     """The columns of the table, in percent."""
-    bins = np.minimum((chance * 10).astype(int), 9)
-    error = sum(abs(best[bins == each].sum() - chance[bins == each].sum()) for each in range(10)) / len(best)
-    given = (right[named].mean(), said[named].mean()) if named.any() else (np.nan, np.nan)
-    names = named[known].mean(), *given
-    return [100 * float(value) for value in (*names, error, right[~named].mean(), said[~named].mean())]
+    bins = np.minimum((best_probability * 10).astype(int), 9)
+    gaps = [best_correct[bins == b].sum() - best_probability[bins == b].sum() for b in range(10)]
+    error = sum(map(abs, gaps)) / len(best_correct)
+    labels = (correct[named].mean(), probability[named].mean()) if named.any() else (np.nan, np.nan)
+    unknown = correct[~named].mean(), probability[~named].mean()
+    return [100 * float(value) for value in (named[known].mean(), *labels, error, *unknown)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time and peak memory of a few lines, each in a process of its own; alternatives take turns and share the noise."""
+"""Time and peak memory of a few lines, each in its own process; alternatives run in turns, so that noise is shared."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Measured:
     """Medians of one alternative.
 
     Attributes:
-        seconds: The work alone, without imports and without what `setup` did.
-        peak: Highest resident memory of the whole process, in bytes, setup included.
-        setup: The same before the work began.
+        seconds: Time of the work, without imports and setup.
+        peak: Peak resident memory of the process in bytes, setup included.
+        setup: Peak resident memory in bytes before the work.
         times: Seconds of each repetition.
     """
 
@@ -46,10 +46,10 @@ def measure(
     """Run each (setup, work) pair `repeats` times, in turns, each time in a fresh Python process.
 
     Raises:
-        RuntimeError: With the process's own words, when one fails.
+        RuntimeError: When a process fails, with the end of its error output.
     """
     counts = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in alternatives}
+    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in alternatives}
     for _ in range(repeats):
         for name, (setup, work) in alternatives.items():
             done = subprocess.run(
@@ -65,11 +65,11 @@ def measure(
             if done.returncode or not lines:
                 raise RuntimeError(f"{name}: ended with {done.returncode}\n{done.stderr[-2000:]}")
             seconds, before, peak = map(float, lines[-1].split()[1:])
-            found[name].append((seconds, before * _UNIT, peak * _UNIT))
+            results[name].append((seconds, before * _UNIT, peak * _UNIT))
             print(f"  {name}: {seconds:.2f} s, {peak * _UNIT / 1e6:,.0f} MB", file=sys.stderr)
     return {
         name: Measured(statistics.median(seconds), statistics.median(peak), statistics.median(before), tuple(seconds))
-        for name, runs in found.items()
+        for name, runs in results.items()
         for seconds, before, peak in [tuple(zip(*runs, strict=True))]
     }
 
@@ -78,11 +78,11 @@ _UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 
 
 def table(title: str, rows: Mapping[str, Measured], *, ours: str) -> str:
-    """A Markdown table: seconds, range, peak memory, and how many times longer than ours."""
+    """Format a Markdown table: seconds, range, peak memory, and the time relative to the row `ours`."""
     lines = [
         f"**{title}**",
         "",
-        "| | median s | range s | peak MB | of it before | time / ours |",
+        "| | median s | range s | peak MB | before, MB | time / ours |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, row in rows.items():
@@ -94,7 +94,7 @@ def table(title: str, rows: Mapping[str, Measured], *, ours: str) -> str:
 
 
 def machine() -> str:
-    """One line about where this ran."""
+    """Describe the machine in one line."""
     import numpy as np
 
     model = platform.processor() or platform.machine()

@@ -1,13 +1,13 @@
-"""Scoring: ours beside what sorts every list.
+"""Scoring: time and memory of `passerby.score` and of evaluations that sort every list.
 
     python benchmarks/scoring.py [market] [msmt17] [market500k] [--repeats 5]
 
 `market`: 3,368 x 15,913 given distances. The alternatives are Torchreid's Python evaluation, if it is installed (`pip
-install --no-deps torchreid`; the package on PyPI leaves out the Cython source), and `numpy.argsort` of the matrix
-alone: Torchreid's Cython evaluation begins with that, so it can never be faster than this.
+install --no-deps torchreid`; the package on PyPI has no Cython source), and `numpy.argsort` of the matrix alone, which
+is the first step of Torchreid's Cython evaluation and a lower bound of its time.
 `msmt17`: 11,659 x 82,161 from float32 vectors of 1,536. `market500k`: 3,368 x 516,000, the gallery a memory-mapped file
-of float16 vectors. Vectors are random and of unit length, ids and cameras random: matches at every distance, the worst
-case.
+of float16 vectors. Vectors are random with unit length, identities and cameras are random: matches at every distance,
+which is the worst case.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def labels(count, people, cameras, distractors=0.0):
     ids[generator.random(count) < distractors] = 0
     return Labels(ids, generator.integers(0, cameras, count))
 def vectors(count, dtype=np.float32):
-    found = np.empty((count, 1536), dtype=dtype)
+    rows = np.empty((count, 1536), dtype=dtype)
     for start in range(0, count, 4096):
-        some = generator.standard_normal((min(4096, count - start), 1536), dtype=np.float32)
-        found[start:start + len(some)] = some / np.linalg.norm(some, axis=1, keepdims=True)
-    return found
+        part = generator.standard_normal((min(4096, count - start), 1536), dtype=np.float32)
+        rows[start:start + len(part)] = part / np.linalg.norm(part, axis=1, keepdims=True)
+    return rows
 warm = Labels(np.ones(1, int), np.zeros(1, int)), Labels(np.ones(1, int), np.ones(1, int))
 score(*warm, distances=np.ones((1, 1), np.float32))
 """
