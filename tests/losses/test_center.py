@@ -92,18 +92,21 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert centers.isfinite().all()
 
 
-def test_without_centers_it_says_what_to_do():
+def test_a_network_without_centers_is_an_error_with_advice():
     made, labels = output()
-    with pytest.raises(RecipeError, match=r"loss\.center: the network keeps no centers; call its keep_centers\(\)"):
+    with pytest.raises(RecipeError, match=r"loss\.center: the network has no centers; call its keep_centers\(\)"):
         Losses(center={"weight": 1.0, "alpha": 0.5})(made, labels)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"identity": None, "circle": None, "center": {}}, "every loss is off.*as center alone draws everybody to one"),
+        (
+            {"identity": None, "circle": None, "center": {}},
+            "every loss is off.*as center alone moves all",
+        ),
         ({"center": {"alpha": 0}}, "loss.center.alpha: .*greater than 0, got 0"),
-        ({"center": {"margin": 1}}, "unknown key 'loss.center.margin'; loss.center knows weight, alpha"),
+        ({"center": {"margin": 1}}, "unknown key 'loss.center.margin'; loss.center has the keys weight, alpha"),
     ],
 )
 def test_impossible_settings_are_named(settings, message):

@@ -102,7 +102,7 @@ def test_metric_losses_see_the_rows_of_every_process_and_the_identity_loss_its_o
             {"circle": None, "triplet": {"weight": 0, "margin": None}},
             "every loss is off; give at least one of identity",
         ),
-        ({"arcface": {"weight": 1.0}}, "loss 'arcface': not known; expected identity, circle, triplet, contrastive"),
+        ({"arcface": {"weight": 1.0}}, "loss 'arcface': unknown; expected identity, circle, triplet, contrastive"),
     ],
 )
 def test_impossible_settings_are_named(settings, message):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from passerby.errors import TrainingError
+from passerby.errors import WriteError
 from passerby.training.log import RunLog, read_log
 
 
@@ -17,7 +17,7 @@ def write(folder, steps, *, after=0):
     log.close()
 
 
-def test_a_resumed_log_forgets_what_came_after_the_checkpoint(tmp_path):
+def test_a_resumed_log_drops_records_after_the_checkpoint(tmp_path):
     write(tmp_path, [1, 2, 3, 4])
     write(tmp_path, [3, 4, 5], after=2)
     assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, 4, 5]
@@ -43,6 +43,6 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(json, "dumps", full)
-        with pytest.raises(TrainingError, match=r"log\.jsonl: not written \(No space left on device\).*--resume"):
+        with pytest.raises(WriteError, match=r"log\.jsonl: not written \(No space left on device\).*--resume"):
             log.write({"step": 1})
     log.close()

@@ -1,1 +1,1 @@
-"""What the network learns from: one file for each loss, and `combine`, the only place that weighs them."""
+"""Losses, one file each, and `combine`, the one place that weights them."""

@@ -1,7 +1,7 @@
-"""Center loss: everybody's images draw near the middle of their own person.
+"""Center loss: distance of each image's features to the center of its identity.
 
 Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition" (2016), equations 2 to 4; Luo et al.,
-"Bag of Tricks and a Strong Baseline for Deep Person Re-Identification" (2019), weigh it by 0.0005.
+"Bag of Tricks and a Strong Baseline for Deep Person Re-Identification" (2019), weight it by 0.0005.
 
 B batch   C channels   I identities
 """
@@ -15,10 +15,10 @@ from passerby.model.full_precision import full_precision
 
 
 def center_loss(pooled: Tensor, labels: Tensor, *, centers: Tensor) -> Tensor:
-    """Half the squared Euclidean distance to the own person's center (equation 2), its mean over the batch.
+    """Compute half the squared Euclidean distance to the identity's center (equation 2), averaged over the batch.
 
-    The papers sum over the batch; every loss here is a mean, so that a weight does not depend on the batch.
-    pytorch-metric-learning's `CentroidTripletLoss` and proxies are other losses.
+    The papers sum over the batch; every loss here is a mean, so that its weight does not depend on the batch size.
+    `CentroidTripletLoss` and the proxy losses of pytorch-metric-learning are different losses.
 
     Args:
         pooled: (B, C), not normalized; half precision is computed in float32.
@@ -27,23 +27,33 @@ def center_loss(pooled: Tensor, labels: Tensor, *, centers: Tensor) -> Tensor:
 
     Returns:
         A scalar, at least 0.
+
+    Example:
+        >>> center_loss(torch.tensor([[3.0, 4.0]]), torch.tensor([0]), centers=torch.zeros(1, 2))
+        tensor(12.5000)
     """
-    apart = full_precision(pooled) - centers[labels]  # (B, C)
-    return apart.square().sum(dim=1).mean() / 2
+    differences = full_precision(pooled) - centers[labels]  # (B, C)
+    return differences.square().sum(dim=1).mean() / 2
 
 
 @torch.no_grad()
 def move_centers(centers: Tensor, pooled: Tensor, labels: Tensor, *, alpha: float) -> None:
-    """Move, in place, each center c that the batch shows by -alpha sum(c - x) / (1 + n) over its n rows x (equation 4).
+    """Move each center c of the batch's identities by -alpha sum(c - x) / (1 + n), over its n rows x (equation 4).
 
     Args:
-        centers: (I, C).
+        centers: (I, C), changed in place.
         pooled: (B, C).
         labels: (B,) class of each row.
-        alpha: How fast, above 0 to 1.
+        alpha: Rate of the centers, above 0 to 1.
+
+    Example:
+        >>> centers = torch.zeros(1, 2)
+        >>> move_centers(centers, torch.tensor([[3.0, 4.0]]), torch.tensor([0]), alpha=0.5)
+        >>> centers
+        tensor([[0.7500, 1.0000]])
     """
-    shown = centers[labels]  # (B, C)
+    current = centers[labels]  # (B, C)
     same = (labels[:, None] == labels[None, :]).to(centers.dtype)  # (B, B)
     n = same.sum(dim=1, keepdim=True)
-    moved = shown - alpha * (n * shown - same @ full_precision(pooled)) / (1 + n)
-    centers[labels] = moved  # rows of one class are equal, so that their order does not matter
+    moved = current - alpha * (n * current - same @ full_precision(pooled)) / (1 + n)
+    centers[labels] = moved  # rows of one class are equal, so their order does not matter

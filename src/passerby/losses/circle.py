@@ -12,21 +12,27 @@ from passerby.model.full_precision import unit_vectors
 
 
 def circle_loss(embedding: Tensor, labels: Tensor, *, margin: float, gamma: float) -> Tensor:
-    """Pairwise circle loss, averaged over the anchors that have both a positive and a negative.
+    """Compute the pairwise circle loss, averaged over the anchors with both a positive and a negative.
 
     With cosine similarities s_p to positives and s_n to negatives, alpha_p = [1 + m - s_p]+ and alpha_n = [s_n + m]+
     (both without gradient), an anchor's loss is softplus(logsumexp_n(gamma alpha_n (s_n - m)) +
-    logsumexp_p(-gamma alpha_p (s_p - 1 + m))). This is pytorch-metric-learning's `CircleLoss`, whose mean is over
-    losses above 0: the same, as no anchor's loss is 0 in float32 while 2 gamma m^2 is below 100 (re-ID: 8 to 32).
+    logsumexp_p(-gamma alpha_p (s_p - 1 + m))). This is pytorch-metric-learning's `CircleLoss`. Its mean over losses
+    above 0 is the same: no anchor's loss is 0 in float32 while 2 gamma m^2 is below 100 (re-ID: 8 to 32).
 
     Args:
-        embedding: (B, D), brought to unit length here; half precision is computed in float32.
-        labels: (B,) person of each row.
+        embedding: (B, D), scaled to unit length here; half precision is computed in float32.
+        labels: (B,) identity of each row.
         margin: m, the relaxation.
         gamma: Scale of the similarities.
 
     Returns:
         A scalar, at least 0; 0 (with gradient 0) when no anchor has both.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+        >>> circle_loss(vectors, torch.tensor([0, 0, 1]), margin=0.25, gamma=64)
+        tensor(22.7706)
     """
     value: Tensor = CircleLoss(m=margin, gamma=gamma)(unit_vectors(embedding), labels)
     return value

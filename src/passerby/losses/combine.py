@@ -1,13 +1,17 @@
-"""What the network minimizes: the one place where losses are weighed against each other.
+"""Weighted sum of the losses.
 
 With many processes, each has B / world rows of the batch. Metric losses need all pairs, so embeddings and labels are
-gathered, and every process computes the same metric loss M of all B rows; `gather`'s backward adds up the world equal
-gradients. The identity loss I_r is the mean over the rows of process r. DDP then averages the parameters' gradients:
+gathered, and every process computes the same metric loss M of all B rows; the backward pass of `gather` sums the
+world equal gradients. The identity loss I_r is the mean over the rows of process r. DDP then averages the gradients of
+the parameters:
 
     mean_r d(I_r)/d(theta) = d(I)/d(theta),   mean_r world * d(M)/d(rows of r) * d(rows of r)/d(theta) = d(M)/d(theta)
 
-which are the gradients of one process on the whole batch. (Batch norm statistics are shared by
-`passerby.distributed.share_batch_norms`.)
+which are the gradients of one process on the whole batch. `passerby.distributed.share_batch_norms` shares the
+statistics of batch norms.
+
+The losses of pytorch-metric-learning select pairs by index, which waits for the device several times per step; their
+definitions are kept.
 """
 
 from __future__ import annotations
@@ -37,66 +41,73 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "supcon": supcon_loss,
     "center": center_loss,
 }
-"""Every loss by name. `identity` looks at the logits, `center` at the average of the map, and the others at the
-embedding, or at each branch of a network that has some: their mean."""
+"""Losses by name. `identity` takes the logits, `center` the average of the map, the others the embedding, or each
+branch of a network that has branches (their mean)."""
 
 
 class Losses:
-    """The weighted sum of the losses that have a weight.
+    """Weighted sum of losses.
 
     Args:
-        settings: For each name in `LOSSES`, the loss's own settings and its `weight`; None or weight 0 leaves it out.
-            `alpha` of `center` is not the loss's but how fast centers move.
+        settings: For each name in `LOSSES`, the loss's keyword arguments and its `weight`; None or weight 0 leaves it
+            out. `alpha` of `center` is the rate of `move_centers`.
 
     Raises:
-        RecipeError: For a name that is not known, or when nothing is left.
+        RecipeError: For an unknown name, or when no loss is left.
+
+    Example:
+        >>> losses = Losses(identity={"weight": 1.0, "label_smoothing": 0.1}, triplet={"weight": 2.0, "margin": 0.3})
+        >>> network = passerby.convnext_ap("test_convnext", identities=4, parts=2, part_dim=8)
+        >>> total, named = losses(network(torch.randn(4, 3, 64, 32)), torch.tensor([0, 0, 1, 1]))
+        >>> bool(torch.isclose(total, named["identity"] + 2 * named["triplet"]))
+        True
     """
 
     def __init__(self, **settings: Mapping[str, Any] | None) -> None:
         unknown = sorted(settings.keys() - LOSSES.keys())
         if unknown:
-            raise RecipeError(f"loss {unknown[0]!r}: not known; expected {', '.join(LOSSES)}")
-        chosen = {name: dict(each) for name, each in settings.items() if each is not None}
+            raise RecipeError(f"loss {unknown[0]!r}: unknown; expected {', '.join(LOSSES)}")
+        chosen = {name: dict(options) for name, options in settings.items() if options is not None}
         self.alpha = float(chosen["center"].pop("alpha")) if "center" in chosen else 0.0
-        self.weights = {name: float(each.pop("weight")) for name, each in chosen.items()}
+        self.weights = {name: float(options.pop("weight")) for name, options in chosen.items()}
         self.weights = {name: weight for name, weight in self.weights.items() if weight > 0}
         self.functions = {name: partial(LOSSES[name], **chosen[name]) for name in self.weights}
         if not self.weights:
             raise RecipeError(f"loss: every loss is off; give at least one of {', '.join(LOSSES)} a weight above 0")
 
     def __call__(self, output: Output, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of this process's rows, for `backward`; the network's centers, if it has some, move.
+        """Compute the loss of this process's rows, for `backward`, and move the network's centers for the center loss.
 
         Args:
-            output: Of B / world images.
+            output: Of the network, for B / world images.
             labels: (B / world,) class of each image.
 
         Returns:
-            The weighted sum, and each loss by name before weighing; all scalars in float32.
+            The weighted sum, and each loss by name before weighting; scalars in float32 on the device.
 
         Raises:
-            RecipeError: For a center loss and a network that keeps no centers.
+            RecipeError: For a center loss and a network without centers.
         """
         with torch.autocast(output.embedding.device.type, enabled=False):
-            everyone = gather(labels) if self.functions.keys() != {"identity"} else labels
+            all_labels = gather(labels) if self.functions.keys() != {"identity"} else labels
             pairs = self.functions.keys() - {"identity", "center"}
-            vectors = [gather(each) for each in output.branches or (output.embedding,)] if pairs else []
+            vectors = [gather(rows) for rows in output.branches or (output.embedding,)] if pairs else []
             named = {}
             for name, function in self.functions.items():
                 if name == "identity":
                     named[name] = function(output.logits, labels)
                 elif name == "center":
-                    named[name] = self._center(output, everyone)
+                    named[name] = self._center(output, all_labels)
                 else:
-                    named[name] = torch.stack([function(each, everyone) for each in vectors]).mean()
+                    named[name] = torch.stack([function(rows, all_labels) for rows in vectors]).mean()
         total = torch.stack([self.weights[name] * value for name, value in named.items()]).sum()
         return total, named
 
-    def _center(self, output: Output, everyone: Tensor) -> Tensor:
-        """The center loss of all rows, by where the centers are; then they move."""
+    def _center(self, output: Output, all_labels: Tensor) -> Tensor:
+        """Compute the center loss of all rows, then move the centers."""
         if output.centers is None:
-            raise RecipeError("loss.center: the network keeps no centers; call its keep_centers() first")
+            raise RecipeError("loss.center: the network has no centers; call its keep_centers() first")
         pooled = gather(output.map.mean(dim=(2, 3)))  # (B, C)
-        value = self.functions["center"](pooled, everyone, centers=output.centers)
-        move_centers(output.centers, pooled, everyone, alpha=self.alpha)
+        value = self.functions["center"](pooled, all_labels, centers=output.centers)
+        move_centers(output.centers, pooled, all_labels, alpha=self.alpha)
         return value

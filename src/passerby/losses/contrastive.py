@@ -1,4 +1,4 @@
-"""Contrastive (verification) loss: are these two images one person?
+"""Contrastive (verification) loss on pairs of images.
 
 B batch   D embedding width
 """
@@ -13,19 +13,25 @@ from passerby.model.full_precision import unit_vectors
 
 
 def contrastive_loss(embedding: Tensor, labels: Tensor, *, margin: float) -> Tensor:
-    """Positives are drawn to distance 0, negatives pushed beyond `margin`; pytorch-metric-learning's definition.
+    """Penalize distances of positive pairs, and of negative pairs below `margin`, as pytorch-metric-learning does.
 
-    The mean of d over the positive pairs that are apart, plus the mean of margin - d over the negative pairs nearer
-    than margin, on Euclidean distances of unit vectors (0 to 2). (Hadsell et al. 2006 square both terms and average
-    over all pairs, where P x K batches have many times more negatives than positives.)
+    The mean of d over the positive pairs with d > 0, plus the mean of margin - d over the negative pairs with d below
+    the margin, on Euclidean distances of unit vectors (0 to 2). Hadsell et al. (2006) square both terms and average
+    over all pairs; P x K batches have many times more negatives than positives.
 
     Args:
-        embedding: (B, D), brought to unit length here; half precision is computed in float32.
-        labels: (B,) person of each row.
-        margin: Distance from which a negative pair is right, above 0.
+        embedding: (B, D), scaled to unit length here; half precision is computed in float32.
+        labels: (B,) identity of each row.
+        margin: Distance, above 0, from which a negative pair has no loss.
 
     Returns:
         A scalar, at least 0; 0 (with gradient 0) when there is no such pair.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+        >>> contrastive_loss(vectors, torch.tensor([0, 0, 1]), margin=1.0)
+        tensor(1.2620)
     """
     loss = ContrastiveLoss(pos_margin=0, neg_margin=margin, distance=LpDistance(normalize_embeddings=False))
     value: Tensor = loss(unit_vectors(embedding), labels)

@@ -1,4 +1,4 @@
-"""Identity loss: which of the training identities is this? One softmax for each part, as PCB has it.
+"""Identity loss: softmax over the training identities, one for each part as in PCB.
 
 B batch   I identities
 """
@@ -16,20 +16,24 @@ from passerby.model.full_precision import full_precision
 
 
 def identity_loss(logits: Sequence[Tensor], labels: Tensor, *, label_smoothing: float) -> Tensor:
-    """Cross-entropy with label smoothing (Szegedy et al. 2016), averaged over the batch and over the parts.
+    """Compute the cross-entropy with label smoothing (Szegedy et al. 2016), averaged over the batch and the parts.
 
     Args:
         logits: One (B, I) for each part; half precision is computed in float32.
         labels: (B,) class of each image, 0 to I - 1.
-        label_smoothing: Share of the target that is spread evenly over all I identities, 0 to below 1.
+        label_smoothing: Fraction of the target that is spread evenly over all I identities, 0 to below 1.
 
     Returns:
         A scalar, at least 0.
 
     Raises:
         RecipeError: When there are no logits.
+
+    Example:
+        >>> identity_loss([torch.zeros(2, 4)], torch.tensor([0, 3]), label_smoothing=0.1)
+        tensor(1.3863)
     """
     if not logits:
         raise RecipeError("loss.identity: the network has no classifier; build it with identities, or set it to null")
-    losses = [F.cross_entropy(full_precision(each), labels, label_smoothing=label_smoothing) for each in logits]
+    losses = [F.cross_entropy(full_precision(scores), labels, label_smoothing=label_smoothing) for scores in logits]
     return torch.stack(losses).mean()

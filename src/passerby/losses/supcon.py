@@ -1,4 +1,4 @@
-"""Supervised contrastive loss: every other image of the person, against everybody in the batch.
+"""Supervised contrastive loss: all positives of an anchor against all other images of the batch.
 
 B batch   D embedding width
 """
@@ -12,19 +12,25 @@ from passerby.model.full_precision import unit_vectors
 
 
 def supcon_loss(embedding: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """Khosla et al., "Supervised Contrastive Learning" (2020), equation 2 (the sum outside the logarithm).
+    """Compute equation 2 of Khosla et al., "Supervised Contrastive Learning" (2020); the sum is outside the logarithm.
 
-    For each anchor, the mean over its positives of -log of the positive's share of exp(cosine / temperature) among all
-    other images of the batch; averaged over the anchors that have a positive. Unlike batch-hard triplets it pulls and
-    pushes every pair from the first step, so that it does not collapse when people look alike to a new network.
+    For each anchor, the mean over its positives of -log of exp(cosine / temperature), divided by its sum over all other
+    images of the batch; averaged over the anchors with a positive. Unlike batch-hard triplets, every pair has a
+    gradient from the first step, so the loss does not collapse while a new network separates no identities.
 
     Args:
-        embedding: (B, D), brought to unit length here; half precision is computed in float32.
-        labels: (B,) person of each row.
-        temperature: Above 0; smaller looks harder at the nearest.
+        embedding: (B, D), scaled to unit length here; half precision is computed in float32.
+        labels: (B,) identity of each row.
+        temperature: Above 0; smaller values weight the nearest images more.
 
     Returns:
         A scalar; 0 (with gradient 0) when no anchor has a positive.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+        >>> supcon_loss(vectors, torch.tensor([0, 0, 1]), temperature=0.1)
+        tensor(1.0647)
     """
     value: Tensor = SupConLoss(temperature=temperature)(unit_vectors(embedding), labels)
     return value

@@ -1,1 +1,1 @@
-"""Batches and losses in, a trained network out: the loop, its schedule, its checkpoints, its diary."""
+"""Training: batches, loop, stages, schedule, optimizer, checkpoints, log."""

@@ -1,7 +1,7 @@
-"""A run on disk, so that a kill costs minutes: one safetensors file, written whole or not at all.
+"""Checkpoints of a training: one safetensors file, written completely or not at all.
 
-Tensors lie under `network.`, `ema.` and `optimizer.<parameter>.<key>`; everything that is not a tensor is JSON in the
-file's metadata. Loading executes nothing.
+Tensors are named `network.*`, `ema.*` and `optimizer.<parameter>.<key>`; all other values are JSON in the file's
+metadata. Loading runs no code.
 """
 
 from __future__ import annotations
@@ -57,19 +57,23 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
 
 
 def read_stage(path: Path) -> int:
-    """The stage that a checkpoint was saved in, whose optimizer it holds; `load_checkpoint` wants that one.
+    """Read the index of the stage that a checkpoint was saved in; its optimizer belongs to that stage.
 
     Raises:
         WeightsError: When the file is not a checkpoint.
     """
-    return int(_read(path, tensors=False)[0].get("stage", 0))  # before there were stages, none was saved
+    return int(_read(path, tensors=False)[0].get("stage", 0))  # checkpoints from before there were stages have none
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:
-    """Put what `save_checkpoint` wrote back into `state`, in place.
+    """Load a checkpoint into `state`, in place.
+
+    Args:
+        path: The file.
+        state: In the checkpoint's stage, see `read_stage`.
 
     Raises:
-        WeightsError: When the file is not such a checkpoint, or is one of another architecture or optimizer.
+        WeightsError: When the file is not a checkpoint, or belongs to another architecture or optimizer.
     """
     metadata, tensors = _read(path)
     fill(state.network, _under(tensors, "network."), source=str(path))
@@ -84,16 +88,16 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
 
 
 def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What is JSON in a checkpoint, and its tensors, or none of them where they are not wanted."""
+    """Read the metadata of a checkpoint and, if `tensors`, its tensors."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = json.loads((file.metadata() or {})["passerby"])
-            found = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118 - not a dict
+            values = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise WeightsError(f"checkpoint {path}: not a checkpoint of passerby ({error})") from None
     if metadata["format"] != FORMAT:
         raise WeightsError(f"checkpoint {path}: format {metadata['format']}, this version reads {FORMAT}")
-    return metadata, found
+    return metadata, values
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -103,7 +107,7 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _fill_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any], path: Path
 ) -> None:
-    """Rebuild the optimizer's per-parameter state; its groups (rates, decay) come from the recipe."""
+    """Rebuild the optimizer's state of each parameter; its groups (rates, decay) are those of the recipe."""
     shell = optimizer.state_dict()
     count = sum(len(group["params"]) for group in shell["param_groups"])
     state: dict[int, dict[str, Any]] = {}

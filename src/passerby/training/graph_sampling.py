@@ -1,4 +1,4 @@
-"""Who looks like whom, as the network sees it now: batches of people who are hard to tell apart are made from it."""
+"""Nearest identities under the current network, for batches of similar identities (graph sampling)."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from passerby.training.loader import TrainingLoader
 from passerby.types import IntArray
 
 _CANDIDATES = 4
-"""How many times as many as a group takes: towards the end of an epoch the nearest have been drawn."""
+"""Neighbors kept for each that a group needs: towards the end of an epoch the nearest have been drawn already."""
 
 
 def find_similar_identities(
     network: nn.Module, loader: TrainingLoader, epoch: int, *, process: Process, precision: torch.dtype | None
 ) -> IntArray:
-    """The identities nearest to each, by one image of each as it is (Liao and Shao 2022, section 3.2).
+    """Find the nearest identities of each identity, by one image of each (Liao and Shao 2022, section 3.2).
 
     Args:
-        network: A `ReID`; left in the modes that it was in.
-        loader: Whose identities, of whom its sampler draws `alike` together.
-        epoch: Chooses the images.
-        process: Of many, all get what the first one found, so that their batches agree.
-        precision: Half precision to embed in, or None.
+        network: A `ReID`; its modules keep their modes.
+        loader: Its training set has I identities; its sampler draws `alike` identities together.
+        epoch: Selects the image of each identity.
+        process: All processes get the result of the first, so that their batches agree.
+        precision: Half precision for the network, or None.
 
     Returns:
-        (I, n) identities, nearest first, without the identity itself; n is 4 (alike - 1), or I - 1 where that is less.
+        (I, n) identities, nearest first, without the identity itself; n is 4 (alike - 1), at most I - 1.
     """
     assert isinstance(network, ReID)
     with torch.autocast(process.device.type, precision, enabled=precision is not None):
         vectors = embed_batches(network, loader.identity_images(epoch), flip=False, device=process.device)
     count = min(_CANDIDATES * (loader.sampler.alike - 1), len(vectors) - 1)
-    places = find_neighbors(vectors, k=count + 1).indices
-    others = np.array([row[row != one][:count] for one, row in enumerate(places)])  # its equals may be before it
+    indices = find_neighbors(vectors, k=count + 1).indices  # (I, n + 1)
+    # with equal vectors an identity need not be its own nearest
+    others = np.array([row[row != identity][:count] for identity, row in enumerate(indices)])
     return from_first(torch.from_numpy(others), process).numpy()

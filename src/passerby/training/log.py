@@ -1,4 +1,4 @@
-"""The run's diary: one JSON object a line in `log.jsonl`, and the same numbers for TensorBoard."""
+"""Log of a training: one JSON object per line in `log.jsonl`, and the same numbers for TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from passerby.errors import TrainingError
+from passerby.errors import WriteError
 from passerby.files import write_atomic
 
 
 class RunLog:
-    """Appends records that carry a `step`; a resumed run first forgets what came after its checkpoint."""
+    """Append records to the log.
+
+    Args:
+        jsonl: The file `log.jsonl`.
+        tensorboard: Folder of TensorBoard's files.
+        step: Step of the checkpoint that a run continues from; later records are removed.
+    """
 
     def __init__(self, jsonl: Path, tensorboard: Path, *, step: int = 0) -> None:
         records = [record for record in read_log(jsonl) if record["step"] <= step]
@@ -25,8 +31,8 @@ class RunLog:
         self._board = SummaryWriter(str(tensorboard), purge_step=step + 1 if step else None)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record; numbers under `losses` and `scores` and the learning rate also go to TensorBoard."""
-        with self._named():
+        """Append one record, which has a `step`. TensorBoard gets losses, scores, the learning rate and the speed."""
+        with self._named_errors():
             self._file.write(json.dumps(record) + "\n")
             self._draw(record)
 
@@ -39,31 +45,36 @@ class RunLog:
                 self._board.add_scalar(key, record[key], record["step"])
 
     def sync(self) -> None:
-        """Put everything on the disk, before the checkpoint that counts on it."""
-        with self._named():
+        """Write everything to the disk. Call it before a checkpoint is saved, which relies on the log."""
+        with self._named_errors():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._board.flush()
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """An error of the disk says which file it met."""
+    def _named_errors(self) -> Iterator[None]:
+        """Turn an error of the disk into a WriteError that names the file."""
         try:
             yield
         except OSError as error:
-            raise TrainingError(
+            raise WriteError(
                 f"{self._file.name}: not written ({error.strerror or error}); the last checkpoint is intact. "
                 "Free space there, then continue with --resume"
             ) from None
 
     def close(self) -> None:
-        """Finish both logs."""
+        """Close both logs."""
         self._file.close()
         self._board.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Every whole record of `log.jsonl`; a last line that a kill cut short is dropped. Empty when there is no file."""
+    """Read all complete records of `log.jsonl`, without a last line that was cut short; none if there is no file.
+
+    Example:
+        >>> read_log(Path("runs/m/log.jsonl"))[0]["step"]
+        1
+    """
     if not path.is_file():
         return []
     records = []

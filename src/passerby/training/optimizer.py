@@ -1,4 +1,4 @@
-"""Which parameter learns how fast, and which is pulled towards zero."""
+"""Optimizers: learning rate and weight decay of each parameter, clipping of gradients."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,13 +19,24 @@ def build_optimizer(
     betas: tuple[float, float],
     layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
-    """SGD or AdamW over groups: backbone or head, decayed or not.
+    """Build SGD or AdamW over groups of parameters: backbone or head, with weight decay or without.
 
-    Weight decay leaves biases, norms and layer scales alone (every parameter of one dimension). Each group carries
-    `scale`, the factor on the schedule's learning rate: `backbone_scale` for what is under `network.backbone`, 1 for
-    the rest, so that a pretrained backbone moves slowly while its new head learns. With a `layer_decay` below 1 every
-    layer of the backbone has groups of its own, each that much slower than the one above it (timm's layers; Clark et
-    al., "ELECTRA", 2020): the first ones know edges and colors already.
+    Biases, norms and layer scales (all parameters of one dimension) have no weight decay. Each group has a `scale`, a
+    factor on the schedule's learning rate.
+
+    Args:
+        network: With a module `backbone`. Parameters that require no gradient are left out.
+        name: `sgd` or `adamw`.
+        backbone_scale: Scale of the backbone's parameters; the others have 1.
+        weight_decay: At least 0.
+        momentum: Of SGD.
+        nesterov: Of SGD.
+        betas: Of AdamW.
+        layer_decay: Below 1, each layer of the backbone (as timm divides it) has its scale multiplied by this once
+            more than the layer above (Clark et al., "ELECTRA", 2020).
+
+    Returns:
+        The optimizer, with learning rate 0 until `set_learning_rate`.
     """
     if layer_decay < 1:
         groups = _by_layer(network.backbone, backbone_scale, weight_decay=weight_decay, layer_decay=layer_decay)
@@ -38,7 +49,7 @@ def build_optimizer(
 
 
 def _groups(network: nn.Module, scales: list[tuple[bool, float]], *, weight_decay: float) -> list[dict[str, Any]]:
-    """For each (whether in the backbone, scale): what is decayed, and what is not."""
+    """Build two groups for each (in the backbone, scale): with weight decay and without."""
     groups = []
     for in_backbone, scale in scales:
         for decayed, decay in ((True, weight_decay), (False, 0.0)):
@@ -55,7 +66,7 @@ def _groups(network: nn.Module, scales: list[tuple[bool, float]], *, weight_deca
 
 
 def _by_layer(backbone: Any, scale: float, *, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
-    """The backbone's parameters layer by layer, as timm tells layers apart."""
+    """Build groups of the backbone's parameters by layer, as timm divides it."""
     layers = param_groups_layer_decay(backbone.net, weight_decay=weight_decay, layer_decay=layer_decay)
     return [
         {
@@ -69,7 +80,7 @@ def _by_layer(backbone: Any, scale: float, *, weight_decay: float, layer_decay: 
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group the schedule's rate times its own scale."""
+    """Set the learning rate of every group to `rate` times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
 
@@ -81,7 +92,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float | None) -> T
         The norm of all gradients before that: a scalar on their device, so that no step waits for it.
     """
     members = list(parameters)
-    norm = nn.utils.get_total_norm([each.grad for each in members if each.grad is not None])
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in members if parameter.grad is not None])
     if limit is not None:
         nn.utils.clip_grads_with_norm_(members, limit, norm)
     return norm
