@@ -1,6 +1,6 @@
-"""Person re-identification: train, evaluate and search, with ConvNeXt-AP and other models.
+"""Person re-identification: train a model, evaluate it, search with it.
 
-Public names are imported at their first use, so that `import passerby` does not load torch.
+The names of this module are imported at their first use, so that `import passerby` loads neither NumPy nor torch.
 """
 
 from importlib import import_module
@@ -8,75 +8,140 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
+    "DataSet": "passerby.types",
     "Embeddings": "passerby.types",
     "Labels": "passerby.types",
     "Ranking": "passerby.types",
     "Sample": "passerby.types",
-    "Scores": "passerby.evaluation.summary",
+    "PasserbyError": "passerby.errors",
+    "Recipe": "passerby.recipe",
+    "load_recipe": "passerby.recipe",
     "load_data": "passerby.data.datasets",
+    "check": "passerby.data.doctor",
+    "stats": "passerby.data.statistics",
+    "draw_contact_sheet": "passerby.data.contact_sheet",
+    "fingerprint": "passerby.data.fingerprint",
+    "SynthSettings": "passerby.synthesis.dataset",
+    "synth": "passerby.synthesis.write",
     "convnext_ap": "passerby.model.convnext_ap",
+    "Embedder": "passerby.model.embed",
     "load": "passerby.model.embed",
+    "model_info": "passerby.model.info",
+    "variants_info": "passerby.model.info",
+    "Scores": "passerby.evaluation.summary",
     "score": "passerby.evaluation.score",
     "rank": "passerby.ranking.rank",
     "rerank": "passerby.ranking.rerank",
+    "rerank_blocks": "passerby.ranking.rerank",
     "rerank_top": "passerby.ranking.rerank",
     "normalize_cameras": "passerby.ranking.camera_normalization",
     "expand_queries": "passerby.ranking.expand",
     "fuse": "passerby.ranking.fuse",
     "pool": "passerby.ranking.sets",
-    "train": "passerby.runs.train",
+    "Calibration": "passerby.openset.calibration",
+    "open_set": "passerby.openset.detection",
     "resume": "passerby.runs.train",
+    "train": "passerby.runs.train",
     "evaluate": "passerby.runs.evaluate",
+    "EvaluationResult": "passerby.runs.evaluate_model",
+    "RankingMethod": "passerby.runs.ranking_method",
     "calibrate": "passerby.runs.calibrate",
     "load_calibration": "passerby.runs.calibrate",
     "find_threshold": "passerby.runs.threshold",
+    "upgrade_run": "passerby.runs.upgrade_run",
+    "ablate": "passerby.experiments.ablate",
+    "compare": "passerby.experiments.compare",
+    "report": "passerby.reporting.report",
     "Gallery": "passerby.gallery.gallery",
-    "open_set": "passerby.openset.detection",
-    "Recipe": "passerby.recipe",
-    "load_recipe": "passerby.recipe",
+    "Filter": "passerby.gallery.filters",
+    "Hit": "passerby.gallery.sightings",
+    "Sighting": "passerby.gallery.sightings",
+    "Crop": "passerby.gallery.crops",
+    "list_crops": "passerby.gallery.crops",
+    "list_data_crops": "passerby.gallery.crops",
+    "import_gallery": "passerby.gallery.parquet",
+    "upgrade_gallery": "passerby.gallery.upgrade",
+    "hog_detector": "passerby.video.boxes",
+    "read_boxes": "passerby.video.boxes",
+    "supervision_detector": "passerby.video.boxes",
+    "torchvision_detector": "passerby.video.boxes",
+    "enroll_video": "passerby.video.enroll_video",
 }
+"""Every public name with the module that defines it."""
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604
 
 if TYPE_CHECKING:
+    from passerby.data.contact_sheet import draw_contact_sheet as draw_contact_sheet
     from passerby.data.datasets import load_data as load_data
+    from passerby.data.doctor import check as check
+    from passerby.data.fingerprint import fingerprint as fingerprint
+    from passerby.data.statistics import stats as stats
+    from passerby.errors import PasserbyError as PasserbyError
     from passerby.evaluation.score import score as score
     from passerby.evaluation.summary import Scores as Scores
+    from passerby.experiments.ablate import ablate as ablate
+    from passerby.experiments.compare import compare as compare
+    from passerby.gallery.crops import Crop as Crop
+    from passerby.gallery.crops import list_crops as list_crops
+    from passerby.gallery.crops import list_data_crops as list_data_crops
+    from passerby.gallery.filters import Filter as Filter
     from passerby.gallery.gallery import Gallery as Gallery
+    from passerby.gallery.parquet import import_gallery as import_gallery
+    from passerby.gallery.sightings import Hit as Hit
+    from passerby.gallery.sightings import Sighting as Sighting
+    from passerby.gallery.upgrade import upgrade_gallery as upgrade_gallery
     from passerby.model.convnext_ap import convnext_ap as convnext_ap
+    from passerby.model.embed import Embedder as Embedder
     from passerby.model.embed import load as load
+    from passerby.model.info import model_info as model_info
+    from passerby.model.info import variants_info as variants_info
+    from passerby.openset.calibration import Calibration as Calibration
     from passerby.openset.detection import open_set as open_set
     from passerby.ranking.camera_normalization import normalize_cameras as normalize_cameras
     from passerby.ranking.expand import expand_queries as expand_queries
     from passerby.ranking.fuse import fuse as fuse
     from passerby.ranking.rank import rank as rank
     from passerby.ranking.rerank import rerank as rerank
+    from passerby.ranking.rerank import rerank_blocks as rerank_blocks
     from passerby.ranking.rerank import rerank_top as rerank_top
     from passerby.ranking.sets import pool as pool
     from passerby.recipe import Recipe as Recipe
     from passerby.recipe import load_recipe as load_recipe
+    from passerby.reporting.report import report as report
     from passerby.runs.calibrate import calibrate as calibrate
     from passerby.runs.calibrate import load_calibration as load_calibration
     from passerby.runs.evaluate import evaluate as evaluate
+    from passerby.runs.evaluate_model import EvaluationResult as EvaluationResult
+    from passerby.runs.ranking_method import RankingMethod as RankingMethod
     from passerby.runs.threshold import find_threshold as find_threshold
     from passerby.runs.train import resume as resume
     from passerby.runs.train import train as train
+    from passerby.runs.upgrade_run import upgrade_run as upgrade_run
+    from passerby.synthesis.dataset import SynthSettings as SynthSettings
+    from passerby.synthesis.write import synth as synth
+    from passerby.types import DataSet as DataSet
     from passerby.types import Embeddings as Embeddings
     from passerby.types import Labels as Labels
     from passerby.types import Ranking as Ranking
     from passerby.types import Sample as Sample
+    from passerby.video.boxes import hog_detector as hog_detector
+    from passerby.video.boxes import read_boxes as read_boxes
+    from passerby.video.boxes import supervision_detector as supervision_detector
+    from passerby.video.boxes import torchvision_detector as torchvision_detector
+    from passerby.video.enroll_video import enroll_video as enroll_video
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module that defines a public name, at its first use."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'passerby' has no attribute {name!r}; it has {', '.join(sorted(_HOME))}")
-    try:
-        value = getattr(import_module(_HOME[name]), name)
-    except ModuleNotFoundError as error:
-        from passerby.extras import find_missing_extra
-
-        raise find_missing_extra(error) or error from None
+    """Import a public name at its first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'passerby' has no attribute {name!r}; it has {', '.join(sorted(_MODULES))}")
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

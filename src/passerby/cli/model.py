@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,6 +42,17 @@ def info_command(
     height, width = settings.images.size
     title = f"{settings.model.backbone}, {height} x {width} pixels, {identities} training identities"
     Console().print(_table(title, found))
+
+
+@app.command("upgrade")
+def upgrade_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")],
+) -> None:
+    """Convert runs of an older version. A copy of every file is kept until the conversion of a run is complete."""
+    from passerby.runs.upgrade_run import upgrade_run
+
+    for run in runs:
+        typer.echo(f"{run}: {'converted' if upgrade_run(run) else 'up to date'}")
 
 
 def _table(title: str, found: dict[str, ModelInfo]) -> Table:

@@ -9,6 +9,7 @@ from typing import Any
 
 from passerby.errors import TrainingError, WriteError
 from passerby.files import write_atomic
+from passerby.model.weights import read_manifest
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,13 @@ class RunFolder:
 
         Raises:
             TrainingError: If the folder holds no run.
+            WeightsError: If the manifest cannot be read, or is of another version.
         """
         if not self.manifest.is_file():
             raise TrainingError(
                 f"{self.root}: no run here (no manifest.json); start one with `passerby train --out {self.root}`"
             )
-        try:
-            manifest: dict[str, Any] = json.loads(self.manifest.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise TrainingError(f"{self.manifest}: not JSON ({error})") from None
-        return manifest
+        return read_manifest(self.root)
 
 
 def to_json(tree: Any) -> bytes:
