@@ -1,4 +1,4 @@
-"""Contact sheets. Oracle: images of one color, found again at their positions."""
+"""Contact sheets. Oracle: images of one color, located in the sheet."""
 
 from __future__ import annotations
 

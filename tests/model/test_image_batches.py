@@ -37,10 +37,10 @@ def batches(samples, *, batch=10, workers=0):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_order_is_kept_and_the_last_batch_has_the_rest(samples, workers):
-    found = batches(samples, workers=workers)
-    assert [len(batch) for batch in found] == [10, 10, 10, 2]
+    result = batches(samples, workers=workers)
+    assert [len(batch) for batch in result] == [10, 10, 10, 2]
     normalize = build_normalization(mean=MEAN, std=STD)
-    for sample, image in zip(samples, torch.cat(found), strict=True):
+    for sample, image in zip(samples, torch.cat(result), strict=True):
         assert torch.equal(image, normalize(torch.tensor(read_image(sample, size=SIZE)).permute(2, 0, 1)))
 
 

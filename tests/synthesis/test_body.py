@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby.synthesis.body import ARMS, OCCLUDER, Pose, build, draw_pose
+from passerby.synthesis.body import OCCLUDER, build
 from passerby.synthesis.persons import BAG_KINDS, BOTTOMS, HAIRCUTS, HATS, draw_person
+from passerby.synthesis.pose import ARMS, Pose, draw_pose
 from passerby.synthesis.solids import END, ORIGIN, PARTS, REACH, Scene, pack_solids
 
 STANDING = Pose(
@@ -20,7 +21,7 @@ STANDING = Pose(
 def packed(person, pose, **options):
     scene = Scene()
     build(scene, person, pose, **options)
-    assert all(0 <= look < len(scene.materials) for solid in scene.solids for look in solid.look[:2])
+    assert all(0 <= index < len(scene.materials) for solid in scene.solids for index in solid.covering[:2])
     return pack_solids(scene.solids)
 
 

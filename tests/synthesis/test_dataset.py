@@ -20,7 +20,7 @@ NAME = re.compile(r"(\d{4,})_c(\d+)s1_(\d{6})_01\.jpg")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rendered") / "people"
+    folder = tmp_path_factory.mktemp("rendered") / "data"
     synth(folder, SETTINGS, workers=0)
     return folder
 

@@ -21,8 +21,8 @@ RED, BLUE = Material((0.9, 0.1, 0.1)), Material((0.1, 0.1, 0.9))
 AROUND = Surroundings(GROUND, NO_WALL, np.empty((0, 8)), ABOVE)
 
 
-def ball(x, y, z, radius, *, part, look=0):
-    return Solid((x, y, z), (x, y, z), (radius, radius), part, (look, look, 1.0))
+def ball(x, y, z, radius, *, part, material=0):
+    return Solid((x, y, z), (x, y, z), (radius, radius), part, (material, material, 1.0))
 
 
 def render_solids(solids, *, person, around=AROUND, materials=(RED, BLUE)):
@@ -32,7 +32,7 @@ def render_solids(solids, *, person, around=AROUND, materials=(RED, BLUE)):
 
 def test_the_nearer_of_two_balls_occludes_the_other():
     """Oracle: two balls on the central ray; the far one is twice as wide in the image."""
-    near, far = ball(0, 1, 3, 0.3, part=8, look=1), ball(0, 1, 6, 1.2, part=2)
+    near, far = ball(0, 1, 3, 0.3, part=8, material=1), ball(0, 1, 6, 1.2, part=2)
     lit = replace(AROUND, light=np.concatenate([ABOVE[:6], np.ones(6)]))
     image, labels, counts = render_solids([far, near], person=1, around=lit)
     assert labels[32, 32] == 8

@@ -1,4 +1,4 @@
-"""Shadows. Oracle: every solid asked, one after the other, whether the way to the lamp meets it."""
+"""Shadows. Oracle: a loop over all solids that intersects each with the ray to the lamp."""
 
 import math
 

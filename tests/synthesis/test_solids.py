@@ -80,7 +80,7 @@ def test_the_normal_is_perpendicular_to_the_surface(solid, aim):
 
 def test_a_hem_is_open_and_flat():
     """A ray from below enters a skirt; from the side, the skirt ends at its hem and not in a ball."""
-    shape = {"start": (0, 1, 0), "end": (0, 0, 0), "radii": (0.2, 0.4), "part": 1, "look": (0, 0, 1.0)}
+    shape = {"start": (0, 1, 0), "end": (0, 0, 0), "radii": (0.2, 0.4), "part": 1, "covering": (0, 0, 1.0)}
     ball, skirt = (pack_solids([Solid(**shape, hem=hem)])[0] for hem in (False, True))
     below = (0.0, -0.1, -5.0), (0.0, 0.0, 1.0)
     assert math.isfinite(enter(ball, *below))

@@ -41,9 +41,9 @@ def erased_boxes(*, size=(64, 32), area=(0.02, 0.4), aspect=(0.3, 3.3), count=30
 
 
 def test_with_every_step_off_only_normalization_is_left(image):
-    made = transform()(image)
-    assert made.dtype == torch.float32
-    np.testing.assert_allclose(made.numpy(), normalized(image), atol=1e-6)
+    result = transform()(image)
+    assert result.dtype == torch.float32
+    np.testing.assert_allclose(result.numpy(), normalized(image), atol=1e-6)
 
 
 def test_the_input_is_left_as_it_was(image):
@@ -53,8 +53,8 @@ def test_the_input_is_left_as_it_was(image):
 
 
 def test_flip_mirrors_left_and_right(image):
-    made = transform(flip=1.0)(image)
-    np.testing.assert_allclose(made.numpy(), normalized(image)[:, :, ::-1], atol=1e-6)
+    result = transform(flip=1.0)(image)
+    np.testing.assert_allclose(result.numpy(), normalized(image)[:, :, ::-1], atol=1e-6)
 
 
 def test_flip_happens_as_often_as_its_probability(image):
@@ -78,7 +78,7 @@ def test_pad_and_crop_is_a_window_of_the_image_with_a_black_border(image):
 
 
 def test_erased_rectangles_keep_to_the_ranges_of_area_and_aspect():
-    """Area as a share of the image, aspect as height over width; rounding moves each side by half a pixel."""
+    """Area as a fraction of the image, aspect as height over width; rounding moves each side by half a pixel."""
     boxes = list(erased_boxes())
     for top, bottom, left, right in boxes:
         height, width = bottom - top, right - left
@@ -100,9 +100,9 @@ def test_erased_pixels_are_standard_normal_after_normalization(image):
     erase = transform(size=(64, 64), erasing=(1.0, (0.4, 0.4), (1.0, 1.0)))
     big = image.repeat(1, 2, 4)
     plain = transform(size=(64, 64))(big)
-    made = erase(big)
-    changed = made.ne(plain).any(0)
-    values = made[:, changed]
+    result = erase(big)
+    changed = result.ne(plain).any(0)
+    values = result[:, changed]
     assert 0.35 < changed.float().mean() < 0.45
     assert abs(float(values.mean())) < 0.1
     assert abs(float(values.std()) - 1) < 0.1
@@ -118,8 +118,8 @@ def test_erasing_happens_as_often_as_its_probability(image):
 
 def test_jitter_changes_colors_but_not_places(image):
     image[:, :, :8], image[:, :, 8:] = 60, 180
-    made = transform(jitter=(1.0, 0.4, 0.0, 0.0, 0.0))(image)
-    back = made * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
+    result = transform(jitter=(1.0, 0.4, 0.0, 0.0, 0.0))(image)
+    back = result * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
     left, right = back[:, :, :8], back[:, :, 8:]
     assert float(left.std()) < 1e-6 > float(right.std())
     assert float(right.mean() / left.mean()) == pytest.approx(3, rel=0.05)
@@ -128,9 +128,9 @@ def test_jitter_changes_colors_but_not_places(image):
 
 def test_the_same_seed_gives_the_same_pixels(image):
     augment = build_training_transform(ALL)
-    made = []
+    result = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        made.append(augment(image))
-    assert torch.equal(made[0], made[1])
-    assert not torch.equal(made[0], made[2])
+        result.append(augment(image))
+    assert torch.equal(result[0], result[1])
+    assert not torch.equal(result[0], result[2])

@@ -25,6 +25,11 @@ def fingerprint(sets: Sequence[DataSet]) -> str:
 
     Raises:
         DataError: For a missing file, naming it.
+
+    Example:
+        >>> from passerby.data.datasets import load_data
+        >>> len(fingerprint(load_data("market1501:people")))
+        64
     """
     file_size = lru_cache(maxsize=None)(_file_size)  # a container has thousands of samples
     digests = [

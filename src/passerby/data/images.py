@@ -91,6 +91,10 @@ def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:
     """Resize (H, W, 3) uint8 to `size` = (height, width) with Pillow's bicubic filter, antialiased when it shrinks.
 
     Training and embedding both use this function: the bicubic filters of other libraries give other pixels.
+
+    Example:
+        >>> resize_image(np.zeros((100, 40, 3), np.uint8), (64, 32)).shape
+        (64, 32, 3)
     """
     height, width = size
     if image.shape[:2] == size:

@@ -46,6 +46,15 @@ def evaluation_batches(
 
     Raises:
         DataError: While iterating, naming the file of an image that cannot be read.
+
+    Example:
+        >>> from passerby.data.datasets import load_data
+        >>> (data,) = load_data("market1501:people")
+        >>> zeros, ones = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        >>> for images in evaluation_batches(data.query, size=(64, 32), mean=zeros, std=ones, batch=16):
+        ...     print(tuple(images.shape))
+        (16, 3, 64, 32)
+        (8, 3, 64, 32)
     """
     starts = range(0, len(samples), batch)
     batches = _EvaluationBatches(samples, size=size, batch=batch, transform=build_normalization(mean=mean, std=std))

@@ -6,56 +6,15 @@ Lengths are fractions of the person's height. The body's axes are left, up and f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
-
-import numpy as np
 
 from passerby.synthesis.persons import Garment, Person
+from passerby.synthesis.pose import HELD, Pose
 from passerby.synthesis.solids import PARTS, Material, Scene, Solid, Vector
-
-Arms = Literal["swing", "pockets", "phone", "front", "strap"]
-ARMS: dict[Arms, float] = {"swing": 12, "pockets": 2, "phone": 1.2, "front": 1.5, "strap": 1.2}
-"""Arm positions with their relative frequencies."""
-HELD: dict[Arms, tuple[float, float, float, float]] = {
-    "pockets": (-0.35, 0.75, 0.25, 0.7),
-    "phone": (0.6, 2.3, 0.35, -0.2),
-    "front": (0.15, 1.45, 0.12, 0.5),
-    "strap": (0.3, 2.35, 0.3, 0.3),
-}
-"""Angles of an arm that does not swing, radians: upper arm forward, elbow, upper arm outward, forearm inward."""
 
 _, HEAD, UPPER, ARM, LOWER, LEG, FOOT, CARRIED, OCCLUDER, PASSER_BY = range(len(PARTS))
 SHOULDER, NECK, CROWN, ANKLE = 0.812, 0.865, 0.93, 0.042
 UPPER_ARM, FOREARM, HAND = 0.168, 0.142, 0.03
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Pose of a person in one image.
-
-    Attributes:
-        x: Position of the feet to the right of the camera, meters.
-        z: Position of the feet in front of the camera, meters.
-        heading: Direction of the front, radians: 0 away from the camera, pi toward it.
-        phase: Phase of the step, radians.
-        stride: Amplitude of the thighs' swing, radians; 0 is standing.
-        arms: Position of the arm on `side`; the other arm swings, except for `pockets`.
-        side: -1 or 1.
-        lean: Forward lean, radians.
-        twist: Rotation of the head relative to the body, radians.
-    """
-
-    x: float
-    z: float
-    heading: float
-    phase: float
-    stride: float
-    arms: Arms
-    side: float
-    lean: float
-    twist: float
 
 
 def build(scene: Scene, person: Person, pose: Pose, *, part: int | None = None) -> None:
@@ -135,14 +94,14 @@ class _BodyBuilder:
     ) -> None:
         """Add a solid between two points of the body."""
         height = self.person.height
-        look = (material, material, 1.0) if isinstance(material, int) else material
+        covering = (material, material, 1.0) if isinstance(material, int) else material
         self.scene.solids.append(
             Solid(
                 self.at(*start),
                 self.at(*end),
                 (height * radii[0], height * radii[1]),
                 part if self.part is None else self.part,
-                look,
+                covering,
                 front or self.front,
                 stretch,
                 hem,
@@ -278,7 +237,7 @@ class _BodyBuilder:
     def head(self) -> None:
         person, size = self.person, self.person.head
         turned = self.pose.heading + self.pose.twist
-        look = (math.sin(turned), 0.0, math.cos(turned))
+        facing = (math.sin(turned), 0.0, math.cos(turned))
         ahead = math.cos(self.pose.twist), math.sin(self.pose.twist)
 
         def behind(distance: float) -> tuple[float, float]:  # left and front coordinates behind the head's center
@@ -286,7 +245,7 @@ class _BodyBuilder:
 
         self.add((0, NECK - 0.035, -0.004), (0, CROWN - 0.04, 0.004), (0.031, 0.028), HEAD, self.skin)
         radii = (0.043 * size, 0.062 * size, 0.053 * size)
-        self.ball((0, CROWN, 0.008), radii, HEAD, self.face, front=look)
+        self.ball((0, CROWN, 0.008), radii, HEAD, self.face, front=facing)
         if person.haircut != "bald":
             x, z = behind(0.012)
             thick = 1.14 if person.haircut in ("bob", "long") else 1.07
@@ -295,7 +254,7 @@ class _BodyBuilder:
                 (radii[0] * thick, 0.052 * size * thick, radii[2] * thick),
                 HEAD,
                 self.hair,
-                front=look,
+                front=facing,
             )
         x, z = behind(0.03)
         falls = {"bob": CROWN - 0.05, "long": CROWN - 0.15}.get(person.haircut)
@@ -308,7 +267,7 @@ class _BodyBuilder:
                 HEAD,
                 self.hair,
                 stretch=(1.05, 0.75),
-                front=look,
+                front=facing,
             )
         if person.haircut == "ponytail":
             x, z = behind(0.06)
@@ -317,11 +276,11 @@ class _BodyBuilder:
             x, z = behind(0.055)
             self.ball((x, CROWN + 0.03, z), (0.025, 0.025, 0.025), HEAD, self.hair)
         if person.hat != "none":
-            self.ball((0, CROWN + 0.03, 0.004), (0.05 * size, 0.042 * size, 0.06 * size), HEAD, self.hat, front=look)
+            self.ball((0, CROWN + 0.03, 0.004), (0.05 * size, 0.042 * size, 0.06 * size), HEAD, self.hat, front=facing)
             if person.hat != "beanie":
                 x, z = behind(-0.05 if person.hat == "cap" else 0.0)
                 brim = (0.04, 0.006, 0.045) if person.hat == "cap" else (0.085, 0.007, 0.09)
-                self.ball((x, CROWN + 0.022, 0.01 + z), brim, HEAD, self.hat, front=look)
+                self.ball((x, CROWN + 0.022, 0.01 + z), brim, HEAD, self.hat, front=facing)
         if person.scarf:
             self.ball((0, NECK - 0.01, 0.002), (0.056, 0.026, 0.054), UPPER, self.hat)
 
@@ -371,21 +330,3 @@ class _BodyBuilder:
 def _interpolate(start: Vector, end: Vector, fraction: float) -> Vector:
     x, y, z = (a + fraction * (b - a) for a, b in zip(start, end, strict=True))
     return x, y, z
-
-
-def draw_pose(rng: np.random.Generator, person: Person, *, x: float, z: float, heading: float) -> Pose:
-    """Draw a pose of a walking person, or of a standing one (one image in eight)."""
-    names = list(ARMS)
-    weights = np.array(list(ARMS.values()))
-    standing = rng.random() < 0.125
-    return Pose(
-        x=x,
-        z=z,
-        heading=heading,
-        phase=float(rng.uniform(0, 2 * math.pi)),
-        stride=float(rng.uniform(0.0, 0.1) if standing else np.clip(rng.normal(0.42, 0.09), 0.2, 0.65) * person.gait),
-        arms=names[int(rng.choice(len(names), p=weights / weights.sum()))],
-        side=float(rng.choice([-1.0, 1.0])),
-        lean=float(rng.normal(0.05, 0.04)),
-        twist=float(rng.normal(0, 0.25)),
-    )

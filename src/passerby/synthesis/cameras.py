@@ -178,7 +178,7 @@ def _draw_paint(rng: np.random.Generator) -> list[float]:
 def _add_object(scene: Scene, rng: np.random.Generator, lane: tuple[float, float, float]) -> None:
     """Add a pillar, a bin, a bollard or a parked car, beside or behind the lane."""
     x, z = lane[0] + rng.uniform(-4, 4), lane[1] + rng.uniform(1.0, 6.0)
-    look = scene.add_material(
+    material = scene.add_material(
         Material(
             vary_color(rng, CLOTH_COLORS[draw_key(rng, BOTTOM_COLOR_WEIGHTS)], spread=0.1),
             gloss=float(rng.uniform(0, 0.6)),
@@ -188,7 +188,9 @@ def _add_object(scene: Scene, rng: np.random.Generator, lane: tuple[float, float
     if kind == "car":
         for size, y in (((0.75, 0.4), 0.55), ((0.45, 0.35), 1.05)):
             ends = (x - 1.2 * size[0] / 0.75, y, z), (x + 1.2 * size[0] / 0.75, y, z)
-            scene.solids.append(Solid(*ends, (size[1], size[1]), OCCLUDER, (look, look, 1.0), stretch=(1.0, 1.8)))
+            scene.solids.append(
+                Solid(*ends, (size[1], size[1]), OCCLUDER, (material, material, 1.0), stretch=(1.0, 1.8))
+            )
         return
     height, radius = {"pillar": (6.0, rng.uniform(0.08, 0.4)), "bin": (0.9, 0.3), "bollard": (0.9, 0.09)}[kind]
-    scene.solids.append(Solid((x, 0.0, z), (x, height, z), (radius, radius), OCCLUDER, (look, look, 1.0)))
+    scene.solids.append(Solid((x, 0.0, z), (x, height, z), (radius, radius), OCCLUDER, (material, material, 1.0)))

@@ -107,7 +107,13 @@ RANGES = {
 
 
 def render_image(settings: SynthSettings, person: int, camera: int, shot: int) -> Photograph:
-    """Render image number `shot` of an identity in a camera (all from 0): the content of the file with that name."""
+    """Render image number `shot` of an identity in a camera (all from 0): the content of the file with that name.
+
+    Example:
+        >>> from passerby.synthesis.dataset import SynthSettings, render_image
+        >>> render_image(SynthSettings(height=32), 0, 0, 0).pixels.shape
+        (32, 16, 3)
+    """
     rng = np.random.default_rng([settings.seed, _IMAGE, person, camera, shot])
     subject, passersby = _draw_persons(settings)[person], _draw_passersby(settings.seed)
     return photograph(subject, _draw_camera(settings.seed, camera), rng, size=settings.size, passersby=passersby)

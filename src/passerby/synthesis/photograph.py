@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import simplejpeg
-from numba import njit
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
-from passerby.synthesis.body import OCCLUDER, PASSER_BY, Pose, build, draw_pose
+from passerby.synthesis.body import OCCLUDER, PASSER_BY, build
 from passerby.synthesis.cameras import Camera
+from passerby.synthesis.develop import develop
 from passerby.synthesis.palette import BOTTOM_COLOR_WEIGHTS, CLOTH_COLORS, draw_key, vary_color
 from passerby.synthesis.persons import Person
+from passerby.synthesis.pose import Pose, draw_pose
 from passerby.synthesis.render import View, project, render
 from passerby.synthesis.solids import END, ORIGIN, PARTS, REACH, Array, Material, Scene, Solid, pack_solids
 
@@ -28,9 +26,6 @@ PROBABILITY_OBJECT = 0.06
 """Of an object in front of the person."""
 PROBABILITY_TRUNCATED = 0.1
 """Of a box that ends above the feet."""
-
-_TONES = 4096
-"""Steps of the tone curve."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +113,7 @@ def photograph(
     blur = camera.blur * float(rng.uniform(0.6, 1.5))
     toward = math.degrees((math.atan2(-x, -z) - pose.heading + math.pi) % (2 * math.pi) - math.pi)
     return Photograph(
-        pixels=_develop(linear, camera, rng, rows=pixel_height * whole, blur=blur),
+        pixels=develop(linear, camera, rng, rows=pixel_height * whole, blur=blur),
         mask=mask,
         pose=pose,
         facing=toward,
@@ -148,7 +143,8 @@ def _add_surroundings(
     first = len(scene.materials)
     scene.materials += camera.materials
     scene.solids += [
-        solid._replace(look=(solid.look[0] + first, solid.look[1] + first, solid.look[2])) for solid in camera.objects
+        solid._replace(covering=(solid.covering[0] + first, solid.covering[1] + first, solid.covering[2]))
+        for solid in camera.objects
     ]
 
     def add_passerby(x: float, z: float, part: int) -> None:
@@ -162,7 +158,7 @@ def _add_surroundings(
     if passersby and rng.random() < PROBABILITY_IN_FRONT and pose.z > 3.5:
         add_passerby(pose.x * 0.85 - side * rng.uniform(0.2, 0.45), pose.z * 0.85, PASSER_BY)
     if rng.random() < PROBABILITY_OBJECT and pose.z > 3.5:
-        look = scene.add_material(
+        material = scene.add_material(
             Material(vary_color(rng, CLOTH_COLORS[draw_key(rng, BOTTOM_COLOR_WEIGHTS)], spread=0.1), gloss=0.2)
         )
         x, z = pose.x * 0.85 + side * rng.uniform(0.0, 0.3), pose.z * 0.85
@@ -171,7 +167,7 @@ def _add_surroundings(
         else:
             wide, tall = rng.uniform(0.3, 0.9), rng.uniform(0.15, 0.4)
             ends, radius, stretch = ((x - wide, tall, z), (x + wide, tall, z)), 0.9 * tall, (1.0, 0.8)
-        scene.solids.append(Solid(*ends, (radius, radius), OCCLUDER, (look, look, 1.0), stretch=stretch))
+        scene.solids.append(Solid(*ends, (radius, radius), OCCLUDER, (material, material, 1.0), stretch=stretch))
 
 
 def _frame(
@@ -206,61 +202,3 @@ def _frame(
         left, side = left - narrow, side + narrow
     window = (float(left), float(side), float(high + top * tall), float(low - bottom * tall))
     return replace(view, window=window), (before, top, after, bottom)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _apply_tone(linear: Any, table: Any, gains: Any, saturation: Any) -> Any:
-    """Apply white balance, tone curve and saturation to (H, W, 3) linear light; return uint8."""
-    pixels = np.empty(linear.shape, dtype=np.uint8)
-    last = len(table) - 1
-    tone = np.empty(3, dtype=np.float32)
-    for i in range(linear.shape[0]):
-        for j in range(linear.shape[1]):
-            for c in range(3):
-                tone[c] = table[int(min(linear[i, j, c] * gains[c] * last, last))]
-            gray = 0.299 * tone[0] + 0.587 * tone[1] + 0.114 * tone[2]
-            for c in range(3):
-                value = gray + saturation * (tone[c] - gray)
-                pixels[i, j, c] = int(255.0 * min(max(value, 0.0), 1.0))
-    return pixels
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add_noise(pixels: Any, noise: Any, scale: Any) -> Any:
-    noisy = np.empty(pixels.shape, dtype=np.uint8)
-    for i in range(pixels.shape[0]):
-        for j in range(pixels.shape[1]):
-            for c in range(3):
-                noisy[i, j, c] = int(min(max(pixels[i, j, c] + scale * noise[i, j, c], 0.0), 255.0))
-    return noisy
-
-
-@lru_cache(maxsize=4096)
-def _tone_curve(haze: float, contrast: float, gamma: float) -> NDArray[np.float32]:
-    """Return the camera's response to linear light from 0 to 1: (_TONES,) values from 0 to 1."""
-    table = np.clip(np.linspace(0, 1, _TONES, dtype=np.float32) * (1 - haze) + 0.8 * haze, 0, 1)
-    return np.asarray(np.clip(0.5 + contrast * (table ** (gamma / 2.2) - 0.5), 0, 1), dtype=np.float32)
-
-
-def _develop(
-    linear: NDArray[np.float32], camera: Camera, rng: np.random.Generator, *, rows: float, blur: float
-) -> NDArray[np.uint8]:
-    """Convert linear light to pixels: tone, color, sensor resolution, blur, sharpening, noise, JPEG."""
-    gains = camera.gains * np.float32(math.exp(rng.normal(0, 0.06)))
-    table = _tone_curve(camera.haze, camera.contrast, camera.gamma)
-    height, width = linear.shape[:2]
-    image = Image.fromarray(_apply_tone(linear, table, gains.astype(np.float32), np.float32(camera.saturation)))
-    own = min(1.0, rows / height)
-    small = (max(8, round(width * own)), max(16, round(height * own)))
-    if small != (width, height):
-        image = image.resize(small, Image.Resampling.BOX)
-    image = image.filter(ImageFilter.GaussianBlur(blur))
-    if camera.sharpening > 0.05:
-        image = image.filter(ImageFilter.UnsharpMask(radius=1.2, percent=int(100 * camera.sharpening), threshold=0))
-    noise = rng.standard_normal((small[1], small[0], 3), dtype=np.float32)
-    degraded = _add_noise(np.asarray(image), noise, np.float32(camera.noise * min(1.0, height / rows)))
-    quality = int(np.clip(camera.quality + rng.integers(-8, 9), 20, 98))
-    degraded = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(degraded, quality=quality, colorspace="RGB"), "RGB")
-    if small != (width, height):
-        degraded = np.asarray(Image.fromarray(degraded).resize((width, height), Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(degraded)

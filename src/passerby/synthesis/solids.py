@@ -26,7 +26,7 @@ Vector = tuple[float, float, float]
 PARTS = ("background", "head", "upper", "arms", "lower", "legs", "feet", "carried", "occluder", "passer-by")
 """Parts of a mask; the index is the label. Arms and legs include sleeves and trouser legs."""
 
-MAP, ORIGIN, HEIGHT, LOW, HIGH, END, REACH, LOOK, PART, CAP, SLOPE = 0, 9, 12, 13, 14, 15, 18, 20, 24, 25, 26
+MAP, ORIGIN, HEIGHT, LOW, HIGH, END, REACH, COVERING, PART, CAP, SLOPE = 0, 9, 12, 13, 14, 15, 18, 20, 24, 25, 26
 """Columns of a packed solid: 3 x 3 map to its space, origin, h, r1, r2, world end point, bounding radii of both ends in
 the world, (material below the cut, above it, cut as a fraction of h, phase of the folds), part, flat end, tangent of
 half the cone's opening angle."""
@@ -41,7 +41,7 @@ class Solid(NamedTuple):
         end: Center of the second sphere; equal to `start` for an ellipsoid.
         radii: (r1, r2) in meters.
         part: Index into `PARTS`.
-        look: (material below the cut, material above it, the cut as a fraction of the axis from `start`).
+        covering: (material below the cut, material above it, the cut as a fraction of the axis from `start`).
         front: Direction of the front; its component along the axis is removed.
         stretch: Factors of the width to the side and to the front.
         hem: Whether the solid ends flat and open at `end`, as a sleeve or a skirt.
@@ -51,7 +51,7 @@ class Solid(NamedTuple):
     end: Vector
     radii: tuple[float, float]
     part: int
-    look: tuple[int, int, float]
+    covering: tuple[int, int, float]
     front: Vector = (0.0, 0.0, 1.0)
     stretch: tuple[float, float] = (1.0, 1.0)
     hem: bool = False
@@ -111,7 +111,7 @@ class Scene:
 def pack_solids(solids: Sequence[Solid]) -> Array:
     """Pack K solids for the renderer: (K, COLUMNS)."""
     rows = [
-        (*solid.start, *solid.end, *solid.radii, *solid.stretch, *solid.front, *solid.look, solid.part, solid.hem)
+        (*solid.start, *solid.end, *solid.radii, *solid.stretch, *solid.front, *solid.covering, solid.part, solid.hem)
         for solid in solids
     ]
     return np.asarray(_pack(np.array(rows, dtype=np.float64).reshape(-1, 18)))
@@ -119,7 +119,7 @@ def pack_solids(solids: Sequence[Solid]) -> Array:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pack(rows: Any) -> Any:
-    """Pack (K, 18) start, end, radii, stretch, front, look, part, hem into (K, COLUMNS)."""
+    """Pack (K, 18) start, end, radii, stretch, front, covering, part, hem into (K, COLUMNS)."""
     packed = np.empty((len(rows), COLUMNS))
     for k in range(len(rows)):
         row, solid = rows[k], packed[k]
@@ -139,8 +139,8 @@ def _pack(rows: Any) -> Any:
         solid[LOW : HIGH + 1] = row[6:8]
         solid[END : END + 3] = row[3:6]
         solid[REACH : REACH + 2] = row[6:8] * max(row[8], 1.0, row[9])
-        solid[LOOK : LOOK + 3] = row[13:16]
-        solid[LOOK + 3] = 2.399 * k
+        solid[COVERING : COVERING + 3] = row[13:16]
+        solid[COVERING + 3] = 2.399 * k
         solid[PART], solid[CAP] = row[16], row[17]
         sine = 0.0 if point else (row[6] - row[7]) / height
         solid[SLOPE] = sine / math.sqrt(max(1e-9, 1 - sine * sine)) if abs(sine) < 1 else 0.0

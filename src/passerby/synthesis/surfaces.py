@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from passerby.synthesis.solids import HEIGHT, LOOK, LOW, PATTERNS, surface
+from passerby.synthesis.solids import COVERING, HEIGHT, LOW, PATTERNS, surface
 
 PLAIN, STRIPES, PINSTRIPES, PLAID, PRINT, TWO_TONE, OPEN, DENIM, WORN, FACE = range(len(PATTERNS))
 
@@ -17,8 +17,8 @@ PLAIN, STRIPES, PINSTRIPES, PLAID, PRINT, TWO_TONE, OPEN, DENIM, WORN, FACE = ra
 def color_solid(solid: Any, materials: Any, x: float, y: float, z: float, color: Any, normal: Any) -> float:
     """Write color and normal of a world point on a solid, with pattern and folds; return its gloss."""
     lx, ly, lz, nx, ny, nz = surface(solid, x, y, z)
-    above = ly > solid[LOOK + 2] * solid[HEIGHT]
-    material = materials[int(solid[LOOK + 1] if above else solid[LOOK])]
+    above = ly > solid[COVERING + 2] * solid[HEIGHT]
+    material = materials[int(solid[COVERING + 1] if above else solid[COVERING])]
     pattern, folds = int(material[6]), material[9]
     around = folds > 0.0 or pattern in (PINSTRIPES, PLAID, DENIM, WORN)
     angle = _angle(lx, lz) if around else 0.0
@@ -26,7 +26,7 @@ def color_solid(solid: Any, materials: Any, x: float, y: float, z: float, color:
     for c in range(3):
         color[c] = shade * ((1.0 - mix) * material[c] + mix * material[3 + c])
     if folds > 0.0:
-        nx, ny, nz = _fold_normal(nx, ny, nz, folds, ly, angle, solid[LOOK + 3])
+        nx, ny, nz = _fold_normal(nx, ny, nz, folds, ly, angle, solid[COVERING + 3])
     normal[0], normal[1], normal[2] = nx, ny, nz
     return float(material[8])
 
@@ -39,7 +39,7 @@ def _apply_pattern(
 
     `y` is the height in the world, (lx, ly, lz) the point in the solid's space, `angle` its angle around the axis.
     """
-    phase = solid[LOOK + 3]
+    phase = solid[COVERING + 3]
     mix, shade = 0.0, 1.0
     if pattern == STRIPES:
         mix = 1.0 if _sine(6.2832 * y * scale) > 0.0 else 0.0

@@ -104,6 +104,11 @@ def parse_spec(spec: str, *, readers: Mapping[str, Reader]) -> list[DataSpec]:
     Raises:
         DataError: For an empty spec, an unknown reader or option (the known ones are listed), a part without a path,
             or an option without a value or given twice.
+
+    Example:
+        >>> from passerby.data.datasets import DATASETS
+        >>> [part.options for part in parse_spec("cuhk01:/data/cuhk01?split=871", readers=DATASETS)]
+        [{'split': '871'}]
     """
     if not spec.strip():
         raise DataError(f"data: nothing given; expected name:path, where name is one of {', '.join(readers)}")
