@@ -26,8 +26,7 @@ from passerby.experiments.grid_tables import Ablation, Comparison
 from passerby.experiments.harness import set_epochs
 from passerby.experiments.speed import fit_epochs
 from passerby.files import write_all_atomic
-from passerby.model.info import ModelInfo, model_info
-from passerby.model.methods import build_model
+from passerby.model.info import ModelInfo, configuration_info
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.arguments import count_classes, model_arguments
@@ -231,10 +230,6 @@ def count_cost(cell: GridCell, data: DataSet) -> ModelInfo:
 
 @cache
 def _count_cost(recipe_json: str, embedding: str, identities: int) -> ModelInfo:
-    import torch
-
     recipe = Recipe.model_validate_json(recipe_json)
-    arguments = model_arguments(recipe) | {"pretrained": False, "weights": None, "embedding": embedding}
-    with torch.device("meta"):
-        network = build_model(**arguments, identities=count_classes(recipe, identities))
-    return model_info(network, size=recipe.images.size)
+    arguments = model_arguments(recipe) | {"embedding": embedding}
+    return configuration_info(arguments, identities=count_classes(recipe, identities), size=recipe.images.size)

@@ -88,14 +88,34 @@ def model_info(network: ReID, *, size: tuple[int, int]) -> ModelInfo:
     )
 
 
-def variants_info(arguments: Mapping[str, Any], *, identities: int, size: tuple[int, int]) -> dict[str, ModelInfo]:
-    """Count the paper's variants of a network without loading weights; for another method, the network itself only.
+def configuration_info(arguments: Mapping[str, Any], *, identities: int, size: tuple[int, int]) -> ModelInfo:
+    """Count a network without loading its weights.
 
     Args:
         arguments: Keyword arguments of `build_model`; `pretrained` and `weights` are ignored, as no count depends on
             them.
         identities: Training identities.
         size: (height, width) of the image in pixels.
+
+    Raises:
+        RecipeError: As `build_model`.
+
+    Example:
+        >>> configuration_info({"backbone": "convnext_atto", "parts": 4}, identities=10, size=(64, 32)).embedding_width
+        1024
+    """
+    with torch.device("meta"):
+        network = build_model(**{**arguments, "pretrained": False, "weights": None}, identities=identities)
+    return model_info(network, size=size)
+
+
+def variants_info(arguments: Mapping[str, Any], *, identities: int, size: tuple[int, int]) -> dict[str, ModelInfo]:
+    """Count the paper's variants of a network without loading weights; for another method, the network itself only.
+
+    Args:
+        arguments: As for `configuration_info`.
+        identities: As for `configuration_info`.
+        size: As for `configuration_info`.
 
     Returns:
         Counts by variant: Baseline, A, P and AP.
@@ -108,14 +128,11 @@ def variants_info(arguments: Mapping[str, Any], *, identities: int, size: tuple[
         >>> list(counts)
         ['Baseline', 'A', 'P', 'AP']
     """
-    counts = {}
-    plain = {**arguments, "pretrained": False, "weights": None}
-    method = plain.get("method", "convnext_ap")
-    for name, options in (variants(plain) if method == "convnext_ap" else {method: plain}).items():
-        with torch.device("meta"):
-            network = build_model(**options, identities=identities)
-        counts[name] = model_info(network, size=size)
-    return counts
+    method = arguments.get("method", "convnext_ap")
+    configurations = variants(arguments) if method == "convnext_ap" else {method: arguments}
+    return {
+        name: configuration_info(options, identities=identities, size=size) for name, options in configurations.items()
+    }
 
 
 def _by_piece(network: ReID, count: Callable[[nn.Module], int]) -> dict[str, int]:
