@@ -84,7 +84,8 @@ def workspace(tmp_path_factory, tmp_path, monkeypatch):
     """A copy of the folder in which examples run, as the working directory.
 
     It holds `people/` (24 rendered people in Market-1501's layout), `runs/m` (a run trained on them), `crops/north`
-    and `crops/south` (crops by camera), `a.jpg` and `b.jpg` (one person in two cameras) and `c.jpg` (another person).
+    and `crops/south` (crops by camera), `a.jpg` and `b.jpg` (one person in two cameras), `c.jpg` (another person) and,
+    with OpenCV, `door.avi` (a drawn video of two people).
     """
     made = once_per_run(tmp_path_factory, "workspace", _make_workspace)
     copy = tmp_path / "workspace"
@@ -108,6 +109,10 @@ def _make_workspace(root):
     shutil.copy(first.path, root / "a.jpg")
     shutil.copy(next(s.path for s in others if s.person_id == first.person_id), root / "b.jpg")
     shutil.copy(next(s.path for s in others if s.person_id not in (0, first.person_id)), root / "c.jpg")
+    with contextlib.suppress(ImportError):
+        from video.walkers import draw
+
+        draw(root / "door.avi")
     with contextlib.chdir(root):
         train(tiny_recipe(), "market1501:people", "runs/m", device="cpu")
 

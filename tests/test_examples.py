@@ -16,8 +16,6 @@ import passerby
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PENDING = {"gallery.md"}
-"""Pages whose blocks do not run yet."""
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -55,7 +53,7 @@ def test_the_example_of_a_docstring_runs(test, workspace):
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page) and page.name not in PENDING], ids=lambda page: page.name
+    "page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name
 )
 def test_the_python_blocks_of_a_page_run(page, workspace):
     """The blocks of one page share their names, as in one session of a reader."""

@@ -117,6 +117,15 @@ def search_across(
 
     Raises:
         GalleryError: For a camera without sightings; as `GalleryStore.search`.
+
+    Example:
+        >>> from passerby.gallery.crops import list_crops
+        >>> with passerby.Gallery("memory", model="runs/m") as gallery:
+        ...     _ = gallery.enroll(list_crops("crops", folders="camera"))
+        ...     views, vectors = CameraViews(gallery.store), gallery.embedder.embed("a.jpg")
+        ...     [hits] = search_across(gallery.store, views, vectors, seen_by="north", top=3, where=Filter())
+        >>> len(hits)
+        3
     """
     queries = views[seen_by].standardize(np.atleast_2d(np.asarray(vectors)))  # (Q, D)
     count = max(CANDIDATE_FACTOR * top, MIN_CANDIDATES)

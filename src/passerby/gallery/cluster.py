@@ -96,6 +96,11 @@ def find_simultaneous_tracks(sightings: Sequence[SightingInfo]) -> list[tuple[in
 
     Returns:
         Pairs of indices.
+
+    Example:
+        >>> times = [(0, 5), (4, 9), (6, 8)]
+        >>> find_simultaneous_tracks([SightingInfo(camera="door", attributes={"start": a, "end": b}) for a, b in times])
+        [(0, 1), (1, 2)]
     """
     tracks: list[tuple[str, float, float, int]] = []
     for index, sighting in enumerate(sightings):
@@ -125,6 +130,11 @@ def find_pair_threshold(calibration: Calibration, *, prior: float) -> float:
 
     Raises:
         DataError: If the prior is outside its range.
+
+    Example:
+        >>> calibration = passerby.load_calibration("runs/m")
+        >>> find_pair_threshold(calibration, prior=0.01) <= find_pair_threshold(calibration, prior=0.5)
+        True
     """
     distances = np.linspace(0, _MAX_DISTANCE, 20_001)
     same = calibration.probability(distances, prior=prior) >= 0.5

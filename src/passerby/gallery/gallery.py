@@ -298,7 +298,8 @@ class Gallery:
         """Return size, contents and settings.
 
         Example:
-            >>> Gallery("memory", model="runs/m").stats()
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     gallery.stats()
             GalleryStats('memory', sightings=0, labels=0, cameras=0)
         """
         return self.store.stats()
@@ -307,7 +308,8 @@ class Gallery:
         """Return the audit log, oldest entry first.
 
         Example:
-            >>> [entry.action for entry in Gallery("memory", model="runs/m").audit()]
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     [entry.action for entry in gallery.audit()]
             ['create']
         """
         return self.store.audit()
@@ -320,7 +322,8 @@ class Gallery:
 
         Example:
             >>> from passerby.gallery.filters import Filter
-            >>> Gallery("memory", model="runs/m").label("Ada", where=Filter(ids=["s1"]))
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     gallery.label("Ada", where=Filter(ids=["s1"]))
             0
         """
         return self.store.relabel(where, name)
@@ -333,7 +336,8 @@ class Gallery:
 
         Example:
             >>> from passerby.gallery.filters import Filter
-            >>> Gallery("memory", model="runs/m").remove(where=Filter(cameras=["north"]))
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     gallery.remove(where=Filter(cameras=["north"]))
             0
         """
         return self.store.remove(where)
@@ -347,7 +351,8 @@ class Gallery:
             GalleryError: As `passerby.gallery.forget.forget`.
 
         Example:
-            >>> Gallery("memory", model="runs/m").forget(label="Ada")
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     gallery.forget(label="Ada")
             0
         """
         return forget(self.store, label=label, ids=ids, sources=sources)
@@ -359,7 +364,8 @@ class Gallery:
             GalleryError: As `passerby.gallery.forget.expire`.
 
         Example:
-            >>> Gallery("memory", model="runs/m").expire(days=30)
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     gallery.expire(days=30)
             0
         """
         return expire(self.store, days=days)
@@ -383,7 +389,8 @@ class Gallery:
             MissingExtraError: Without the extra `eval`.
 
         Example:
-            >>> Gallery("memory", model="runs/m").export("empty.parquet")
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     gallery.export("empty.parquet")
             0
         """
         require_extra("pyarrow", "eval")

@@ -57,6 +57,11 @@ def export_gallery(
 
     Raises:
         GalleryError: If the file exists or cannot be written.
+
+    Example:
+        >>> with passerby.Gallery("memory", model="runs/m") as gallery:
+        ...     export_gallery(gallery.store, "empty.parquet")
+        0
     """
     target = Path(path)
     exists = GalleryError(f"{target}: the file exists; name another file, or move it")
@@ -153,6 +158,12 @@ def import_sightings(store: GalleryStore, path: str | Path, *, progress: Progres
 
     Raises:
         GalleryError: If the file contains another model's vectors, or is not an exported gallery.
+
+    Example:
+        >>> with passerby.Gallery("memory", model="runs/m") as gallery:
+        ...     _ = gallery.export("copied.parquet")
+        ...     import_sightings(gallery.store, "copied.parquet")
+        EnrollResult(new=0, known=0, unreadable=0)
     """
     source = Path(path)
     card, file = read_card(source), open_export(source)

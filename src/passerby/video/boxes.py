@@ -125,6 +125,15 @@ def torchvision_detector(network: torch.nn.Module, *, min_score: float = 0.5, pe
         network: Takes a list of (3, H, W) images, 0 to 1; returns a list of dicts with boxes, labels and scores.
         min_score: Least score of a box, 0 to 1.
         person: Number of the class `person`; 1 in COCO.
+
+    Example:
+        >>> import torch
+        >>> class Network(torch.nn.Module):
+        ...     def forward(self, images):
+        ...         box = torch.tensor([[10.0, 20.0, 34.0, 80.0]])
+        ...         return [{"boxes": box, "labels": torch.tensor([1]), "scores": torch.tensor([0.9])}]
+        >>> len(torchvision_detector(Network())(np.zeros((240, 320, 3), np.uint8)))
+        1
     """
     import torch
 

@@ -59,6 +59,10 @@ def read_video_info(path: str | Path) -> VideoInfo:
     Raises:
         DataError: If the file is missing, or cannot be read by OpenCV.
         MissingExtraError: Without the extra `video`.
+
+    Example:
+        >>> read_video_info("door.avi")
+        VideoInfo(frames=40, rate=10.0, width=320, height=240)
     """
     cv2, path = require_cv2(), Path(path)
     if not path.is_file():
@@ -90,6 +94,10 @@ def read_frames(path: str | Path, *, every: int = 1) -> Iterator[Frame]:
     Raises:
         DataError: As `read_video_info`, and for `every` below 1.
         MissingExtraError: Without the extra `video`.
+
+    Example:
+        >>> list(read_frames("door.avi", every=20))
+        [Frame(0, 0.00 s, 320 x 240), Frame(20, 2.00 s, 320 x 240)]
     """
     if every < 1:
         raise DataError(f"every: got {every}, expected at least 1 frame")

@@ -97,6 +97,12 @@ def track_people(
         DataError: For a video or boxes that cannot be read, boxes beyond the end of the video, or a setting outside
             its range.
         MissingExtraError: Without the extra `video`.
+
+    Example:
+        >>> corners = [[20, 40, 44, 100]], [[26, 40, 50, 100]]
+        >>> boxes = {frame: make_detections(corners[frame], tracks=[7]) for frame in (0, 1)}
+        >>> track_people("door.avi", passerby.load("runs/m"), boxes=boxes, min_boxes=2)
+        [Tracklet(0.0 to 0.1 s, 2 boxes, quality=0.47)]
     """
     path = Path(video)
     if min_boxes < 1 or gap < 0:

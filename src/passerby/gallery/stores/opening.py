@@ -60,6 +60,15 @@ def open_gallery(
         NoGalleryError: If the gallery is missing and no model is given.
         GalleryError: If it cannot be reached, or was made with another model or other settings.
         MissingExtraError: For an address of a server without the extra `milvus`.
+
+    Example:
+        >>> model = GalleryModel(architecture="", weights="", preprocessing={}, dimension=2)  # vectors of your own
+        >>> store = open_gallery("vectors", model=model)
+        >>> store.add([passerby.gallery.sightings.Sighting(vector=[0.6, 0.8], camera="north", label="Ada")])
+        AddResult(1 new, 0 known)
+        >>> store.search([1.0, 0.0])[0][0].label
+        'Ada'
+        >>> store.close()
     """
     address = str(where)
     scheme, mark, _ = address.partition("://")
