@@ -3,16 +3,20 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from conftest import SIMPLE
 from passerby import Gallery, load, load_data, rank
 from passerby.errors import GalleryError, NoGalleryError
+from passerby.gallery import gallery as gallery_module
 from passerby.gallery.crops import Crop, list_crops, list_data_crops
 from passerby.gallery.filters import Filter
+from passerby.openset.calibration import Calibration
 from passerby.types import Embeddings
 
 
@@ -171,3 +175,87 @@ def test_the_words_of_the_command_line_are_methods(tiny_run, tmp_path, data):
         assert left == len(crops) - 1 - in_first
         assert gallery.expire() == 0
         assert gallery.expire(days=0) == left
+
+
+@pytest.mark.parametrize("keep", ["vectors", "thumbnails", "crops"])
+def test_each_image_is_decoded_once(tiny_run, monkeypatch, data, keep):
+    """Once for the vector; the store encodes a thumbnail from those pixels, and checks a file without decoding it."""
+    decoded, loaded = [], []
+    decode, load_pixels = gallery_module.decode_image, ImageFile.ImageFile.load
+    monkeypatch.setattr(gallery_module, "decode_image", lambda *args: decoded.append(args[1]) or decode(*args))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: loaded.append(image) or load_pixels(image))
+    crops = list_data_crops(SIMPLE)[:7]
+    with Gallery("memory", model=tiny_run, keep=keep) as gallery:
+        gallery.enroll(crops)
+    assert sorted(decoded) == sorted(str(crop.image.path) for crop in crops)
+    assert loaded == []
+
+
+def test_a_calibration_is_parsed_again_only_when_its_file_changes(tiny_run, tmp_path, monkeypatch, data):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    parsed, parse = [], Calibration.from_dict.__func__
+    monkeypatch.setattr(
+        Calibration, "from_dict", classmethod(lambda cls, tree: parsed.append(tree["method"]) or parse(cls, tree))
+    )
+    with Gallery("memory", model=run) as gallery:
+        gallery.enroll([Crop(image=data.gallery[0], camera="c", label="A")])
+        parsed.clear()
+        for _ in range(3):
+            gallery.identify(data.gallery[0].path)
+        first = len(parsed)  # the calibration contains one of normalized distances
+        content = json.loads((run / "calibration.json").read_text())
+        content["log_ratios"] = [ratio / 2 for ratio in content["log_ratios"]]
+        (run / "calibration.json").write_text(json.dumps(content))
+        gallery.identify(data.gallery[0].path)
+        assert 0 < first <= 2
+        assert len(parsed) == 2 * first
+        assert gallery.calibration.log_ratios.tolist() == content["log_ratios"]
+
+
+def test_a_gallery_in_memory_leaves_nothing_on_the_disk(tiny_run, tmp_path, monkeypatch):
+    for name in ("TMPDIR", "SQLITE_TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with Gallery("memory", model=tiny_run, keep="crops") as gallery:
+        gallery.enroll(list_data_crops(SIMPLE))
+        gallery.forget(label="1")
+        gallery.store.compact()
+        assert list(tmp_path.iterdir()) == []
+        stats = gallery.stats()
+        assert (stats.address, stats.store, stats.bytes) == ("memory", "memory", 0)
+        with Gallery("memory", model=tiny_run) as other:
+            assert other.stats().sightings == 0
+
+
+def test_results_have_a_short_repr_and_are_json_serializable(filled, data):
+    with Gallery(filled) as gallery:
+        ((hit, *_),) = gallery.search(data.query[0].path, top=2)
+        (identified,) = gallery.identify(data.query[0].path)
+        results = [hit, identified, gallery.cluster(threshold=0.1), gallery.stats(), gallery.audit()[0]]
+        results += [*gallery.store.get([hit.id]), gallery.enroll(list_data_crops(SIMPLE)[:1])]
+    for result in results:
+        assert "\n" not in repr(result)
+        assert "array(" not in repr(result)
+        assert len(repr(result)) < 400
+        assert len(json.loads(json.dumps(result.to_dict()))) >= 3
+    assert hit.to_dict()["distance"] == hit.distance
+
+
+def test_enrolling_and_searching_import_no_package_of_an_extra(tiny_run, data):
+    """A new process. torch is part of the installation still."""
+    image = str(data.gallery[0].path)
+    code = f"""
+import sys
+from passerby.gallery.crops import list_crops
+from passerby.gallery.gallery import Gallery
+with Gallery("memory", model={str(tiny_run)!r}) as gallery:
+    gallery.enroll(list_crops({image!r}, camera="north", label="Ada"))
+    [[hit]] = gallery.search({image!r})
+    [result] = gallery.identify({image!r})
+    assert hit.label == result.label == "Ada", result
+extras = {{"numba", "scipy", "sklearn", "pyarrow", "matplotlib", "h5py", "loky", "cv2", "supervision", "pymilvus"}}
+sys.exit(", ".join(extras & set(sys.modules)) or None)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,10 +1,12 @@
 """Every store, asked alike. Oracle: brute force over the sightings that were put in, in float64."""
 
 import dataclasses
+import io
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gallery.oracle import brute_force, select
 from gallery.people import DAY, MODEL, NOW, OTHER, D, people, picture, unit
@@ -106,6 +108,43 @@ def test_the_same_sighting_is_there_once(address):
         assert (len(store.add(twice).new), store.count()) == (1, 36)
 
 
+def test_stored_ids_are_found_without_reading_vectors_or_crops(address):
+    everybody = people(30)
+    with opened(address) as store:
+        store.add(everybody)
+        ids = [each.id for each in everybody[:12]]
+        assert store.stored_ids([*ids, "not there", ids[0]]) == set(ids)
+        assert store.stored_ids([]) == set()
+        if hasattr(store, "_database"):  # SQLite: the statement names neither table
+            statements = []
+            store._database.connection.set_trace_callback(statements.append)
+            store.stored_ids(ids)
+            store._database.connection.set_trace_callback(None)
+            assert not [text for text in statements if "vectors" in text or "crops" in text]
+
+
+def test_proposals_are_the_nearest_up_to_rounding(address):
+    """Oracle: brute force. Where distances differ by more than float32 rounds, ids and their order agree, too."""
+    everybody = [each for i, each in enumerate(people(COUNT)) if i % 7 != 1]  # no ties
+    queries = unit(np.random.default_rng(9), 3)
+    with opened(address) as store:
+        store.add(everybody)
+        for where in (Filter(cameras=["cam1"]), Filter(not_cameras=["cam0"], since=NOW), Filter(), Filter(ids=[])):
+            left = select([dataclasses.replace(each, enrolled=NOW) for each in everybody], where)
+            for query, (ids, distances) in zip(queries, store.propose(queries, count=20, where=where), strict=True):
+                expected = brute_force(query, left, 20)
+                assert ids == [name for name, _ in expected]
+                np.testing.assert_allclose(distances, [distance for _, distance in expected], atol=1e-5)
+
+
+def test_sightings_are_walked_without_their_crops(address):
+    with opened(address, keep="crops") as store:
+        store.add(people(3, crop=picture()))
+        ((first, *_),) = store.walk(crops=False)
+        assert first.crop is None
+        assert same(next(each for each in people(3) if each.id == first.id), first)
+
+
 def test_what_is_removed_is_found_no_more(address):
     everybody = people(60)
     with opened(address) as store:
@@ -191,6 +230,20 @@ def test_the_audit_log_says_who_did_what_to_how_many_and_names_nobody(address):
     assert {(entry.user, entry.time) for entry in audit} == {("anna", NOW)}
     assert "Bo" not in repr(audit)
     assert "lobby" not in repr(audit)
+
+
+@pytest.mark.parametrize("keep", ["thumbnails", "crops"])
+def test_pixels_are_stored_as_their_encoded_image_is(address, keep):
+    """Oracle: the same pixels given as a PNG."""
+    encoded = picture(size=(80, 200))
+    with Image.open(io.BytesIO(encoded)) as image:
+        pixels = np.array(image)
+    with opened(address, keep=keep) as store:
+        store.add([*people(1, crop=encoded), *people(1, seed=1, crop=pixels)])
+        crops = [sighting.crop for batch in store.walk() for sighting in batch]
+    decoded = [np.array(Image.open(io.BytesIO(crop))) for crop in crops]
+    assert (decoded[0] == decoded[1]).all()
+    assert decoded[0].shape == ((200, 80, 3) if keep == "crops" else (128, 51, 3))
 
 
 @pytest.mark.parametrize("keep", ["vectors", "thumbnails", "crops"])

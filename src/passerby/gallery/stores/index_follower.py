@@ -16,7 +16,7 @@ import numpy as np
 
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
 from passerby.gallery.stores.faiss_index import VECTORS_PER_CELL, FaissIndex, count_cells
-from passerby.gallery.stores.sqlite_rows import AMONG, stack, to_integers
+from passerby.gallery.stores.sqlite_rows import AMONG, select_rows, stack
 from passerby.types import FloatArray, IntArray
 
 EXACT_BELOW = 200_000
@@ -123,8 +123,7 @@ class IndexFollower:
         index = self._index
         ((removals,),) = run.execute("SELECT removals FROM state")
         if removals != self._removals and len(index.rows):
-            present = to_integers(run.execute("SELECT row FROM vectors"))
-            index.remove(np.setdiff1d(index.rows, present))
+            index.remove(np.setdiff1d(index.rows, select_rows(run)))
         self._removals = removals
         newest = int(index.rows.max(initial=0))
         cells = None
@@ -158,7 +157,7 @@ class IndexFollower:
 
     def _read_sample(self, run: sqlite3.Connection, count: int) -> FloatArray:
         """Read at least `count` unit vectors, evenly spread over the rows, or all."""
-        rows = to_integers(run.execute("SELECT row FROM vectors"))
+        rows = np.sort(select_rows(run))
         drawn = rows[:: max(1, len(rows) // count)]
         cursor = run.execute(f"SELECT vector FROM vectors WHERE row {AMONG}", (json.dumps(drawn.tolist()),))
         return _normalize(stack([vector for (vector,) in cursor], self._dimension))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from passerby.gallery.filters import Filter
+from passerby.gallery.filters import EVERYTHING, Filter
 from passerby.gallery.sightings import Sighting
 from passerby.types import FloatArray, IntArray
 
@@ -69,15 +69,11 @@ def to_condition(where: Filter) -> tuple[str, list[Any]]:
     return " AND ".join(text for text, _ in parts) or "1", [value for _, value in parts]
 
 
-def select_rows(run: sqlite3.Connection, where: Filter) -> IntArray:
-    """Return the row numbers of the sightings that pass a filter."""
+def select_rows(run: sqlite3.Connection, where: Filter = EVERYTHING) -> IntArray:
+    """Return the row numbers of the sightings that pass a filter. One JSON list is read faster than many rows."""
     condition, values = to_condition(where)
-    return to_integers(run.execute(f"SELECT row FROM sightings WHERE {condition}", values))
-
-
-def to_integers(cursor: Iterable[tuple[int]]) -> IntArray:
-    """Convert the only column of a query to an array."""
-    return np.fromiter((row for (row,) in cursor), np.int64)
+    ((rows,),) = run.execute(f"SELECT json_group_array(row) FROM sightings WHERE {condition}", values)
+    return np.array(json.loads(rows), np.int64)
 
 
 def stack(blobs: Sequence[bytes], width: int) -> FloatArray:
