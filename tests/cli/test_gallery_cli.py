@@ -1,4 +1,4 @@
-"""Galleries on the command line. Oracle: what the same calls say from Python, and the files that come of it."""
+"""Galleries on the command line. Oracle: the same calls from Python, and the written files."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_enroll_search_identify_cluster(passerby, people, query, tmp_path):
     assert 0 < tree["b_cubed_recall"] <= 1
 
 
-def test_who_it_is_can_be_said_later(passerby, people, query):
+def test_labels_can_be_set_and_removed_later(passerby, people, query):
     hits = json.loads(passerby("search", people, "--image", query[0].path, "--top", "2", "--json").out)[0]["hits"]
     words = [word for hit in hits for word in ("--id", hit["id"])]
     assert "2 sightings labeled\n" in passerby("gallery", "label", people, "Ada", *words, "--yes").out
@@ -80,14 +80,14 @@ def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
     assert json.loads(passerby("gallery", "audit", people, "--json").out)[0]["action"] == "create"
 
 
-def test_without_a_word_the_gallery_has_the_model_of_the_package(passerby, query, tmp_path):
+def test_the_default_model_makes_a_gallery(passerby, query, tmp_path):
     said = passerby("enroll", tmp_path / "g", "--images", query[0].path, "--camera", "c", "--label", "somebody")
     assert "1 new" in said.out, said
     found = passerby("identify", tmp_path / "g", "--image", query[0].path).out
     assert ": somebody (over 99.9%)" in found  # the very image, and nobody else is there
 
 
-def test_a_video_with_its_boxes(passerby, walkers, tiny_run, tmp_path):
+def test_a_video_with_given_boxes(passerby, walkers, tiny_run, tmp_path):
     rows = [
         f"{frame + 1},{person},{left},{top},24,60,1"
         for frame in range(40)
@@ -100,14 +100,14 @@ def test_a_video_with_its_boxes(passerby, walkers, tiny_run, tmp_path):
     assert "0 s to 4 s" in passerby("cluster", tmp_path / "g", "--threshold", "0.5").out
 
 
-def test_no_is_no(passerby, people, monkeypatch):
+def test_a_declined_confirmation_removes_nothing(passerby, people, monkeypatch):
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
     before = json.loads(passerby("gallery", "stats", people, "--json").out)["sightings"]
     assert passerby("gallery", "remove", people, "--camera", "c1").out == ""
     assert json.loads(passerby("gallery", "stats", people, "--json").out)["sightings"] == before
 
 
-def test_unreadable_images_are_said_and_the_exit_code_is_one(passerby, tiny_run, tmp_path, query):
+def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_run, tmp_path, query):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "good.jpg").write_bytes(query[0].path.read_bytes())
     for number in range(5):
@@ -147,13 +147,13 @@ def test_unreadable_images_are_said_and_the_exit_code_is_one(passerby, tiny_run,
         (("gallery", "import", "g", "no.parquet"), "no.parquet: cannot be read as an exported gallery"),
     ],
 )
-def test_complaints(passerby, tmp_path, monkeypatch, words, complaint):
+def test_error_messages(passerby, tmp_path, monkeypatch, words, complaint):
     monkeypatch.chdir(tmp_path)
     assert passerby(*words).complaint.startswith(complaint)
     assert not (tmp_path / "g").exists()
 
 
-def test_removing_everything_and_keeping_for_ever(passerby, people):
+def test_removal_and_expiry_need_a_condition(passerby, people):
     assert "remove: no condition" in passerby("gallery", "remove", people, "--yes").complaint
     assert "erase: no condition" in passerby("gallery", "forget", people, "--yes").complaint
     assert "the gallery has no retention; give --days" in passerby("gallery", "expire", people).complaint

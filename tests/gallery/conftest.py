@@ -1,4 +1,4 @@
-"""Galleries of every kind to test alike."""
+"""Fixtures: galleries in every store."""
 
 import importlib.util
 
@@ -27,7 +27,7 @@ def milvus_server(tmp_path_factory):
 
 @pytest.fixture(params=["memory", "sqlite", "milvus"])
 def address(request, tmp_path):
-    """Where a gallery of each kind can be made that no other test uses."""
+    """Address of a new gallery in each store, used by one test only."""
     if request.param == "memory":
         return "memory"
     if request.param == "sqlite":

@@ -1,7 +1,7 @@
 """A real standalone Milvus server from the PyPI package `milvus`: started, waited for, killed, started again.
 
 Ports are free ones, files are in a folder of its own. The binary of 2.3 listens on every interface and has no setting
-for that: do not run this where others can reach the machine. What it says of itself is on loopback.
+for that: do not run this where others can reach the machine. Its metrics are on loopback.
 """
 
 import os

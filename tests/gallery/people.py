@@ -1,4 +1,4 @@
-"""People to put into galleries."""
+"""Sightings for galleries."""
 
 import io
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def unit(generator, count, width=D):
 
 
 def people(count, seed=0, **facts):
-    """Sightings of random people in three cameras: some without time, some without label, some twins."""
+    """Sightings of random people in three cameras: some without time, some without label, some with equal vectors."""
     generator = np.random.default_rng(seed)
     vectors = unit(generator, count)
     vectors[1::7] = vectors[0:1]  # equal vectors: ties
@@ -44,8 +44,8 @@ def people(count, seed=0, **facts):
     ]
 
 
-def picture(seed=0, size=(40, 90), kind="PNG"):
-    """An encoded picture of noise, which no compression makes small."""
+def encoded_image(seed=0, size=(40, 90), kind="PNG"):
+    """An encoded image of noise, which compression does not reduce."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind)

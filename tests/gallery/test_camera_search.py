@@ -1,4 +1,4 @@
-"""Search across cameras, in every store. Oracle: `normalize_cameras` and brute force, and a camera's planted push."""
+"""Search across cameras, in every store. Oracle: exact search over `normalize_cameras`, and planted shifts."""
 
 import dataclasses
 from contextlib import contextmanager
@@ -35,43 +35,43 @@ def opened(address, sightings=()):
         store.close()
 
 
-def seen(*, push=2.0, names=("north", "south", "west"), people=PEOPLE, seed=0):
-    """A sighting of each person in each camera; every camera moves and stretches its vectors in its own way."""
+def make_sightings(*, push=2.0, names=("north", "south", "west"), people=PEOPLE, seed=0):
+    """A sighting of each person in each camera; each camera shifts and scales its vectors in its own way."""
     generator = np.random.default_rng(seed)
     centers = unit(generator, people)
-    made = []
+    sightings = []
     for name in names:
         away, stretch = push * unit(generator, 1) / D**0.5 * 3, generator.uniform(0.5, 1.5, D)
         vectors = (centers + 0.05 * generator.standard_normal((people, D)) + away) * stretch
         vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-        made += [
+        sightings += [
             Sighting(camera=name, label=f"person {i}", source=f"{name}/{i}.jpg", time=NOW + i, vector=vector)
             for i, vector in enumerate(vectors)
         ]
-    return made
+    return sightings
 
 
 def found_by(hits):
     return [[(hit.label, hit.camera) for hit in line] for line in hits]
 
 
-def test_what_is_found_is_what_normalized_vectors_give(address, monkeypatch):
-    """With no doubt about a camera, and the queries among the sightings, the views are those of `normalize_cameras`."""
+def test_results_equal_exact_search_over_normalized_vectors(address, monkeypatch):
+    """Without shrinkage, and with the queries among the sightings, statistics are those of `normalize_cameras`."""
     monkeypatch.setattr("passerby.ranking.camera_normalization.PRIOR_IMAGES", 0)
-    everybody = seen()
-    queries = [each for each in everybody if each.camera == "north"][:7]
-    names = sorted({each.camera for each in everybody})
-    vectors = np.stack([each.vector for each in everybody])
-    labels = np.arange(len(everybody)), np.array([names.index(each.camera) for each in everybody])
+    sightings = make_sightings()
+    queries = [sighting for sighting in sightings if sighting.camera == "north"][:7]
+    names = sorted({sighting.camera for sighting in sightings})
+    vectors = np.stack([sighting.vector for sighting in sightings])
+    labels = np.arange(len(sightings)), np.array([names.index(sighting.camera) for sighting in sightings])
     nobody = Embeddings(np.empty((0, D), np.float32), np.empty(0, int), np.empty(0, int))
     normalized, _ = normalize_cameras(Embeddings(vectors, *labels), nobody)
-    with opened(address, everybody) as store:
+    with opened(address, sightings) as store:
         for where in (Filter(), Filter(not_cameras=["north"]), Filter(cameras=["west", "south"], since=NOW + 20)):
-            left = [i for i, each in enumerate(everybody) if passes(each, where)]
+            left = [i for i, sighting in enumerate(sightings) if passes(sighting, where)]
             hits = search_across(
                 store,
                 CameraViews(store),
-                np.stack([each.vector for each in queries]),
+                np.stack([sighting.vector for sighting in queries]),
                 seen_by="north",
                 top=6,
                 where=where,
@@ -79,7 +79,7 @@ def test_what_is_found_is_what_normalized_vectors_give(address, monkeypatch):
             for place, line in enumerate(hits):
                 distances = 1 - normalized.vectors[left].astype(float) @ normalized.vectors[place].astype(float)
                 order = np.argsort(distances)[:6]
-                assert [hit.id for hit in line] == [everybody[left[i]].id for i in order]
+                assert [hit.id for hit in line] == [sightings[left[i]].id for i in order]
                 np.testing.assert_allclose([hit.distance for hit in line], distances[order], atol=1e-5)
 
 
@@ -88,30 +88,30 @@ def passes(sighting, where):
     return wanted and sighting.camera not in where.not_cameras and (where.since is None or sighting.time >= where.since)
 
 
-def test_a_cameras_push_no_longer_hides_its_people(address):
-    everybody = seen(push=4.0)
-    queries = [each for each in everybody if each.camera == "south"]
-    vectors = np.stack([each.vector for each in queries])
+def test_normalization_recovers_matches_across_shifted_cameras(address):
+    sightings = make_sightings(push=4.0)
+    queries = [sighting for sighting in sightings if sighting.camera == "south"]
+    vectors = np.stack([sighting.vector for sighting in queries])
     elsewhere = Filter(cameras=["north", "west"])
-    with opened(address, everybody) as store:
+    with opened(address, sightings) as store:
         plain = found_by(store.search(vectors, top=1, where=elsewhere))
         views = CameraViews(store)
         across = found_by(search_across(store, views, vectors, seen_by="south", top=1, where=elsewhere))
     right = [
-        np.mean([line[0][0] == each.label for line, each in zip(lines, queries, strict=True)])
+        np.mean([line[0][0] == sighting.label for line, sighting in zip(lines, queries, strict=True)])
         for lines in (plain, across)
     ]
     assert right[0] < 0.5
     assert right[1] > 0.9
 
 
-def test_few_sightings_of_a_camera_count_little(address):
-    """PRIOR_IMAGES sightings weigh as much as everybody's mean and variance; arithmetic by hand."""
-    everybody = [*seen(), *seen(names=("new",), people=PRIOR_IMAGES, seed=1)]
-    with opened(address, everybody) as store:
+def test_statistics_of_a_camera_with_few_sightings_are_shrunk(address):
+    """PRIOR_IMAGES sightings weigh as much as the mean and variance of all; computed by hand."""
+    sightings = [*make_sightings(), *make_sightings(names=("new",), people=PRIOR_IMAGES, seed=1)]
+    with opened(address, sightings) as store:
         views = CameraViews(store)
-    of = {name: np.stack([s.vector for s in everybody if s.camera == name]).astype(float) for name in ("north", "new")}
-    whole = np.stack([each.vector for each in everybody]).astype(float)
+    of = {name: np.stack([s.vector for s in sightings if s.camera == name]).astype(float) for name in ("north", "new")}
+    whole = np.stack([sighting.vector for sighting in sightings]).astype(float)
     for name, own in ((("new", 0.5)), ("north", PEOPLE / (PEOPLE + PRIOR_IMAGES))):
         mean = own * of[name].mean(axis=0) + (1 - own) * whole.mean(axis=0)
         variance = own * of[name].var(axis=0) + (1 - own) * whole.var(axis=0)
@@ -119,9 +119,9 @@ def test_few_sightings_of_a_camera_count_little(address):
         np.testing.assert_allclose(views[name].deviation, variance**0.5, atol=1e-6)
 
 
-def test_a_camera_that_came_since_is_found_and_one_line_is_logged(address):
-    late = seen(names=("late",), seed=2, people=5)
-    with opened(address, seen()) as store:
+def test_a_camera_added_later_is_searched_and_one_line_is_logged(address):
+    late = make_sightings(names=("late",), seed=2, people=5)
+    with opened(address, make_sightings()) as store:
         views = CameraViews(store)
         store.add(late)
         logged = len(store.audit())
@@ -134,8 +134,8 @@ def test_a_camera_that_came_since_is_found_and_one_line_is_logged(address):
     assert [(line.action, line.counts["queries"]) for line in lines] == [("search", 1)] * 3
 
 
-def test_what_cannot_be_learned_is_said(address):
-    some = seen()
+def test_too_few_sightings_or_an_unknown_camera_raise(address):
+    some = make_sightings()
     with opened(address, some[:9]) as store:
         with pytest.raises(GalleryError, match="9 sightings, expected at least 10 to estimate"):
             CameraViews(store)
@@ -146,20 +146,37 @@ def test_what_cannot_be_learned_is_said(address):
             search_across(store, CameraViews(store), some[0].vector, seen_by="nroth", top=3, where=Filter())
 
 
-def test_a_gallery_of_one_vector_says_so():
+def test_equal_vectors_raise():
     twins = [Sighting(camera="c", source=str(i), vector=unit(np.random.default_rng(0), 1)[0]) for i in range(20)]
     with opened("memory", twins) as store, pytest.raises(GalleryError, match="all sightings have the same vector"):
         CameraViews(store)
 
 
-def test_a_gallery_learns_as_images_come_in(tiny_run, monkeypatch):
-    """Once for many searches, again when it has grown by a tenth, and at once for a camera that it has not met."""
-    learned = []
-    real = cameras.CameraViews
+def test_vectors_of_the_best_candidates_are_read_once_and_no_crop(address, monkeypatch):
+    """One read for all cameras and queries, of at most the candidates that are compared."""
+    with opened(address, make_sightings()) as store:
+        views, reads, walk = CameraViews(store), [], store.walk
+        monkeypatch.setattr(
+            store, "walk", lambda *args, **options: reads.append((args, options)) or walk(*args, **options)
+        )
+        monkeypatch.setattr(store, "search", None)
+        monkeypatch.setattr(store, "get", None)
+        queries = np.stack([sighting.vector for sighting in make_sightings()[:3]])
+        lines = search_across(store, views, queries, seen_by="north", top=5, where=Filter())
+    assert [len(hits) for hits in lines] == [5] * 3
+    (((where,), options),) = reads
+    assert options == {"crops": False}
+    assert len(where.ids) <= 3 * cameras.MIN_CANDIDATES
+
+
+def test_statistics_are_estimated_again_after_growth_or_for_a_new_camera(tiny_run, monkeypatch):
+    """Once for many searches, again after growth by a tenth, and at once for a new camera."""
+    estimates = []
+    original = cameras.CameraViews
 
     def count(store):
-        learned.append(store.count())
-        return real(store)
+        estimates.append(store.count())
+        return original(store)
 
     monkeypatch.setattr(cameras, "CameraViews", count)
     crops = list_data_crops(SIMPLE)
@@ -170,16 +187,16 @@ def test_a_gallery_learns_as_images_come_in(tiny_run, monkeypatch):
         for _ in range(2):
             (hits,) = gallery.search(image, top=3, seen_by=first[0].camera)
         assert len(hits) == 3
-        assert learned == [20]
+        assert estimates == [20]
         gallery.enroll(more)
         gallery.search(image, seen_by=first[0].camera)
-        assert learned == [20, len(crops)]
+        assert estimates == [20, len(crops)]
         gallery.store.add([Sighting(camera="new", source="x", vector=gallery.embedder.embed([other[0].image])[0])])
         gallery.search(image, seen_by="new")
-        assert learned == [20, len(crops), len(crops) + 1]
+        assert estimates == [20, len(crops), len(crops) + 1]
 
 
-def test_who_it_is_is_asked_across_cameras_with_a_calibration_of_its_own(tiny_run, monkeypatch):
+def test_identify_across_cameras_uses_the_calibration_of_normalized_distances(tiny_run, monkeypatch):
     """The same hits as `search`, and probabilities of the calibration for normalized distances."""
     image = load_data(SIMPLE)[0].query[0]
     with Gallery("memory", model=tiny_run) as gallery:

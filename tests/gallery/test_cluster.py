@@ -1,4 +1,4 @@
-"""Sightings joined to people. Oracle: scipy's average linkage over the whole matrix, and groups that are planted."""
+"""Clustering. Oracle: scipy's average linkage over the whole matrix, and planted identities."""
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ PAIRS = Calibration(
 """Log ratio 6 - 12 d."""
 
 
-def planted(people, each, spread, seed=0):
+def planted(people, item, spread, seed=0):
     generator = np.random.default_rng(seed)
-    near = np.repeat(unit(generator, people), each, axis=0) + spread * generator.standard_normal((people * each, 24))
+    near = np.repeat(unit(generator, people), item, axis=0) + spread * generator.standard_normal((people * item, 24))
     return (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -31,18 +31,18 @@ def pairs(numbers):
 
 
 @given(st.integers(0, 50), st.sampled_from([0.1, 0.2, 0.35]), st.floats(0.02, 1.2))
-def test_components_give_the_groups_of_the_whole_matrix(seed, spread, threshold):
+def test_components_give_the_clusters_of_the_whole_matrix(seed, spread, threshold):
     vectors = planted(6, 5, spread, seed)
     distances = 1 - vectors.astype(float) @ vectors.T.astype(float)
     np.fill_diagonal(distances, 0)
     whole = fcluster(linkage(squareform(distances, checks=False), "average"), threshold, "distance")
-    found = cluster_vectors(vectors, threshold=threshold)
-    assert (pairs(found) == pairs(whole)).all()
-    first = [int(np.flatnonzero(found == number)[0]) for number in range(found.max() + 1)]
+    clusters = cluster_vectors(vectors, threshold=threshold)
+    assert (pairs(clusters) == pairs(whole)).all()
+    first = [int(np.flatnonzero(clusters == number)[0]) for number in range(clusters.max() + 1)]
     assert first == sorted(first)
 
 
-def test_planted_people_are_found_and_tracks_of_one_moment_are_kept_apart():
+def test_planted_identities_are_recovered_and_excluded_pairs_are_separated():
     vectors = planted(5, 4, 0.05)
     assert cluster_vectors(vectors, threshold=0.3).tolist() == np.repeat(np.arange(5), 4).tolist()
     apart = cluster_vectors(vectors, threshold=0.3, excluded=[(0, 1), (2, 3)])
@@ -51,12 +51,12 @@ def test_planted_people_are_found_and_tracks_of_one_moment_are_kept_apart():
     assert len(set(apart[:4])) == 2
 
 
-def test_one_sighting_and_none_alike():
+def test_one_sighting_and_distinct_sightings():
     assert cluster_vectors(unit(np.random.default_rng(0), 1), threshold=0.5).tolist() == [0]
     assert cluster_vectors(unit(np.random.default_rng(0), 3), threshold=0.0).tolist() == [0, 1, 2]
 
 
-def test_what_cannot_be_joined(monkeypatch):
+def test_large_components_and_invalid_thresholds_raise(monkeypatch):
     with pytest.raises(GalleryError, match=r"threshold: got 3, expected a cosine distance from 0 to 2"):
         cluster_vectors(planted(2, 2, 0.1), threshold=3)
     monkeypatch.setattr(cluster, "MAX_COMPONENT", 3)
@@ -64,11 +64,11 @@ def test_what_cannot_be_joined(monkeypatch):
         cluster_vectors(planted(2, 4, 0.05), threshold=0.5)
 
 
-def test_tracks_that_overlap_in_one_camera_are_different_people():
+def test_simultaneous_tracks_of_one_camera_are_excluded():
     def track(camera, start, end):
         return SightingInfo(camera=camera, attributes={"start": start, "end": end})
 
-    seen = [
+    sightings = [
         track("a", 0, 5),
         track("a", 4, 9),
         track("b", 0, 9),
@@ -76,10 +76,10 @@ def test_tracks_that_overlap_in_one_camera_are_different_people():
         SightingInfo(camera="a"),
         track("a", 9, 12),
     ]
-    assert {frozenset(pair) for pair in find_simultaneous_tracks(seen)} == {frozenset({0, 1}), frozenset({1, 3})}
+    assert {frozenset(pair) for pair in find_simultaneous_tracks(sightings)} == {frozenset({0, 1}), frozenset({1, 3})}
 
 
-def test_the_threshold_is_where_one_person_is_as_probable_as_two():
+def test_the_threshold_is_at_equal_probability():
     """The ratio falls as 6 - 12 d; with even odds that is 1 at 0.5, with a prior of p at 0.5 + logit(p) / 12."""
     assert find_pair_threshold(PAIRS, prior=0.5) == pytest.approx(0.5, abs=1e-3)
     assert find_pair_threshold(PAIRS, prior=0.01) == pytest.approx(0.5 + np.log(0.01 / 0.99) / 12, abs=1e-3)

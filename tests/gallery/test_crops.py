@@ -1,4 +1,4 @@
-"""What folders, tables and data sets say of the crops in them. Oracle: the layouts written here."""
+"""Crops of folders, tables and data sets. Oracle: the layouts written here."""
 
 import numpy as np
 import pytest
@@ -20,15 +20,15 @@ def folder(tmp_path):
     return tmp_path / "in"
 
 
-def said(crops):
+def metadata_of(crops):
     return [(crop.image.name, crop.camera, crop.label, crop.time) for crop in crops]
 
 
-def test_folders_say_what_they_are_said_to_say(folder):
-    assert said(list_crops(folder, camera="c")) == [
+def test_folders_contain_camera_and_label(folder):
+    assert metadata_of(list_crops(folder, camera="c")) == [
         (f"{i}.{e}", "c", None, None) for i, e in ((1, "png"), (2, "png"), (3, "jpg"))
     ]
-    assert said(list_crops(folder, folders="camera", label="L", time=5.0)) == [
+    assert metadata_of(list_crops(folder, folders="camera", label="L", time=5.0)) == [
         ("1.png", "north", "L", 5.0),
         ("2.png", "north", "L", 5.0),
         ("3.jpg", "south", "L", 5.0),
@@ -37,20 +37,20 @@ def test_folders_say_what_they_are_said_to_say(folder):
     assert [crop.camera for crop in list_crops(folder, folders="label/camera")] == ["Alice", "Bob", "Alice"]
 
 
-def test_one_file_is_one_crop_and_its_source_is_the_whole_path(folder, monkeypatch):
+def test_one_file_is_one_crop_with_its_absolute_path_as_source(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (by_name,) = list_crops("north/Alice/1.png", camera="c")
     (by_path,) = list_crops(folder / "south" / ".." / "north" / "Alice" / "1.png", camera="c")
     assert by_name.source == by_path.source == str((folder / "north/Alice/1.png").resolve())
 
 
-def test_a_table_says_camera_time_label_and_more(folder):
+def test_a_table_contains_camera_time_label_and_attributes(folder):
     table = folder / "people.csv"
     table.write_text(
         "path,camera,time,label,door\nnorth/Alice/1.png,c1,2026-01-02T03:04:05,Alice,left\nnorth/Bob/2.png,c2,,,\n"
     )
     first, second = list_crops(table)
-    assert said([first, second]) == [("1.png", "c1", "Alice", 1767323045.0), ("2.png", "c2", None, None)]
+    assert metadata_of([first, second]) == [("1.png", "c1", "Alice", 1767323045.0), ("2.png", "c2", None, None)]
     assert first.image == folder / "north/Alice/1.png"
     assert (first.attributes, second.attributes) == ({"door": "left"}, {})
 
@@ -65,12 +65,12 @@ def test_a_table_says_camera_time_label_and_more(folder):
         ("north/Alice/1.png", {"folders": "camera"}, "is for a folder, this is a file"),
     ],
 )
-def test_what_a_folder_cannot_say(folder, where, options, message):
+def test_invalid_folders_raise(folder, where, options, message):
     with pytest.raises(GalleryError, match=message):
         list_crops(folder / where, **options)
 
 
-def test_an_empty_folder_says_what_it_holds(tmp_path):
+def test_a_folder_without_images_raises_with_its_content(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(GalleryError, match=r"no image in it; expected .*\.png.*; it contains notes\.txt"):
         list_crops(tmp_path, camera="c")
@@ -88,13 +88,13 @@ def test_an_empty_folder_says_what_it_holds(tmp_path):
         ("path,camera\n", {}, "the table has no rows"),
     ],
 )
-def test_what_a_table_cannot_say(tmp_path, text, options, message):
+def test_invalid_tables_raise(tmp_path, text, options, message):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(GalleryError, match=message):
         list_crops(tmp_path / "t.csv", **options)
 
 
-def test_a_data_set_s_split_is_labeled_by_its_people():
+def test_a_data_set_s_split_is_labeled_by_person_ids():
     crops = list_data_crops(SIMPLE, split="query")
     assert {crop.camera for crop in crops} == {"c1", "c2"}
     assert all(crop.label == str(crop.image.person_id) for crop in crops)

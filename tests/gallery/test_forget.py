@@ -1,4 +1,4 @@
-"""What is forgotten is in no file. Oracle: a search for its bytes in everything that the folder holds."""
+"""Erasure. Oracle: a search for the bytes of a sighting in all files of the folder."""
 
 import json
 import sqlite3
@@ -6,7 +6,7 @@ import sqlite3
 import numpy as np
 import pytest
 
-from gallery.people import DAY, MODEL, NOW, Watch, people, picture, unit
+from gallery.people import DAY, MODEL, NOW, Watch, encoded_image, people, unit
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
 from passerby.gallery.forget import expire, forget
@@ -37,7 +37,7 @@ def person(number, label=LABEL):
         camera="lobby",
         label=label,
         source=f"holiday/{label}/{number}.png",
-        crop=picture(number),
+        crop=encoded_image(number),
         attributes={"coat": f"the green coat of {label} number {number}"},
     )
 
@@ -59,18 +59,18 @@ def store(folder):
 
 
 @pytest.mark.parametrize("how", ["label", "ids", "days"])
-def test_what_is_forgotten_is_in_no_file(store, folder, how):
-    gone = [person(0), person(1)]
-    for each in gone:
-        assert traces(folder, each) == {"vector", "picture", "label", "source", "id", "attribute"}
+def test_forgotten_sightings_are_in_no_file(store, folder, how):
+    erased = [person(0), person(1)]
+    for sighting in erased:
+        assert traces(folder, sighting) == {"vector", "picture", "label", "source", "id", "attribute"}
     if how == "label":
         assert forget(store, label=LABEL) == 2
     elif how == "ids":
-        assert forget(store, ids=[each.id for each in gone]) == 2
+        assert forget(store, ids=[sighting.id for sighting in erased]) == 2
     else:
         assert expire(store, days=1, clock=lambda: NOW + 2 * DAY) == 51
-    for each in gone:
-        assert traces(folder, each) == set()
+    for sighting in erased:
+        assert traces(folder, sighting) == set()
     left = person(2, label="Somebody Else")
     assert traces(folder, left) == (
         set() if how == "days" else {"vector", "picture", "label", "source", "id", "attribute"}
@@ -78,7 +78,7 @@ def test_what_is_forgotten_is_in_no_file(store, folder, how):
     assert LABEL not in repr(store.audit())
 
 
-def test_forgetting_is_finished_by_the_next_open_when_it_was_cut_off(store, folder, monkeypatch):
+def test_an_interrupted_erasure_is_completed_by_the_next_open(store, folder, monkeypatch):
     monkeypatch.setattr(database.Database, "erase", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # as if the process had ended here
         forget(store, label=LABEL)
@@ -90,8 +90,8 @@ def test_forgetting_is_finished_by_the_next_open_when_it_was_cut_off(store, fold
     again.close()
 
 
-def test_a_reader_that_holds_the_files_is_named_and_the_next_open_erases(store, folder):
-    """The rows are gone at once; the log beside the file can only be emptied when nobody reads from it."""
+def test_an_erasure_blocked_by_a_reader_raises_and_is_completed_by_the_next_open(store, folder):
+    """Rows are removed at once; the write-ahead log can be emptied only without readers."""
     store._database.connection.execute("PRAGMA busy_timeout=100")
     reader = sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)
     reader.execute("BEGIN")
@@ -108,20 +108,20 @@ def test_a_reader_that_holds_the_files_is_named_and_the_next_open_erases(store, 
     again.close()
 
 
-def test_plain_removal_is_erased_by_compacting(store, folder):
+def test_compacting_erases_removed_sightings(store, folder):
     assert store.remove(Filter(labels=[LABEL])) == 2
     store.compact()
     assert traces(folder, person(0)) == set()
 
 
-def test_forget_takes_a_label_or_ids(store):
+def test_forget_takes_exactly_one_selection(store):
     for options in ({}, {"label": LABEL, "ids": []}):
         with pytest.raises(GalleryError, match=r"forget: got label=.*, ids=.* and sources=.*, expected one of them"):
             forget(store, **options)
     assert forget(store, label="nobody of that name") == 0
 
 
-def test_expire_takes_days_of_its_own_or_the_gallery_s(store):
+def test_expire_uses_the_given_days_or_the_retention(store):
     assert expire(store, clock=lambda: NOW + 99 * DAY) == 0
     assert expire(store, clock=lambda: NOW + 101 * DAY) == 51
     with pytest.raises(GalleryError, match="expire: got -1 days, expected 0 or more"):

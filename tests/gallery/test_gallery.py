@@ -1,4 +1,4 @@
-"""A gallery with a model: images in, people out. Oracle: the model's own embeddings and `passerby.rank`."""
+"""Galleries with a model. Oracle: the model's embeddings and `passerby.rank`."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def filled(tiny_run, tmp_path_factory):
     return where
 
 
-def test_search_finds_what_rank_finds(filled, tiny_run, data):
+def test_search_equals_rank(filled, tiny_run, data):
     model = load(tiny_run)
 
     def embedded(samples):
@@ -52,14 +52,14 @@ def test_search_finds_what_rank_finds(filled, tiny_run, data):
         assert {hit.camera for hit in elsewhere} == {"c2"}
 
 
-def test_enrolling_again_takes_nothing_twice(filled):
+def test_enrolling_again_adds_nothing(filled):
     crops = list_data_crops(SIMPLE)
     with Gallery(filled) as gallery:
         again = gallery.enroll([*crops, crops[0]])
         assert (again.new, again.known) == (0, len(crops) + 1)
 
 
-def test_unreadable_images_are_named_and_the_others_are_in(tiny_run, tmp_path):
+def test_unreadable_images_are_reported_and_the_others_are_enrolled(tiny_run, tmp_path):
     for name in ("a.png", "b.png"):
         Image.fromarray(np.full((40, 20, 3), 90, np.uint8)).save(tmp_path / name)
     (tmp_path / "c.jpg").write_bytes(b"\xff\xd8\xffgarbage")
@@ -75,7 +75,7 @@ def test_unreadable_images_are_named_and_the_others_are_in(tiny_run, tmp_path):
     assert steps == [(2, 3), (3, 3)]
 
 
-def test_a_sample_inside_a_container_is_kept_as_a_picture(tiny_run, monkeypatch, data):
+def test_the_crop_of_a_sample_in_a_container_is_stored_as_png(tiny_run, monkeypatch, data):
     pixels = np.full((40, 20, 3), 90, np.uint8)
     monkeypatch.setattr("passerby.gallery.gallery.read_image", lambda _sample: pixels)
     crop = Crop(image=dataclasses.replace(data.query[0], key="detected/1"), camera="c")
@@ -86,9 +86,9 @@ def test_a_sample_inside_a_container_is_kept_as_a_picture(tiny_run, monkeypatch,
     assert sighting.crop[:4] == b"\x89PNG"
 
 
-def test_identify_names_people_and_knows_when_it_does_not(filled, tiny_run, data):
-    """The tiny network tells little apart; what is asked is that probabilities follow the calibration's settings."""
-    known = next(each for each in data.gallery if each.person_id)
+def test_identify_returns_a_label_or_unknown(filled, tiny_run, data):
+    """The tiny network separates little; the test is that probabilities follow the settings."""
+    known = next(sighting for sighting in data.gallery if sighting.person_id)
     with Gallery(filled) as gallery:
         (sure,) = gallery.identify(known.path, unknown=0.01, at_least=0.0)
         assert sure.label == sure.candidates[0].label
@@ -96,10 +96,10 @@ def test_identify_names_people_and_knows_when_it_does_not(filled, tiny_run, data
         (doubtful,) = gallery.identify([known.path], unknown=0.99, at_least=1.0)
         assert doubtful.label is None
         assert doubtful.candidates[0].probability < sure.candidates[0].probability
-        assert doubtful.probability + sum(each.probability for each in doubtful.candidates) <= 1 + 1e-9
+        assert doubtful.probability + sum(sighting.probability for sighting in doubtful.candidates) <= 1 + 1e-9
 
 
-def test_without_a_calibration_nobody_is_identified(tiny_run, tmp_path, data):
+def test_identify_and_cluster_need_a_calibration(tiny_run, tmp_path, data):
     bare = tmp_path / "run"
     shutil.copytree(tiny_run, bare)
     (bare / "calibration.json").unlink(missing_ok=True)
@@ -115,7 +115,7 @@ def test_without_a_calibration_nobody_is_identified(tiny_run, tmp_path, data):
         Gallery("memory", model=bare)
 
 
-def test_cluster_puts_every_sighting_into_one_group(filled):
+def test_every_sighting_is_in_one_cluster(filled):
     with Gallery(filled) as gallery:
         result = gallery.cluster(threshold=0.05)
         ids = [sighting.id for cluster in result.clusters for sighting in cluster]
@@ -127,7 +127,7 @@ def test_cluster_puts_every_sighting_into_one_group(filled):
         assert (nothing.clusters, nothing.precision, nothing.recall) == ((), None, None)
 
 
-def test_a_gallery_remembers_its_model(tiny_run, tmp_path, data):
+def test_a_gallery_records_its_model(tiny_run, tmp_path, data):
     moved = tmp_path / "run"
     shutil.copytree(tiny_run, moved)
     where = tmp_path / "g"
@@ -149,7 +149,7 @@ def test_a_gallery_remembers_its_model(tiny_run, tmp_path, data):
         assert gallery.search(data.query[0]) == [[]]
 
 
-def test_a_gallery_whose_model_nobody_named_says_so(tmp_path, data):
+def test_an_unknown_model_folder_raises(tmp_path, data):
     from gallery.people import MODEL
     from passerby.gallery.stores.opening import open_gallery
 
@@ -158,8 +158,8 @@ def test_a_gallery_whose_model_nobody_named_says_so(tmp_path, data):
         gallery.search(data.query[0])
 
 
-def test_the_words_of_the_command_line_are_methods(tiny_run, tmp_path, data):
-    """Oracle: the counts of what was put in, and the file."""
+def test_the_verbs_of_the_command_line_are_methods(tiny_run, tmp_path, data):
+    """Oracle: the counts of enrolled crops, and the file."""
     crops = list_data_crops(SIMPLE)
     with Gallery(tmp_path / "people", model=tiny_run) as gallery:
         gallery.enroll(crops)
@@ -169,7 +169,7 @@ def test_the_words_of_the_command_line_are_methods(tiny_run, tmp_path, data):
         assert gallery.export(tmp_path / "ada.parquet", where=Filter(labels=["Ada"])) == 1
         assert (tmp_path / "ada.parquet").is_file()
         assert gallery.forget(label="Ada") == 1
-        in_first = sum(each.camera == "c1" for each in crops) - (hit.camera == "c1")
+        in_first = sum(sighting.camera == "c1" for sighting in crops) - (hit.camera == "c1")
         assert gallery.remove(where=Filter(cameras=["c1"])) == in_first
         left = gallery.stats().sightings
         assert left == len(crops) - 1 - in_first

@@ -1,4 +1,4 @@
-"""From nearest sightings to a name. Oracle: Bayes' rule written out over a calibration with a known ratio."""
+"""Identification. Oracle: Bayes' rule written out for a known likelihood ratio."""
 
 import math
 
@@ -20,18 +20,18 @@ def hits(*pairs):
 
 
 def test_the_probability_is_bayes_rule_over_the_nearest_sighting_of_each_label():
-    found = identify_hits(hits(("Alice", 0.2), ("Alice", 0.3), ("Bob", 0.5)), labels=2, line=LINE, unknown=0.4)
+    result = identify_hits(hits(("Alice", 0.2), ("Alice", 0.3), ("Bob", 0.5)), labels=2, line=LINE, unknown=0.4)
     alice, bob = 0.3 * math.exp(6 - 12 * 0.2), 0.3 * math.exp(6 - 12 * 0.5)
-    assert found.label == "Alice"
-    assert found.probability == pytest.approx(alice / (alice + bob + 0.4))
-    assert [(each.label, each.hit.id) for each in found.candidates] == [("Alice", "0"), ("Bob", "2")]
+    assert result.label == "Alice"
+    assert result.probability == pytest.approx(alice / (alice + bob + 0.4))
+    assert [(sighting.label, sighting.hit.id) for sighting in result.candidates] == [("Alice", "0"), ("Bob", "2")]
 
 
-def test_labels_that_were_not_near_count_as_far_as_the_last_hit():
-    found = identify_hits(hits(("Alice", 0.1), ("Bob", 0.4)), labels=12, line=LINE)
+def test_labels_without_a_hit_count_as_far_as_the_last_hit():
+    result = identify_hits(hits(("Alice", 0.1), ("Bob", 0.4)), labels=12, line=LINE)
     share = 0.5 / 12
     alice, bob = share * math.exp(6 - 1.2), share * math.exp(6 - 4.8)
-    assert found.probability == pytest.approx(alice / (alice + bob + 10 * bob + 0.5))
+    assert result.probability == pytest.approx(alice / (alice + bob + 10 * bob + 0.5))
 
 
 def test_far_sightings_and_an_empty_gallery_are_unknown():
@@ -46,13 +46,13 @@ def test_far_sightings_and_an_empty_gallery_are_unknown():
     st.floats(0.01, 0.99),
     st.floats(0, 1),
 )
-def test_probabilities_never_exceed_one_in_all_and_a_name_needs_its_share(pairs, unknown, at_least):
+def test_probabilities_sum_to_at_most_one_and_a_label_needs_its_least_probability(pairs, unknown, at_least):
     ordered = sorted(pairs, key=lambda pair: pair[1])
     labels = len({label for label, _ in ordered}) + 3
-    found = identify_hits(hits(*ordered), labels=labels, line=LINE, unknown=unknown, at_least=at_least)
-    assert sum(each.probability for each in found.candidates) <= 1 + 1e-9
-    assert (found.label is None) == (found.candidates[0].probability < at_least)
-    assert list(found.candidates) == sorted(found.candidates, key=lambda each: -each.probability)
+    result = identify_hits(hits(*ordered), labels=labels, line=LINE, unknown=unknown, at_least=at_least)
+    assert sum(item.probability for item in result.candidates) <= 1 + 1e-9
+    assert (result.label is None) == (result.candidates[0].probability < at_least)
+    assert list(result.candidates) == sorted(result.candidates, key=lambda item: -item.probability)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,6 @@ def test_probabilities_never_exceed_one_in_all_and_a_name_needs_its_share(pairs,
         ({"at_least": 1.5}, "at_least: got 1.5, expected a prob"),
     ],
 )
-def test_what_is_no_probability(options, message):
+def test_invalid_probabilities_raise(options, message):
     with pytest.raises(GalleryError, match=message):
         identify_hits(hits(("A", 0.1)), labels=1, line=LINE, **options)

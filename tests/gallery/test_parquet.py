@@ -1,4 +1,4 @@
-"""Moving a gallery through a file. Oracle: the sightings that were put in."""
+"""Export and import. Oracle: the sightings that were added."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gallery.people import MODEL, NOW, OTHER, people, picture
+from gallery.people import MODEL, NOW, OTHER, encoded_image, people
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
 from passerby.gallery.parquet import export_gallery, import_sightings, read_card
@@ -17,46 +17,46 @@ from passerby.gallery.stores.opening import open_gallery
 @pytest.fixture
 def store():
     store = open_gallery("memory", model=MODEL, user="test", clock=lambda: NOW)
-    everybody = people(30)
-    store.add([*everybody[:-1], dataclasses.replace(everybody[-1], crop=picture(), id="pictured")])
+    sightings = people(30)
+    store.add([*sightings[:-1], dataclasses.replace(sightings[-1], crop=encoded_image(), id="pictured")])
     return store
 
 
-def whole(store):
+def contents(store):
     return {
-        each.id: (
-            each.vector.tobytes(),
-            each.crop,
-            {f.name: getattr(each, f.name) for f in dataclasses.fields(each)[:8]},
+        sighting.id: (
+            sighting.vector.tobytes(),
+            sighting.crop,
+            {f.name: getattr(sighting, f.name) for f in dataclasses.fields(sighting)[:8]},
         )
         for rows in store.walk()
-        for each in rows
+        for sighting in rows
     }
 
 
-def test_everything_arrives_bit_by_bit(store, address, tmp_path):
+def test_export_and_import_keep_every_bit(store, address, tmp_path):
     steps = []
     assert export_gallery(store, tmp_path / "g.parquet", progress=lambda _task, *step: steps.append(step)) == 30
     assert steps[-1] == (30, 30)
     other = open_gallery(address, model=MODEL, user="test", clock=lambda: NOW + 9)
     assert import_sightings(other, tmp_path / "g.parquet") == EnrollResult(30, 0)
-    assert {name: each[0] for name, each in whole(other).items()} == {
-        name: each[0] for name, each in whole(store).items()
+    assert {name: item[0] for name, item in contents(other).items()} == {
+        name: item[0] for name, item in contents(store).items()
     }
-    assert [each[2] for each in whole(other).values()] == [each[2] for each in whole(store).values()]
+    assert [item[2] for item in contents(other).values()] == [item[2] for item in contents(store).values()]
     assert import_sightings(other, tmp_path / "g.parquet") == EnrollResult(0, 30)
-    assert [each.action for each in store.audit()][-1] == "export"
-    assert "import" in [each.action for each in other.audit()]
+    assert [item.action for item in store.audit()][-1] == "export"
+    assert "import" in [item.action for item in other.audit()]
     other.close()
 
 
-def test_a_filter_leaves_the_others_out_and_the_card_goes_along(store, tmp_path):
+def test_an_export_is_filtered_and_contains_the_card(store, tmp_path):
     count = export_gallery(store, tmp_path / "g.parquet", where=Filter(cameras=["cam1"]))
     assert count == store.count(Filter(cameras=["cam1"])) > 0
     assert read_card(tmp_path / "g.parquet") == store.card
 
 
-def test_what_is_refused_leaves_everything_as_it_was(store, tmp_path):
+def test_failed_exports_and_imports_change_nothing(store, tmp_path):
     path = tmp_path / "g.parquet"
     export_gallery(store, path)
     before = path.read_bytes()
@@ -74,4 +74,4 @@ def test_what_is_refused_leaves_everything_as_it_was(store, tmp_path):
     path.write_bytes(before[:100])
     with pytest.raises(GalleryError, match="cannot be read as an exported gallery"):
         read_card(path)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["g.parquet", "other.parquet"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["g.parquet", "other.parquet"]

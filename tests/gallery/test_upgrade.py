@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gallery.people import MODEL, NOW, D, people, picture
+from gallery.people import MODEL, NOW, D, encoded_image, people
 from passerby import Gallery
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryModel
@@ -46,7 +46,7 @@ CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the
 PRAGMA application_id=1346458434;
 PRAGMA user_version=1;
 """
-CROP = picture(size=(16, 32))
+CROP = encoded_image(size=(16, 32))
 
 
 def card_1(model, *, source):
@@ -185,7 +185,7 @@ def test_an_exported_file_of_format_1_is_refused_with_the_command_and_then_conve
     assert contents(other) == expected(sightings)
 
 
-def test_what_cannot_be_converted(tmp_path):
+def test_what_cannot_be_converted_raises(tmp_path):
     with pytest.raises(NoGalleryError, match=r"no gallery; expected a folder with gallery\.sqlite"):
         upgrade_gallery(tmp_path)
     with pytest.raises(GalleryError, match="a gallery on a server cannot be converted in place; export it"):

@@ -56,19 +56,19 @@ def test_suppression_keeps_the_best_and_nothing_that_overlaps_it(boxes):
 
 def test_a_mot_file_counts_frames_from_one(tmp_path):
     (tmp_path / "mot.txt").write_text("1,3,10,20,5,9,1,-1,-1,-1\n1,-1,1,2,3,4,0.5\n3,3,11,20,5,9,1\n3,4,11,20,5,9,0\n")
-    found = read_boxes(tmp_path / "mot.txt")
-    assert sorted(found) == [0, 2]
-    assert found[0].xyxy.tolist() == [[10, 20, 15, 29], [1, 2, 4, 6]]
-    assert found[0].tracker_id.tolist() == [3, -1]
-    assert found[0].confidence.tolist() == [1, 0.5]
-    assert len(found[2]) == 1
+    detections = read_boxes(tmp_path / "mot.txt")
+    assert sorted(detections) == [0, 2]
+    assert detections[0].xyxy.tolist() == [[10, 20, 15, 29], [1, 2, 4, 6]]
+    assert detections[0].tracker_id.tolist() == [3, -1]
+    assert detections[0].confidence.tolist() == [1, 0.5]
+    assert len(detections[2]) == 1
 
 
 def test_a_csv_with_a_header_counts_from_zero(tmp_path):
     (tmp_path / "b.csv").write_text("frame,score,left,top,width,height\n0,0.7,1,2,3,4\n5,,1,2,3,4\n")
-    found = read_boxes(tmp_path / "b.csv")
-    assert (sorted(found), found[0].tracker_id, found[5].confidence.tolist()) == ([0, 5], None, [1.0])
-    assert found[0].confidence[0] == pytest.approx(0.7)
+    detections = read_boxes(tmp_path / "b.csv")
+    assert (sorted(detections), detections[0].tracker_id, detections[5].confidence.tolist()) == ([0, 5], None, [1.0])
+    assert detections[0].confidence[0] == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_csv_with_a_header_counts_from_zero(tmp_path):
         ("1,1,2\n", "row 1: cannot be read"),
     ],
 )
-def test_boxes_that_cannot_be_read(tmp_path, text, message):
+def test_invalid_box_files_raise(tmp_path, text, message):
     (tmp_path / "b.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read_boxes(tmp_path / "b.csv")
@@ -90,14 +90,14 @@ def test_boxes_that_cannot_be_read(tmp_path, text, message):
         read_boxes(tmp_path / "none.csv")
 
 
-def test_boxes_have_an_area_and_as_many_scores():
+def test_boxes_without_area_or_with_other_shapes_raise():
     with pytest.raises(DataError, match=r"boxes: corners \(1, 4\) and scores \(2,\)"):
         make_detections(np.zeros((1, 4)), np.zeros(2))
     with pytest.raises(DataError, match=r"\[5.0, 0.0, 5.0, 9.0\] is left, top, right, bottom without an area"):
         make_detections([[5, 0, 5, 9]], np.zeros(1))
 
 
-def test_detectors_of_others_are_read_by_their_class():
+def test_detectors_are_filtered_by_class():
     pixels = np.zeros((20, 30, 3), np.uint8)
     answer = SimpleNamespace(
         xyxy=np.array([[0, 0, 5, 9], [1, 1, 6, 10]]), confidence=np.array([0.4, 0.9]), class_id=np.array([0, 1])
@@ -117,11 +117,11 @@ def test_detectors_of_others_are_read_by_their_class():
 
 @pytest.mark.skipif(not STREET.is_file(), reason="needs ../shared/data/vtest.avi, a real street")
 def test_hog_finds_people_on_a_real_street():
-    """Looked at by eye: frame 0 shows people at the right and in the middle; boxes there are taller than wide."""
+    """By visual inspection: frame 0 shows people at the right and in the middle; their boxes are taller than wide."""
     frame = next(read_frames(STREET))
-    found = hog_detector()(frame.pixels)
-    assert len(found) >= 2
-    sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
+    detections = hog_detector()(frame.pixels)
+    assert len(detections) >= 2
+    sides = detections.xyxy[:, 2:] - detections.xyxy[:, :2]
     assert (sides[:, 1] > 1.5 * sides[:, 0]).all()
-    assert ((found.confidence > 0) & (found.confidence < 1)).all()
+    assert ((detections.confidence > 0) & (detections.confidence < 1)).all()
     assert len(hog_detector()(np.full((300, 300, 3), 90, np.uint8))) == 0

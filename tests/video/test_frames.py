@@ -19,7 +19,7 @@ def test_frames_come_in_order_with_their_times_and_colors(walkers):
         assert np.abs(frame.pixels[top + 30, left + 12].astype(int) - COLORS[1]).max() < 25  # JPEG
 
 
-def test_what_is_no_video(tmp_path, walkers):
+def test_invalid_videos_raise(tmp_path, walkers):
     (tmp_path / "no.avi").write_bytes(b"nothing" * 50)
     with pytest.raises(DataError, match=r"no\.avi: not a video that can be read \(350 bytes\)"):
         list(read_frames(tmp_path / "no.avi"))
@@ -29,7 +29,7 @@ def test_what_is_no_video(tmp_path, walkers):
         list(read_frames(walkers, every=0))
 
 
-def test_without_opencv_the_extra_is_named(walkers, monkeypatch):
+def test_a_missing_opencv_raises_with_the_extra(walkers, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(MissingExtraError, match=r'pip install "passerby\[video\]"'):
         read_video_info(walkers)

@@ -1,4 +1,4 @@
-"""A server that vanishes and comes back. Oracle: what was acknowledged before it was killed."""
+"""A server that is killed and started again. Oracle: what was acknowledged before."""
 
 import importlib.util
 import threading
@@ -29,7 +29,7 @@ def opened(server, *, patience, card=None):
     return MilvusStore(f"{server.address}/people", card, user="test", patience=patience)
 
 
-def test_a_server_that_vanishes_is_waited_for_then_named_and_nothing_acknowledged_is_lost(server):
+def test_a_killed_server_is_waited_for_and_nothing_acknowledged_is_lost(server):
     store = opened(server, patience=60, card=GalleryCard(MODEL))
     first, second = people(40)[:20], people(40)[20:]
     assert len(store.add(first).new) == 20
@@ -50,14 +50,16 @@ def test_a_server_that_vanishes_is_waited_for_then_named_and_nothing_acknowledge
         back.join()
     assert (len(added.new), len(added.known)) == (20, 20)
     assert store.count() == 40
-    assert {each.id for rows in store.walk() for each in rows} == {each.id for each in (*first, *second)}
+    assert {sighting.id for rows in store.walk() for sighting in rows} == {
+        sighting.id for sighting in (*first, *second)
+    }
     (hits,) = store.search(first[0].vector, top=3, where=Filter(cameras=[first[0].camera]))
     assert hits[0].distance == pytest.approx(0, abs=1e-6)
 
 
-def test_searches_see_own_writes_at_once_and_those_of_others_soon(server):
-    """Oracle: what each had been told was added or removed. Later searches do not wait as the first does."""
-    distinct = [each for i, each in enumerate(people(60)) if i % 7 != 1]
+def test_searches_include_own_writes_at_once_and_those_of_others_soon(server):
+    """Oracle: what was acknowledged to each client. Later searches do not wait as the first does."""
+    distinct = [item for i, item in enumerate(people(60)) if i % 7 != 1]
     mine, theirs = distinct[:20], distinct[20:40]
     one = opened(server, patience=60, card=GalleryCard(MODEL))
     one.add(mine)
@@ -68,9 +70,9 @@ def test_searches_see_own_writes_at_once_and_those_of_others_soon(server):
 
     assert nearest_to(mine[0], other) == mine[0].id
     assert nearest_to(mine[0], one) == mine[0].id
-    for each in theirs:
-        other.add([each])
-        assert nearest_to(each, other) == each.id
+    for item in theirs:
+        other.add([item])
+        assert nearest_to(item, other) == item.id
     end = time.monotonic() + 30
     while nearest_to(theirs[-1], one) != theirs[-1].id:
         assert time.monotonic() < end
@@ -80,6 +82,6 @@ def test_searches_see_own_writes_at_once_and_those_of_others_soon(server):
     other.close()
 
 
-def test_a_name_that_nobody_made_is_no_gallery(server):
+def test_a_missing_collection_is_no_gallery(server):
     with pytest.raises(NoGalleryError, match="no gallery; give a model to make one"):
         opened(server, patience=60)

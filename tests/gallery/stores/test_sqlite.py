@@ -1,4 +1,4 @@
-"""The gallery in a directory: large galleries, several connections, damaged and foreign files."""
+"""The SQLite store: large galleries, several connections, damaged and foreign files."""
 
 import dataclasses
 import shutil
@@ -31,18 +31,18 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _closed(monkeypatch):
-    """Every gallery of a test is closed behind it."""
-    made = []
+    """Close every store that a test opens."""
+    stores = []
     original = SqliteStore.__init__
 
-    def remembered(self, *arguments, **options):
+    def recording_init(self, *arguments, **options):
         original(self, *arguments, **options)
-        made.append(self)
+        stores.append(self)
 
-    monkeypatch.setattr(SqliteStore, "__init__", remembered)
+    monkeypatch.setattr(SqliteStore, "__init__", recording_init)
     yield
-    for each in made:
-        each.close()
+    for item in stores:
+        item.close()
 
 
 def embedded(folder, card=CARD, **options):
@@ -50,7 +50,7 @@ def embedded(folder, card=CARD, **options):
 
 
 def crowd(count, seed=3):
-    """People who look alike: 40 centers and little noise, so that many distances are close."""
+    """Similar people: 40 centers and little noise, so that many distances are close."""
     generator = np.random.default_rng(seed)
     centers = unit(generator, 40)
     vectors = centers[generator.integers(0, 40, count)] + 0.02 * generator.standard_normal((count, D))
@@ -62,114 +62,114 @@ def crowd(count, seed=3):
     ]
 
 
-def recalls(store, everybody, queries, *, top):
+def recalls(store, sightings, queries, *, top):
     """Fraction of the true nearest in the answer to each query."""
     fractions = []
     for query, hits in zip(queries, store.search(queries, top=top), strict=True):
-        nearest = {name for name, _ in exact_search(query, everybody, top=top, where=Filter())}
+        nearest = {name for name, _ in exact_search(query, sightings, top=top, where=Filter())}
         fractions.append(len({hit.id for hit in hits} & nearest) / top)
     return fractions
 
 
 @pytest.mark.parametrize("exact_below", [10_000, 500], ids=["flat", "inverted file"])
-def test_faiss_leaves_out_nobody_that_brute_force_finds(folder, monkeypatch, exact_below):
+def test_searches_equal_exact_search_to_the_bit(folder, monkeypatch, exact_below):
     """Oracle: `exact_search`. The same ids and the same distances to the bit, whatever FAISS rounds, with every filter.
 
     Without one too, because the inverted file has 30 cells here and looks into 32.
     """
     monkeypatch.setattr(follow, "FEW", 0)
-    everybody = crowd(1200)
+    sightings = crowd(1200)
     store = embedded(folder, exact_below=exact_below)
-    store.add(everybody)
-    queries = np.stack([everybody[100].vector, everybody[7].vector, unit(np.random.default_rng(1), 1)[0]])
+    store.add(sightings)
+    queries = np.stack([sightings[100].vector, sightings[7].vector, unit(np.random.default_rng(1), 1)[0]])
     some = Filter(cameras=["cam1", "cam2"], since=NOW + 150)
     for where in (Filter(), Filter(not_cameras=["cam0"]), some, Filter(ids=[]), Filter(cameras=["cam4"])):
         for top in (1, 3, 50, 2000):
             for query in queries:
                 (hits,) = store.search(query, top=top, where=where)
-                expected = exact_search(query, everybody, top=top, where=where)
+                expected = exact_search(query, sightings, top=top, where=where)
                 assert [(hit.id, hit.distance) for hit in hits] == expected, (where, top)
 
 
-def test_an_approximate_search_finds_most_and_as_many_as_asked(folder, monkeypatch):
-    """Two cells of 30 looked into: the share of the true 20 nearest, and lists longer than those two cells are."""
+def test_an_approximate_search_finds_most_and_fills_its_list(folder, monkeypatch):
+    """Two of 30 cells probed: the fraction of the true 20 nearest, and lists longer than those two cells."""
     monkeypatch.setattr(follow, "FEW", 0)
     monkeypatch.setattr(index, "PROBES", 2)
     monkeypatch.setattr(index, "RECALL", 0.0)
-    store, everybody = embedded(folder, exact_below=500), crowd(1200)
-    store.add(everybody)
-    queries = np.stack([each.vector for each in everybody[:100:4]])
-    assert 0.8 < np.mean(recalls(store, everybody, queries, top=20)) < 1
+    store, sightings = embedded(folder, exact_below=500), crowd(1200)
+    store.add(sightings)
+    queries = np.stack([sighting.vector for sighting in sightings[:100:4]])
+    assert 0.8 < np.mean(recalls(store, sightings, queries, top=20)) < 1
     assert [len(hits) for hits in store.search(queries, top=900)] == [900] * len(queries)
     some = Filter(not_cameras=["cam0"])
     for query, hits in zip(queries, store.search(queries, where=some), strict=True):
-        assert [(hit.id, hit.distance) for hit in hits] == exact_search(query, everybody, top=10, where=some)
+        assert [(hit.id, hit.distance) for hit in hits] == exact_search(query, sightings, top=10, where=some)
 
 
-def test_as_many_cells_are_looked_into_as_the_vectors_need(folder, monkeypatch):
+def test_the_number_of_probes_is_tuned_to_the_vectors(folder, monkeypatch):
     """From one probe on: vectors that fill few directions need fewer cells than vectors that fill all."""
     monkeypatch.setattr(follow, "FEW", 0)
     monkeypatch.setattr(index, "PROBES", 1)
-    store, everybody = embedded(folder, exact_below=500), crowd(1200)
-    store.add(everybody)
-    queries = np.stack([each.vector for each in everybody[5:400:9]])
-    assert np.mean(recalls(store, everybody, queries, top=50)) > 0.95
+    store, sightings = embedded(folder, exact_below=500), crowd(1200)
+    store.add(sightings)
+    queries = np.stack([sighting.vector for sighting in sightings[5:400:9]])
+    assert np.mean(recalls(store, sightings, queries, top=50)) > 0.95
 
     few = unit(np.random.default_rng(0), 2000)
     few[:, 2:] *= 0.01
     few /= np.linalg.norm(few, axis=1, keepdims=True)
     probes = []
     for vectors in (few, unit(np.random.default_rng(0), 2000)):
-        made = index.FaissIndex(D, vectors)
-        made.add(np.arange(2000), vectors)
-        made.tune(vectors[:24])
-        probes.append(made.probes)
-    assert probes[0] < probes[1] <= made.cells
+        trained = index.FaissIndex(D, vectors)
+        trained.add(np.arange(2000), vectors)
+        trained.tune(vectors[:24])
+        probes.append(trained.probes)
+    assert probes[0] < probes[1] <= trained.cells
 
 
-def test_a_gallery_outgrows_exact_search_while_it_is_open(folder, monkeypatch):
+def test_an_open_gallery_switches_to_an_inverted_file_when_it_grows(folder, monkeypatch):
     monkeypatch.setattr(follow, "FEW", 0)
-    everybody = crowd(900)
+    sightings = crowd(900)
     store = embedded(folder, exact_below=500)
-    store.add(everybody[:400])
-    assert store.search(everybody[0].vector, top=1)[0][0].id == everybody[0].id
+    store.add(sightings[:400])
+    assert store.search(sightings[0].vector, top=1)[0][0].id == sightings[0].id
     assert store.stats().index == "exact"
-    store.add(everybody[400:])
-    for each in everybody[::97]:
-        assert store.search(each.vector, top=100)[0][0].distance == 0
+    store.add(sightings[400:])
+    for sighting in sightings[::97]:
+        assert store.search(sighting.vector, top=100)[0][0].distance == 0
     assert "inverted file" in store.stats().index
     store.remove(Filter(cameras=["cam1"]))
-    hits = store.search(everybody[0].vector, top=200)[0]
+    hits = store.search(sightings[0].vector, top=200)[0]
     assert {hit.camera for hit in hits} == {"cam0", "cam2", "cam3", "cam4"}
 
 
-def test_one_connection_finds_what_another_has_just_written_or_removed(folder):
+def test_a_connection_reads_what_another_has_committed(folder):
     writer, reader = embedded(folder), embedded(folder, card=None)
-    everybody = people(20)
+    sightings = people(20)
     for start in range(0, 20, 5):
-        writer.add(everybody[start : start + 5])
-        query = everybody[start].vector
-        expected = brute_force(query, everybody[: start + 5], 30)
-        assert [hit.id for hit in reader.search(query, top=30)[0]] == [each for each, _ in expected]
+        writer.add(sightings[start : start + 5])
+        query = sightings[start].vector
+        expected = brute_force(query, sightings[: start + 5], 30)
+        assert [hit.id for hit in reader.search(query, top=30)[0]] == [item for item, _ in expected]
     writer.remove(Filter(cameras=["cam0"]))
     writer.add(people(4, seed=1, camera="cam7"))
-    left = select(everybody, Filter(not_cameras=["cam0"])) + people(4, seed=1, camera="cam7")
-    expected = brute_force(everybody[0].vector, left, 30)
-    assert [hit.id for hit in reader.search(everybody[0].vector, top=30)[0]] == [each for each, _ in expected]
+    left = select(sightings, Filter(not_cameras=["cam0"])) + people(4, seed=1, camera="cam7")
+    expected = brute_force(sightings[0].vector, left, 30)
+    assert [hit.id for hit in reader.search(sightings[0].vector, top=30)[0]] == [item for item, _ in expected]
     assert reader.audit() == writer.audit()
 
 
-def test_it_is_the_same_after_reopening(folder):
-    everybody = people(40)
+def test_searches_are_equal_after_reopening(folder):
+    sightings = people(40)
     first = embedded(folder)
-    first.add(everybody)
-    before = [first.search(everybody[3].vector, top=40, where=where) for where in FILTERS.values()]
+    first.add(sightings)
+    before = [first.search(sightings[3].vector, top=40, where=where) for where in FILTERS.values()]
     first.close()
     again = embedded(folder, card=None)
-    assert [again.search(everybody[3].vector, top=40, where=where) for where in FILTERS.values()] == before
+    assert [again.search(sightings[3].vector, top=40, where=where) for where in FILTERS.values()] == before
 
 
-def test_the_log_refuses_to_be_changed(folder):
+def test_the_audit_log_is_append_only(folder):
     embedded(folder)
     connection = sqlite3.connect(folder / "gallery.sqlite")
     for statement in (
@@ -182,14 +182,14 @@ def test_the_log_refuses_to_be_changed(folder):
     connection.close()
 
 
-def test_nothing_is_acknowledged_before_it_is_on_the_disk(folder):
+def test_commits_are_durable(folder):
     base = embedded(folder)._database.connection
     pragmas = ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
-    assert [base.execute(f"PRAGMA {each}").fetchone()[0] for each in pragmas] == ["wal", 2, 1, 1]
+    assert [base.execute(f"PRAGMA {item}").fetchone()[0] for item in pragmas] == ["wal", 2, 1, 1]
 
 
-def test_what_was_never_committed_is_gone_when_the_gallery_is_opened(folder, tmp_path):
-    """A log as a killed writer leaves it: what was acknowledged, then frames of a commit that never came."""
+def test_uncommitted_data_is_deleted_when_the_gallery_is_opened(folder, tmp_path):
+    """A write-ahead log as a killed writer leaves it: committed data, then frames of an uncommitted transaction."""
     embedded(folder).add(people(5))
     shutil.copytree(folder, tmp_path / "killed")
     log = tmp_path / "killed" / "gallery.sqlite-wal"
@@ -198,25 +198,25 @@ def test_what_was_never_committed_is_gone_when_the_gallery_is_opened(folder, tmp
     assert b"never committed" not in b"".join(path.read_bytes() for path in (tmp_path / "killed").iterdir())
 
 
-def test_a_gallery_opens_while_another_reads_and_waits_for_others_as_before(folder):
+def test_opening_does_not_wait_for_readers_and_keeps_the_timeout(folder):
     first = embedded(folder)
     first.add(people(5))
     with first._database.read() as run:
         run.execute("SELECT count(*) FROM sightings").fetchone()
         second = embedded(folder)
         assert second.count() == 5
-    patience = [each._database.connection.execute("PRAGMA busy_timeout").fetchone()[0] for each in (first, second)]
+    patience = [item._database.connection.execute("PRAGMA busy_timeout").fetchone()[0] for item in (first, second)]
     assert patience == [1000 * database._TIMEOUT] * 2
 
 
-def test_a_folder_without_a_gallery_is_not_turned_into_one(folder, tmp_path):
-    for each in (folder, tmp_path):
+def test_opening_a_folder_without_a_gallery_creates_nothing(folder, tmp_path):
+    for item in (folder, tmp_path):
         with pytest.raises(GalleryError, match="no gallery; give a model to make one"):
-            open_gallery(each)
+            open_gallery(item)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_of_others_are_left_alone(folder):
+def test_databases_of_other_programs_are_refused(folder):
     folder.mkdir()
     (folder / "gallery.sqlite").write_bytes(b"a diary, not a database " * 1000)
     with pytest.raises(GalleryError, match="not a database; name the folder of a gallery"):
@@ -229,7 +229,7 @@ def test_files_of_others_are_left_alone(folder):
         embedded(folder)
 
 
-def test_another_schema_is_refused_by_number(folder):
+def test_a_later_schema_is_refused(folder):
     embedded(folder).close()
     newer = sqlite3.connect(folder / "gallery.sqlite")
     newer.execute("PRAGMA user_version=9")
@@ -238,7 +238,7 @@ def test_another_schema_is_refused_by_number(folder):
         embedded(folder)
 
 
-def test_a_damaged_card_is_named(folder):
+def test_a_damaged_card_raises(folder):
     store = embedded(folder)
     store._database.connection.execute("UPDATE card SET json = '{\"format\": 3}'")
     store.close()
@@ -246,13 +246,13 @@ def test_a_damaged_card_is_named(folder):
         embedded(folder)
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_folder_that_cannot_be_made_raises(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(GalleryError, match=r"cannot be made .*; name another folder"):
         embedded(tmp_path / "file" / "gallery")
 
 
-def test_a_writer_that_never_ends_is_waited_for_and_then_named(folder, monkeypatch):
+def test_a_writer_that_does_not_end_raises_after_the_timeout(folder, monkeypatch):
     store = embedded(folder)
     other = sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -263,26 +263,26 @@ def test_a_writer_that_never_ends_is_waited_for_and_then_named(folder, monkeypat
     assert len(store.add(people(1)).new) == 1
 
 
-def test_a_store_is_of_one_thread(folder):
-    store, told = embedded(folder), []
+def test_a_store_belongs_to_one_thread(folder):
+    store, messages = embedded(folder), []
 
     def elsewhere():
         try:
             store.count()
         except GalleryError as error:
-            told.append(str(error))
+            messages.append(str(error))
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
-    assert "open the gallery once in each thread" in told[0]
+    assert "open the gallery once in each thread" in messages[0]
     store.close()
     with pytest.raises(GalleryError, match="closed, or opened in another thread"):
         store.count()
 
 
-def test_a_full_disk_leaves_what_was_acknowledged(folder):
-    """SQLite says `full` when a database may not grow; a disk that is full says the same."""
+def test_a_full_disk_keeps_what_was_acknowledged(folder):
+    """SQLite raises the same error when a database may not grow and when a disk is full."""
     store = embedded(folder)
     store.add(people(5))
     pages = store._database.connection.execute("PRAGMA page_count").fetchone()[0]
@@ -293,7 +293,7 @@ def test_a_full_disk_leaves_what_was_acknowledged(folder):
     assert embedded(folder).count() == 5
 
 
-def test_retention_counts_from_enrollment_and_survives_a_move(folder):
+def test_retention_counts_from_the_first_enrollment(folder):
     watch = Watch()
     old = dataclasses.replace(people(1)[0], enrolled=NOW - 40 * DAY)
     store = open_gallery(folder, model=MODEL, retention=30, clock=watch)
@@ -303,7 +303,7 @@ def test_retention_counts_from_enrollment_and_survives_a_move(folder):
     assert again.count() == 3
 
 
-def test_two_models_of_equal_width_are_told_apart(folder):
+def test_models_of_equal_width_are_distinguished(folder):
     embedded(folder)
     with pytest.raises(GalleryError, match="have no meaning"):
         open_gallery(folder, model=OTHER)

@@ -1,4 +1,4 @@
-"""Every store, asked alike. Oracle: brute force over the sightings that were put in, in float64."""
+"""The same tests for every store. Oracle: brute force over the added sightings, in float64."""
 
 import dataclasses
 import io
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gallery.oracle import brute_force, select
-from gallery.people import DAY, MODEL, NOW, OTHER, D, people, picture, unit
+from gallery.people import DAY, MODEL, NOW, OTHER, D, encoded_image, people, unit
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
 from passerby.gallery.forget import forget
@@ -28,7 +28,7 @@ FILTERS = {
     "label": Filter(labels=["person 2"]),
     "labeled": Filter(labeled=True, cameras=["cam0"]),
     "labels and camera": Filter(labels=["person 2", "person 5"], not_cameras=["cam2"], since=NOW),
-    "ids": Filter(ids=[each.id for each in people(COUNT)[:40]]),
+    "ids": Filter(ids=[sighting.id for sighting in people(COUNT)[:40]]),
     "sources": Filter(sources=["seed0/3.jpg", "seed0/7.jpg", "elsewhere.jpg"]),
     "film": Filter(sources=["seed0/film.avi"]),
     "no film": Filter(sources=["seed0/film.av", "seed0/film.avi:", "seed0/3.jp"]),
@@ -50,69 +50,74 @@ def opened(address, **options):
 
 
 def same(sighting, other):
-    """Whether two sightings are equal, vectors bit by bit, apart from their picture and when they were enrolled."""
-    a, b = (dataclasses.replace(each, crop=None, enrolled=None, vector=sighting.vector) for each in (sighting, other))
-    facts = [{f.name: getattr(each, f.name) for f in dataclasses.fields(each) if f.name != "vector"} for each in (a, b)]
+    """Whether two sightings are equal, vectors bit by bit, apart from crop and time of enrollment."""
+    a, b = (dataclasses.replace(item, crop=None, enrolled=None, vector=sighting.vector) for item in (sighting, other))
+    facts = [{f.name: getattr(item, f.name) for f in dataclasses.fields(item) if f.name != "vector"} for item in (a, b)]
     return facts[0] == facts[1] and sighting.vector.tobytes() == other.vector.tobytes()
 
 
 def test_the_nearest_are_those_of_brute_force(address):
     """Ids in order, ties by id, and distances to the last digits of float32, for every filter and several tops."""
-    everybody = people(COUNT)
-    queries = np.concatenate([unit(np.random.default_rng(9), 4), everybody[0].vector[None]])
+    sightings = people(COUNT)
+    queries = np.concatenate([unit(np.random.default_rng(9), 4), sightings[0].vector[None]])
     with opened(address) as store:
-        store.add(everybody[:100])
-        store.add(everybody[100:])
+        store.add(sightings[:100])
+        store.add(sightings[100:])
         for name, where in FILTERS.items():
-            left = select([dataclasses.replace(each, enrolled=NOW) for each in everybody], where)
+            left = select([dataclasses.replace(item, enrolled=NOW) for item in sightings], where)
             assert store.count(where) == len(left), name
             for top in (1, 5, 60, 1000):
                 for query, hits in zip(queries, store.search(queries, top=top, where=where), strict=True):
                     expected = brute_force(query, left, top)
-                    assert [hit.id for hit in hits] == [each for each, _ in expected], (name, top)
-                    found = [hit.distance for hit in hits]
-                    np.testing.assert_allclose(found, [value for _, value in expected], rtol=1e-6, atol=1e-7)
+                    assert [hit.id for hit in hits] == [item for item, _ in expected], (name, top)
+                    distances = [hit.distance for hit in hits]
+                    np.testing.assert_allclose(distances, [value for _, value in expected], rtol=1e-6, atol=1e-7)
 
 
-def test_a_hit_says_what_was_put_in(address):
-    everybody = people(20)
+def test_a_hit_has_the_metadata_of_its_sighting(address):
+    sightings = people(20)
     with opened(address) as store:
-        store.add(everybody)
-        hits = {hit.id: hit for hit in store.search(everybody[0].vector, top=20)[0]}
-    for each in everybody:
-        hit = hits[each.id]
-        assert (hit.camera, hit.time, hit.label, hit.source) == (each.camera, each.time, each.label, each.source)
-        assert (hit.quality, dict(hit.attributes), hit.enrolled) == (each.quality, dict(each.attributes), NOW)
+        store.add(sightings)
+        hits = {hit.id: hit for hit in store.search(sightings[0].vector, top=20)[0]}
+    for sighting in sightings:
+        hit = hits[sighting.id]
+        assert (hit.camera, hit.time, hit.label, hit.source) == (
+            sighting.camera,
+            sighting.time,
+            sighting.label,
+            sighting.source,
+        )
+        assert (hit.quality, dict(hit.attributes), hit.enrolled) == (sighting.quality, dict(sighting.attributes), NOW)
 
 
-def test_get_and_walk_give_back_every_bit(address):
-    everybody = people(50)
+def test_get_and_walk_return_every_bit(address):
+    sightings = people(50)
     with opened(address) as store:
-        store.add(everybody)
-        assert all(map(same, everybody, store.get([each.id for each in everybody])))
-        walked = [each for batch in store.walk(batch=7) for each in batch]
-        assert [each.id for each in walked] == sorted(each.id for each in everybody)
-        assert all(map(same, sorted(everybody, key=lambda each: each.id), walked))
-        some = [each.id for batch in store.walk(Filter(cameras=["cam1"]), batch=3) for each in batch]
-        assert some == sorted(each.id for each in everybody if each.camera == "cam1")
+        store.add(sightings)
+        assert all(map(same, sightings, store.get([sighting.id for sighting in sightings])))
+        walked = [sighting for batch in store.walk(batch=7) for sighting in batch]
+        assert [sighting.id for sighting in walked] == sorted(sighting.id for sighting in sightings)
+        assert all(map(same, sorted(sightings, key=lambda sighting: sighting.id), walked))
+        some = [sighting.id for batch in store.walk(Filter(cameras=["cam1"]), batch=3) for sighting in batch]
+        assert some == sorted(sighting.id for sighting in sightings if sighting.camera == "cam1")
 
 
-def test_the_same_sighting_is_there_once(address):
-    everybody = people(30)
+def test_the_same_sighting_is_stored_once(address):
+    sightings = people(30)
     with opened(address) as store:
-        assert len(store.add(everybody).new) == 30
-        again = store.add([*everybody, *people(5, seed=1)])
-        assert again.known == tuple(each.id for each in everybody)
-        assert again.new == tuple(each.id for each in people(5, seed=1))
+        assert len(store.add(sightings).new) == 30
+        again = store.add([*sightings, *people(5, seed=1)])
+        assert again.known == tuple(sighting.id for sighting in sightings)
+        assert again.new == tuple(sighting.id for sighting in people(5, seed=1))
         twice = people(1, seed=2) * 2
         assert (len(store.add(twice).new), store.count()) == (1, 36)
 
 
 def test_stored_ids_are_found_without_reading_vectors_or_crops(address):
-    everybody = people(30)
+    sightings = people(30)
     with opened(address) as store:
-        store.add(everybody)
-        ids = [each.id for each in everybody[:12]]
+        store.add(sightings)
+        ids = [sighting.id for sighting in sightings[:12]]
         assert store.stored_ids([*ids, "not there", ids[0]]) == set(ids)
         assert store.stored_ids([]) == set()
         if hasattr(store, "_database"):  # SQLite: the statement names neither table
@@ -125,12 +130,12 @@ def test_stored_ids_are_found_without_reading_vectors_or_crops(address):
 
 def test_proposals_are_the_nearest_up_to_rounding(address):
     """Oracle: brute force. Where distances differ by more than float32 rounds, ids and their order agree, too."""
-    everybody = [each for i, each in enumerate(people(COUNT)) if i % 7 != 1]  # no ties
+    sightings = [item for i, item in enumerate(people(COUNT)) if i % 7 != 1]  # no ties
     queries = unit(np.random.default_rng(9), 3)
     with opened(address) as store:
-        store.add(everybody)
+        store.add(sightings)
         for where in (Filter(cameras=["cam1"]), Filter(not_cameras=["cam0"], since=NOW), Filter(), Filter(ids=[])):
-            left = select([dataclasses.replace(each, enrolled=NOW) for each in everybody], where)
+            left = select([dataclasses.replace(item, enrolled=NOW) for item in sightings], where)
             for query, (ids, distances) in zip(queries, store.propose(queries, count=20, where=where), strict=True):
                 expected = brute_force(query, left, 20)
                 assert ids == [name for name, _ in expected]
@@ -139,44 +144,44 @@ def test_proposals_are_the_nearest_up_to_rounding(address):
 
 def test_sightings_are_walked_without_their_crops(address):
     with opened(address, keep="crops") as store:
-        store.add(people(3, crop=picture()))
+        store.add(people(3, crop=encoded_image()))
         ((first, *_),) = store.walk(crops=False)
         assert first.crop is None
-        assert same(next(each for each in people(3) if each.id == first.id), first)
+        assert same(next(sighting for sighting in people(3) if sighting.id == first.id), first)
 
 
-def test_what_is_removed_is_found_no_more(address):
-    everybody = people(60)
+def test_removed_sightings_are_not_found(address):
+    sightings = people(60)
     with opened(address) as store:
-        store.add(everybody)
-        store.search(everybody[0].vector)  # an index exists
+        store.add(sightings)
+        store.search(sightings[0].vector)  # an index exists
         assert store.remove(Filter(cameras=["cam1"])) == 20
         assert forget(store, label="person 2") == 10
-        assert forget(store, ids=[everybody[0].id, "not there"]) == 1
-        left = [s for s in everybody[1:] if s.camera != "cam1" and s.label != "person 2"]
+        assert forget(store, ids=[sightings[0].id, "not there"]) == 1
+        left = [s for s in sightings[1:] if s.camera != "cam1" and s.label != "person 2"]
         assert store.count() == len(left)
-        (hits,) = store.search(everybody[0].vector, top=100)
-        assert [hit.id for hit in hits] == [each for each, _ in brute_force(everybody[0].vector, left, 100)]
+        (hits,) = store.search(sightings[0].vector, top=100)
+        assert [hit.id for hit in hits] == [item for item, _ in brute_force(sightings[0].vector, left, 100)]
         with pytest.raises(GalleryError, match=r"no sighting .* \(1 of 2 ids missing\)"):
-            store.get([everybody[0].id, left[0].id])
-        store.add(everybody)  # who was forgotten can come again
+            store.get([sightings[0].id, left[0].id])
+        store.add(sightings)  # who was forgotten can come again
         assert store.count() == 60
 
 
-def test_sightings_can_be_labeled_later_and_found_by_it(address):
-    everybody = people(60)
-    chosen = Filter(ids=[each.id for each in everybody[:7]], cameras=["cam0", "cam1"])
-    expected = {each.id for each in everybody[:7] if each.camera != "cam2"}
+def test_sightings_can_be_labeled_later_and_found_by_label(address):
+    sightings = people(60)
+    chosen = Filter(ids=[sighting.id for sighting in sightings[:7]], cameras=["cam0", "cam1"])
+    expected = {sighting.id for sighting in sightings[:7] if sighting.camera != "cam2"}
     with opened(address) as store:
-        store.add(everybody)
-        store.search(everybody[0].vector)
+        store.add(sightings)
+        store.search(sightings[0].vector)
         assert store.relabel(chosen, "Ada") == len(expected)
-        assert {each.id for rows in store.walk(Filter(labels=["Ada"])) for each in rows} == expected
-        (hits,) = store.search(everybody[0].vector, top=60, where=Filter(labels=["Ada"]))
+        assert {sighting.id for rows in store.walk(Filter(labels=["Ada"])) for sighting in rows} == expected
+        (hits,) = store.search(sightings[0].vector, top=60, where=Filter(labels=["Ada"]))
         assert {hit.id for hit in hits} == expected
-        (again,) = store.get([everybody[0].id])
+        (again,) = store.get([sightings[0].id])
         assert again.label == "Ada"
-        assert same(everybody[0], dataclasses.replace(again, label=everybody[0].label))
+        assert same(sightings[0], dataclasses.replace(again, label=sightings[0].label))
         assert store.count() == 60
         assert store.relabel(Filter(labels=["Ada"]), None) == len(expected)
         assert store.count(Filter(labels=["Ada"])) == 0
@@ -188,7 +193,7 @@ def test_sightings_can_be_labeled_later_and_found_by_it(address):
             store.relabel(chosen, "")
 
 
-def test_an_empty_gallery_answers(address):
+def test_an_empty_gallery_returns_empty_results(address):
     with opened(address) as store:
         assert store.search(np.ones((2, D), np.float32)) == [[], []]
         assert store.search(np.ones((0, D), np.float32)) == []
@@ -199,23 +204,23 @@ def test_an_empty_gallery_answers(address):
         assert (stats.sightings, stats.labels, stats.first, stats.last) == (0, 0, None, None)
 
 
-def test_describe_counts(address):
-    everybody = people(31)
+def test_stats_count(address):
+    sightings = people(31)
     with opened(address) as store:
-        store.add(everybody)
+        store.add(sightings)
         stats = store.stats()
-    times = [each.time for each in everybody if each.time is not None]
+    times = [sighting.time for sighting in sightings if sighting.time is not None]
     assert stats.cameras == {"cam0": 11, "cam1": 10, "cam2": 10}
-    assert (stats.sightings, stats.labels) == (31, len({each.label for each in everybody} - {None}))
+    assert (stats.sightings, stats.labels) == (31, len({sighting.label for sighting in sightings} - {None}))
     assert (stats.first, stats.last, stats.card.model) == (min(times), max(times), MODEL)
 
 
-def test_the_audit_log_says_who_did_what_to_how_many_and_names_nobody(address):
+def test_the_audit_log_has_user_action_and_counts_and_no_label(address):
     with opened(address, user="anna") as store:
-        everybody = people(10, camera="lobby", label="Bo")
-        store.add(everybody)
+        sightings = people(10, camera="lobby", label="Bo")
+        store.add(sightings)
         store.search(np.ones((3, D), np.float32), top=2)
-        store.remove(Filter(ids=[everybody[0].id]))
+        store.remove(Filter(ids=[sightings[0].id]))
         forget(store, label="Bo")
         store.log("export", sightings=0)
         audit = store.audit()
@@ -235,7 +240,7 @@ def test_the_audit_log_says_who_did_what_to_how_many_and_names_nobody(address):
 @pytest.mark.parametrize("keep", ["thumbnails", "crops"])
 def test_pixels_are_stored_as_their_encoded_image_is(address, keep):
     """Oracle: the same pixels given as a PNG."""
-    encoded = picture(size=(80, 200))
+    encoded = encoded_image(size=(80, 200))
     with Image.open(io.BytesIO(encoded)) as image:
         pixels = np.array(image)
     with opened(address, keep=keep) as store:
@@ -247,8 +252,8 @@ def test_pixels_are_stored_as_their_encoded_image_is(address, keep):
 
 
 @pytest.mark.parametrize("keep", ["vectors", "thumbnails", "crops"])
-def test_the_gallery_decides_what_is_kept_of_pictures(address, keep):
-    crop = picture(size=(80, 200))
+def test_keep_determines_what_is_stored_of_crops(address, keep):
+    crop = encoded_image(size=(80, 200))
     with opened(address, keep=keep) as store:
         store.add(people(1, crop=crop))
         ((kept,),) = store.walk()
@@ -259,7 +264,7 @@ def test_the_gallery_decides_what_is_kept_of_pictures(address, keep):
         assert kept.crop == (crop if keep == "crops" else None)
 
 
-def test_a_bad_sighting_leaves_nothing_behind(address):
+def test_an_invalid_sighting_adds_nothing(address):
     with opened(address) as store:
         wide = Sighting(vector=unit(np.random.default_rng(0), 1, 5)[0], camera="c", source="wide.jpg")
         with pytest.raises(GalleryError, match=r"wide\.jpg: vector of 5 numbers, this gallery's have 24"):
@@ -284,7 +289,7 @@ def test_a_query_that_cannot_be_compared_is_refused(address, vectors, top, messa
         store.search(vectors, top=top)
 
 
-def test_removing_everything_takes_a_condition(address):
+def test_removal_needs_a_condition(address):
     with opened(address) as store:
         with pytest.raises(GalleryError, match="filter has no condition"):
             store.remove(Filter())
@@ -292,7 +297,7 @@ def test_removing_everything_takes_a_condition(address):
             store.remove(Filter(ids=[]), action="burn")
 
 
-def test_what_is_older_than_its_retention_goes_when_the_gallery_is_opened(address, watch):
+def test_opening_erases_what_is_past_its_retention(address, watch):
     if address == "memory":
         pytest.skip("a gallery in memory is never opened again")
     with opened(address, retention=30, clock=watch) as store:
@@ -309,7 +314,7 @@ def test_what_is_older_than_its_retention_goes_when_the_gallery_is_opened(addres
         assert (last.action, dict(last.counts)) == ("expire", {"sightings": 5})
 
 
-def test_another_models_vectors_are_refused_and_both_are_named(address):
+def test_another_model_or_other_settings_are_refused(address):
     if address == "memory":
         pytest.skip("a gallery in memory is never opened again")
     with opened(address, keep="crops", retention=7):
