@@ -52,9 +52,7 @@ def test_the_example_of_a_docstring_runs(test, workspace):
     assert outcome.failed == 0, "".join(report)
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_the_python_blocks_of_a_page_run(page, workspace):
     """The blocks of one page share their names, as in one session of a reader."""
     namespace = {"__name__": "__main__"}
