@@ -1,19 +1,20 @@
-"""A gallery of many: time to add, memory and disk, latency of top-50 alone and with a camera filter, recall.
+"""Measure galleries: time to add, memory and disk, latency of the 50 nearest with and without a filter, recall.
 
     python benchmarks/gallery.py WHERE [--count 100000] [--dimension 1536] [--queries 200] [--knee 6]
 
-WHERE is a new folder, or milvus://host:port/name; it is filled and left there. A server is waited for until it has
-indexed what it was given, and 30 s longer, in which it puts the index to use. People have 20 sightings each; queries
-are further sightings of people who are in it. Embeddings of people fill a few directions of their space: those of the
-default model have 99 % of the variance between people in 38 dimensions (rendered) or 45 (CUHK01), and of the variance
-within in 92 and 81. Vectors are drawn with spectra of that shape: variance 1 / (1 + (i / knee)^3.3) between people,
-knee 6, and 1 / (1 + (i / 1.5 knee)^2.7) within, 0.67 and 0.25 in all, beside a common mean of 0.15. A larger `--knee`
-is harder; `--knee 0` spreads both over all dimensions, where most of the 50 nearest are strangers as far away as any
-other, and only brute force finds them.
+WHERE is a new folder, or milvus://host:port/name; the gallery is filled and not deleted. For a server, the script
+waits until its index is built, and 30 s longer until the index is in use. Each person has 20 sightings; queries are
+further sightings of persons in the gallery.
 
-Each query is asked alone, as a service would, and 20 of them under camera-wise normalization, too; recall is the share
-of the true 50 nearest, found by brute force over the same vectors. The peak of memory is of this process, with the
-brute force's block of vectors in it.
+Vectors are drawn with the spectra of real embeddings, which fill few directions: those of the default model have 99 %
+of the variance between persons in 38 dimensions (rendered) or 45 (CUHK01), and of the variance within persons in 92
+and 81. The variance in dimension i is proportional to 1 / (1 + (i / knee)^3.3) between persons and 1 / (1 + (i / 1.5
+knee)^2.7) within, 0.67 and 0.25 in all, with a common mean of squared length 0.15. A larger `--knee` is harder;
+`--knee 0` spreads both over all dimensions, in which most of the 50 nearest are other persons at equal distances.
+
+Each query is searched alone, as in a service, and 20 of them also under camera-wise normalization. Recall is the
+fraction of the true 50 nearest, found by exact search over the same vectors. Peak memory is that of this process,
+including the block of vectors of the exact search.
 """
 
 from __future__ import annotations
@@ -34,35 +35,35 @@ from passerby.gallery.stores.opening import open_gallery
 
 TOP = 50
 CAMERAS = 20
-EACH = 20
+PER_PERSON = 20
 BATCH = 5000
 
 
 def block(start: int, count: int, dimension: int, knee: float) -> np.ndarray:
-    """Unit vectors of the sightings from `start`; the same whenever they are asked for."""
-    return _drawn(np.arange(start, start + count) // EACH, dimension, knee, seed=start)
+    """Draw unit vectors of the sightings from `start`; equal in every call."""
+    return _draw(np.arange(start, start + count) // PER_PERSON, dimension, knee, seed=start)
 
 
-def _drawn(people: np.ndarray, dimension: int, knee: float, *, seed: int) -> np.ndarray:
-    """A sighting of each of the people, in their order."""
-    different, which = np.unique(people, return_inverse=True)
-    places = np.arange(1, dimension + 1)
+def _draw(people: np.ndarray, dimension: int, knee: float, *, seed: int) -> np.ndarray:
+    """Draw one sighting of each of the people."""
+    distinct, index = np.unique(people, return_inverse=True)
+    numbers = np.arange(1, dimension + 1)
     between, within = (
-        (share / scale.sum() * scale) ** 0.5
-        for share, scale in (
-            (0.67, 1 / (1 + (places / knee) ** 3.3) if knee else np.ones(dimension)),
-            (0.25, 1 / (1 + (places / (1.5 * knee)) ** 2.7) if knee else np.ones(dimension)),
+        (variance / scale.sum() * scale) ** 0.5
+        for variance, scale in (
+            (0.67, 1 / (1 + (numbers / knee) ** 3.3) if knee else np.ones(dimension)),
+            (0.25, 1 / (1 + (numbers / (1.5 * knee)) ** 2.7) if knee else np.ones(dimension)),
         )
     )
-    kept = slice(0, min(dimension, int(64 * knee)) if knee else dimension)  # what follows is nothing
+    kept = slice(0, min(dimension, int(64 * knee)) if knee else dimension)  # the rest is negligible
     centers = np.stack(
-        [np.random.default_rng([0, int(p)]).standard_normal(dimension, np.float32)[kept] for p in different]
+        [np.random.default_rng([0, int(p)]).standard_normal(dimension, np.float32)[kept] for p in distinct]
     )
     noise = np.random.default_rng([1, seed]).standard_normal((len(people), dimension), np.float32)[:, kept]
-    found = np.zeros((len(people), dimension), np.float32)
-    found[:, kept] = centers[which] * between[kept] + noise * within[kept]
-    found[:, -1] += 0.15**0.5
-    unit: np.ndarray = found / np.linalg.norm(found, axis=1, keepdims=True)
+    vectors = np.zeros((len(people), dimension), np.float32)
+    vectors[:, kept] = centers[index] * between[kept] + noise * within[kept]
+    vectors[:, -1] += 0.15**0.5
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
 
@@ -72,36 +73,37 @@ def blocks(total: int, dimension: int, knee: float) -> Iterator[tuple[int, np.nd
 
 
 def nearest(queries: np.ndarray, total: int, knee: float, *, camera: int | None) -> list[set[int]]:
-    """Places of the true nearest, block by block."""
+    """Return the indices of the true nearest, computed block by block."""
     best = np.full((len(queries), TOP), -np.inf, np.float32)
-    places = np.full((len(queries), TOP), -1, np.int64)
+    indices = np.full((len(queries), TOP), -1, np.int64)
     for start, vectors in blocks(total, queries.shape[1], knee):
-        similar = queries @ vectors.T
+        similarities = queries @ vectors.T
         if camera is not None:
-            similar[:, (np.arange(start, start + len(vectors)) % CAMERAS) != camera] = -np.inf
-        joined = np.concatenate([best, similar], axis=1)
-        where = np.concatenate([places, np.broadcast_to(np.arange(start, start + len(vectors)), similar.shape)], axis=1)
+            similarities[:, (np.arange(start, start + len(vectors)) % CAMERAS) != camera] = -np.inf
+        joined = np.concatenate([best, similarities], axis=1)
+        block_indices = np.broadcast_to(np.arange(start, start + len(vectors)), similarities.shape)
+        both = np.concatenate([indices, block_indices], axis=1)
         top = np.argpartition(-joined, TOP - 1, axis=1)[:, :TOP]
-        best, places = np.take_along_axis(joined, top, 1), np.take_along_axis(where, top, 1)
-    return [set(row.tolist()) for row in places]
+        best, indices = np.take_along_axis(joined, top, 1), np.take_along_axis(both, top, 1)
+    return [set(row.tolist()) for row in indices]
 
 
 def wait_for_index(address: str) -> float:
-    """Seconds until the server has sealed and indexed all vectors of the gallery; RuntimeError after an hour."""
+    """Return the seconds until the server has sealed and indexed all vectors; RuntimeError after an hour."""
     from pymilvus import MilvusClient
 
     from passerby.gallery.stores.milvus import parse_address
 
     server, token, name, _ = parse_address(address)
     client = MilvusClient(uri=server, token=token)
-    began = time.perf_counter()
+    begin = time.perf_counter()
     client.flush(name)
     while True:
         state = client.describe_index(name, "vector")
         if state["state"] == "Finished" and not int(state["pending_index_rows"]):
             time.sleep(30)
-            return time.perf_counter() - began
-        if time.perf_counter() - began > 3600:
+            return time.perf_counter() - begin
+        if time.perf_counter() - begin > 3600:
             raise RuntimeError(f"{address}: an hour after the last vector the index is {state}")
         time.sleep(2)
 
@@ -113,54 +115,54 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=1536)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--knee", type=float, default=6.0)
-    chosen = parser.parse_args()
-    model = GalleryModel("0" * 64, "0" * 64, {"size": [128, 64]}, chosen.dimension)
-    store = open_gallery(chosen.where, model=model, keep="vectors", user="benchmark")
-    print(f"{chosen.count:,} x {chosen.dimension}, knee {chosen.knee:g}, {machine()}")
+    options = parser.parse_args()
+    model = GalleryModel("0" * 64, "0" * 64, {"size": [128, 64]}, options.dimension)
+    store = open_gallery(options.where, model=model, keep="vectors", user="benchmark")
+    print(f"{options.count:,} x {options.dimension}, knee {options.knee:g}, {machine()}")
 
     spent = 0.0
-    for start, vectors in blocks(chosen.count, chosen.dimension, chosen.knee):
+    for start, vectors in blocks(options.count, options.dimension, options.knee):
         sightings = [
             Sighting(vector=vector, camera=f"c{(start + i) % CAMERAS}", id=f"{start + i:032d}")
             for i, vector in enumerate(vectors)
         ]
-        began = time.perf_counter()
+        begin = time.perf_counter()
         store.add(sightings)
-        spent += time.perf_counter() - began
-    print(f"added in {spent:.1f} s, {chosen.count / spent:,.0f} a second")
+        spent += time.perf_counter() - begin
+    print(f"added in {spent:.1f} s, {options.count / spent:,.0f} a second")
     size = store.stats().bytes
     print(f"on disk: {'on the server' if size is None else f'{size / 1e9:.2f} GB'}")
     store.close()
-    if chosen.where.startswith("milvus://"):
-        print(f"indexed by the server after {wait_for_index(chosen.where):.0f} s more")
+    if options.where.startswith("milvus://"):
+        print(f"indexed by the server after {wait_for_index(options.where):.0f} s more")
 
-    store = open_gallery(chosen.where)
-    places = np.random.default_rng(2).choice(chosen.count, chosen.queries, replace=False)
-    queries = _drawn(places // EACH, chosen.dimension, chosen.knee, seed=chosen.count + 1)
-    began = time.perf_counter()
+    store = open_gallery(options.where)
+    drawn = np.random.default_rng(2).choice(options.count, options.queries, replace=False)
+    queries = _draw(drawn // PER_PERSON, options.dimension, options.knee, seed=options.count + 1)
+    begin = time.perf_counter()
     store.search(queries[0], top=TOP)
-    print(f"first search after opening: {time.perf_counter() - began:.1f} s")
+    print(f"first search after opening: {time.perf_counter() - begin:.1f} s")
     for name, camera in (("alone", None), ("one camera of 20", 3)):
         where = Filter() if camera is None else Filter(cameras=[f"c{camera}"])
-        times, found = [], []
+        times, answers = [], []
         for query in queries:
-            began = time.perf_counter()
+            begin = time.perf_counter()
             (hits,) = store.search(query, top=TOP, where=where)
-            times.append(1000 * (time.perf_counter() - began))
-            found.append({int(hit.id) for hit in hits})
+            times.append(1000 * (time.perf_counter() - begin))
+            answers.append({int(hit.id) for hit in hits})
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        truth = nearest(queries, chosen.count, chosen.knee, camera=camera)
-        recall = np.mean([len(a & b) / TOP for a, b in zip(found, truth, strict=True)])
+        truth = nearest(queries, options.count, options.knee, camera=camera)
+        recall = np.mean([len(a & b) / TOP for a, b in zip(answers, truth, strict=True)])
         p50, p95 = np.percentile(times, [50, 95])
         print(f"{name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms, recall@{TOP} {recall:.4f}; peak memory {peak:.2f} GB")
-    began = time.perf_counter()
+    begin = time.perf_counter()
     views = CameraViews(store)
-    print(f"learned what {CAMERAS} cameras do in {time.perf_counter() - began:.1f} s")
+    print(f"estimated the statistics of {CAMERAS} cameras in {time.perf_counter() - begin:.1f} s")
     times = []
     for query in queries[:20]:
-        began = time.perf_counter()
+        begin = time.perf_counter()
         search_across(store, views, query, seen_by="c3", top=TOP, where=Filter())
-        times.append(1000 * (time.perf_counter() - began))
+        times.append(1000 * (time.perf_counter() - begin))
     print("under camera-wise normalization: p50 {:.0f} ms, p95 {:.0f} ms".format(*np.percentile(times, [50, 95])))
 
 

@@ -121,10 +121,10 @@ def test_every_sighting_is_in_one_cluster(filled):
         ids = [sighting.id for cluster in result.clusters for sighting in cluster]
         assert len(ids) == len(set(ids)) == gallery.store.count()
         assert [len(cluster) for cluster in result.clusters] == sorted(map(len, result.clusters), reverse=True)
-        assert 0 < result.recall <= 1
+        assert 0 < result.b_cubed_recall <= 1
         assert json.dumps(result.to_dict()).count('"id"') == len(ids)
         nothing = gallery.cluster(where=Filter(cameras=["nowhere"]), threshold=0.05)
-        assert (nothing.clusters, nothing.precision, nothing.recall) == ((), None, None)
+        assert (nothing.clusters, nothing.b_cubed_precision, nothing.b_cubed_recall) == ((), None, None)
 
 
 def test_a_gallery_records_its_model(tiny_run, tmp_path, data):

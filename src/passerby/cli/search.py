@@ -144,8 +144,9 @@ def cluster(
             typer.echo(f"{number:5}  {line}")
         if count > MAX_CLUSTERS:
             typer.echo(f"       and {count - MAX_CLUSTERS:,} more; --json prints all")
-        if result.precision is not None:
-            typer.echo(f"against the labels: B-cubed precision {result.precision:.1%}, recall {result.recall:.1%}")
+        if result.b_cubed_precision is not None:
+            precision, recall = f"{result.b_cubed_precision:.1%}", f"{result.b_cubed_recall:.1%}"
+            typer.echo(f"against the labels: B-cubed precision {precision}, recall {recall}")
     show_plot(plot if count else None, quiet=as_json)
 
 

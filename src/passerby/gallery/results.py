@@ -10,8 +10,17 @@ from passerby.gallery.card import GalleryCard
 from passerby.gallery.sightings import Hit, SightingInfo
 
 
+class Result:
+    """Base of the results."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values."""
+        tree: dict[str, Any] = asdict(self)  # type: ignore[call-overload]  # subclasses are dataclasses
+        return tree
+
+
 @dataclass(frozen=True)
-class EnrollResult:
+class EnrollResult(Result):
     """Counts of `Gallery.enroll` and `enroll_video`.
 
     Attributes:
@@ -27,13 +36,9 @@ class EnrollResult:
     def __repr__(self) -> str:
         return f"EnrollResult(new={self.new}, known={self.known}, unreadable={len(self.unreadable)})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class AddResult:
+class AddResult(Result):
     """Ids of the sightings given to `GalleryStore.add`.
 
     Attributes:
@@ -49,7 +54,7 @@ class AddResult:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Result):
     """A label that a query may show.
 
     Attributes:
@@ -62,13 +67,9 @@ class Candidate:
     probability: float
     hit: Hit
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values."""
-        return {"label": self.label, "probability": self.probability, "hit": self.hit.to_dict()}
-
 
 @dataclass(frozen=True)
-class IdentifyResult:
+class IdentifyResult(Result):
     """Open-set identification of one query.
 
     Attributes:
@@ -85,45 +86,30 @@ class IdentifyResult:
         count = len(self.candidates)
         return f"IdentifyResult(label={self.label!r}, probability={self.probability:.3f}, candidates={count})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values."""
-        candidates = [candidate.to_dict() for candidate in self.candidates]
-        return {"label": self.label, "probability": self.probability, "candidates": candidates}
-
 
 @dataclass(frozen=True)
-class ClusterResult:
+class ClusterResult(Result):
     """Sightings grouped by identity.
 
     Attributes:
         clusters: Sightings of each identity by time; the largest cluster first.
         threshold: Largest mean cosine distance at which two clusters were joined.
-        precision: B-cubed precision against the labels, 0 to 1; None if no sighting has a label.
-        recall: B-cubed recall against the labels, likewise.
+        b_cubed_precision: B-cubed precision against the labels, 0 to 1; None if no sighting has a label.
+        b_cubed_recall: B-cubed recall against the labels, likewise.
     """
 
     clusters: tuple[tuple[SightingInfo, ...], ...]
     threshold: float
-    precision: float | None = None
-    recall: float | None = None
+    b_cubed_precision: float | None = None
+    b_cubed_recall: float | None = None
 
     def __repr__(self) -> str:
         sightings = sum(map(len, self.clusters))
         return f"ClusterResult({len(self.clusters)} clusters of {sightings} sightings, threshold={self.threshold:.3f})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values."""
-        clusters = [[sighting.to_dict() for sighting in cluster] for cluster in self.clusters]
-        return {
-            "clusters": clusters,
-            "threshold": self.threshold,
-            "b_cubed_precision": self.precision,
-            "b_cubed_recall": self.recall,
-        }
-
 
 @dataclass(frozen=True)
-class AuditEntry:
+class AuditEntry(Result):
     """One line of the audit log. It contains no label, no image and no vector.
 
     Attributes:
@@ -138,13 +124,9 @@ class AuditEntry:
     action: str
     counts: Mapping[str, int]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values."""
-        return {**asdict(self), "counts": dict(self.counts)}
-
 
 @dataclass(frozen=True)
-class GalleryStats:
+class GalleryStats(Result):
     """Size, contents and settings of a gallery.
 
     Attributes:
@@ -174,7 +156,3 @@ class GalleryStats:
     def __repr__(self) -> str:
         counts = f"sightings={self.sightings}, labels={self.labels}, cameras={len(self.cameras)}"
         return f"GalleryStats({self.address!r}, {counts})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values."""
-        return asdict(self)

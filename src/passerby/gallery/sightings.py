@@ -51,7 +51,8 @@ class SightingInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but vector and crop as JSON-serializable values."""
-        return {**self.info, "attributes": dict(self.attributes)}
+        names = [attribute.name for attribute in fields(self) if attribute.name not in ("vector", "crop")]
+        return {name: getattr(self, name) for name in names} | {"attributes": dict(self.attributes)}
 
     def __repr__(self) -> str:
         given = [f"{name}={value!r}" for name, value in self.to_dict().items() if value not in (None, "", {})]
@@ -107,10 +108,6 @@ class Hit(SightingInfo):
     """
 
     distance: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-serializable values."""
-        return {**super().to_dict(), "distance": self.distance}
 
 
 def require_label(name: str, what: str, text: object) -> None:

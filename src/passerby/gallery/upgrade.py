@@ -9,7 +9,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -102,11 +101,7 @@ def _copy_database(database: Database, copy: Path) -> None:
     """Write a durable copy of the database."""
     copy.unlink(missing_ok=True)
     with database.translate_errors():
-        target = sqlite3.connect(copy)
-        try:
-            database.connection.backup(target)
-        finally:
-            target.close()
+        database.connection.execute("VACUUM INTO ?", (str(copy),))
     with copy.open("rb") as file:
         os.fsync(file.fileno())
 

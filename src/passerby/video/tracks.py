@@ -264,49 +264,37 @@ class _Track:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Box:
-    """A box that waits to be embedded."""
-
-    track: int
-    frame: int
-    time: float
-    corners: Corners
-    quality: float
-    crop: NDArray[np.uint8]
-
-
 class _Collector:
     """Embeds crops in batches and adds their vectors to their tracks."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._tracks: dict[int, _Track] = {}
-        self._waiting: list[_Box] = []
+        self._waiting: list[tuple[_Track, Frame, NDArray[np.float32], float, NDArray[np.uint8]]] = []
 
     def add(self, frame: Frame, detections: Detections, tracks: NDArray[Any] | None) -> None:
         """Add the boxes of a frame that have a track."""
         if tracks is None:
             return
         for index in np.flatnonzero(tracks >= 0).tolist():
-            left, top, right, bottom = map(float, detections.xyxy[index])
-            crop = _cut(frame, detections.xyxy[index])
+            corners = detections.xyxy[index]
+            crop = _cut(frame, corners)
             if crop.size:
-                quality = compute_crop_quality(detections, index, frame)
-                corners = (left, top, right, bottom)
-                self._waiting.append(_Box(int(tracks[index]), frame.number, frame.time, corners, quality, crop))
+                track = self._tracks.setdefault(int(tracks[index]), _Track(frame.time, frame.time))
+                self._waiting.append((track, frame, corners, compute_crop_quality(detections, index, frame), crop))
         if len(self._waiting) >= _BATCH:
             self._embed()
 
     def _embed(self) -> None:
-        vectors = self._embedder.embed([box.crop for box in self._waiting], batch=_BATCH)
-        for box, vector in zip(self._waiting, vectors, strict=True):
-            track = self._tracks.setdefault(box.track, _Track(box.time, box.time))
-            track.end = box.time
+        vectors = self._embedder.embed([crop for *_, crop in self._waiting], batch=_BATCH)
+        for (track, frame, corners, quality, crop), vector in zip(self._waiting, vectors, strict=True):
+            track.end = frame.time
             track.boxes += 1
-            track.total = track.total + max(box.quality, 1e-3) * vector.astype(np.float64)
-            if box.quality > track.quality:
-                track.quality, track.crop, track.corners, track.frame = box.quality, box.crop, box.corners, box.frame
+            track.total = track.total + max(quality, 1e-3) * vector.astype(np.float64)
+            if quality > track.quality:
+                left, top, right, bottom = map(float, corners)
+                track.quality, track.crop, track.corners = quality, crop, (left, top, right, bottom)
+                track.frame = frame.number
         self._waiting = []
 
     def finish(self, min_boxes: int) -> list[Tracklet]:

@@ -37,7 +37,7 @@ def test_a_killed_server_is_waited_for_and_nothing_acknowledged_is_lost(server):
 
     hasty = None
     began = time.monotonic()
-    with pytest.raises(GalleryError, match=r"no answer within 2 s .*; what was acknowledged is on the server"):
+    with pytest.raises(GalleryError, match=r"no answer within 2 s .*; everything acknowledged is on the server"):
         hasty = opened(server, patience=2)
     assert hasty is None
     assert time.monotonic() - began < 60

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -91,7 +92,7 @@ class MilvusStore:
         self._user, self._clock, self._patience = user, clock, patience
         self._searched, self._added, self._removed = False, -np.inf, -np.inf
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # its errors are raised as GalleryError
-        self._client = self._connect(server, token)
+        self._client: MilvusClient = self._repeat(MilvusClient, uri=server, token=token)
         if not self._call("has_collection", self._name):
             if card is None:
                 raise NoGalleryError(f"{self.address}: no gallery; give a model to make one, or an existing gallery")
@@ -105,16 +106,6 @@ class MilvusStore:
     def _log_name(self) -> str:
         return f"{self._name}_audit"
 
-    def _connect(self, server: str, token: str) -> MilvusClient:
-        end = time.monotonic() + self._patience
-        while True:
-            try:
-                return MilvusClient(uri=server, token=token, timeout=self._patience)
-            except (MilvusException, grpc.RpcError) as error:
-                if time.monotonic() > end:
-                    raise self._no_answer(error) from None
-                time.sleep(0.5)
-
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the client, repeatedly while the server does not answer.
 
@@ -124,16 +115,18 @@ class MilvusStore:
         Raises:
             GalleryError: If there is no answer within `patience`, or the server refuses.
         """
+        return self._repeat(getattr(self._client, method), *arguments, **options)
+
+    def _repeat(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         end = time.monotonic() + self._patience
         while True:
             try:
-                return getattr(self._client, method)(*arguments, timeout=self._patience, **options)
+                return function(*arguments, timeout=self._patience, **options)
             except (grpc.RpcError, MilvusException) as error:
                 code = error.code if isinstance(error, MilvusException) else None
                 if code in _SERVER_CODES and code not in _STARTING:
-                    raise GalleryError(
-                        f"{self.address}: the server refuses {method} ({getattr(error, 'message', error)})"
-                    ) from None
+                    message = getattr(error, "message", error)
+                    raise GalleryError(f"{self.address}: the server refuses {function.__name__} ({message})") from None
                 if time.monotonic() > end:
                     raise self._no_answer(error) from None
                 time.sleep(0.5)
@@ -327,26 +320,24 @@ class MilvusStore:
 
     def stats(self) -> GalleryStats:
         """Return size, contents and settings; see `GalleryStore.stats`. Reads all metadata: the server cannot group."""
-        cameras: dict[str, int] = {}
+        fields = ["id", "camera", "label", "timed", "time"]
+        cameras: Counter[str] = Counter()
         labels: set[str] = set()
-        times: list[float] = []
-        count = 0
-        for entities in self._pages(EVERYTHING, ["id", "camera", "label", "timed", "time"], page=_PAGE):
-            count += len(entities)
-            for entity in entities:
-                cameras[entity["camera"]] = cameras.get(entity["camera"], 0) + 1
+        first, last = np.inf, -np.inf
+        for entities in self._pages(EVERYTHING, fields, page=_PAGE):
+            cameras.update(entity["camera"] for entity in entities)
             labels |= {entity["label"] for entity in entities} - {""}
-            times += [entity["time"] for entity in entities if entity["timed"]]
-            times = [min(times), max(times)] if times else []
+            times = [entity["time"] for entity in entities if entity["timed"]]
+            first, last = min([first, *times]), max([last, *times])
         return GalleryStats(
             address=self.address,
             store="milvus",
             card=self.card,
-            sightings=count,
+            sightings=cameras.total(),
             labels=len(labels),
             cameras=dict(sorted(cameras.items())),
-            first=min(times, default=None),
-            last=max(times, default=None),
+            first=None if first > last else first,
+            last=None if first > last else last,
             bytes=None,
             index="HNSW on the server, distances computed by the client",
         )
