@@ -14,7 +14,6 @@ from rich.table import Table
 
 from passerby.cli.common import Json, print_json
 from passerby.errors import GalleryError
-from passerby.extras import require_extra
 
 if TYPE_CHECKING:
     from passerby.gallery.filters import Filter
@@ -201,7 +200,6 @@ def export_command(
     labels: Labels = None,
 ) -> None:
     """Write sightings to a Parquet file, with vectors and stored crops."""
-    require_extra("pyarrow", "eval")
     from passerby.gallery.parquet import export_gallery
 
     selected = make_filter(cameras=cameras, since=since, until=until, labels=labels)
@@ -214,7 +212,6 @@ def import_command(
     where: Where, path: Annotated[Path, typer.Argument(metavar="FILE", help="File that `gallery export` wrote.")]
 ) -> None:
     """Add the sightings of an exported file. A missing gallery is made with the file's model and settings."""
-    require_extra("pyarrow", "eval")
     from passerby.gallery.parquet import import_gallery
 
     result = import_gallery(where, path, progress=True)
