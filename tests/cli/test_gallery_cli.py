@@ -80,6 +80,16 @@ def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
     assert json.loads(passerby("gallery", "audit", people, "--json").out)[0]["action"] == "create"
 
 
+def test_keep_is_a_setting_of_a_new_gallery_and_upgrade_finds_nothing_to_convert(passerby, tiny_run, query, tmp_path):
+    words = ("--images", query[0].path, "--camera", "c", "--model", tiny_run)
+    assert "1 new, 0 known" in passerby("enroll", tmp_path / "g", *words, "--keep", "vectors").out
+    stats = json.loads(passerby("gallery", "stats", tmp_path / "g", "--json").out)
+    assert (stats["card"]["keep"], stats["store"]) == ("vectors", "sqlite")
+    complaint = passerby("enroll", tmp_path / "g", *words, "--keep", "crops").complaint
+    assert "keep is 'vectors' since the gallery was made, opened with 'crops'" in complaint
+    assert passerby("gallery", "upgrade", tmp_path / "g").out == f"{tmp_path / 'g'}: up to date\n"
+
+
 def test_the_default_model_makes_a_gallery(passerby, query, tmp_path):
     said = passerby("enroll", tmp_path / "g", "--images", query[0].path, "--camera", "c", "--label", "somebody")
     assert "1 new" in said.out, said
