@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from passerby.errors import GalleryError
+from passerby.types import Result
 
 CARD_FORMAT = 2
 Keep = Literal["vectors", "thumbnails", "crops"]
 
 
 @dataclass(frozen=True)
-class GalleryModel:
+class GalleryModel(Result):
     """The model that made a gallery's vectors. Vectors of two models cannot be compared, even if their widths agree.
 
     Attributes:
@@ -61,8 +62,8 @@ class GalleryModel:
         return json.dumps([self.architecture, self.weights, self.preprocessing, self.dimension], sort_keys=True)
 
 
-@dataclass(frozen=True)
-class GalleryCard:
+@dataclass(frozen=True, repr=False)
+class GalleryCard(Result):
     """Model and settings of a gallery.
 
     Attributes:
@@ -86,7 +87,7 @@ class GalleryCard:
 
     def to_json(self) -> str:
         """Serialize to one line of JSON."""
-        return json.dumps({"format": CARD_FORMAT, **asdict(self)}, sort_keys=True)
+        return json.dumps({"format": CARD_FORMAT, **self.to_dict()}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> GalleryCard:

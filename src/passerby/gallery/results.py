@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.sightings import Hit, SightingInfo
-
-
-class Result:
-    """Base of the results."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values."""
-        tree: dict[str, Any] = asdict(self)  # type: ignore[call-overload]  # subclasses are dataclasses
-        return tree
+from passerby.types import Result
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,7 @@ class AddResult(Result):
         return f"AddResult({len(self.new)} new, {len(self.known)} known)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Candidate(Result):
     """A label that a query may show.
 
@@ -108,7 +99,7 @@ class ClusterResult(Result):
         return f"ClusterResult({len(self.clusters)} clusters of {sightings} sightings, threshold={self.threshold:.3f})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditEntry(Result):
     """One line of the audit log. It contains no label, no image and no vector.
 

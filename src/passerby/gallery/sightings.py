@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import GalleryError
-from passerby.types import FloatArray
+from passerby.types import FloatArray, Result, to_json
 
 Value = str | int | float | bool
 LENGTH_TOLERANCE = 1e-3
@@ -20,7 +20,7 @@ LENGTH_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SightingInfo:
+class SightingInfo(Result):
     """Metadata of a sighting: everything but its vector and its crop.
 
     Attributes:
@@ -52,7 +52,7 @@ class SightingInfo:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but vector and crop as JSON-serializable values."""
         names = [attribute.name for attribute in fields(self) if attribute.name not in ("vector", "crop")]
-        return {name: getattr(self, name) for name in names} | {"attributes": dict(self.attributes)}
+        return {name: to_json(getattr(self, name)) for name in names}
 
     def __repr__(self) -> str:
         given = [f"{name}={value!r}" for name, value in self.to_dict().items() if value not in (None, "", {})]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import DataError, MissingExtraError
 from passerby.extras import require_extra
+from passerby.types import Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class VideoInfo:
+class VideoInfo(Result):
     """Header of a video file.
 
     Attributes:
@@ -47,10 +48,6 @@ class VideoInfo:
     rate: float
     width: int
     height: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values."""
-        return asdict(self)
 
 
 def read_video_info(path: str | Path) -> VideoInfo:
