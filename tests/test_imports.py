@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "training": BASE | {"data", "model", "losses", "distributed", "ranking.neighbors"},
     "evaluation": BASE | {"ranking", "data"},
     "openset": BASE | {"ranking", "evaluation"},
-    "plots": BASE | {"evaluation", "openset", "ranking", "data", "training.schedule"},
+    "plots": BASE | {"evaluation", "openset"},
     "gallery": BASE | {"ranking", "data", "model", "openset"},
     "video": BASE | {"model", "gallery"},
     "runs": BASE
