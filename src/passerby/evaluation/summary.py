@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
 from passerby.types import ApRule, FloatArray, IntArray, ProtocolName, Result, to_json
-
-T = TypeVar("T")
 
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "mAP": "mAP", "mINP": "mINP"}
 """Metrics of a table, with their headings."""
@@ -86,25 +84,13 @@ class Scores(Result):
             if tree.get(key) not in known:
                 raise DataError(f"scores: {key} is {tree.get(key)!r}, expected one of {', '.join(known)}")
         tree = {"average_precision": [], "first_match": [], **tree}
-        cmc = _read(tree, "cmc", lambda values: np.asarray(values, dtype=np.float32).reshape(-1))
-        if not len(cmc):
+        values = {name: _read(tree, name, convert) for name, convert in _CONVERT.items()}
+        if not len(values["cmc"]):
             raise DataError("scores: cmc is empty, expected one fraction per rank")
-        return cls(
-            cmc=cmc,
-            mAP=_read(tree, "mAP", float),
-            mINP=_read(tree, "mINP", float),
-            queries=_read(tree, "queries", int),
-            valid_queries=_read(tree, "valid_queries", int),
-            gallery=_read(tree, "gallery", int),
-            protocol=tree["protocol"],
-            ap=tree["ap"],
-            intervals=_read(tree, "intervals", _read_intervals),
-            average_precision=_read(tree, "average_precision", lambda values: np.asarray(values, dtype=np.float64)),
-            first_match=_read(tree, "first_match", lambda ranks: np.asarray(ranks, dtype=np.int64)),
-        )
+        return cls(protocol=tree["protocol"], ap=tree["ap"], **values)
 
 
-def _read(tree: Mapping[str, Any], key: str, convert: Callable[[Any], T]) -> T:
+def _read(tree: Mapping[str, Any], key: str, convert: Callable[[Any], Any]) -> Any:
     """Convert one entry, or raise an error that names it."""
     if key not in tree:
         raise DataError(f"scores: {key} is missing; was the file written by passerby?")
@@ -116,6 +102,19 @@ def _read(tree: Mapping[str, Any], key: str, convert: Callable[[Any], T]) -> T:
 
 def _read_intervals(tree: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
     return {name: (float(low), float(high)) for name, (low, high) in tree.items()}
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "cmc": lambda values: np.asarray(values, dtype=np.float32).reshape(-1),
+    "mAP": float,
+    "mINP": float,
+    "queries": int,
+    "valid_queries": int,
+    "gallery": int,
+    "intervals": _read_intervals,
+    "average_precision": lambda values: np.asarray(values, dtype=np.float64),
+    "first_match": lambda ranks: np.asarray(ranks, dtype=np.int64),
+}
 
 
 def value(scores: Scores, metric: str) -> float:
