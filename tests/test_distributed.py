@@ -50,7 +50,7 @@ def test_the_gradient_of_gathered_rows_is_world_times_that_of_one_process(ranks)
     torch.testing.assert_close(found, 2 * whole.grad)
 
 
-def test_batch_norm_sees_the_global_batch(ranks):
+def test_batch_norm_uses_the_global_batch(ranks):
     """Oracle: torch's own batch norm of all six rows."""
     norm = nn.BatchNorm1d(5, dtype=torch.float64)
     whole = two_processes.rows().requires_grad_()
@@ -74,7 +74,7 @@ def test_the_processes_share_each_batch_and_no_identity(ranks, one):
         assert not set(mine.tolist()) & set(yours.tolist())
 
 
-def test_two_processes_walk_the_curve_of_one(ranks, one):
+def test_two_processes_have_the_losses_of_one(ranks, one):
     """Sums run in another order, no more: 1e-4 relative in float32, all four losses and their total, eight steps."""
     assert one["losses"].shape == (8, 5)
     for each in ranks:

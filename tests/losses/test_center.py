@@ -46,7 +46,7 @@ def test_loss_and_move_are_the_papers(people, images, alpha, seed):
     torch.testing.assert_close(centers, expected)
 
 
-def test_centers_come_to_the_middle_of_their_people():
+def test_centers_converge_to_the_means_of_their_identities():
     pooled, labels, centers = batch(3, 4)
     for _ in range(60):
         move_centers(centers, pooled, labels, alpha=0.5)
@@ -66,7 +66,7 @@ def test_the_gradient_pulls_each_image_to_its_center_and_leaves_the_center_to_it
     assert not centers.requires_grad
 
 
-def test_among_the_losses_it_looks_at_the_average_of_the_map_and_then_moves_the_centers():
+def test_in_the_weighted_sum_it_uses_the_average_of_the_map_and_then_moves_the_centers():
     made, labels = output()
     features = torch.randn(12, 7, 3, 2, requires_grad=True)
     centers = torch.randn(4, 7)
@@ -114,7 +114,7 @@ def test_impossible_settings_are_named(settings, message):
         parse_recipe({"loss": settings})
 
 
-def test_only_a_network_that_is_told_to_keeps_centers():
+def test_a_network_has_centers_only_after_keep_centers():
     network = convnext_ap("test_convnext", identities=4, parts=2)
     plain = network.state_dict().keys()
     network.keep_centers()

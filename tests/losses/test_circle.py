@@ -38,7 +38,7 @@ def test_equals_the_definition(persons, images, margin, gamma):
     assert circle_loss(embedding, labels, margin=margin, gamma=gamma).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_people_with_one_image_are_negatives_but_no_anchors():
+def test_identities_with_one_image_are_negatives_but_no_anchors():
     embedding, labels = batch(4, 2)
     labels[labels == 3] = torch.tensor([7, 8])
     expected = naive(embedding, labels, margin=0.25, gamma=32.0)

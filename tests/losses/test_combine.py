@@ -55,12 +55,12 @@ def test_the_total_is_the_weighted_sum_of_the_named_losses():
         ({**SETTINGS, "identity": {"weight": 0.0, "label_smoothing": 0.1}}, ["circle", "triplet", "contrastive"]),
     ],
 )
-def test_what_has_no_weight_is_not_computed(settings, names):
+def test_a_loss_without_weight_is_not_computed(settings, names):
     made, labels = output()
     assert list(Losses(**settings)(made, labels)[1]) == names
 
 
-def test_the_recipes_section_is_what_it_takes():
+def test_the_recipes_section_fits_the_arguments():
     assert LOSSES.keys() == LossSettings.model_fields.keys()
     made, labels = output()
     assert list(Losses(**LossSettings().model_dump())(made, labels)[1]) == ["identity", "circle"]

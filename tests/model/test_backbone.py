@@ -71,7 +71,7 @@ def test_last_stride_1_keeps_the_map(name, channels):
     assert backbone.stride == 16
 
 
-def test_last_stride_1_sees_what_stride_2_sees_at_every_other_position():
+def test_last_stride_1_equals_stride_2_at_every_other_position():
     """The weights mean the same: with 1 x 1 depthwise kernels, every other position of the wider map is the same."""
     outputs = []
     for stride in (1, 2):
@@ -106,7 +106,7 @@ def test_other_networks_are_plain_baselines(name):
         ("vgg11", {"attention": False, "drop_path": 0.1}, "does not support drop_path 0.1"),
     ],
 )
-def test_what_a_network_cannot_do_is_one_clear_error(name, options, message):
+def test_unsupported_options_are_one_error(name, options, message):
     with META, pytest.raises(RecipeError, match=message):
         build_backbone(name, **options)
 
@@ -119,7 +119,7 @@ def test_layer_scale_is_set_or_left_out_and_v2_stays_without():
     assert torch.equal(scaled, torch.full_like(scaled, 0.5))
 
 
-def test_pretrained_asks_timm_for_the_weights_of_that_name(monkeypatch):
+def test_pretrained_requests_timms_weights_of_that_name(monkeypatch):
     asked = []
     create = timm.create_model
 
@@ -132,7 +132,7 @@ def test_pretrained_asks_timm_for_the_weights_of_that_name(monkeypatch):
     assert asked == [("convnext_atto.d2_in1k", True)]
 
 
-def test_no_network_says_what_to_do(monkeypatch):
+def test_a_failed_download_is_an_error_with_advice(monkeypatch):
     def offline(*_args, **_options):
         raise FileNotFoundError("cannot find the requested files in the local cache\nmore")
 

@@ -53,7 +53,7 @@ def test_embedding_and_classifiers_follow_the_settings_in_both_modes(options, wi
 
 
 @pytest.mark.parametrize("embedding", ["reduced", "full"])
-def test_each_part_then_the_whole_is_brought_to_unit_length(embedding):
+def test_each_part_then_the_embedding_is_scaled_to_unit_length(embedding):
     """Oracle: the same steps, written out over the network's own pieces."""
     network = convnext_ap(
         "convnext_zepto_rms", parts=3, part_dim=16, refine=False, global_branch=True, embedding=embedding

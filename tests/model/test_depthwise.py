@@ -121,7 +121,7 @@ def test_without_gradients_it_is_torchs_convolution_to_the_bit() -> None:
         assert torch.equal(ours(x), theirs(x))
 
 
-def test_only_what_it_stands_for_is_replaced() -> None:
+def test_only_equivalent_convolutions_are_replaced() -> None:
     net = nn.Sequential(
         nn.Conv2d(4, 4, 7, padding=3, groups=4),  # the one
         nn.Conv2d(4, 4, 7, padding=3, groups=2),
@@ -139,7 +139,7 @@ def test_only_what_it_stands_for_is_replaced() -> None:
     assert all(parameter is before[name] for name, parameter in net.named_parameters())
 
 
-def test_a_convnext_learns_what_timms_learns() -> None:
+def test_gradients_of_a_convnext_equal_timms() -> None:
     torch.manual_seed(0)
     theirs = timm.create_model("convnext_atto", num_classes=0, global_pool="")
     ours = build_backbone("convnext_atto", attention=False)

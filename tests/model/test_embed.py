@@ -109,7 +109,7 @@ def test_every_kind_of_image_gives_the_same_vector(network, tmp_path):
     np.testing.assert_allclose(vectors, np.repeat(vectors[:1], 5, axis=0), atol=1e-6)
 
 
-def test_pixels_are_normalized_as_the_manifest_says(network):
+def test_pixels_are_normalized_by_the_manifests_values(network):
     pixels = noise(2)  # already of the network's size
     embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
     np.testing.assert_allclose(
@@ -135,7 +135,7 @@ def test_a_gray_array_is_three_equal_channels(network):
         (Path("nowhere.jpg"), "nowhere.jpg"),
     ],
 )
-def test_what_is_no_image_is_named(network, image, message):
+def test_a_value_that_is_no_image_is_named(network, image, message):
     embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
     with pytest.raises(DataError, match=message):
         embedder.embed([noise(1)[0], image])
@@ -220,12 +220,12 @@ def test_a_manifest_that_cannot_be_built_is_named(run, change, message):
         load(run)
 
 
-def test_a_run_that_is_not_finished_says_so(run):
+def test_an_unfinished_run_is_an_error_with_advice(run):
     (run / "model.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"model.safetensors is missing; if the training was stopped, resume it"):
         load(run)
 
 
-def test_a_folder_without_a_model_says_so(tmp_path):
+def test_a_folder_without_a_model_is_an_error(tmp_path):
     with pytest.raises(WeightsError, match="not a run or a saved model"):
         load(tmp_path / "nowhere")

@@ -92,13 +92,13 @@ def test_a_manifest_of_another_method_is_refused_by_name(model, message, tmp_pat
         ({"method": "bdb", "drop_height": 0}, "model.drop_height: .*greater than 0, got 0"),
     ],
 )
-def test_a_recipe_is_refused_what_its_method_does_not_have(model, message):
+def test_a_recipe_with_options_of_another_method_is_an_error(model, message):
     with pytest.raises(RecipeError, match=message):
         parse_recipe({"model": model})
 
 
 @pytest.mark.parametrize("method", MODELS)
-def test_a_recipe_is_written_with_what_its_method_has_and_read_again(method, tmp_path):
+def test_a_recipe_is_written_with_the_options_of_its_method_and_read_again(method, tmp_path):
     recipe = parse_recipe({"model": {"method": method}})
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml())
@@ -120,7 +120,7 @@ def test_only_stripes_count_as_stripes_and_only_a_part_classifier_refines():
         ({"method": "hpm", "parts": 6, "attention": True}, "model: hpm has no attention, parts; it has backbone"),
     ],
 )
-def test_build_model_refuses_what_the_method_does_not_have(arguments, message):
+def test_build_model_refuses_options_of_another_method(arguments, message):
     with META, pytest.raises(RecipeError, match=message):
         build_model(**arguments)
 

@@ -10,7 +10,7 @@ from passerby.model.weights import DEFAULT_MODEL, read_tensors
 from passerby.types import Embeddings
 
 
-def test_it_is_small_and_says_that_nobody_real_was_seen():
+def test_the_shipped_model_is_small_and_trained_on_rendered_people():
     manifest = json.loads((DEFAULT_MODEL / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["data"].startswith("synth:")
     assert (manifest["initial_weights"], manifest["model"]["pretrained"]) == ("random", False)
@@ -22,7 +22,7 @@ def test_it_is_small_and_says_that_nobody_real_was_seen():
     assert not [key for key in read_tensors(DEFAULT_MODEL / "model.safetensors") if "classifier" in key]
 
 
-def test_it_finds_rendered_people_that_it_never_saw():
+def test_the_shipped_model_retrieves_unseen_rendered_people():
     """People of another seed, 24 queries of 12 people: far above chance (about one in 12), with room for a bad day."""
     (data,) = passerby.load_data(SIMPLE)
     model = passerby.load()
@@ -35,7 +35,7 @@ def test_it_finds_rendered_people_that_it_never_saw():
     assert scores.rank1 > 0.5
 
 
-def test_its_calibration_is_of_people_that_it_was_not_trained_on():
+def test_its_calibration_is_of_identities_outside_its_training():
     calibration = passerby.load_calibration(DEFAULT_MODEL)
     assert not calibration.fitted_on.trained_on
     assert calibration.probability(0.05) > 0.9

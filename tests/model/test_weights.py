@@ -34,7 +34,7 @@ def files(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+def test_a_saved_model_is_loaded_equal(tmp_path):
     saved, loaded = network(), network()
     save_model(tmp_path / "new" / "run", saved, MANIFEST)
     load_state(tmp_path / "new" / "run", loaded)
@@ -52,7 +52,7 @@ def test_what_is_saved_is_loaded(tmp_path):
         (None, {"attention": True}, {}),  # timm's, with nothing beside them
     ],
 )
-def test_what_no_tensor_shows_is_found_in_the_manifest(tmp_path, manifest, model, found):
+def test_settings_without_a_tensor_are_compared_by_the_manifest(tmp_path, manifest, model, found):
     """Oracle: by hand; `parts` is left to the shapes."""
     if manifest is not None:
         save_model(tmp_path, network(), MANIFEST | {"model": manifest})
@@ -67,7 +67,7 @@ def test_channels_last_weights_are_saved(tmp_path):
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("after", [0, 1])
-def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, call, after):
+def test_a_full_disk_leaves_the_older_files(tmp_path, monkeypatch, call, after):
     save_model(tmp_path, network(), MANIFEST)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     real, calls = getattr(os, call), []

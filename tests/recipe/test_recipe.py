@@ -28,7 +28,7 @@ def test_shipped_recipes_are_listed():
     assert {"convnext-ap", "lab-atto"} <= set(recipe_names())
 
 
-def test_the_papers_recipe_says_what_the_paper_says():
+def test_the_papers_recipe_has_the_papers_values():
     """Oracle: the paper's section 4.2 and figure 2, as REFERENCE gives them."""
     recipe = load_recipe("convnext-ap")
     schedule, loss = recipe.schedule, recipe.loss
@@ -37,7 +37,7 @@ def test_the_papers_recipe_says_what_the_paper_says():
     assert (loss.circle.margin, loss.circle.gamma, loss.identity.label_smoothing) == (0.25, 64, 0.1)
 
 
-def test_what_is_written_comes_back(tmp_path):
+def test_a_written_recipe_is_read_equal(tmp_path):
     recipe = load_recipe(
         "lab-atto",
         overrides=[
@@ -85,7 +85,7 @@ def test_a_number_with_an_exponent_is_a_number(text, tmp_path):
     assert load_recipe(written).optimizer.weight_decay == 1e-3
 
 
-def test_overrides_apply_in_order_and_open_what_was_off():
+def test_overrides_apply_in_order_and_switch_losses_on():
     recipe = load_recipe(
         "lab-atto",
         overrides=["schedule.epochs=60", "schedule.epochs=70", "loss.circle.gamma=32", "loss.triplet=null"],
@@ -218,7 +218,7 @@ def test_impossible_stages_are_explained(stages, message):
         parse_recipe(tree)
 
 
-def test_a_stage_cannot_refine_what_has_no_part_classifier():
+def test_a_stage_cannot_refine_without_a_part_classifier():
     stages = [{"name": "a", "epochs": 10, "refine": True}]
     tree = {"schedule": {"epochs": 10, "warmup_epochs": 1}, "stages": stages}
     for model in ({"refine": False}, {"parts": 0, "refine": False}):
@@ -228,7 +228,7 @@ def test_a_stage_cannot_refine_what_has_no_part_classifier():
             parse_recipe({**tree, "model": model})
 
 
-def test_a_stage_takes_from_the_schedule_what_it_leaves_out():
+def test_missing_values_of_a_stage_are_the_schedules():
     tree = {
         "schedule": {"epochs": 10, "warmup_epochs": 1, "lr_init": 0.01, "lr_max": 0.2, "lr_min": 0.001},
         "stages": [{"name": "a", "epochs": 4, "refine": False}, {"name": "b", "epochs": 6, "lr_max": 0.1}],
@@ -273,7 +273,7 @@ def test_fine_tuning_is_lab_atto_from_the_default_model():
     assert find_setting_differences(find_weights_file(tuned.weights), tuned.model_dump(mode="json")) == {}
 
 
-def test_every_fault_is_told_at_once(tmp_path):
+def test_all_problems_are_in_one_message(tmp_path):
     with pytest.raises(RecipeError, match=r"model\.parts.*; schedule\.epochs"):
         load_recipe(write(tmp_path, "schedule: {epochs: 0}\nmodel: {parts: -1}"))
 
@@ -303,7 +303,7 @@ def test_a_wrong_override_is_quoted(override, message):
         ("name: !!python/object/apply:os.getcwd []", "mine.yaml: not YAML"),
     ],
 )
-def test_what_is_no_recipe_is_named(text, message, tmp_path):
+def test_a_file_that_is_no_recipe_is_named(text, message, tmp_path):
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, text))
 

@@ -84,7 +84,7 @@ def test_another_architecture_is_named_and_nothing_is_loaded(stepped, tmp_path, 
         (lambda path: save_file({}, path, metadata={"passerby": json.dumps({"format": 99})}), "format 99.*reads 1"),
     ],
 )
-def test_what_is_no_checkpoint_is_named(stepped, tmp_path, spoil, message):
+def test_a_file_that_is_no_checkpoint_is_named(stepped, tmp_path, spoil, message):
     path = tmp_path / "last.safetensors"
     save_checkpoint(path, stepped)
     spoil(path)

@@ -20,7 +20,7 @@ def people():
 
 
 @pytest.mark.parametrize("cache", ["always", "never"])
-def test_the_nearest_come_first_and_nobody_is_like_itself(people, cache):
+def test_neighbors_are_sorted_and_exclude_the_identity_itself(people, cache):
     recipe = tiny_recipe("batches.alike=2", f"batches.cache={cache}")
     network, _ = training_state(recipe, people.identities, ALONE)
     loader = training_loader(recipe, people, ALONE)

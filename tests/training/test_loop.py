@@ -268,7 +268,7 @@ def test_settings_of_the_loop_cannot_be_changed():
         LoopSettings().clip = 1.0
 
 
-def test_fp16_leaves_out_a_step_whose_gradient_overflows_and_goes_on(people):
+def test_fp16_skips_a_step_whose_gradient_overflows(people):
     """Oracle: the scaler's own rule: weights as they were, the scale halved, then a step that moves them."""
     state, steps = begin(tiny_recipe(), people)
     state.scaler = torch.amp.GradScaler("cpu", enabled=True, init_scale=2.0**10)

@@ -58,7 +58,7 @@ def unbroken(people, tmp_path_factory):
     return state, told, ends, folder
 
 
-def test_each_stage_moves_what_it_trains_and_nothing_else(unbroken):
+def test_each_stage_changes_only_the_pieces_that_it_trains(unbroken):
     """Dropped paths, batch norms' statistics and weight decay included: what is frozen is equal to the bit."""
     _, _, (start, stripes, parts, together), _ = unbroken
     refinement = {key for key in start if key.startswith("refinement.")}
@@ -73,7 +73,7 @@ def test_each_stage_moves_what_it_trains_and_nothing_else(unbroken):
     assert any(key.startswith("backbone.") for key in last)
 
 
-def test_steps_tell_their_stage_and_epochs_count_on(unbroken):
+def test_steps_carry_their_stage_and_epochs_continue(unbroken):
     _, told, _, _ = unbroken
     assert [step.stage for step in told] == ["stripes"] * 6 + ["parts"] * 6 + ["together"] * 6
     assert [step.step for step in told] == list(range(1, 19))
@@ -120,7 +120,7 @@ def test_the_first_stage_is_a_training_of_stripes(people):
     assert state.network(batch.images).assignment is None
 
 
-def test_a_new_stage_starts_with_an_optimizer_that_remembers_nothing(people):
+def test_a_new_stage_starts_with_an_empty_optimizer(people):
     recipe = tiny_recipe(*STAGED)
     state, steps = begin(recipe, people)
     next(steps)

@@ -43,7 +43,7 @@ def test_every_place_is_dropped_at_times_and_none_in_evaluation():
     assert torch.equal(drop.eval()(ones), ones)
 
 
-def test_the_step_says_which_block():
+def test_the_dropped_block_depends_on_the_step():
     """As of drop path: what a step draws is a function of seed, step and rank, so that a resumed run draws it too."""
     drop, ones = BatchDrop(height=0.3, width=1.0).train(), torch.ones(1, 1, 24, 8)
     drawn = []

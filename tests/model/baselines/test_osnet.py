@@ -69,7 +69,7 @@ def test_the_toolkits_own_count_comes_out_to_the_last_digit():
 
 
 @pytest.mark.parametrize(("depth", "sees"), [(1, 3), (2, 5), (3, 7), (4, 9)])
-def test_each_stream_sees_its_own_scale(depth, sees):
+def test_each_stream_has_its_own_receptive_field(depth, sees):
     """Oracle: which places of the input move the middle of the output."""
     stream = OmniScaleBlock(8, 32).double().eval().streams[depth - 1]
     for module in stream.modules():  # no ReLU stops a gradient: every weight and so every value is above 0
@@ -130,6 +130,6 @@ def test_weights_of_a_run_give_its_backbone(tmp_path):
         ("osnet_x2_0", {}, "no such network; close names: .*osnet_x1_0"),
     ],
 )
-def test_what_it_does_not_have_is_named(name, options, message):
+def test_unsupported_options_are_named(name, options, message):
     with META, pytest.raises(RecipeError, match=message):
         build_backbone(name, **{"attention": False, **options})

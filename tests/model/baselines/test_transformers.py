@@ -57,7 +57,7 @@ def test_a_swins_map_is_its_own_with_channels_first():
 
 
 @pytest.mark.parametrize("name", [SWIN, VIT])
-def test_at_its_own_size_it_sees_what_timms_network_sees(name):
+def test_at_its_own_size_the_map_equals_timms(name):
     torch.manual_seed(0)
     net = timm.create_model(name, num_classes=0, global_pool="").eval()
     side = net.pretrained_cfg["input_size"][-1]
@@ -81,7 +81,7 @@ def rates(backbone):
     return sorted(each.drop_prob for each in backbone.modules() if type(each).__name__ == "DropPath")
 
 
-def test_swin_drops_no_path_unless_it_is_told_to():
+def test_swin_has_no_drop_path_by_default():
     """Its default in timm is 0.1, and the recipe's is 0."""
     with META:
         assert rates(build_backbone(SWIN, attention=False)) == []
@@ -96,7 +96,7 @@ def test_swin_drops_no_path_unless_it_is_told_to():
         (SWIN, (96, 50), r"swin_tiny_patch4_window7_224, 4 x 4 pixels; set images.size=\[96, 48\]"),
     ],
 )
-def test_a_size_that_does_not_divide_into_patches_is_told_before_and_while_computing(name, size, message):
+def test_a_size_that_does_not_divide_into_patches_is_an_error_before_and_during_the_forward_pass(name, size, message):
     with META:
         backbone = build_backbone(name, attention=False)
         for ask in (lambda: backbone.require_size(size), lambda: backbone(torch.empty(1, 3, *size))):
