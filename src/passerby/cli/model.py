@@ -1,8 +1,7 @@
-"""`passerby model`: what a network is and costs, before it is trained."""
+"""`passerby model`: parameters and multiply-adds of networks, before training."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +14,12 @@ from passerby.cli.common import Json, Overrides, print_json
 if TYPE_CHECKING:
     from passerby.model.info import ModelInfo
 
-app = typer.Typer(name="model", help="Look at networks.", no_args_is_help=True)
+app = typer.Typer(name="model", help="Inspect networks.", no_args_is_help=True)
 
 
 @app.callback()
 def model() -> None:
-    """Look at networks."""
+    """Inspect networks."""
 
 
 @app.command("info")
@@ -35,13 +34,13 @@ def info_command(
     from passerby.recipe import load_recipe
 
     settings = load_recipe(recipe, overrides=overrides or ())
-    found = variants_info(settings.model.model_dump(), identities=identities, size=settings.images.size)
+    counts = variants_info(settings.model.model_dump(), identities=identities, size=settings.images.size)
     if as_json:
-        print_json({name: asdict(info) for name, info in found.items()})
+        print_json({name: info.to_dict() for name, info in counts.items()})
         return
     height, width = settings.images.size
     title = f"{settings.model.backbone}, {height} x {width} pixels, {identities} training identities"
-    Console().print(_table(title, found))
+    Console().print(_build_table(title, counts))
 
 
 @app.command("upgrade")
@@ -55,20 +54,20 @@ def upgrade_command(
         typer.echo(f"{run}: {'converted' if upgrade_run(run) else 'up to date'}")
 
 
-def _table(title: str, found: dict[str, ModelInfo]) -> Table:
-    """One column for each variant."""
+def _build_table(title: str, variants: dict[str, ModelInfo]) -> Table:
+    """Build a table with a column for each variant."""
     table = Table(title=title)
     table.add_column("")
-    for name in found:
+    for name in variants:
         table.add_column(name, justify="right")
-    infos = list(found.values())
+    infos = list(variants.values())
     for heading, counts in (
         ("parameters", [info.parameters for info in infos]),
         ("multiply-adds of one image", [info.multiply_adds for info in infos]),
     ):
         table.add_row(f"[bold]{heading}[/]")
         for piece in counts[0]:
-            table.add_row(f"  {piece}", *(_human(each[piece]) for each in counts))
+            table.add_row(f"  {piece}", *(_format(pieces[piece]) for pieces in counts))
         table.add_section()
     table.add_row("blocks with attention", *(str(info.attended_blocks) for info in infos))
     table.add_row("embedding width", *(str(info.embedding_width) for info in infos))
@@ -76,8 +75,8 @@ def _table(title: str, found: dict[str, ModelInfo]) -> Table:
     return table
 
 
-def _human(count: int) -> str:
-    """10.03 G, 87.566 M, 0."""
+def _format(count: int) -> str:
+    """Format as 10.03 G, 87.566 M or 0."""
     if count >= 1e9:
         return f"{count / 1e9:.2f} G"
     return f"{count / 1e6:.3f} M" if count else "0"
