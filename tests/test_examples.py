@@ -60,8 +60,6 @@ def test_the_python_blocks_of_a_page_run(page, workspace):
         exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
 
 
-def test_every_public_function_is_documented():
-    missing = [
-        name for name in passerby.__all__ if name != "__version__" and not inspect.getdoc(getattr(passerby, name))
-    ]
-    assert missing == []
+def test_every_public_function_and_class_has_an_example():
+    public = {name: getattr(passerby, name) for name in passerby.__all__ if name != "__version__"}
+    assert [name for name, value in public.items() if ">>>" not in (inspect.getdoc(value) or "")] == []

@@ -2,7 +2,15 @@
 
 
 class PasserbyError(ValueError):
-    """Base of every error whose cause is an input; the command line prints it without a traceback."""
+    """Base of every error whose cause is an input; the command line prints it without a traceback.
+
+    Example:
+        >>> try:
+        ...     passerby.load("nowhere")
+        ... except passerby.PasserbyError as error:
+        ...     print(error)
+        nowhere: not a run or a saved model; expected a folder with manifest.json and model.safetensors
+    """
 
 
 class DataError(PasserbyError):

@@ -85,6 +85,10 @@ class Sample:
         camera_id: Camera, from 0.
         key: Entry of the file, when the file is a container (`cuhk-03.mat`); None for an image file.
         timestamp: Time in seconds, None for a data set without times.
+
+    Example:
+        >>> Sample(Path("a.jpg"), person_id=1, camera_id=0).label
+        'a.jpg'
     """
 
     path: Path
@@ -115,6 +119,11 @@ class DataSet:
         variant: Variant that must be stated with a result, such as `labeled, new protocol`; empty if there is only one.
         junk: Number of junk images that were dropped.
         distractors: Number of distractors in the gallery.
+
+    Example:
+        >>> (data,) = passerby.load_data("market1501:people")
+        >>> data.title, len(data.query)
+        ('market1501', 24)
     """
 
     name: str
@@ -225,6 +234,12 @@ class Ranking(Result):
         indices: (Q, K) gallery index, -1 where a query has fewer than K items left.
         distances: (Q, K) distance, NaN where `indices` is -1.
         matches: (Q, K) true where the item has the query's identity.
+
+    Example:
+        >>> query = Embeddings([[1.0, 0.0]], person_ids=[1], camera_ids=[0])
+        >>> gallery = Embeddings([[0.0, 1.0], [1.0, 0.0]], person_ids=[2, 1], camera_ids=[1, 1])
+        >>> passerby.rank(query, gallery, top=2).indices.tolist()
+        [[1, 0]]
     """
 
     indices: IntArray

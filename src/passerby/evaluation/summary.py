@@ -32,6 +32,13 @@ class Scores(Result):
         intervals: 95 % bootstrap interval over identities of `rank1`, `rank5`, `rank10`, `mAP`, `mINP`; may be empty.
         average_precision: (Q,) AP of each query, NaN where the query is not valid.
         first_match: (Q,) rank of the first match of each query, from 1; 0 where the query is not valid.
+
+    Example:
+        >>> query = passerby.Embeddings([[1.0, 0.0]], person_ids=[1], camera_ids=[0])
+        >>> gallery = passerby.Embeddings([[0.0, 1.0], [1.0, 0.0]], person_ids=[2, 1], camera_ids=[1, 1])
+        >>> scores = passerby.score(query, gallery)
+        >>> scores.rank1, scores.valid_queries
+        (1.0, 1)
     """
 
     cmc: FloatArray

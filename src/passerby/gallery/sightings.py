@@ -105,6 +105,13 @@ class Hit(SightingInfo):
 
     Attributes:
         distance: Cosine distance to the query, 0 to 2, as `passerby.rank` computes it.
+
+    Example:
+        >>> with passerby.Gallery("memory", model="runs/m") as gallery:
+        ...     result = gallery.enroll(passerby.list_crops("crops", folders="camera"))
+        ...     ((hit,),) = gallery.search("a.jpg", top=1)
+        >>> hit.camera, 0 <= hit.distance <= 2
+        ('...', True)
     """
 
     distance: float
