@@ -1,4 +1,4 @@
-"""`python -m passerby`, which torchrun wants."""
+"""Entry point of `python -m passerby`, for torchrun."""
 
 from passerby.cli.main import main
 

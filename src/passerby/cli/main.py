@@ -1,4 +1,4 @@
-"""`passerby`: the verbs, and the one place where an error becomes a message and an exit code."""
+"""`passerby`: the table of verbs, and the conversion of errors into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"passerby {__version__}")
         raise typer.Exit
 

@@ -1,4 +1,4 @@
-"""A recipe's settings as the plain arguments of what does the work: rooms below know no recipe."""
+"""Convert a recipe to the plain arguments of the model, the losses and the training, which do not use recipes."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ def build_loader_settings(recipe: Recipe) -> LoaderSettings:
 
 
 def model_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's model as plain arguments of `build_model`, paths as text."""
+    """Return the recipe's model as arguments of `build_model`, paths as text."""
     return recipe.model.model_dump(mode="json")
 
 
 def count_classes(recipe: Recipe, identities: int) -> int:
-    """Identities that the network has classifiers for: those of the training set, or none where no loss asks."""
+    """Return the number of classes of the network: the training identities, or 0 if no loss uses classifiers."""
     return identities if recipe.loss.needs_classes else 0
 
 
 def build_stages(recipe: Recipe) -> list[Stage]:
-    """What the training does one after the other; one nameless stage where the recipe names none."""
+    """Return the stages of the training; one without a name if the recipe has none."""
     return [Stage(**stage.model_dump()) for stage in recipe.plan]
 
 
 def optimizer_arguments(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's optimizer as plain arguments of `build_optimizer`."""
+    """Return the recipe's optimizer as arguments of `build_optimizer`."""
     return recipe.optimizer.model_dump(exclude={"clip", "accumulate"})
 
 
 def build_losses(recipe: Recipe) -> Losses:
-    """The recipe's losses with their weights."""
+    """Return the recipe's losses with their weights."""
     return Losses(**recipe.loss.model_dump())
 
 

@@ -1,4 +1,4 @@
-"""A recipe and a training set become what a training is made of: network, batches, steps."""
+"""Build the parts of a training from a recipe and a training set: network, loader, steps."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from passerby.training.state import Step, TrainingState
 
 
 def training_state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
-    """Network, optimizer of a stage and the rest at step 0; the initial weights depend on the seed alone.
+    """Build the network and the training state at step 0. The initial weights depend on the seed alone.
 
     Args:
-        recipe: What is trained.
-        identities: Of the training set.
-        process: Where.
-        stage: Which of the recipe's stages.
+        recipe: The settings.
+        identities: Number of training identities.
+        process: This process, with its device.
+        stage: Index of the stage whose optimizer is built.
 
     Returns:
-        The network, and what a step changes, the network in it.
+        The network, and the state that contains it.
 
     Raises:
-        RecipeError: For settings that do not go together.
-        WeightsError: For weights that are not there or of something else.
+        RecipeError: For settings that contradict each other.
+        WeightsError: For initial weights that are missing or of another architecture.
     """
     torch.manual_seed(recipe.training.seed)
     network = build_model(**model_arguments(recipe), identities=count_classes(recipe, identities))
@@ -77,7 +77,7 @@ def training_loader(
 def training_steps(
     state: TrainingState, loader: TrainingLoader, recipe: Recipe, process: Process, training_set: TrainingSet
 ) -> Iterator[Step]:
-    """The loop with the recipe's settings as plain arguments."""
+    """Run the training loop with the recipe's settings, one optimizer step at a time."""
     return fit(
         state,
         loader,
