@@ -56,7 +56,7 @@ def test_what_cannot_be_fitted_leaves_the_old_one(passerby, run, words, message)
 
 def test_a_spoiled_calibration_is_named(passerby, run):
     (run / "calibration.json").write_text('{"format": 99}')
-    assert "calibration.json: calibration: it lacks" in passerby("evaluate", run, "--device", "cpu").complaint
+    assert "calibration.json: calibration: file lacks" in passerby("evaluate", run, "--device", "cpu").complaint
 
 
 def test_resuming_a_finished_run_keeps_the_calibration_that_was_made_since(passerby, run):

@@ -76,7 +76,7 @@ def test_options_that_do_not_make_a_run(passerby, words, message):
     ("more", "messages"),
     [
         (["--recipe", "lab-ato"], ["recipe 'lab-ato': neither a shipped recipe", "lab-atto"]),
-        (["--set", "schedule.epoch=3"], ["unknown key 'schedule.epoch'; schedule knows epochs, warmup_epochs"]),
+        (["--set", "schedule.epoch=3"], ["unknown key 'schedule.epoch'; schedule has the keys epochs, warmup_epochs"]),
         (["--set", "model.parts=99"], ["model.parts: ", "less than or equal to 16, got 99"]),
         (["--set", "model.backbone=convnext_bse"], ["backbone 'convnext_bse'", "convnext_base"]),
         (["--set", "model.weights=/no/where.safetensors"], ["/no/where.safetensors: no such file"]),
