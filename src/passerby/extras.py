@@ -17,12 +17,11 @@ EXTRAS = {
 """Modules that each extra of pyproject.toml installs."""
 
 
-def require_extra(module: str, extra: str) -> Any:
+def require_extra(module: str) -> Any:
     """Import an optional dependency.
 
     Args:
         module: Dotted name, such as `matplotlib.figure`.
-        extra: Name of the extra in pyproject.toml that installs it.
 
     Returns:
         The module.
@@ -31,15 +30,16 @@ def require_extra(module: str, extra: str) -> Any:
         MissingExtraError: When it is not installed; the message names the command that installs it.
 
     Example:
-        >>> require_extra("json", "eval").dumps([1])
-        '[1]'
+        >>> require_extra("scipy.special").expit(0.0).item()
+        0.5
     """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or module.split(".", maxsplit=1)[0] != error.name.split(".")[0]:
+        missing = find_missing_extra(error)
+        if missing is None or module.split(".")[0] != (error.name or "").split(".")[0]:
             raise  # the module is there and something that it imports is not
-        raise _missing_extra(error.name, extra) from None
+        raise missing from None
 
 
 def find_missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
@@ -57,10 +57,9 @@ def find_missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
         >>> find_missing_extra(ModuleNotFoundError("No module named 'no_such_module'", name="no_such_module"))
     """
     module = (error.name or "").partition(".")[0]
-    return next((_missing_extra(module, extra) for extra, modules in EXTRAS.items() if module in modules), None)
-
-
-def _missing_extra(module: str, extra: str) -> MissingExtraError:
-    return MissingExtraError(
-        f'{module} is not installed; this needs the extra {extra!r}: pip install "passerby[{extra}]"'
-    )
+    for extra, modules in EXTRAS.items():
+        if module in modules:
+            return MissingExtraError(
+                f'{module} is not installed; this needs the extra {extra!r}: pip install "passerby[{extra}]"'
+            )
+    return None

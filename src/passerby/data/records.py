@@ -32,10 +32,10 @@ def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
-    parquet = require_extra("pyarrow.parquet", "eval")
+    parquet = require_extra("pyarrow.parquet")
     try:
         table = parquet.read_table(path)
-    except (require_extra("pyarrow", "eval").ArrowException, OSError) as error:
+    except (require_extra("pyarrow").ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from None
     return table.column_names, table.to_pylist()
 

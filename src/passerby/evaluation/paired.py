@@ -87,7 +87,7 @@ def paired_test(variant: ArrayLike, baseline: ArrayLike, person_ids: ArrayLike, 
         return PairedTest(mean, (mean, mean), float(mean == 0), seeds, identities)
     degrees = variance**2 / (identity_variance**2 / (identities - 1) + seed_variance**2 / max(1, seeds - 1))
     tests = [(degrees, variance)] + ([(seeds - 1.0, seed_variance)] if seed_variance else [])
-    t: Any = require_extra("scipy.stats", "eval").t
+    t: Any = require_extra("scipy.stats").t
     p = max(float(2 * t.sf(abs(mean) / np.sqrt(square), df)) for df, square in tests)
     half_width = max(float(t.ppf((1 + level) / 2, df) * np.sqrt(square)) for df, square in tests)
     return PairedTest(mean, (mean - half_width, mean + half_width), p, seeds, identities)

@@ -47,8 +47,8 @@ def cluster_vectors(vectors: FloatArray, *, threshold: float, excluded: Iterable
         >>> cluster_vectors(np.float32([[1, 0], [0, 1], [1, 0]]), threshold=0.5).tolist()
         [0, 1, 0]
     """
-    hierarchy = require_extra("scipy.cluster.hierarchy", "eval")
-    squareform = require_extra("scipy.spatial.distance", "eval").squareform
+    hierarchy = require_extra("scipy.cluster.hierarchy")
+    squareform = require_extra("scipy.spatial.distance").squareform
     if not 0 <= threshold <= _MAX_DISTANCE:
         raise GalleryError(f"threshold: got {threshold}, expected a cosine distance from 0 to {_MAX_DISTANCE:g}")
     clusters = np.arange(len(vectors))

@@ -393,7 +393,7 @@ class Gallery:
             ...     gallery.export("empty.parquet")
             0
         """
-        require_extra("pyarrow", "eval")
+        require_extra("pyarrow")
         from passerby.gallery.parquet import export_gallery
 
         return export_gallery(self.store, path, where=where, progress=progress)
@@ -415,7 +415,7 @@ class Gallery:
             ...     gallery.import_("moved.parquet")
             EnrollResult(new=0, known=0, unreadable=0)
         """
-        require_extra("pyarrow", "eval")
+        require_extra("pyarrow")
         from passerby.gallery.parquet import import_sightings
 
         return import_sightings(self.store, path, progress=progress)

@@ -65,7 +65,7 @@ def upgrade_gallery(path: str | Path, *, model: str | Path | None = None) -> boo
         )
     path = Path(path)
     if path.is_file():
-        require_extra("pyarrow", "eval")
+        require_extra("pyarrow")
         return _upgrade_export(path, model)
     return _upgrade_folder(path, model)
 

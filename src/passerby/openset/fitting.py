@@ -78,7 +78,7 @@ def fit_logistic_line(
     deviation = float(np.sqrt((a + b) @ (x - center) ** 2))
     if deviation > 0:
         z = np.concatenate([x, x])[:, None] - center
-        linear: Any = require_extra("sklearn.linear_model", "eval")
+        linear: Any = require_extra("sklearn.linear_model")
         model = linear.LogisticRegression(C=np.inf, tol=1e-9, max_iter=1000)
         model.fit(z / deviation, np.repeat([1, 0], len(x)), sample_weight=np.concatenate([positive, negative]))
         slope, offset = float(model.coef_[0, 0]) / deviation, float(model.intercept_[0])
@@ -96,7 +96,7 @@ def _fit_steps(
         counts[0] += 1
         counts[-1] += 1
     a, b = same / same.sum(), different / different.sum()
-    optimize: Any = require_extra("scipy.optimize", "eval")
+    optimize: Any = require_extra("scipy.optimize")
     starts = optimize.isotonic_regression(a / (a + b), weights=a + b, increasing=False).blocks[:-1]
     centers = np.add.reduceat((a + b) * x, starts) / np.add.reduceat(a + b, starts)
     ratios = np.log(np.add.reduceat(a, starts) / np.add.reduceat(b, starts))

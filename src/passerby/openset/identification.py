@@ -97,7 +97,7 @@ def fit_identification(sets: Sequence[Embeddings], *, seed: int = 0) -> Identifi
     galleries = [gallery for images in sets for gallery in _draw(images, generator)]
     if not galleries:
         raise DataError("identification: no identity has images of two cameras; give images of identities in two")
-    logsumexp: Any = require_extra("scipy.special", "eval").logsumexp
+    logsumexp: Any = require_extra("scipy.special").logsumexp
 
     def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Negative mean log likelihood, and its gradient by (slope, offset)."""
@@ -112,7 +112,7 @@ def fit_identification(sets: Sequence[Embeddings], *, seed: int = 0) -> Identifi
             gradient += drawn.weights @ np.stack([drawn.own - expected, p.sum(axis=1) - drawn.known], axis=1)
         return total / len(galleries), gradient / len(galleries)
 
-    minimize: Any = require_extra("scipy.optimize", "eval").minimize
+    minimize: Any = require_extra("scipy.optimize").minimize
     start = np.array([10.0, 3.0])
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, MAX_SLOPE), (None, None)]).x
     return Identification(float(best[0]), float(best[1]))

@@ -20,7 +20,7 @@ from passerby.extras import require_extra
 from passerby.openset.nearest_identities import NearestIdentities
 from passerby.types import BoolArray, IntArray, Result
 
-gammaln: Any = require_extra("scipy.special", "eval").gammaln
+gammaln: Any = require_extra("scipy.special").gammaln
 
 _SEARCHED = 10  # the bootstrap searches thresholds up to this multiple of the false alarm rate
 

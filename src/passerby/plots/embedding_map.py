@@ -56,7 +56,7 @@ def plot_embedding_map(
     points, identities, cameras = np.asarray(points), np.asarray(identities), np.asarray(cameras)
     require_any(points, "points")
     figure = new_figure(7.2, 6.2)
-    outline = require_extra("matplotlib.patheffects", "report").withStroke(linewidth=2.5, foreground="white")
+    outline = require_extra("matplotlib.patheffects").withStroke(linewidth=2.5, foreground="white")
     axes = figure.add_subplot()
     gray = ~np.isin(identities, list(highlighted))
     axes.scatter(points[gray, 0], points[gray, 1], s=9, color=GRID, edgecolors="none", label="others")

@@ -36,7 +36,7 @@ def overlay_heat(image: Pixels, heat: ArrayLike) -> Pixels:
     peak = float(heat.max())
     scaled = heat / peak if peak > 0 else heat
     smooth = np.asarray(Image.fromarray(scaled).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
-    colors = require_extra("matplotlib", "report").colormaps["inferno"](smooth)[..., :3]  # (H, W, 3) 0 to 1
+    colors = require_extra("matplotlib").colormaps["inferno"](smooth)[..., :3]  # (H, W, 3) 0 to 1
     strength = (0.25 + 0.55 * smooth)[..., None]
     gray = image.mean(axis=2, keepdims=True) / 255
     return _round(255 * ((1 - strength) * gray + strength * colors))

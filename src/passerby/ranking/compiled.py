@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from passerby.extras import require_extra
 
-njit = require_extra("numba", "eval").njit
+njit = require_extra("numba").njit

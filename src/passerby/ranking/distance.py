@@ -138,7 +138,7 @@ def _choose_device(device: str) -> torch.device | None:
         device = "cuda" if loaded is not None and loaded.cuda.is_available() else "cpu"
     if device == "cpu":
         return None
-    module: Any = require_extra("torch", "train")
+    module: Any = require_extra("torch")
     kind, _, index = device.partition(":")
     devices = module.cuda.device_count() if module.cuda.is_available() else 0
     if kind != "cuda" or (index and not index.isdecimal()) or int(index or 0) >= devices:

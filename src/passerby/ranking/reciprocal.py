@@ -19,7 +19,7 @@ from passerby.types import IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-sparse: Any = require_extra("scipy.sparse", "eval")
+sparse: Any = require_extra("scipy.sparse")
 
 
 def encode_neighbors(vectors: Vectors, neighbors: Neighbors, *, half: int, power: int) -> csr_array:

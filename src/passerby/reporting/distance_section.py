@@ -110,7 +110,7 @@ def _compute_map(run: ReportedRun) -> tuple[NDArray[np.floating], Embeddings, li
         raise DataError(f"{run.result.title}: a map of embeddings needs at least 3 images, got {len(chosen)}")
     counts = {int(identity): int((chosen.person_ids == identity).sum()) for identity in identities[:kept]}
     highlighted = sorted(counts, key=lambda identity: -counts[identity])[:_MAP_COLORS]
-    tsne = require_extra("sklearn.manifold", "eval").TSNE(
+    tsne = require_extra("sklearn.manifold").TSNE(
         perplexity=min(20.0, (len(chosen) - 1) / 3), metric="cosine", init="random", random_state=0
     )
     return tsne.fit_transform(chosen.vectors.astype(np.float32)), chosen, sorted(highlighted)

@@ -88,7 +88,7 @@ def render_page(title: str, *, lead: Sequence[str], notice: str, sections: Seque
         MissingExtraError: When jinja2 is not installed.
         OSError: When the file of a plot cannot be read.
     """
-    jinja2 = require_extra("jinja2", "report")
+    jinja2 = require_extra("jinja2")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("passerby.reporting", "."),
         autoescape=True,

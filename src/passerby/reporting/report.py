@@ -128,7 +128,7 @@ def _check_arguments(runs: Sequence[str | Path], page: Path, queries: int) -> No
     if queries < 1:
         raise DataError(f"queries: got {queries}, expected at least 1")
     for module in ("matplotlib", "jinja2"):
-        require_extra(module, "report")
+        require_extra(module)
 
 
 def _build_sections(group: RunGroup, *, images: bool) -> list[PageSection]:

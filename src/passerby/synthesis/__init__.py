@@ -3,4 +3,4 @@
 from passerby.extras import require_extra
 
 for _module in ("numba", "pyarrow", "joblib"):
-    require_extra(_module, "eval")
+    require_extra(_module)

@@ -46,7 +46,7 @@ def make_detections(corners: ArrayLike, scores: ArrayLike | None = None, tracks:
         >>> len(make_detections([[10, 20, 34, 80]], scores=[0.9]))
         1
     """
-    supervision = require_extra("supervision", "video")
+    supervision = require_extra("supervision")
     boxes = np.asarray(corners, np.float32).reshape(-1, 4)
     confidence = np.ones(len(boxes), np.float32) if scores is None else np.asarray(scores, np.float32)
     numbers = None if tracks is None else np.asarray(tracks, np.int64)

@@ -121,6 +121,6 @@ def require_cv2() -> Any:
         MissingExtraError: Without the extra `video`, or if a library of the system is missing.
     """
     try:
-        return require_extra("cv2", "video")
+        return require_extra("cv2")
     except ImportError as error:
         raise MissingExtraError(f"OpenCV cannot be loaded ({error}); on Debian: apt install libgl1") from None

@@ -211,8 +211,8 @@ def _by_start(tracklet: Tracklet) -> tuple[float, int]:
 def _make_tracker(rate: float) -> Callable[[Detections, float], NDArray[np.int64]]:
     """Make a function from the next frame's detections and time to the (N,) track numbers, -1 for none yet."""
     require_cv2()
-    supervision = require_extra("supervision", "video")
-    tracker = require_extra("trackers", "video").BoTSORTTracker(
+    supervision = require_extra("supervision")
+    tracker = require_extra("trackers").BoTSORTTracker(
         frame_rate=rate,
         lost_track_buffer=30,  # a second
         track_activation_threshold=0.4,

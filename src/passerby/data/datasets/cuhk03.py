@@ -101,7 +101,7 @@ def _read_new(spec: DataSpec, mat: Path, kind: str) -> ReaderResult:
 
 
 def _load_config(config: Path) -> dict[str, NDArray[Any]]:
-    loadmat = require_extra("scipy.io", "eval").loadmat
+    loadmat = require_extra("scipy.io").loadmat
     try:
         fields = loadmat(config)
     except (ValueError, TypeError, OSError, NotImplementedError) as error:

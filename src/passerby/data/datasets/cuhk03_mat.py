@@ -61,7 +61,7 @@ class CuhkMat:
     """Open `cuhk-03.mat`. Raises DataError for another file."""
 
     def __init__(self, path: Path) -> None:
-        h5py = require_extra("h5py", "eval")
+        h5py = require_extra("h5py")
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:

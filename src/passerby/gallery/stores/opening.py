@@ -24,7 +24,7 @@ def _open_sqlite(address: str, card: GalleryCard | None, user: str, clock: Clock
 
 
 def _open_milvus(address: str, card: GalleryCard | None, user: str, clock: Clock) -> GalleryStore:
-    require_extra("pymilvus", "milvus")
+    require_extra("pymilvus")
     from passerby.gallery.stores.milvus import MilvusStore
 
     return MilvusStore(address, card, user=user, clock=clock)
