@@ -37,7 +37,7 @@ def require_extra(module: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         missing = find_missing_extra(error)
-        if missing is None or module.split(".")[0] != (error.name or "").split(".")[0]:
+        if missing is None or module.split(".", maxsplit=1)[0] != (error.name or "").split(".")[0]:
             raise  # the module is there and something that it imports is not
         raise missing from None
 

@@ -46,13 +46,15 @@ class Result:
 
 
 def to_json(value: Any) -> Any:
-    """Convert arrays, tuples, mappings and results to values that `json.dumps` takes; NaN and infinity become None."""
+    """Convert arrays, paths, tuples, mappings and results for `json.dumps`; NaN and infinity become None."""
     if isinstance(value, Result):
         return value.to_dict()
     if isinstance(value, Mapping):
         return {name: to_json(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return to_json(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Literal
 
 from passerby.data.datasets import DATASETS
 from passerby.data.datasets.spec import ReaderResult, parse_spec
 from passerby.data.images import decode_image, read_bytes, read_image
 from passerby.errors import DataError
 from passerby.progress import ProgressCallback, ProgressOption, open_progress, part_of
-from passerby.types import DISTRACTOR, DataSet, Sample
+from passerby.types import DISTRACTOR, DataSet, Result, Sample
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -24,8 +24,8 @@ HUGE = 2000
 """Pixels on a side above which an image is reported, as a scene rather than a crop."""
 
 
-@dataclass(frozen=True)
-class Finding:
+@dataclass(frozen=True, repr=False)
+class Finding(Result):
     """One finding of `check`.
 
     Attributes:
@@ -39,10 +39,6 @@ class Finding:
     message: str
     count: int
     example: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON-serializable dict."""
-        return asdict(self)
 
 
 def check(spec: str, *, decode: bool = True, progress: ProgressOption = False) -> list[Finding]:

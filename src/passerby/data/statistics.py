@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from passerby.data.datasets import load_data
-from passerby.types import DISTRACTOR, DataSet, Sample
+from passerby.types import DISTRACTOR, DataSet, Result, Sample
 
 
-@dataclass(frozen=True)
-class Statistics:
+@dataclass(frozen=True, repr=False)
+class Statistics(Result):
     """Counts of one data set. Distractors count as gallery images and not as identities; junk is counted apart.
 
     Attributes:
@@ -41,10 +40,6 @@ class Statistics:
     gallery_images: int
     distractors: int
     junk: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a JSON-serializable dict."""
-        return asdict(self)
 
 
 def stats(spec: str) -> list[Statistics]:

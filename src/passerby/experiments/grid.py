@@ -33,15 +33,15 @@ from passerby.runs.arguments import count_classes, model_arguments
 from passerby.runs.evaluate_model import require_valid_queries
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.train import resume, train
-from passerby.types import DataSet
+from passerby.types import DataSet, Result
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result", Ablation, Comparison)
+GridResult = TypeVar("GridResult", Ablation, Comparison)
 
 
 @dataclass(frozen=True)
-class GridRun:
+class GridRun(Result):
     """One training of a grid.
 
     Attributes:
@@ -171,11 +171,11 @@ def run_grid(
     out: str | Path,
     *,
     finish: Callable[[GridRun], Scores],
-    collect: Callable[[dict[str, str]], Result],
+    collect: Callable[[dict[str, str]], GridResult],
     dry_run: bool,
     device: str,
     progress: ProgressOption,
-) -> Result:
+) -> GridResult:
     """Train and measure the runs that are not done, and write the tables after each. If a run fails, the others go on.
 
     Args:

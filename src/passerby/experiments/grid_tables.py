@@ -8,13 +8,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from passerby.evaluation.summary import METRICS, Scores, describe, percent
 from passerby.reporting.published import PublishedResult, load_published_source
+from passerby.types import Result
 
 if TYPE_CHECKING:
     from passerby.evaluation.paired import PairedTest
@@ -48,8 +49,8 @@ LATEX_ESCAPES = str.maketrans(
 )
 
 
-@dataclass(frozen=True)
-class RowMetrics:
+@dataclass(frozen=True, repr=False)
+class RowMetrics(Result):
     """Metrics of one row on one data set.
 
     Attributes:
@@ -61,8 +62,8 @@ class RowMetrics:
     tests: Mapping[str, PairedTest] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class TableRow:
+@dataclass(frozen=True, repr=False)
+class TableRow(Result):
     """One cell of an ablation.
 
     Attributes:
@@ -78,8 +79,8 @@ class TableRow:
     parameters: int
 
 
-@dataclass(frozen=True, repr=False)
-class AblationTable:
+@dataclass(frozen=True)
+class AblationTable(Result):
     """One table of an ablation.
 
     Attributes:
@@ -113,8 +114,8 @@ class AblationTable:
         return TextTable(self.title, [*headings, "FLOPs (G)", "Parameters (M)"], rows)
 
 
-@dataclass(frozen=True, repr=False)
-class Ablation:
+@dataclass(frozen=True)
+class Ablation(Result):
     """Result of `ablate`.
 
     Attributes:
@@ -158,14 +159,9 @@ class Ablation:
         """Return the content of each table file by name."""
         return {"tables.md": self.to_markdown(), "tables.csv": self.to_csv(), "tables.tex": self.to_latex()}
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return tables, runs and errors as JSON-serializable values."""
-        tables = [asdict(table) for table in self.tables]
-        return {"tables": tables, "runs": [run.to_dict() for run in self.runs], "failed": dict(self.failed)}
 
-
-@dataclass(frozen=True)
-class ComparisonRow:
+@dataclass(frozen=True, repr=False)
+class ComparisonRow(Result):
     """One training of one method.
 
     Attributes:
@@ -195,8 +191,8 @@ class ComparisonRow:
         return vars(self) | {"scores": self.scores.to_dict(per_query=False)}
 
 
-@dataclass(frozen=True, repr=False)
-class Comparison:
+@dataclass(frozen=True)
+class Comparison(Result):
     """Result of `compare`.
 
     Attributes:
@@ -265,12 +261,6 @@ class Comparison:
     def to_files(self) -> dict[str, str]:
         """Return the content of each table file by name."""
         return {"comparison.md": self.to_markdown(), "comparison.csv": self.to_csv()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return data set, budget, rows, quoted results, runs and errors as JSON-serializable values."""
-        lists = {name: [row.to_dict() for row in getattr(self, name)] for name in ("rows", "runs")}
-        quoted = [asdict(result) for result in self.quoted]
-        return {"data": self.data, "budget": self.budget, **lists, "quoted": quoted, "failed": dict(self.failed)}
 
 
 def _format_metrics(measured: RowMetrics | None) -> list[str]:

@@ -7,7 +7,7 @@ activations and SimAM's element-wise passes are not counted, though they take ti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,13 +18,14 @@ from passerby.model.convnext_ap import ReID, variants
 from passerby.model.methods import build_model
 from passerby.model.parts import Neck
 from passerby.model.simam import SimAM
+from passerby.types import Result
 
 PIECES = ("backbone", "attention", "parts", "classifiers", "head", "total")
 """`parts` is everything between the map and the classifiers; `head` is `parts` and `classifiers` together."""
 
 
-@dataclass(frozen=True, repr=False)
-class ModelInfo:
+@dataclass(frozen=True)
+class ModelInfo(Result):
     """Cost of one network.
 
     Attributes:
@@ -47,10 +48,6 @@ class ModelInfo:
         total, adds = self.parameters["total"], self.multiply_adds["total"]
         height, width = self.size
         return f"ModelInfo({total:,} parameters, {adds:,} multiply-adds at {height} x {width})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serializable dict of all values."""
-        return asdict(self)
 
 
 def model_info(network: ReID, *, size: tuple[int, int]) -> ModelInfo:

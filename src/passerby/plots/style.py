@@ -58,9 +58,7 @@ def new_figure(width: float, height: float) -> Figure:
         >>> new_figure(4, 3).add_subplot().plot([0, 1], [0, 1])
         [<matplotlib.lines.Line2D object at ...>]
     """
-    figure: Figure = require_extra("matplotlib.figure").Figure(
-        figsize=(width, height), dpi=DPI, facecolor="white"
-    )
+    figure: Figure = require_extra("matplotlib.figure").Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     return figure
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
-from passerby.extras import require_extra
 from passerby.types import FloatArray, as_array
 
 if TYPE_CHECKING:
@@ -138,15 +137,15 @@ def _choose_device(device: str) -> torch.device | None:
         device = "cuda" if loaded is not None and loaded.cuda.is_available() else "cpu"
     if device == "cpu":
         return None
-    module: Any = require_extra("torch")
+    import torch
+
     kind, _, index = device.partition(":")
-    devices = module.cuda.device_count() if module.cuda.is_available() else 0
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind != "cuda" or (index and not index.isdecimal()) or int(index or 0) >= devices:
         raise DataError(
             f"device: got {device!r}, expected auto, cpu or one of {devices} CUDA devices (others have no float64)"
         )
-    chosen: torch.device = module.device(device)
-    return chosen
+    return torch.device(device)
 
 
 def _to_float64(part: Vectors, device: torch.device | None) -> Any:

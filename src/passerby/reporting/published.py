@@ -9,9 +9,11 @@ from typing import Any
 
 import yaml
 
+from passerby.types import Result
 
-@dataclass(frozen=True)
-class PublishedResult:
+
+@dataclass(frozen=True, repr=False)
+class PublishedResult(Result):
     """Result of one method on one data set.
 
     Attributes:

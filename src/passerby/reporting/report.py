@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError
@@ -25,7 +24,7 @@ from passerby.reporting.rank_list_section import build_rank_list_section
 from passerby.reporting.reported_runs import ReportedRun, RunGroup, SectionBuilder, is_rendered, load_reported_runs
 from passerby.reporting.score_section import build_published_section, build_score_section
 from passerby.reporting.training_sections import build_training_image_section, build_training_section
-from passerby.types import DataSet
+from passerby.types import DataSet, Result
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,8 @@ IMAGE_SECTIONS: tuple[SectionBuilder, ...] = (
 """Sections for each data set that show images of people."""
 
 
-@dataclass(frozen=True, repr=False)
-class ReportResult:
+@dataclass(frozen=True)
+class ReportResult(Result):
     """Files of a report.
 
     Attributes:
@@ -56,10 +55,6 @@ class ReportResult:
 
     def __repr__(self) -> str:
         return f"ReportResult(page={str(self.page)!r}, plots={len(self.plots)} files)"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the paths as strings, for JSON."""
-        return {"page": str(self.page), "plots": [str(path) for path in self.plots]}
 
 
 def report(

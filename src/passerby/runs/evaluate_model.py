@@ -21,7 +21,7 @@ from passerby.ranking.rank import record_ranking
 from passerby.recipe import Recipe
 from passerby.runs.open_set import OpenSetResult, measure_open_set
 from passerby.runs.ranking_method import RankingMethod, rank_with
-from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Sample
+from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Result, Sample
 
 RECORDED = 10
 """Items of each rank list that a result keeps."""
@@ -58,8 +58,8 @@ class EvaluationOptions:
                 raise DataError(f"{name}: got {value!r}, expected one of {', '.join(choices)}")
 
 
-@dataclass(frozen=True, repr=False)
-class EvaluationResult:
+@dataclass(frozen=True)
+class EvaluationResult(Result):
     """Metrics of one model on one data set.
 
     Attributes:

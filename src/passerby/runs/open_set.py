@@ -11,11 +11,11 @@ from passerby.openset.detection import OpenSetScores, score_open_set
 from passerby.openset.nearest_identities import find_nearest_identities
 from passerby.openset.reliability import Reliability, measure_reliability
 from passerby.openset.verification import Verification, verify
-from passerby.types import Embeddings
+from passerby.types import Embeddings, Result
 
 
-@dataclass(frozen=True, repr=False)
-class OpenSetResult:
+@dataclass(frozen=True)
+class OpenSetResult(Result):
     """Open-set metrics of one model on one data set.
 
     Attributes:
@@ -36,12 +36,9 @@ class OpenSetResult:
         return f"OpenSetResult({', '.join([*(f'DIR {rate}' for rate in rates), error])})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serializable dict."""
-        return {
-            "open_set": self.scores.to_dict(),
-            "verification": self.verification.to_dict(),
-            "reliability": None if self.reliability is None else self.reliability.to_dict(),
-        }
+        """Return the entries of `scores.json`."""
+        entries = super().to_dict()
+        return {"open_set": entries.pop("scores"), **entries}
 
 
 def measure_open_set(query: Embeddings, gallery: Embeddings, *, calibration: Calibration | None) -> OpenSetResult:

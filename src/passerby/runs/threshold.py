@@ -18,13 +18,13 @@ from passerby.recipe import load_recipe
 from passerby.runs.draw import IMAGES, draw_training, embed_groups
 from passerby.runs.evaluate_model import evaluation_options, require_valid_queries
 from passerby.runs.run_folder import RunFolder
-from passerby.types import DataSet, Sample
+from passerby.types import DataSet, Result, Sample
 
 Split = Literal["train", "query and gallery"]
 
 
-@dataclass(frozen=True, repr=False)
-class MeasuredThreshold:
+@dataclass(frozen=True)
+class MeasuredThreshold(Result):
     """A threshold and the data that it was measured on.
 
     Attributes:
@@ -43,21 +43,15 @@ class MeasuredThreshold:
     threshold: Threshold
 
     def __repr__(self) -> str:
-        found = self.threshold
-        rates = f"FAR {100 * found.far:g} %, DIR {100 * found.rate:.1f} %"
-        return f"MeasuredThreshold({self.data.title}: distance {found.threshold:.4f}, {rates})"
+        measured = self.threshold
+        rates = f"FAR {100 * measured.far:g} %, DIR {100 * measured.rate:.1f} %"
+        return f"MeasuredThreshold({self.data.title}: distance {measured.threshold:.4f}, {rates})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serializable dict."""
-        return {
-            "data": self.data.spec,
-            "title": self.data.title,
-            "split": self.split,
-            "trained_on": self.trained_on,
-            "identities": self.identities,
-            "metric": "cosine",
-            **self.threshold.to_dict(),
-        }
+        names = ("split", "trained_on", "identities")
+        conditions = {"data": self.data.spec, "title": self.data.title, **{name: getattr(self, name) for name in names}}
+        return {**conditions, "metric": "cosine", **self.threshold.to_dict()}
 
 
 def find_threshold(

@@ -94,13 +94,5 @@ class Step:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serializable dict of all values."""
-        return {
-            "step": self.step,
-            "epoch": self.epoch,
-            "epoch_ends": self.epoch_ends,
-            "stage": self.stage,
-            "stage_ends": self.stage_ends,
-            "learning_rate": self.learning_rate,
-            "losses": self.losses,
-            "images_per_second": self.images_per_second,
-        }
+        names = ("step", "epoch", "epoch_ends", "stage", "stage_ends", "learning_rate", "losses", "images_per_second")
+        return {name: getattr(self, name) for name in names}
