@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -184,6 +185,27 @@ def test_images_inside_a_container_are_checked(tmp_path: Path) -> None:
     assert [f for f in findings if f.severity != "note"] == []
     images = 13 * 10 - len(ABSENT)
     assert progress == [(done, images) for done in range(1, images + 1)]
+
+
+def test_files_that_are_no_images_are_counted_by_suffix(tmp_path: Path) -> None:
+    for person in "abcd":
+        write_images(tmp_path / person, ["x_1.jfif", "y_1.GIF", "y_2.png", "x_2.png"])
+        (tmp_path / person / "z_1.heic").write_bytes(b"not read")
+    (tmp_path / "a" / "notes.txt").write_text("x")
+    (tmp_path / "a" / "Thumbs.db").write_text("x")
+    finding = find(f"folder:{tmp_path}", "left out")
+    assert summary(finding) == ("warning", 5)
+    assert finding.example == f"{tmp_path}/a/notes.txt (4 .heic, 1 .txt)"
+    assert not [f for f in check(f"folder:{tmp_path}") if f.severity == "error"]
+
+
+def test_jpeg_with_stray_bytes_is_a_warning(market: Path) -> None:
+    image = market / "query" / "0003_c1s6_015971_00.jpg"
+    content = image.read_bytes()
+    image.write_bytes(content[:-2] + bytes(100) + content[-2:])
+    finding = find(f"market1501:{market}", "damaged files whose pixels are whole")
+    assert summary(finding) == ("warning", 1)
+    assert re.search(r"0003_c1s6_015971_00.jpg: 9\d extraneous bytes before marker 0xd9", finding.example)
 
 
 def test_several_sets_are_named_and_share_one_progress(tmp_path: Path, market: Path) -> None:

@@ -70,6 +70,13 @@ def test_invalid_folders_raise(folder, where, options, message):
         list_crops(folder / where, **options)
 
 
+def test_files_of_a_folder_that_are_no_images_are_counted_in_a_warning(folder, caplog):
+    (folder / "south" / "Alice" / "5.heic").touch()
+    (folder / "south" / "Alice" / "3.jpg").rename(folder / "south" / "Alice" / "3.JFIF")
+    assert [crop.image.name for crop in list_crops(folder, camera="c")] == ["1.png", "2.png", "3.JFIF"]
+    assert caplog.messages == [f"{folder}: left out 1 .heic, 1 .txt, such as north/notes.txt"]
+
+
 def test_a_folder_without_images_raises_with_its_content(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(GalleryError, match=r"no image in it; expected .*\.png.*; it contains notes\.txt"):

@@ -9,8 +9,10 @@ from hashlib import blake2b
 from typing import Literal
 
 from passerby.data.datasets import DATASETS
+from passerby.data.datasets.listing import count_suffixes
 from passerby.data.datasets.spec import ReaderResult, parse_spec
-from passerby.data.images import decode_image, read_bytes, read_image
+from passerby.data.formats import read_bytes
+from passerby.data.images import decode_image, read_image
 from passerby.errors import DataError
 from passerby.progress import ProgressCallback, ProgressOption, open_progress, part_of
 from passerby.types import DISTRACTOR, DataSet, Result, Sample
@@ -98,6 +100,9 @@ def _report(severity: Severity, message: str, examples: Sequence[str]) -> Iterat
 def _check_names(result: ReaderResult) -> Iterator[Finding]:
     unreadable = [f"{entry.location}: {entry.reason}" for entry in result.unreadable]
     yield from _report("error", "files or rows that cannot be used", unreadable)
+    if result.skipped:
+        example = f"{result.skipped[0]} ({count_suffixes(result.skipped)})"
+        yield Finding("warning", "files that were left out, as they are no images", len(result.skipped), example)
     for warning in result.warnings:
         yield Finding("warning", "the data set differs from the published one or is incomplete", 1, warning)
     for assumption in result.assumptions:
@@ -150,6 +155,7 @@ class _FileCheck:
     def __init__(self, data: DataSet) -> None:
         self.train = {(sample.path, sample.key) for sample in data.train}
         self.unreadable: list[str] = []
+        self.damaged: list[str] = []
         self.wide: list[str] = []
         self.tiny: list[str] = []
         self.huge: list[str] = []
@@ -167,6 +173,7 @@ class _FileCheck:
     def findings(self) -> Iterator[Finding]:
         """Yield the findings on the files that were read."""
         yield from _report("error", "images that cannot be read", self.unreadable)
+        yield from _report("warning", "damaged files whose pixels are whole", self.damaged)
         yield from _report("warning", "images that are wider than high", self.wide)
         yield from _report("warning", f"images below {TINY[0]} x {TINY[1]} pixels", self.tiny)
         yield from _report("warning", f"images above {HUGE} pixels on a side", self.huge)
@@ -188,7 +195,7 @@ class _FileCheck:
     def _read_sample(self, sample: Sample, *, decode: bool) -> None:
         if sample.key is None:
             content = read_bytes(sample.path)
-            image = decode_image(content, str(sample.path)) if decode else None
+            image = decode_image(content, str(sample.path), warn=self.damaged.append) if decode else None
         elif decode:
             image = read_image(sample)
             content = image.tobytes()

@@ -1,36 +1,37 @@
 """Decoding, rotation and resizing of images, for training and embedding.
 
-JPEG is decoded by simplejpeg (fastest per core), other formats by Pillow. The result is (H, W, 3) uint8 RGB:
+JPEG is decoded by simplejpeg (fastest per core), the other formats of `passerby.data.formats` by Pillow. The result is
+(H, W, 3) uint8 RGB:
     16-bit      the high byte of each value
     alpha       composited over white (also palette images with transparency)
     CMYK, YCCK  Pillow's conversion, with Adobe's inverted values
     gray, 1-bit the same value in all three channels
     EXIF        the rotation is applied
+    GIF, TIFF   the first frame or page
 """
 
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from passerby.data.formats import FORMATS, identify_format, read_bytes
 from passerby.errors import DataError
 from passerby.types import Sample
 
-MAX_PIXELS = 100_000_000
-"""Larger images are refused before decoding, as decompression bombs."""
+MAX_PIXELS = 89_000_000
+"""Larger images are refused before decoding, as decompression bombs. Pillow warns above 89.5 million."""
 
 Pixels = NDArray[np.uint8]
 
-_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error)
-"""Exceptions of the decoders for damaged files."""
-
+_BLOCK = 2**20  # pixels that are converted at once, so that no copy of the whole image is made
+_STRAY = "extraneous bytes before marker 0xd9"
 _ORIENTATION = 0x0112
 _ROTATIONS: dict[int, Callable[[Pixels], Pixels]] = {  # EXIF orientation -> rotation to upright
     2: lambda image: image[:, ::-1],
@@ -72,19 +73,36 @@ def read_image(sample_or_path: Sample | Path, *, size: tuple[int, int] | None = 
     return image if size is None else resize_image(image, size)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file. Raises DataError if it is missing or cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+def decode_image(data: bytes, name: str, *, warn: Callable[[str], object] | None = None) -> Pixels:
+    """Decode the bytes of an image file to (H, W, 3) uint8 RGB.
 
+    Args:
+        data: Content of the file.
+        name: Name of the image, with which every message begins.
+        warn: Called with a message if the file is damaged and all its pixels are whole, such as a JPEG with stray bytes
+            before its end marker.
 
-def decode_image(data: bytes, name: str) -> Pixels:
-    """Decode the bytes of an image file to (H, W, 3) uint8 RGB. Raises DataError that begins with `name`."""
+    Raises:
+        DataError: For an empty, damaged or truncated file, a format that is not in `FORMATS`, or above `MAX_PIXELS`.
+    """
     if not data:
         raise DataError(f"{name}: the file is empty (0 bytes); copy it again or delete it")
-    return _decode_jpeg(data, name) if data[:3] == b"\xff\xd8\xff" else _decode_other(data, name)
+    kind = identify_format(data)
+    if kind is None:
+        raise DataError(
+            f"{name}: not an image that can be read (starts with {data[:8]!r}); expected {', '.join(FORMATS)}"
+        )
+    try:
+        image = _decode_jpeg(data, name, warn) if kind == "JPEG" else _decode_other(data, name, kind)
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(name) from None
+    except Exception as error:  # decoders raise many types for damaged files, MemoryError among them
+        raise DataError(
+            f"{name}: a damaged or truncated {kind} file ({error or type(error).__name__}); copy it again or delete it"
+        ) from None
+    return image
 
 
 def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:
@@ -105,21 +123,38 @@ def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:
 def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
     """Convert a Pillow image of any mode to upright (H, W, 3) uint8 RGB, by the rules at the head of this file.
 
+    The conversion needs 3 bytes per pixel beside the decoded image.
+
     Raises:
         DataError: For a mode with an unknown range (floating point, 32-bit integers above 65535), or too many pixels.
             A truncated file raises Pillow's OSError, which `decode_image` converts to DataError.
     """
     _refuse_bomb(*image.size, name)
-    upright = ImageOps.exif_transpose(image)
-    mode = upright.mode
-    if mode == "F":
+    if image.mode == "F":
         raise DataError(f"{name}: floating-point pixels, whose range is unknown; save it with 8 bits per channel")
-    if mode.startswith("I"):
-        return _from_integers(np.asarray(upright), name)
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
-        over = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(over, upright.convert("RGBA"))
-    return np.array(upright.convert("RGB"))
+    image.load()  # also turns a TIFF upright, so that its orientation must be read afterwards
+    width, height = image.size
+    result = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BLOCK // max(1, width))
+    for top in range(0, height, rows):
+        block = image.crop((0, top, width, min(height, top + rows)))
+        result[top : top + rows] = _convert_block(block, name)
+    return _rotate(result, image.getexif().get(_ORIENTATION, 1))
+
+
+def _convert_block(block: Image.Image, name: str) -> Pixels:
+    """Convert rows of an image without rotation."""
+    if block.mode.startswith("I"):
+        return _from_integers(np.asarray(block), name)
+    if block.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in block.info:
+        over = Image.new("RGBA", block.size, "white")
+        block = Image.alpha_composite(over, block.convert("RGBA"))
+    return np.asarray(block.convert("RGB"))
+
+
+def _rotate(image: Pixels, orientation: int) -> Pixels:
+    rotate = _ROTATIONS.get(orientation)
+    return image if rotate is None else np.ascontiguousarray(rotate(image))
 
 
 def _from_integers(values: NDArray[np.integer], name: str) -> Pixels:
@@ -130,39 +165,36 @@ def _from_integers(values: NDArray[np.integer], name: str) -> Pixels:
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
-def _decode_jpeg(data: bytes, name: str) -> Pixels:
+def _decode_jpeg(data: bytes, name: str, warn: Callable[[str], object] | None) -> Pixels:
     """Decode a JPEG by simplejpeg; CMYK and YCCK, which it cannot convert to RGB, by Pillow."""
+    height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
+    _refuse_bomb(width, height, name)
+    if colors in ("CMYK", "YCCK"):
+        return _decode_other(data, name, "JPEG")
     try:
-        height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
-        _refuse_bomb(width, height, name)
-        if colors in ("CMYK", "YCCK"):
-            return _decode_other(data, name)
         image: Pixels = simplejpeg.decode_jpeg(data, "RGB")
-        orientation = Image.open(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if b"Exif\0\0" in data[:65536] else 1
-    except DataError:
-        raise
-    except _DAMAGED as error:
-        raise DataError(f"{name}: a damaged or truncated JPEG ({error}); copy it again or delete it") from None
-    rotate = _ROTATIONS.get(orientation)
-    return image if rotate is None else np.ascontiguousarray(rotate(image))
+    except ValueError as error:
+        if _STRAY not in str(error):
+            raise
+        # The scan is complete: all decoders ignore what lies between it and the end marker.
+        image = simplejpeg.decode_jpeg(data, "RGB", strict=False)
+        if warn is not None:
+            warn(f"{name}: {str(error).removeprefix('Corrupt JPEG data: ')} (end of the image)")
+    if b"Exif\0\0" not in data[:65536]:
+        return image
+    return _rotate(image, Image.open(io.BytesIO(data), formats=["JPEG"]).getexif().get(_ORIENTATION, 1))
 
 
-def _decode_other(data: bytes, name: str) -> Pixels:
-    """Decode any format of Pillow; the size is checked before decoding."""
-    try:
-        return rgb_pixels(Image.open(io.BytesIO(data)), name)
-    except DataError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"{name}: more than {MAX_PIXELS // 10**6} megapixels; crop it or leave it out") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{name}: not an image that can be read (starts with {data[:8]!r})") from None
-    except _DAMAGED as error:
-        raise DataError(f"{name}: a damaged or truncated image ({error}); copy it again or delete it") from None
+def _decode_other(data: bytes, name: str, kind: str) -> Pixels:
+    """Decode one format by Pillow; the size is checked before decoding."""
+    with Image.open(io.BytesIO(data), formats=[kind]) as image:
+        return rgb_pixels(image, name)
 
 
 def _refuse_bomb(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
-        raise DataError(
-            f"{name}: {width} x {height} pixels is more than {MAX_PIXELS // 10**6} megapixels; crop it or leave it out"
-        )
+        raise _too_large(name, f"{width} x {height} pixels is ")
+
+
+def _too_large(name: str, size: str = "") -> DataError:
+    return DataError(f"{name}: {size}more than {MAX_PIXELS // 10**6} megapixels; crop it or leave it out")

@@ -12,17 +12,21 @@ in camera north. Columns of a table:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from passerby.data.datasets import load_data
-from passerby.data.datasets.listing import IMAGE_SUFFIXES, contents, require_folder
+from passerby.data.datasets.listing import contents, count_suffixes, require_folder, tree_images
+from passerby.data.formats import SUFFIXES
 from passerby.data.records import parse_timestamp, read_records, read_text_columns
 from passerby.errors import GalleryError
 from passerby.gallery.sightings import Value
 from passerby.types import DISTRACTOR, Sample
+
+logger = logging.getLogger(__name__)
 
 Folders = Literal["camera", "label", "camera/label", "label/camera"]
 """Meaning of the folders inside a folder."""
@@ -81,7 +85,8 @@ def list_crops(
         folders: Meaning of the folders inside `path`: `camera`, `label`, `camera/label` or `label/camera`.
 
     Returns:
-        Crops of a folder in the order of their paths, of a table in the order of its rows.
+        Crops of a folder in the order of their paths, of a table in the order of its rows. Files of a folder that are
+        no images (`passerby.data.formats`) are left out, and a warning with their number for each suffix is logged.
 
     Raises:
         GalleryError: If there is no image, a crop has no camera, or a row or path cannot be used.
@@ -150,16 +155,14 @@ def _list_folder(folder: Path, common: _Common, folders: Folders | None) -> list
     for name in names:
         if common[name] is not None:
             raise GalleryError(f"{folder}: {name} is given for all, and folders={folders!r} contains it; give one")
-    images = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    skipped: list[Path] = []
+    images = tree_images(folder, skipped=skipped)
     if not images:
         raise GalleryError(
-            f"{folder}: no image in it; expected {', '.join(sorted(IMAGE_SUFFIXES))}; it contains {contents(folder)}"
+            f"{folder}: no image in it; expected {', '.join(sorted(SUFFIXES))}; it contains {contents(folder)}"
         )
+    if skipped:
+        logger.warning("%s: left out %s, such as %s", folder, count_suffixes(skipped), skipped[0].relative_to(folder))
     crops = []
     for path in images:
         parts = path.relative_to(folder).parts[:-1]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.images import decode_image, read_bytes, read_image
+from passerby.data.formats import read_bytes
+from passerby.data.images import decode_image, read_image
 from passerby.errors import DataError, GalleryError
 from passerby.extras import require_extra
 from passerby.gallery.card import Keep, check_card

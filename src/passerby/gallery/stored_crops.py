@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from passerby.data.formats import FORMATS
 from passerby.errors import GalleryError
 from passerby.gallery.card import Keep
 from passerby.gallery.sightings import Sighting
@@ -35,7 +36,7 @@ def encode_stored_crop(sighting: Sighting, keep: Keep) -> bytes | None:
     if not isinstance(sighting.crop, bytes):
         return _encode_pixels(Image.fromarray(np.asarray(sighting.crop)), keep)
     try:
-        with Image.open(io.BytesIO(sighting.crop)) as image:
+        with Image.open(io.BytesIO(sighting.crop), formats=list(FORMATS)) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise GalleryError(f"{image.width} x {image.height} pixels, expected at most 40 million")
             if keep == "crops":

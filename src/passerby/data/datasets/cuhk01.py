@@ -35,7 +35,8 @@ def read_cuhk01(spec: DataSpec) -> ReaderResult:
     require_folder(spec.path, name=spec.name, expected="campus/ or the folder that holds it")
     folder = spec.path if spec.path.resolve().name == "campus" else spec.path / "campus"
     require_folder(folder, name=spec.name, expected="campus/ with PPPPIII.png in it")
-    samples, unreadable = _list_images(folder)
+    skipped: list[Path] = []
+    samples, unreadable = _list_images(folder, skipped)
     identities = {sample.person_id for sample in samples}
     if len(identities) <= split:
         raise DataError(
@@ -59,12 +60,13 @@ def read_cuhk01(spec: DataSpec) -> ReaderResult:
     warning = (
         f"{len(identities)} identities, {len(samples)} images; expected {IDENTITIES}, {4 * IDENTITIES}: incomplete copy"
     )
-    return ReaderResult(data, unreadable, warnings=() if len(samples) == 4 * IDENTITIES else (warning,))
+    warnings = () if len(samples) == 4 * IDENTITIES else (warning,)
+    return ReaderResult(data, unreadable, warnings=warnings, skipped=tuple(skipped))
 
 
-def _list_images(folder: Path) -> tuple[list[Sample], tuple[UnreadableEntry, ...]]:
+def _list_images(folder: Path, skipped: list[Path]) -> tuple[list[Sample], tuple[UnreadableEntry, ...]]:
     samples, unreadable = [], []
-    for path in image_files(folder):
+    for path in image_files(folder, skipped=skipped):
         match = NAME.match(path.name)
         if match is None or int(match["person"]) < 1:
             unreadable.append(UnreadableEntry(str(path), "the name does not parse; expected one like 0001003.png"))

@@ -11,6 +11,7 @@ unknown (`camera=none`, for any ImageFolder).
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from passerby.data.datasets.labeled import OPTIONS, SPLITS, LabeledImage, assemble
@@ -48,9 +49,10 @@ def read_folder(spec: DataSpec) -> ReaderResult:
     images: list[LabeledImage] = []
     unreadable: list[UnreadableEntry] = []
     empty: list[Path] = []
+    skipped: list[Path] = []
     persons: list[tuple[Path, str | None]] = [(person, split.name) for split in splits for person in subfolders(split)]
     for person, split_name in persons if splits else [(folder, None) for folder in folders]:
-        paths = image_files(person)
+        paths = image_files(person, skipped=skipped)
         if not paths:
             empty.append(person)
         for path in paths:
@@ -60,7 +62,8 @@ def read_folder(spec: DataSpec) -> ReaderResult:
             else:
                 images.append(LabeledImage(path, person.name, match[1] if match else None, split_name))
     warnings = [f"{len(empty)} folders of identities have no image, such as {empty[0]}"] if empty else []
-    return assemble(spec, images, unreadable=unreadable, warnings=warnings)
+    result = assemble(spec, images, unreadable=unreadable, warnings=warnings)
+    return replace(result, skipped=tuple(skipped))
 
 
 READER = Reader(

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from passerby.data.formats import is_image_file
 from passerby.errors import DataError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+"""Files that Windows adds to folders of images, in lower case. They are not reported as left out."""
 
 
 def contents(folder: Path, *, show: int = 8) -> str:
     """Return the first names in a folder for an error message; folders end in a slash."""
     with os.scandir(folder) as entries:
-        names = sorted(entry.name + "/" * entry.is_dir() for entry in entries if not entry.name.startswith("."))
+        names = sorted(entry.name + "/" * _is_folder(entry) for entry in entries if not entry.name.startswith("."))
     if not names:
         return "nothing"
     return ", ".join(names[:show]) + (f" and {len(names) - show} more" if len(names) > show else "")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one; a loop of links is not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def require_folder(folder: Path, *, name: str, expected: str) -> Path:
@@ -39,21 +51,63 @@ def missing_file(path: Path, *, name: str, expected: str) -> DataError:
     return DataError(f"{name}: no file {path}; expected {expected}; {state}")
 
 
-def image_files(folder: Path) -> list[Path]:
-    """List the image files of a folder, by suffix, sorted by name, without hidden files."""
+def image_files(folder: Path, *, skipped: list[Path]) -> list[Path]:
+    """List the image files of a folder, sorted by name, without hidden files.
+
+    Args:
+        folder: The folder.
+        skipped: The other files are appended to it, for `count_suffixes`.
+    """
     with os.scandir(folder) as entries:
-        names = sorted(
-            entry.name
-            for entry in entries
-            if not entry.name.startswith(".") and os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
-        )
-    return [folder / name for name in names]
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and not _is_folder(entry))
+    return _select_images([folder / name for name in names], skipped)
+
+
+def tree_images(folder: Path, *, skipped: list[Path]) -> list[Path]:
+    """List the image files of a folder and its subfolders, sorted by path, without hidden files and folders.
+
+    Links to folders are not followed.
+
+    Args:
+        folder: The folder.
+        skipped: The other files are appended to it, for `count_suffixes`.
+    """
+    return _select_images(sorted(_walk(folder)), skipped)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _select_images(paths: Iterable[Path], skipped: list[Path]) -> list[Path]:
+    images = []
+    for path in paths:
+        if is_image_file(path):
+            images.append(path)
+        elif path.name.lower() not in _SYSTEM_FILES:
+            skipped.append(path)
+    return images
+
+
+def count_suffixes(paths: Iterable[Path]) -> str:
+    """Count files by suffix for a message, most frequent first.
+
+    Example:
+        >>> count_suffixes([Path("a.HEIC"), Path("b.heic"), Path("notes")])
+        '2 .heic, 1 without a suffix'
+    """
+    counts = Counter(os.path.splitext(path)[1].lower() or "without a suffix" for path in paths)
+    return ", ".join(
+        f"{count:,} {suffix}" for suffix, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
 
 
 def subfolders(folder: Path) -> list[Path]:
     """List the folders of a folder in natural order (2 before 10), without hidden folders."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        names = [entry.name for entry in entries if _is_folder(entry) and not entry.name.startswith(".")]
     return [folder / name for name in sorted(names, key=natural_key)]
 
 

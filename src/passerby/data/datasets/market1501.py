@@ -22,11 +22,12 @@ LAYOUT = "a folder with bounding_box_train/, query/ and bounding_box_test/"
 
 @dataclass(frozen=True)
 class FolderListing:
-    """Images of one folder: samples, unreadable entries, and the number of junk images."""
+    """Content of one folder: samples, unreadable entries, the number of junk images, and files that are no images."""
 
     samples: tuple[Sample, ...]
     unreadable: tuple[UnreadableEntry, ...]
     junk: int
+    skipped: tuple[Path, ...] = ()
 
 
 def parse_name(name: str, pattern: re.Pattern[str]) -> tuple[int, int] | None:
@@ -40,7 +41,8 @@ def parse_name(name: str, pattern: re.Pattern[str]) -> tuple[int, int] | None:
 def list_folder(folder: Path, pattern: re.Pattern[str], *, distractors: bool = False, example: str) -> FolderListing:
     """Parse the names in one folder. Distractors are valid only if `distractors` is true: in galleries."""
     samples, unreadable, junk = [], [], 0
-    for path in image_files(folder):
+    skipped: list[Path] = []
+    for path in image_files(folder, skipped=skipped):
         parsed = parse_name(path.name, pattern)
         if parsed is None:
             unreadable.append(UnreadableEntry(str(path), f"the name does not parse; expected one like {example}"))
@@ -52,7 +54,7 @@ def list_folder(folder: Path, pattern: re.Pattern[str], *, distractors: bool = F
             )
         else:
             samples.append(Sample(path, *parsed))
-    return FolderListing(tuple(samples), tuple(unreadable), junk)
+    return FolderListing(tuple(samples), tuple(unreadable), junk, tuple(skipped))
 
 
 def read_layout(
@@ -94,7 +96,8 @@ def read_layout(
         junk=train.junk + query.junk + gallery.junk,
         distractors=sum(sample.person_id == DISTRACTOR for sample in gallery.samples),
     )
-    return ReaderResult(data, tuple(entry for part in parts for entry in part.unreadable))
+    unreadable = tuple(entry for part in parts for entry in part.unreadable)
+    return ReaderResult(data, unreadable, skipped=tuple(path for part in parts for path in part.skipped))
 
 
 def read_market1501(spec: DataSpec) -> ReaderResult:
@@ -114,7 +117,9 @@ def read_market1501(spec: DataSpec) -> ReaderResult:
         variant=f"+{len(extra)} distractors",
         junk=result.data.junk + more.junk,
     )
-    return ReaderResult(data, result.unreadable + more.unreadable)
+    return replace(
+        result, data=data, unreadable=result.unreadable + more.unreadable, skipped=result.skipped + more.skipped
+    )
 
 
 READER = Reader(

@@ -72,6 +72,7 @@ class ReaderResult:
         required_splits: Splits that the layout always has; an empty one is an error.
         assumptions: What the reader assumed because the data does not state it, as sentences.
         warnings: Why metrics are not comparable with published ones, such as an incomplete copy, as sentences.
+        skipped: Files that were left out because they are no images.
     """
 
     data: DataSet
@@ -79,6 +80,7 @@ class ReaderResult:
     required_splits: tuple[str, ...] = ("train", "query", "gallery")
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    skipped: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
