@@ -106,7 +106,9 @@ def test_a_video_with_given_boxes(passerby, walkers, tiny_run, tmp_path):
     ]
     (tmp_path / "mot.txt").write_text("\n".join(rows))
     words = ("--video", walkers, "--camera", "door", "--boxes", tmp_path / "mot.txt", "--model", tiny_run, "--gap", 0)
-    assert "2 new" in passerby("enroll", tmp_path / "g", *words).out
+    out = passerby("enroll", tmp_path / "g", *words).out
+    assert "2 new" in out
+    assert "40 frames, 80 boxes: 0 below the least score, 0 without an area" in out
     assert "0 s to 4 s" in passerby("cluster", tmp_path / "g", "--threshold", "0.5").out
 
 
@@ -137,6 +139,10 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
         (
             ("enroll", "g", "--images", ".", "--camera", "c", "--time", "noon"),
             "--time: timestamp 'noon'; expected seconds",
+        ),
+        (
+            ("enroll", "g", "--video", "rtsp://host/1", "--camera", "c"),
+            "rtsp://host/1: is an address, expected a video",
         ),
         (("enroll", "g", "--video", "a.avi"), "enroll: --video needs --camera"),
         (("enroll", "g", "--video", "a.avi", "--label", "L"), "enroll: --label cannot be used with --video"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from passerby.errors import DataError
 from passerby.video.boxes import hog_detector, make_detections, read_boxes, supervision_detector, torchvision_detector
 from passerby.video.frames import read_frames
-from passerby.video.tracks import intersect
+from passerby.video.pooling import intersect
 
 STREET = Path(__file__).parents[2] / "../shared/data/vtest.avi"
 CORNERS = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(1, 8), st.integers(1, 8)).map(
@@ -77,7 +77,11 @@ def test_a_csv_with_a_header_counts_from_zero(tmp_path):
         ("", "no boxes in the file"),
         ("frame,left,top\n0,1,2\n", "no column width, height; expected frame, left"),
         ("1,1,2,3,4,five,1\n", "row 1: cannot be read"),
-        ("frame,left,top,width,height\n0,1,2,0,4\n", "row 2: cannot be read .a frame before the first, or no area"),
+        ("frame,left,top,width,height\n0,1,2,-3,4\n", "row 2: cannot be read .*or a negative width or height"),
+        ("1,1,2,3,4,5,-0.4\n", "row 1: cannot be read .score -0.4; scores are 0 to 1, or -1 for unknown"),
+        ("1,1,2,3,inf,5,1\n", "row 1: cannot be read .a number that is not finite"),
+        ("1,1,2,3,1e19,5,1\n", "row 1: cannot be read .a number that is not finite or not below 1,000,000,000"),
+        ("1,1,0.5,0.4,0.1,0.2,1\n", "all 1 boxes end within the first 2 pixels.*probably fractions of the frame"),
         ("0,1,2,3,4,5,1\n", "row 1: cannot be read .a frame before the first"),
         ("1,1,2\n", "row 1: cannot be read"),
     ],
@@ -90,11 +94,46 @@ def test_invalid_box_files_raise(tmp_path, text, message):
         read_boxes(tmp_path / "none.csv")
 
 
-def test_boxes_without_area_or_with_other_shapes_raise():
+@pytest.mark.parametrize("separator", [" ", "\t", ";", " , ", "   "])
+def test_mot_files_with_other_separators(tmp_path, separator):
+    (tmp_path / "mot.txt").write_text(
+        "\n".join(separator.join(row.split()) for row in ("1 3 10 20 5 9 0.5", "4 3 1 2 3 4 -1"))
+    )
+    detections = read_boxes(tmp_path / "mot.txt")
+    assert (sorted(detections), detections[0].xyxy.tolist()) == ([0, 3], [[10, 20, 15, 29]])
+    assert (detections[0].confidence.tolist(), detections[3].confidence.tolist()) == ([0.5], [1.0])
+
+
+def test_rows_below_the_least_score_are_left_out_and_counted(tmp_path):
+    (tmp_path / "mot.txt").write_text(
+        "1,-1,1,2,3,4,0.5\n1,-1,1,2,3,4,0.2\n1,-1,1,2,3,4,0\n1,-1,1,2,3,4,-1\n1,-1,1,2,0,4,1\n"
+    )
+    detections = read_boxes(tmp_path / "mot.txt", min_score=0.3)[0]
+    assert detections.confidence.tolist() == [0.5, 1.0]
+    assert detections.metadata == {"left_out": 2, "flat": 1}
+
+
+def test_detectors_without_the_needed_outputs_raise():
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    with pytest.raises(DataError, match="the boxes have no classes and person is 1; person=None takes every box"):
+        supervision_detector(lambda _: make_detections([[0, 0, 5, 9]]), person=1)(pixels)
+    with pytest.raises(DataError, match=r"returned list, expected supervision\.Detections"):
+        supervision_detector(lambda _: [[0, 0, 5, 9]])(pixels)
+
+    class Network(torch.nn.Module):
+        def forward(self, _images):
+            return [{"boxes": torch.zeros(0, 4)}]
+
+    with pytest.raises(DataError, match="detector: no labels, scores in the result"):
+        torchvision_detector(Network())(pixels)
+
+
+def test_boxes_with_other_shapes_raise_and_flat_boxes_are_skipped():
     with pytest.raises(DataError, match=r"boxes: corners \(1, 4\) and scores \(2,\)"):
         make_detections(np.zeros((1, 4)), np.zeros(2))
-    with pytest.raises(DataError, match=r"\[5.0, 0.0, 5.0, 9.0\] is left, top, right, bottom without an area"):
-        make_detections([[5, 0, 5, 9]], np.zeros(1))
+    detections = make_detections([[5, 0, 5, 9], [1, 2, 3, 4], [0, 0, np.inf, 9]], [0.4, np.nan, 0.4], [1, 2, 3])
+    assert (detections.xyxy.tolist(), detections.tracker_id.tolist()) == ([[1, 2, 3, 4]], [2])
+    assert (detections.confidence.tolist(), detections.metadata["flat"]) == ([1.0], 2)
 
 
 def test_detectors_are_filtered_by_class():

@@ -10,11 +10,13 @@ from PIL import Image
 from passerby import Gallery, load
 from passerby.errors import DataError
 from passerby.gallery.filters import Filter
-from passerby.video.boxes import make_detections
+from passerby.video.boxes import make_detections, read_boxes
 from passerby.video.enroll_video import enroll_video
 from passerby.video.frames import Frame
-from passerby.video.tracks import Tracklet, compute_crop_quality, join_tracklets, track_people
-from video.walkers import COLORS, boxes_of, corners_of
+from passerby.video.pooling import compute_crop_quality
+from passerby.video.tracklets import Tracklet, join_tracklets
+from passerby.video.tracks import VideoCounts, track_people
+from video.walkers import COLORS, boxes_of, corners_of, damage, draw
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def color_of(tracklet):
 
 
 def test_two_people_are_two_tracklets(walkers, model):
-    tracklets = track_people(walkers, model, boxes=boxes_of(range(40)))
+    tracklets = track_people(walkers, model, boxes=boxes_of(range(40))).tracklets
     assert sorted(map(color_of, tracklets)) == [1, 2]
     for sighting in tracklets:
         assert sighting.start <= 0.2
@@ -43,7 +45,7 @@ def test_two_people_are_two_tracklets(walkers, model):
 def test_given_tracks_are_kept_and_vectors_are_weighted_means(walkers, model):
     """Equal quality throughout: the vector is the plain mean of the crops' vectors."""
     tracklets = track_people(walkers, model, boxes=boxes_of(range(0, 40, 10), people=(1,), tracked=True), min_boxes=4)
-    (tracklet,) = tracklets
+    (tracklet,) = tracklets.tracklets
     assert (tracklet.boxes, tracklet.start, tracklet.end) == (4, 0, pytest.approx(3.0))
     from passerby.video.frames import read_frames
 
@@ -63,15 +65,17 @@ def test_a_detector_is_called_for_each_frame(walkers, model):
         return boxes_of([2 * (len(shapes) - 1)], people=(2,))[2 * (len(shapes) - 1)]
 
     steps = []
-    (tracklet,) = track_people(walkers, model, boxes=detect, every=2, progress=lambda _task, *step: steps.append(step))
+    progress = lambda _task, *step: steps.append(step)  # noqa: E731
+    (tracklet,) = track_people(walkers, model, boxes=detect, every=2, progress=progress).tracklets
     assert len(shapes) == 20
     assert color_of(tracklet) == 2
     assert steps[-1] == (39, 40)
 
 
 def test_short_tracks_are_dropped(walkers, model):
-    assert track_people(walkers, model, boxes=boxes_of(range(4), tracked=True)) == []
-    assert len(track_people(walkers, model, boxes=boxes_of(range(4), tracked=True), min_boxes=4)) == 2
+    short = track_people(walkers, model, boxes=boxes_of(range(4), tracked=True))
+    assert (short.tracklets, short.counts) == ((), VideoCounts(frames=40, boxes=8, short=2))
+    assert len(track_people(walkers, model, boxes=boxes_of(range(4), tracked=True), min_boxes=4).tracklets) == 2
 
 
 def test_boxes_beyond_the_video_and_invalid_settings_raise(walkers, model):
@@ -136,3 +140,60 @@ def test_a_video_is_enrolled_once_with_times(walkers, tiny_run):
             assert sighting.crop
             assert sighting.attributes["end"] == pytest.approx(1003.9)
         assert len(gallery.cluster(threshold=2.0).clusters) == 2  # seen at the same time: two people, however alike
+
+
+def test_unknown_scores_keep_every_box_and_the_quality(walkers, model, tmp_path):
+    rows = [f"{n + 1} -1 {left} {top} 24 60 -1 -1 -1 -1" for n in range(40) for left, top, *_ in [corners_of(1, n)]]
+    (tmp_path / "spaces.txt").write_text("\n".join(rows))
+    (tracklet,) = track_people(walkers, model, boxes=read_boxes(tmp_path / "spaces.txt")).tracklets
+    assert tracklet.boxes >= 38
+    assert tracklet.quality == pytest.approx(60 / 128)
+
+
+def test_the_path_of_a_tracklet_is_its_boxes(walkers, model):
+    first, _ = track_people(walkers, model, boxes=boxes_of(range(40), tracked=True)).tracklets
+    person = color_of(first)
+    assert first.path.tolist() == [[n, *corners_of(person, n), pytest.approx(0.9)] for n in range(40)]
+
+
+def test_boxes_that_make_no_track_are_counted(walkers, model):
+    """A detector: one person, one flat box in each frame, one box of a score at which no track starts, 3 left out."""
+    frame = 0
+
+    def detect(_pixels):
+        nonlocal frame
+        boxes = [corners_of(1, frame), (5, 5, 5, 60), corners_of(2, frame)]
+        frame += 1
+        return make_detections(boxes, [0.9, 0.9, 0.1], left_out=3)
+
+    counts = track_people(walkers, model, boxes=detect).counts
+    assert (counts.frames, counts.boxes, counts.flat, counts.left_out) == (40, 240, 40, 120)
+    assert 40 <= counts.untracked <= 42
+
+
+def test_fractions_of_the_frame_raise(walkers, model):
+    for boxes in (lambda _: make_detections([[0.1, 0.2, 0.2, 0.5]]), {3: make_detections([[0.1, 0.2, 0.2, 0.5]])}):
+        with pytest.raises(DataError, match=r"boxes end within the first 2 pixels.*probably fractions of the frame"):
+            track_people(walkers, model, boxes=boxes)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 2, 10])
+def test_slow_cameras_keep_a_person_over_a_missed_frame(tmp_path, model, rate):
+    """A person who stands still, with one frame of ten without a box: one track of nine boxes at every rate."""
+    draw(tmp_path / "slow.avi", rate=rate, frames=10)
+    still = {n: make_detections([[100, 40, 124, 100]]) for n in range(10) if n != 5}
+    (tracklet,) = track_people(tmp_path / "slow.avi", model, boxes=still).tracklets
+    assert tracklet.boxes >= 8
+    assert tracklet.end == pytest.approx(9 / rate)
+
+
+def test_too_few_frames_for_a_track_raise(walkers, model):
+    with pytest.raises(DataError, match=r"40 frames, of which every=10 uses 4; a track needs 5 boxes"):
+        track_people(walkers, model, boxes=boxes_of(range(40)), every=10)
+
+
+def test_a_damaged_frame_does_not_end_the_video(tmp_path, walkers, model):
+    damage(walkers, tmp_path / "damaged.avi", [19, 20])
+    tracked = track_people(tmp_path / "damaged.avi", model, boxes=boxes_of(range(40), tracked=True))
+    assert (tracked.counts.frames, tracked.counts.damaged) == (38, 2)
+    assert [(item.boxes, item.end) for item in tracked.tracklets] == [(38, pytest.approx(3.9))] * 2

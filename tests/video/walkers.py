@@ -13,12 +13,12 @@ def corners_of(person, frame):
     return left, top, left + 24, top + 60
 
 
-def draw(path):
-    """40 frames of two people."""
+def draw(path, *, rate=RATE, frames=40):
+    """Frames of two people."""
     import cv2
 
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (WIDTH, HEIGHT))
-    for frame in range(40):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (WIDTH, HEIGHT))
+    for frame in range(frames):
         pixels = np.full((HEIGHT, WIDTH, 3), 70, np.uint8)
         for person, color in COLORS.items():
             left, top, right, bottom = corners_of(person, frame)
@@ -39,3 +39,18 @@ def boxes_of(frames, *, people=(1, 2), tracked=False):
         )
         for frame in frames
     }
+
+
+def damage(source, target, frames):
+    """Copy a video of JPEG frames and overwrite some of them with zeros."""
+    data = bytearray(source.read_bytes())
+    position = data.find(b"movi") + 4
+    payloads = []
+    while data[position : position + 4] == b"00dc":
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        payloads.append(slice(position + 8, position + 8 + size))
+        position += 8 + size + size % 2
+    for frame in frames:
+        part = payloads[frame]
+        data[part] = bytes(part.stop - part.start)
+    target.write_bytes(data)

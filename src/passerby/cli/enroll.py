@@ -28,7 +28,7 @@ def enroll(
         Path | None,
         typer.Option(help="An image, a folder, or a .csv or .parquet table: path, camera, time, label, ..."),
     ] = None,
-    video: Annotated[Path | None, typer.Option(help="A video; each track of a person becomes one sighting.")] = None,
+    video: Annotated[str | None, typer.Option(help="A video; each track of a person becomes one sighting.")] = None,
     data: Annotated[str | None, typer.Option(help="A data set, such as synth:identities=40,cameras=4.")] = None,
     camera: Annotated[str | None, typer.Option(help="Camera of all images, or of the video.")] = None,
     time: Annotated[str | None, typer.Option(help="Time of all images: ISO 8601 (UTC) or seconds since 1970.")] = None,
@@ -74,12 +74,27 @@ def enroll(
     else:
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"{escape(where)}: {result.new:,} new, {result.known:,} known; {total:,} sightings in all")
+        _print_counts(console, result)
         for source, reason in result.unreadable[:3]:
             console.print(f"[yellow]not enrolled[/] {escape(source)}: {escape(reason)}")
         if len(result.unreadable) > 3:
             console.print(f"[yellow]not enrolled[/] and {len(result.unreadable) - 3:,} more; --json lists them")
     if result.unreadable:
         raise typer.Exit(1)
+
+
+def _print_counts(console: Console, result: EnrollResult) -> None:
+    """Print the frames and boxes of a video: all of them, and those that made no sighting."""
+    counts = getattr(result, "counts", None)
+    if counts is None:
+        return
+    if counts.damaged:
+        console.print(f"[yellow]damaged[/] {counts.damaged:,} frames could not be decoded; all others were used")
+    console.print(
+        f"{counts.frames:,} frames, {counts.boxes:,} boxes: {counts.left_out:,} below the least score, "
+        f"{counts.flat:,} without an area, {counts.untracked:,} in no track; "
+        f"{counts.short:,} tracks had too few boxes"
+    )
 
 
 def _prepare(sources: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
@@ -115,7 +130,7 @@ def _prepare_data(data: str, *, split: Any = "gallery") -> Job:
 
 
 def _prepare_video(
-    video: Path,
+    video: str,
     *,
     camera: str | None = None,
     time: str | None = None,
@@ -125,9 +140,11 @@ def _prepare_video(
 ) -> Job:
     from passerby.video.boxes import hog_detector, read_boxes
     from passerby.video.enroll_video import enroll_video
+    from passerby.video.frames import read_video_info
 
     if camera is None:
         raise GalleryError("enroll: --video needs --camera")
+    read_video_info(video)  # a video that cannot be read makes no gallery
     options: dict[str, Any] = {"camera": camera, "started": parse_time(time, "--time"), "every": every, "gap": gap}
     people = hog_detector() if boxes is None else read_boxes(boxes)
     return lambda gallery: enroll_video(gallery, video, boxes=people, progress=True, **options)

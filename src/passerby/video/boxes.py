@@ -9,6 +9,7 @@ N boxes in a frame
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,23 +28,35 @@ if TYPE_CHECKING:
 Detector = Callable[[NDArray[np.uint8]], "Detections"]
 COLUMNS = ("frame", "left", "top", "width", "height")
 _MOT_COLUMNS = ("frame", "track", "left", "top", "width", "height", "score")
+LEFT_OUT = "left_out"
+"""Key of `Detections.metadata`: number of boxes of the frame below the least score."""
+FLAT = "flat"
+"""Key of `Detections.metadata`: number of boxes of the frame without an area."""
+_LARGEST = 1_000_000_000  # absolute value of a number in a file
+_UNKNOWN = -1.0  # score of a box without a score in MOT files
 _NMS_OVERLAP = 0.55  # IoU above which HOG's boxes are the same person
 
 
-def make_detections(corners: ArrayLike, scores: ArrayLike | None = None, tracks: ArrayLike | None = None) -> Detections:
-    """Make detections from arrays.
+def make_detections(
+    corners: ArrayLike, scores: ArrayLike | None = None, tracks: ArrayLike | None = None, *, left_out: int = 0
+) -> Detections:
+    """Make detections from arrays. Boxes without an area or with coordinates that are not finite are skipped.
 
     Args:
         corners: (N, 4) left, top, right, bottom in pixels; right and bottom are outside the person.
-        scores: (N,) confidence, 0 to 1; None is 1.
+        scores: (N,) confidence, 0 to 1; None, -1 and NaN are unknown and count as 1.
         tracks: (N,) integer track number of each box, -1 for none; None if the boxes are not tracked.
+        left_out: Number of boxes that a threshold has removed already, for the counts of `track_people`.
+
+    Returns:
+        Detections; `metadata` holds `left_out` and the number of skipped boxes, `flat`.
 
     Raises:
-        DataError: If the shapes differ, or a box has no area.
+        DataError: If the shapes differ.
         MissingExtraError: Without the extra `video`.
 
     Example:
-        >>> len(make_detections([[10, 20, 34, 80]], scores=[0.9]))
+        >>> len(make_detections([[10, 20, 34, 80], [5, 5, 5, 9]], scores=[0.9, 0.8]))
         1
     """
     supervision = require_extra("supervision")
@@ -52,10 +65,15 @@ def make_detections(corners: ArrayLike, scores: ArrayLike | None = None, tracks:
     numbers = None if tracks is None else np.asarray(tracks, np.int64)
     if confidence.shape != (len(boxes),) or (numbers is not None and numbers.shape != (len(boxes),)):
         raise DataError(f"boxes: corners {boxes.shape} and scores {confidence.shape}, expected (N, 4) and (N,)")
-    flat = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1) | ~np.isfinite(boxes).all(axis=1)
-    if flat.any():
-        raise DataError(f"boxes: {boxes[flat][0].tolist()} is left, top, right, bottom without an area")
-    return cast("Detections", supervision.Detections(xyxy=boxes, confidence=confidence, tracker_id=numbers))
+    confidence = np.where(np.isnan(confidence) | (confidence == _UNKNOWN), np.float32(1), confidence)
+    kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & np.isfinite(boxes).all(axis=1)
+    detections = supervision.Detections(
+        xyxy=boxes[kept],
+        confidence=confidence[kept],
+        tracker_id=None if numbers is None else numbers[kept],
+        metadata={LEFT_OUT: left_out, FLAT: int((~kept).sum())},
+    )
+    return cast("Detections", detections)
 
 
 def hog_detector(*, min_score: float = 0.3, scale: float = 1.0) -> Detector:
@@ -90,7 +108,7 @@ def hog_detector(*, min_score: float = 0.3, scale: float = 1.0) -> Detector:
         # The window has margins: 4 to 6 % of its height above and below the person, 15 % of its width on each side.
         corners = np.stack([left + width * 0.15, top + height * 0.06, left + width * 0.85, top + height * 0.96], axis=1)
         kept = scores >= min_score
-        detections = make_detections(corners[kept], 1 - np.exp(-scores[kept]))
+        detections = make_detections(corners[kept], 1 - np.exp(-scores[kept]), left_out=int((~kept).sum()))
         return detections.with_nms(threshold=_NMS_OVERLAP, class_agnostic=True)
 
     return detect
@@ -103,6 +121,9 @@ def supervision_detector(predict: Callable[[NDArray[np.uint8]], Any], *, person:
         predict: Takes (H, W, 3) uint8 RGB pixels; its result has `xyxy`, `confidence` and `class_id`.
         person: Number of the class `person` (1 in RF-DETR, 0 in most others); None takes every box.
 
+    Raises:
+        DataError: While detecting, if the result has no boxes, or no classes and `person` is given.
+
     Example:
         >>> detect = supervision_detector(lambda pixels: make_detections([[10, 20, 34, 80]]))
         >>> len(detect(np.zeros((240, 320, 3), np.uint8)))
@@ -111,9 +132,16 @@ def supervision_detector(predict: Callable[[NDArray[np.uint8]], Any], *, person:
 
     def detect(pixels: NDArray[np.uint8]) -> Detections:
         result = predict(pixels)
+        if not hasattr(result, "xyxy"):
+            raise DataError(f"detector: returned {type(result).__name__}, expected supervision.Detections")
+        if person is not None and result.class_id is None:
+            raise DataError(f"detector: the boxes have no classes and person is {person}; person=None takes every box")
         kept = np.ones(len(result.xyxy), bool) if person is None else np.asarray(result.class_id) == person
         scores = None if result.confidence is None else np.asarray(result.confidence)[kept]
-        return make_detections(np.asarray(result.xyxy)[kept], scores)
+        detections = make_detections(np.asarray(result.xyxy)[kept], scores)
+        for name in (LEFT_OUT, FLAT):  # counts of a detector that calls `make_detections`
+            detections.metadata[name] += getattr(result, "metadata", {}).get(name, 0)
+        return detections
 
     return detect
 
@@ -125,6 +153,9 @@ def torchvision_detector(network: torch.nn.Module, *, min_score: float = 0.5, pe
         network: Takes a list of (3, H, W) images, 0 to 1; returns a list of dicts with boxes, labels and scores.
         min_score: Least score of a box, 0 to 1.
         person: Number of the class `person`; 1 in COCO.
+
+    Raises:
+        DataError: While detecting, if the result has no boxes, labels or scores.
 
     Example:
         >>> import torch
@@ -142,26 +173,32 @@ def torchvision_detector(network: torch.nn.Module, *, min_score: float = 0.5, pe
     def detect(pixels: NDArray[np.uint8]) -> Detections:
         with torch.inference_mode():
             (result,) = network([torch.from_numpy(pixels).permute(2, 0, 1).float() / 255])
-        kept = (result["labels"] == person) & (result["scores"] >= min_score)
-        return make_detections(result["boxes"][kept].numpy(), result["scores"][kept].numpy())
+        if missing := [name for name in ("boxes", "labels", "scores") if name not in result]:
+            raise DataError(f"detector: no {', '.join(missing)} in the result; expected boxes, labels and scores")
+        of_person, likely = result["labels"] == person, result["scores"] >= min_score
+        kept = of_person & likely
+        left_out = int((of_person & ~likely).sum())
+        return make_detections(result["boxes"][kept].numpy(), result["scores"][kept].numpy(), left_out=left_out)
 
     return detect
 
 
-def read_boxes(path: str | Path) -> dict[int, Detections]:
+def read_boxes(path: str | Path, *, min_score: float = 0.0) -> dict[int, Detections]:
     """Read the boxes of a video: a MOT Challenge file, or a CSV file with a header.
 
-    MOT: `frame, track, left, top, width, height, score, ...` without a header, frames from 1, track -1 for none, rows
-    of score 0 left out. CSV: columns frame (from 0), left, top, width, height, and optionally track and score.
+    MOT: `frame, track, left, top, width, height, score, ...` without a header, separated by commas or spaces, frames
+    from 1, track -1 for none. CSV: columns frame (from 0), left, top, width, height, and optionally track and score.
+    A score of -1 or an empty score is unknown and counts as 1; rows of score 0 are left out.
 
     Args:
         path: The file.
+        min_score: Least score, 0 to 1; rows below it are left out and counted.
 
     Returns:
         Detections by frame, from 0.
 
     Raises:
-        DataError: If the file is missing, or a row cannot be read.
+        DataError: If the file is missing, a row cannot be read, or the boxes are fractions of the frame.
         MissingExtraError: Without the extra `video`.
 
     Example:
@@ -179,14 +216,38 @@ def read_boxes(path: str | Path) -> dict[int, Detections]:
         except (KeyError, ValueError) as error:
             expected = ", ".join(record)
             raise DataError(f"{path}: row {number}: cannot be read ({error}); expected numbers: {expected}") from None
-        if score != 0:
-            by_frame.setdefault(int(frame), []).append((*box, min(score, 1.0)))
+        by_frame.setdefault(int(frame), []).append((*box, min(score, 1.0)))
+    check_pixels(np.array([row[1:5] for boxes in by_frame.values() for row in boxes]), str(path))
     detections = {}
     for frame, boxes in sorted(by_frame.items()):
         table = np.array(boxes)  # (N, 6): track, left, top, right, bottom, score
-        tracks = table[:, 0].astype(np.int64)
-        detections[frame] = make_detections(table[:, 1:5], table[:, 5], tracks if (tracks >= 0).any() else None)
+        kept = (table[:, 5] != 0) & (table[:, 5] >= min_score)
+        left_out = int((~kept).sum())
+        tracks = table[kept, 0].astype(np.int64)
+        given = tracks if (tracks >= 0).any() else None
+        detections[frame] = make_detections(table[kept, 1:5], table[kept, 5], given, left_out=left_out)
     return detections
+
+
+def check_pixels(corners: NDArray[np.floating[Any]], name: str) -> None:
+    """Check that boxes are in pixels and not in fractions of the frame.
+
+    Args:
+        corners: (N, 4) left, top, right, bottom.
+        name: File or detector, for the message.
+
+    Raises:
+        DataError: If all N boxes end within the first two pixels of the frame.
+
+    Example:
+        >>> check_pixels(np.array([[10, 20, 34, 80]]), "boxes.csv")
+    """
+    if len(corners) and np.max(corners) <= 2:
+        raise DataError(
+            f"{name}: all {len(corners):,} boxes end within the first 2 pixels, such as "
+            f"{np.round(corners[0].astype(float), 3).tolist()} (left, top, right, bottom); they are probably fractions "
+            "of the frame: multiply them by its width and height"
+        )
 
 
 def _read_table(path: Path) -> tuple[Sequence[str], list[list[str]], int]:
@@ -194,8 +255,10 @@ def _read_table(path: Path) -> tuple[Sequence[str], list[list[str]], int]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected boxes as MOT or CSV")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        first = next((line for line in lines if line.strip()), "")
+        separated = csv.reader(lines) if "," in first else (re.split(r"[;\s]+", line.strip()) for line in lines)
+        rows = [row for row in separated if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a text file of boxes ({error})") from None
     if not rows:
@@ -212,7 +275,11 @@ def _read_table(path: Path) -> tuple[Sequence[str], list[list[str]], int]:
 def _parse_row(record: dict[str, str], first: int) -> tuple[float, ...]:
     """Return frame from 0, track, left, top, right, bottom, score."""
     frame, left, top, width, height = (float(record[name]) for name in COLUMNS)
-    if int(frame) < first or width <= 0 or height <= 0:
-        raise ValueError("a frame before the first, or no area")
-    track, score = float(record.get("track") or -1), float(record.get("score") or 1)
-    return int(frame) - first, int(track), left, top, left + width, top + height, score
+    track, score = float(record.get("track") or -1), float(record.get("score") or _UNKNOWN)
+    if not all(abs(number) < _LARGEST for number in (frame, left, top, width, height, track, score)):
+        raise ValueError(f"a number that is not finite or not below {_LARGEST:,}")
+    if int(frame) < first or width < 0 or height < 0:
+        raise ValueError("a frame before the first, or a negative width or height")
+    if score < 0 and score != _UNKNOWN:
+        raise ValueError(f"score {score:g}; scores are 0 to 1, or -1 for unknown")
+    return int(frame) - first, int(track), left, top, left + width, top + height, 1.0 if score < 0 else score

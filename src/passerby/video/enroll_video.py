@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ from passerby.gallery.gallery import Gallery
 from passerby.gallery.results import EnrollResult
 from passerby.gallery.sightings import Sighting
 from passerby.progress import ProgressOption
-from passerby.video.tracks import MIN_BOXES, Tracklet, track_people
+from passerby.video.tracklets import Tracklet
+from passerby.video.tracks import MIN_BOXES, VideoCounts, track_people
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -20,6 +22,23 @@ if TYPE_CHECKING:
 
 _PRIOR = 0.2
 """Prior probability that two tracks with a short gap between them show one person."""
+
+
+@dataclass(frozen=True)
+class EnrollVideoResult(EnrollResult):
+    """Counts of `enroll_video`.
+
+    Attributes:
+        new: Tracks that were added.
+        known: Tracks that were enrolled before.
+        unreadable: Empty.
+        counts: Frames and boxes of the video.
+    """
+
+    counts: VideoCounts = field(default_factory=VideoCounts)
+
+    def __repr__(self) -> str:
+        return f"EnrollVideoResult(new={self.new}, known={self.known}, {self.counts})"
 
 
 def enroll_video(
@@ -33,7 +52,7 @@ def enroll_video(
     min_boxes: int = MIN_BOXES,
     gap: float = 3.0,
     progress: ProgressOption = False,
-) -> EnrollResult:
+) -> EnrollVideoResult:
     """Track the people in a video and enroll each track with its best crop.
 
     The attributes of a sighting are `start` and `end` in seconds (since 1970 if `started` is given, otherwise from the
@@ -53,7 +72,8 @@ def enroll_video(
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        Numbers of new and of known tracks; the same video with the same boxes and settings is enrolled once.
+        Numbers of new and of known tracks, and counts of frames and boxes; the same video with the same boxes and
+        settings is enrolled once.
 
     Raises:
         DataError: As `track_people`.
@@ -63,12 +83,13 @@ def enroll_video(
     Example:
         >>> from passerby.video.boxes import hog_detector
         >>> with passerby.Gallery("memory", model="runs/m") as gallery:
-        ...     enroll_video(gallery, "door.avi", camera="door", boxes=hog_detector(), every=4)
-        EnrollResult(new=0, known=0, unreadable=0)
+        ...     result = enroll_video(gallery, "door.avi", camera="door", boxes=hog_detector(), every=4)
+        >>> result.new, result.counts.frames
+        (0, 10)
     """
     threshold = find_pair_threshold(gallery.calibration, prior=_PRIOR) if gap > 0 else None
-    path = Path(video).resolve()
-    tracklets = track_people(
+    path = video if "://" in str(video) else Path(video).resolve()
+    tracked = track_people(
         path,
         gallery.embedder,
         boxes=boxes,
@@ -78,11 +99,11 @@ def enroll_video(
         threshold=threshold,
         progress=progress,
     )
-    added = gallery.store.add([_make_sighting(tracklet, path, camera, started) for tracklet in tracklets])
-    return EnrollResult(len(added.new), len(added.known))
+    added = gallery.store.add([_make_sighting(tracklet, path, camera, started) for tracklet in tracked.tracklets])
+    return EnrollVideoResult(len(added.new), len(added.known), counts=tracked.counts)
 
 
-def _make_sighting(tracklet: Tracklet, path: Path, camera: str, started: float | None) -> Sighting:
+def _make_sighting(tracklet: Tracklet, path: str | Path, camera: str, started: float | None) -> Sighting:
     zero = started or 0.0
     corners = ",".join(f"{x:.0f}" for x in tracklet.corners)
     return Sighting(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from passerby.errors import DataError, MissingExtraError
 from passerby.extras import require_extra
 from passerby.types import Result
+
+_MAX_FAILURES = 1000
+"""Consecutive frames that cannot be decoded after which the rest of the video counts as damaged."""
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat")
+"""First bytes of files that make FFmpeg open other files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +59,21 @@ def read_video_info(path: str | Path) -> VideoInfo:
     """Read the header of a video file.
 
     Raises:
-        DataError: If the file is missing, or cannot be read by OpenCV.
+        DataError: If the file is missing, cannot be read by OpenCV, or is a playlist; for an address such as `rtsp://`.
         MissingExtraError: Without the extra `video`.
 
     Example:
         >>> read_video_info("door.avi")
         VideoInfo(frames=40, rate=10.0, width=320, height=240)
     """
+    if "://" in str(path):
+        raise DataError(f"{path}: is an address, expected a video file; record the stream to a file first")
     cv2, path = require_cv2(), Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a video")
+    with path.open("rb") as file:
+        if file.read(16).lstrip(b"\xef\xbb\xbf").startswith(_PLAYLISTS):
+            raise DataError(f"{path}: is a playlist of other files, expected a video")
     reader = cv2.VideoCapture(str(path))
     try:
         info = VideoInfo(
@@ -72,7 +82,8 @@ def read_video_info(path: str | Path) -> VideoInfo:
             width=int(reader.get(cv2.CAP_PROP_FRAME_WIDTH)),
             height=int(reader.get(cv2.CAP_PROP_FRAME_HEIGHT)),
         )
-        if not reader.isOpened() or not reader.grab() or info.rate <= 0:
+        attempts = max(1, min(info.frames, _MAX_FAILURES))
+        if not reader.isOpened() or not any(reader.grab() for _ in range(attempts)) or not info.rate > 0:
             raise DataError(
                 f"{path}: not a video that can be read ({path.stat().st_size:,} bytes); convert it with ffmpeg"
             )
@@ -81,12 +92,18 @@ def read_video_info(path: str | Path) -> VideoInfo:
     return info
 
 
-def read_frames(path: str | Path, *, every: int = 1) -> Iterator[Frame]:
-    """Iterate over every n-th frame of a video, from the first; the others are not decoded.
+def read_frames(
+    path: str | Path, *, every: int = 1, on_damaged: Callable[[int, int], None] | None = None
+) -> Iterator[Frame]:
+    """Iterate over every n-th frame of a video, from the first; the others are not converted.
+
+    Frames that cannot be decoded are skipped; later frames keep their numbers and times. Up to 1 % of missing frames at
+    the end do not count as damaged, because the number of frames in a header may be an estimate.
 
     Args:
         path: Video file that OpenCV reads.
         every: n, at least 1.
+        on_damaged: Called with the first number and the count of consecutive frames that cannot be decoded.
 
     Raises:
         DataError: As `read_video_info`, and for `every` below 1.
@@ -98,20 +115,34 @@ def read_frames(path: str | Path, *, every: int = 1) -> Iterator[Frame]:
     """
     if every < 1:
         raise DataError(f"every: got {every}, expected at least 1 frame")
+    info = read_video_info(path)
     cv2 = require_cv2()
-    rate = read_video_info(path).rate
     reader = cv2.VideoCapture(str(path))
     try:
-        number = 0
-        while reader.grab():
-            if number % every == 0:
-                decoded, pixels = reader.retrieve()
-                if not decoded:
-                    return
-                yield Frame(number, number / rate, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+        number = failures = 0
+        while failures < _MAX_FAILURES and (failures == 0 or number < info.frames):
+            pixels = None
+            grabbed = reader.grab()
+            if grabbed and number % every == 0:
+                grabbed, pixels = reader.retrieve()
+            if not grabbed:
+                failures += 1
+            elif failures:
+                _report_damaged(on_damaged, number - failures, failures)
+                failures = 0
+            if grabbed and pixels is not None:
+                yield Frame(number, number / info.rate, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
             number += 1
+        missing = info.frames - (number - failures)
+        if missing > 0.01 * info.frames:
+            _report_damaged(on_damaged, number - failures, missing)
     finally:
         reader.release()
+
+
+def _report_damaged(on_damaged: Callable[[int, int], None] | None, first: int, count: int) -> None:
+    if on_damaged is not None:
+        on_damaged(first, count)
 
 
 def require_cv2() -> Any:

@@ -8,22 +8,24 @@ D embedding width   N boxes in a frame
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from passerby.errors import DataError
 from passerby.extras import require_extra
 from passerby.progress import ProgressOption, open_progress
-from passerby.types import FloatArray
-from passerby.video.boxes import make_detections, supervision_detector
-from passerby.video.frames import Frame, read_frames, read_video_info, require_cv2
+from passerby.types import Result
+from passerby.video.boxes import FLAT, LEFT_OUT, check_pixels, make_detections, supervision_detector
+from passerby.video.frames import read_frames, read_video_info, require_cv2
+from passerby.video.pooling import Collector
+from passerby.video.tracklets import Tracklet, join_tracklets
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -33,38 +35,51 @@ if TYPE_CHECKING:
 
 MIN_BOXES = 5
 """Least number of boxes of a track that counts as a person."""
-_FULL_HEIGHT = 128.0  # pixels above which a larger crop has no better quality
-_BATCH = 64
+_MEMORY = 1.0
+"""Seconds after which a track without a box ends."""
+_MEMORY_FRAMES = 3
+"""Frames for which a track without a box is kept at least, for low frame rates."""
+_CHECKED = 20
+"""Boxes after which their unit is checked, at the latest at the end of the video."""
 
-Corners = tuple[float, float, float, float]
+
+@dataclass(frozen=True)
+class VideoCounts(Result):
+    """Counts of a video in which people were tracked.
+
+    Attributes:
+        frames: Frames that were used.
+        damaged: Frames that could not be decoded.
+        boxes: Boxes in the used frames, with those that were left out.
+        left_out: Boxes below the least score.
+        flat: Boxes without an area.
+        untracked: Boxes in no track: the score is too low, no box of the next frames follows, or outside the frame.
+        short: Tracks with fewer than `min_boxes` boxes.
+    """
+
+    frames: int = 0
+    damaged: int = 0
+    boxes: int = 0
+    left_out: int = 0
+    flat: int = 0
+    untracked: int = 0
+    short: int = 0
 
 
 @dataclass(frozen=True, eq=False)
-class Tracklet:
-    """One person in one camera, as far as the person could be tracked.
+class TrackedVideo:
+    """People tracked in a video.
 
     Attributes:
-        start: Time of the first box, seconds from the beginning of the video.
-        end: Time of the last box.
-        boxes: Number of pooled boxes.
-        vector: (D,) of unit length: mean of the crops' vectors, weighted by quality.
-        quality: Quality of the best crop, 0 to 1.
-        crop: Best crop, as a JPEG file.
-        corners: Left, top, right, bottom of the best crop in pixels.
-        frame: Frame of the best crop.
+        tracklets: In the order of their start.
+        counts: Frames and boxes.
     """
 
-    start: float
-    end: float
-    boxes: int
-    vector: FloatArray
-    quality: float
-    crop: bytes
-    corners: Corners
-    frame: int
+    tracklets: tuple[Tracklet, ...]
+    counts: VideoCounts
 
     def __repr__(self) -> str:
-        return f"Tracklet({self.start:.1f} to {self.end:.1f} s, {self.boxes} boxes, quality={self.quality:.2f})"
+        return f"TrackedVideo({len(self.tracklets)} tracklets, {self.counts.frames} frames, {self.counts.boxes} boxes)"
 
 
 def track_people(
@@ -77,7 +92,7 @@ def track_people(
     gap: float = 3.0,
     threshold: float | None = None,
     progress: ProgressOption = False,
-) -> list[Tracklet]:
+) -> TrackedVideo:
     """Track the people in a video and pool the vectors of each track.
 
     Args:
@@ -91,130 +106,76 @@ def track_people(
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        Tracklets in the order of their start.
+        Tracklets in the order of their start, and counts of frames and boxes. Frames that cannot be decoded are skipped
+        and counted.
 
     Raises:
-        DataError: For a video or boxes that cannot be read, boxes beyond the end of the video, or a setting outside
-            its range.
+        DataError: For a video or boxes that cannot be read, boxes in fractions of the frame or beyond the end of the
+            video, fewer frames than a track needs boxes, or a setting outside its range.
         MissingExtraError: Without the extra `video`.
 
     Example:
         >>> corners = [[20, 40, 44, 100]], [[26, 40, 50, 100]]
         >>> boxes = {frame: make_detections(corners[frame], tracks=[7]) for frame in (0, 1)}
         >>> track_people("door.avi", passerby.load("runs/m"), boxes=boxes, min_boxes=2)
-        [Tracklet(0.0 to 0.1 s, 2 boxes, quality=0.47)]
+        TrackedVideo(1 tracklets, 40 frames, 2 boxes)
     """
-    path = Path(video)
     if min_boxes < 1 or gap < 0:
         raise DataError(f"tracks: min_boxes is {min_boxes} and gap {gap}, expected at least 1 box and 0 s")
-    info = read_video_info(path)
+    info = read_video_info(video)
+    if 0 < info.frames <= (min_boxes - 1) * every:
+        raise DataError(
+            f"{video}: {info.frames} frames, of which every={every} uses {-(-info.frames // every)}; a track needs "
+            f"{min_boxes} boxes (min_boxes): lower one of the two"
+        )
     detect = supervision_detector(boxes) if callable(boxes) else None  # checks its boxes
     given: Mapping[int, Detections] = {} if callable(boxes) else boxes
     tracked = any(detections.tracker_id is not None for detections in given.values())
     assign_tracks = None if tracked else _make_tracker(info.rate / every)
     nothing = make_detections([])
-    collector = _Collector(embedder)
+    collector = Collector(embedder)
+    counts: Counter[str] = Counter()
+    unchecked: list[NDArray[Any]] | None = []  # the first boxes; None when one of them is in pixels
     last = -1
     with open_progress(progress) as report:
-        for frame in read_frames(path, every=every):
+        for frame in read_frames(video, every=every, on_damaged=lambda _first, count: counts.update(damaged=count)):
             last = frame.number
             detections = detect(frame.pixels) if detect else given.get(frame.number, nothing)
+            unchecked = _check_unit(unchecked, detections.xyxy, f"{video}: frame {frame.number}", least=_CHECKED)
             tracks = detections.tracker_id if assign_tracks is None else assign_tracks(detections, frame.time)
-            collector.add(frame, detections, tracks)
+            added = collector.add(frame, detections, tracks)
+            left_out, flat = (int(detections.metadata.get(name, 0)) for name in (LEFT_OUT, FLAT))
+            counts.update(frames=1, boxes=len(detections) + left_out + flat, left_out=left_out, flat=flat)
+            counts.update(untracked=len(detections) - added)
             report("track", frame.number + 1, max(info.frames, frame.number + 1))
-    if given and max(given) > last + every:
-        raise DataError(f"{path}: has {last + 1} frames, the boxes {max(given) + 1}; are they of another video?")
+    _check_unit(unchecked, nothing.xyxy, str(video), least=1)
+    if given and max(given) > last + every + counts["damaged"]:
+        raise DataError(f"{video}: has {last + 1} frames, the boxes {max(given) + 1}; are they of another video?")
     tracklets = collector.finish(min_boxes)
-    return tracklets if threshold is None else join_tracklets(tracklets, threshold=threshold, gap=gap)
+    joined = tracklets if threshold is None else join_tracklets(tracklets, threshold=threshold, gap=gap)
+    return TrackedVideo(tuple(joined), VideoCounts(**counts, short=collector.short))
 
 
-def compute_crop_quality(detections: Detections, index: int, frame: Frame) -> float:
-    """Compute the quality of a crop, 0 to 1.
-
-    It is the product of the detector's score, the height up to 128 pixels, the fraction of the box inside the frame,
-    and the fraction that is not covered by a box whose lower edge is further down (a person nearer to the camera).
-
-    Args:
-        detections: All boxes of the frame.
-        index: The box.
-        frame: The frame.
-    """
-    corners = detections.xyxy.astype(np.float64)
-    box = corners[index]
-    height, width = frame.pixels.shape[:2]
-    area = float((box[2:] - box[:2]).prod())
-    inside = float(intersect(box, np.array([[0.0, 0.0, width, height]]))[0]) / area
-    hidden = float(intersect(box, corners[corners[:, 3] > box[3]]).max(initial=0.0)) / area
-    tall = min(1.0, float(box[3] - box[1]) / _FULL_HEIGHT)
-    score = 1.0 if detections.confidence is None else float(np.clip(detections.confidence[index], 0, 1))
-    return score * tall * inside * (1 - hidden)
-
-
-def intersect(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the areas of the intersections of (4,) and (N, 4) corners: (N,) square pixels."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    areas: NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=1)
-    return areas
-
-
-def join_tracklets(tracklets: Sequence[Tracklet], *, threshold: float, gap: float) -> list[Tracklet]:
-    """Join tracklets of one video that follow each other within `gap` seconds and look alike, the nearest first.
-
-    At most one tracklet follows another, so a person who was lost several times becomes one tracklet and tracklets that
-    overlap in time are never joined.
-
-    Args:
-        tracklets: Tracklets of one camera.
-        threshold: Largest cosine distance between two consecutive tracklets.
-        gap: Longest time in seconds between the end of one and the start of the next.
-
-    Returns:
-        Tracklets in the order of their start.
-    """
-    links = sorted(
-        (1 - float(a.vector @ b.vector), i, j)
-        for i, a in enumerate(tracklets)
-        for j, b in enumerate(tracklets)
-        if i != j and 0 <= b.start - a.end <= gap
-    )
-    following: dict[int, int] = {}
-    for distance, before, after in links:
-        if distance <= threshold and before not in following and after not in following.values():
-            following[before] = after
-    chains = []
-    for first in sorted(set(range(len(tracklets))) - set(following.values())):
-        chain = [first]
-        while chain[-1] in following:
-            chain.append(following[chain[-1]])
-        chains.append([tracklets[index] for index in chain])
-    return sorted(map(_merge, chains), key=_by_start)
-
-
-def _merge(chain: Sequence[Tracklet]) -> Tracklet:
-    """Merge consecutive tracklets; the crop is the best one's."""
-    if len(chain) == 1:
-        return chain[0]
-    total = np.sum([tracklet.boxes * tracklet.vector for tracklet in chain], axis=0)
-    return replace(
-        max(chain, key=lambda tracklet: tracklet.quality),
-        start=min(tracklet.start for tracklet in chain),
-        end=max(tracklet.end for tracklet in chain),
-        boxes=sum(tracklet.boxes for tracklet in chain),
-        vector=(total / np.linalg.norm(total)).astype(np.float32),
-    )
-
-
-def _by_start(tracklet: Tracklet) -> tuple[float, int]:
-    return tracklet.start, tracklet.frame
+def _check_unit(
+    unchecked: list[NDArray[Any]] | None, new: NDArray[Any], name: str, *, least: int
+) -> list[NDArray[Any]] | None:
+    """Collect boxes until one ends beyond the first two pixels (None); raise DataError if `least` do not."""
+    if unchecked is None or (len(new) and new.max() > 2):
+        return None
+    unchecked = [*unchecked, new] if len(new) else unchecked
+    if sum(map(len, unchecked)) >= least:
+        check_pixels(np.concatenate(unchecked), name)
+    return unchecked
 
 
 def _make_tracker(rate: float) -> Callable[[Detections, float], NDArray[np.int64]]:
     """Make a function from the next frame's detections and time to the (N,) track numbers, -1 for none yet."""
     require_cv2()
+    memory = max(_MEMORY, _MEMORY_FRAMES / rate)  # seconds
     supervision = require_extra("supervision")
     tracker = require_extra("trackers").BoTSORTTracker(
         frame_rate=rate,
-        lost_track_buffer=30,  # a second
+        lost_track_buffer=math.ceil(30 * memory),  # 1/30 s
         track_activation_threshold=0.4,
         high_conf_det_threshold=0.3,
         minimum_iou_threshold_first_assoc=0.1,
@@ -233,79 +194,3 @@ def _make_tracker(rate: float) -> Callable[[Detections, float], NDArray[np.int64
         return tracks
 
     return assign_tracks
-
-
-@dataclass
-class _Track:
-    """Sums of a track while the video is read."""
-
-    start: float
-    end: float
-    boxes: int = 0
-    total: Any = 0.0
-    quality: float = -1.0
-    crop: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
-    corners: Corners = (0, 0, 0, 0)
-    frame: int = 0
-
-    def finish(self) -> Tracklet:
-        """Convert to a tracklet."""
-        out = io.BytesIO()
-        Image.fromarray(self.crop).save(out, "JPEG", quality=95)
-        return Tracklet(
-            start=self.start,
-            end=self.end,
-            boxes=self.boxes,
-            vector=(self.total / np.linalg.norm(self.total)).astype(np.float32),
-            quality=self.quality,
-            crop=out.getvalue(),
-            corners=self.corners,
-            frame=self.frame,
-        )
-
-
-class _Collector:
-    """Embeds crops in batches and adds their vectors to their tracks."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self._tracks: dict[int, _Track] = {}
-        self._waiting: list[tuple[_Track, Frame, NDArray[np.float32], float, NDArray[np.uint8]]] = []
-
-    def add(self, frame: Frame, detections: Detections, tracks: NDArray[Any] | None) -> None:
-        """Add the boxes of a frame that have a track."""
-        if tracks is None:
-            return
-        for index in np.flatnonzero(tracks >= 0).tolist():
-            corners = detections.xyxy[index]
-            crop = _cut(frame, corners)
-            if crop.size:
-                track = self._tracks.setdefault(int(tracks[index]), _Track(frame.time, frame.time))
-                self._waiting.append((track, frame, corners, compute_crop_quality(detections, index, frame), crop))
-        if len(self._waiting) >= _BATCH:
-            self._embed()
-
-    def _embed(self) -> None:
-        vectors = self._embedder.embed([crop for *_, crop in self._waiting], batch=_BATCH)
-        for (track, frame, corners, quality, crop), vector in zip(self._waiting, vectors, strict=True):
-            track.end = frame.time
-            track.boxes += 1
-            track.total = track.total + max(quality, 1e-3) * vector.astype(np.float64)
-            if quality > track.quality:
-                left, top, right, bottom = map(float, corners)
-                track.quality, track.crop, track.corners = quality, crop, (left, top, right, bottom)
-                track.frame = frame.number
-        self._waiting = []
-
-    def finish(self, min_boxes: int) -> list[Tracklet]:
-        """Embed what waits; return the tracklets with enough boxes in the order of their start."""
-        self._embed()
-        return sorted((track.finish() for track in self._tracks.values() if track.boxes >= min_boxes), key=_by_start)
-
-
-def _cut(frame: Frame, corners: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Cut a box out of the frame; empty if the box is outside."""
-    height, width = frame.pixels.shape[:2]
-    left, top = np.clip(np.floor(corners[:2]), 0, (width, height)).astype(int)
-    right, bottom = np.clip(np.ceil(corners[2:]), 0, (width, height)).astype(int)
-    return np.ascontiguousarray(frame.pixels[top:bottom, left:right])
