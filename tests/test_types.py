@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from passerby.errors import DataError
 from passerby.types import Embeddings, Labels, Ranking
 
 vectors = np.ones((3, 2), dtype=np.float32)
@@ -60,3 +61,10 @@ def test_results_have_a_repr_of_one_line_without_arrays_and_a_dictionary_for_jso
     assert repr(ranking) == "Ranking(indices=array(1, 2), distances=array(1, 2), matches=array(1, 2))"
     assert ranking.to_dict() == {"indices": [[2, -1]], "distances": [[0.25, None]], "matches": [[True, False]]}
     json.dumps(ranking.to_dict(), allow_nan=False)
+
+
+def test_ids_beyond_63_bits_are_refused():
+    largest = np.array([2**63 - 1], dtype=np.uint64)
+    assert Labels(largest, [0]).person_ids[0] == 2**63 - 1
+    with pytest.raises(DataError, match="person_ids: got 9223372036854775808, expected at most 9223372036854775807"):
+        Labels(largest + np.uint64(1), [0])

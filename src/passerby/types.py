@@ -22,6 +22,8 @@ JUNK = -1
 """Identity of a detection that shows no person of the data set. Readers drop such images."""
 DISTRACTOR = 0
 """Identity of a gallery image that matches no query. Readers number identities from 1."""
+MAX_ID = 2**63 - 1
+"""Largest id of an identity or a camera."""
 DEFAULT = "default"
 """Name of the model that comes with the package; accepted wherever a model is named."""
 
@@ -225,6 +227,8 @@ def _check_ids(values: ArrayLike, name: str, *, count: int | None = None) -> Int
         raise DataError(f"{name}: got shape {ids.shape} of {ids.dtype}, expected {expected} integers, one per image")
     if ids.size and ids.min() < 0:
         raise DataError(f"{name}: got {ids.min()}, expected 0 or more; drop junk images before scoring")
+    if ids.size and ids.max() > MAX_ID:
+        raise DataError(f"{name}: got {ids.max()}, expected at most {MAX_ID} (64 bits with a sign)")
     return ids.astype(np.int64)
 
 

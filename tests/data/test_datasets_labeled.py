@@ -185,6 +185,101 @@ def test_table_columns_become_samples(tmp_path: Path, suffix: str) -> None:
     assert (data.junk, data.title) == (1, "table")
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_query_is_not_matched_with_its_own_file(tmp_path: Path, link: bool) -> None:
+    """Query and gallery are the same folder: both files of a person have the same camera, and the others have not."""
+    write_images(tmp_path / "query" / "a", ["1.png", "2.png"])
+    if link:
+        (tmp_path / "gallery" / "a").mkdir(parents=True)
+        for name in ("1.png", "2.png"):
+            (tmp_path / "gallery" / "a" / name).symlink_to(tmp_path / "query" / "a" / name)
+    else:
+        (tmp_path / "gallery").symlink_to("query")
+    (data,) = load_data(f"folder:{tmp_path}?camera=none")
+    assert rows_of(data.query) == rows_of(data.gallery) == [("1.png", 1, 0), ("2.png", 1, 1)]
+
+
+def test_copies_of_a_query_are_excluded_by_an_option(tmp_path: Path) -> None:
+    for split in ("query", "gallery"):
+        write_images(tmp_path / split / "a", ["x_1.png"])
+        write_image(tmp_path / split / "a" / "y_2.png", content="the same in both")
+    (tmp_path / "gallery" / "a" / "z_3.png").write_bytes((tmp_path / "query" / "a" / "y_2.png").read_bytes())
+    (data,) = load_data(f"folder:{tmp_path}?camera=none")
+    assert [s.camera_id for s in (*data.query, *data.gallery)] == [0, 1, 2, 3, 4]
+    (data,) = load_data(f"folder:{tmp_path}?camera=none&copies=exclude")
+    assert [s.camera_id for s in (*data.query, *data.gallery)] == [0, 1, 2, 1, 1]
+    assert data.title == "folder (copies excluded, cameras unknown)"
+    (data,) = load_data(f"folder:{tmp_path}?copies=exclude")
+    assert rows_of(data.gallery) == [("x_1.png", 1, 0), ("y_2.png", 1, 1)]
+
+
+def test_the_file_of_a_query_under_another_camera_is_left_out(tmp_path: Path) -> None:
+    table = rows()
+    table[3]["path"] = table[2]["path"]
+    table.append({**table[3], "path": "i/9.jpg"})
+    (data,) = load_data(f"table:{write_table(tmp_path / 't.csv', table)}")
+    assert [s.path.name for s in data.query] == ["3.jpg"]
+    assert [s.path.name for s in data.gallery] == ["9.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_whole_floats_are_ids_and_minus_one_is_junk(tmp_path: Path, suffix: str) -> None:
+    """A column of integers with a missing value is a float column in pandas."""
+    table = [{"path": f"{i}.png", "person_id": p} for i, p in enumerate([7.0, 7.0, 8.0, 8.0, -1.0])]
+    (data,) = load_data(f"table:{write_table(tmp_path / f't{suffix}', table)}?train=1")
+    assert [s.person_id for s in data.train] == [1, 1, 2, 2]
+    assert data.junk == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.0, float("nan")], "row 2: no person_id"),
+        ([1.5, 2.0], "row 1: column person_id: 1.5; expected text or a whole number"),
+        ([1.0, float("inf")], "row 2: column person_id: inf; expected text or a whole number"),
+        ([1e300, 1.0], "row 1: column person_id: 1e.300; expected text or a whole number"),
+        ([True, False], "column person_id: True; expected text or a whole number"),
+        ([b"x", b"y"], "column person_id: b'x'; expected text or a whole number"),
+        ([[1], [2]], r"column person_id: \[1\]; expected text or a whole number"),
+    ],
+)
+def test_other_ids_are_refused_with_row_and_column(tmp_path: Path, values: list[Any], message: str) -> None:
+    table = [{"path": f"{i}.png", "person_id": value} for i, value in enumerate(values)]
+    with pytest.raises(DataError, match=message):
+        load_data(f"table:{write_table(tmp_path / 't.parquet', table)}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path;person_id\na.png;1\n", "its columns are separated by ';'; expected commas"),
+        ("path,person_id,path\na.png,1,b.png\n", "column 'path' is in it twice"),
+        ("path,person_id\na.png,1,2\n", "row 1: 1 values more than the table has columns"),
+        ("path,person_id,timestamp\na.png,1," + "9" * 400 + "\n", "row 1: timestamp"),
+    ],
+)
+def test_malformed_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        load_data(f"table:{tmp_path / 't.csv'}")
+
+
+def test_capital_splits_are_named_as_the_cause(tmp_path: Path) -> None:
+    write_persons(tmp_path / "Train", "1 2")
+    with pytest.raises(DataError, match="has Train/; rename it to train/"):
+        load_data(f"folder:{tmp_path}")
+
+
+def test_msmt17_lists_with_backslashes_and_ids_beyond_64_bits_are_refused(tmp_path: Path) -> None:
+    write_msmt17(tmp_path)
+    (tmp_path / "list_val.txt").write_text("0000\\0000_010_05_0303morning_0020_0.jpg 0\n")
+    with pytest.raises(DataError, match=r"with / and not .* between folder and file"):
+        load_data(f"msmt17:{tmp_path}")
+    (tmp_path / "list_val.txt").write_text(f"0000/0000_010_05_0303morning_0020_0.jpg {2**63}\n")
+    with pytest.raises(DataError, match=r"ids of persons are below 9223372036854775807"):
+        load_data(f"msmt17:{tmp_path}")
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_table_with_two_columns(tmp_path: Path, suffix: str) -> None:
     images = [{"path": f"{person}{image}.jpg", "person_id": person} for person in (7, 8, 9, 10) for image in range(3)]

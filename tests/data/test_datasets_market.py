@@ -91,6 +91,54 @@ def test_only_the_file_name_is_parsed(tmp_path: Path) -> None:
     assert {s.person_id for s in load_data(f"market1501:{root}")[0].train} == {2, 7}
 
 
+@pytest.mark.parametrize("reader", ["market1501", "dukemtmc", "cuhk03np"])
+def test_cameras_are_ignored_by_an_option(tmp_path: Path, reader: str) -> None:
+    """Names without a camera parse; each file has a camera of its own, so that the gallery image is a match."""
+    write_market(
+        tmp_path / "labeled",
+        {
+            "bounding_box_train": ["0001_a.jpg", "0001_c0_b.jpg"],
+            "query": ["0002_c1s1_a.jpg"],
+            "bounding_box_test": ["0002_c1s1_b.jpg", "-1_x.jpg", "0000_x.jpg"],
+        },
+    )
+    (data,) = load_data(f"{reader}:{tmp_path / 'labeled'}?camera=none")
+    assert rows_of(data.train) == [("0001_a.jpg", 1, 0), ("0001_c0_b.jpg", 1, 1)]
+    assert rows_of((*data.query, *data.gallery)) == [
+        ("0002_c1s1_a.jpg", 2, 0),
+        ("0000_x.jpg", 0, 0),
+        ("0002_c1s1_b.jpg", 2, 1),
+    ]
+    assert data.variant.endswith("cameras unknown")
+    assert data.junk == 1
+
+
+def test_camera_zero_is_named_as_the_cause(tmp_path: Path) -> None:
+    write_market(tmp_path)
+    write_image(tmp_path / "query" / "0001_c0s1_000451_03.jpg")
+    with pytest.raises(DataError, match=r"camera 0: cameras are numbered from 1, and .camera=none ignores them"):
+        load_data(f"market1501:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", [f"{2**63}_c1s1_0.jpg", f"1_c{2**31}s1_0.jpg", f"{'9' * 30}_c1s1_0.jpg"])
+def test_ids_beyond_64_bits_are_refused(tmp_path: Path, name: str) -> None:
+    write_market(tmp_path)
+    write_image(tmp_path / "bounding_box_train" / f"{2**63 - 1}_c1s1_0.jpg")
+    assert load_data(f"market1501:{tmp_path}")[0].train[-1].person_id == 2**63 - 1
+    write_image(tmp_path / "bounding_box_train" / name)
+    with pytest.raises(
+        DataError, match=r"1 entry .*ids of persons are at most 9223372036854775807, of cameras 2147483647"
+    ):
+        load_data(f"market1501:{tmp_path}")
+
+
+def test_capital_folders_are_named_as_the_cause(tmp_path: Path) -> None:
+    write_market(tmp_path)
+    (tmp_path / "query").rename(tmp_path / "Query")
+    with pytest.raises(DataError, match=r"no folder .*query, but Query/; rename it to query/"):
+        load_data(f"market1501:{tmp_path}")
+
+
 def test_duke_names(tmp_path: Path) -> None:
     (data,) = load_data(f"dukemtmc:{write_market(tmp_path, DUKE)}")
     assert [(s.person_id, s.camera_id) for s in data.train] == [(1, 1), (1, 7), (5, 1), (5, 4)]

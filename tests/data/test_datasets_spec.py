@@ -62,7 +62,7 @@ def test_joining_and_parsing_are_inverse(paths: list[str]) -> None:
         ("market1501:/a+duke:/b", "'duke:/b': expected name:path"),
         ("market1501:", "no path after market1501:"),
         ("cuhk01:/a?spilt=871", r"unknown option 'spilt'; known options: split=485\|871; order=permuted\|sorted"),
-        ("dukemtmc:/a?x=1", "unknown option 'x'; known options: none"),
+        ("dukemtmc:/a?x=1", "unknown option 'x'; known options: camera=name.none"),
         ("cuhk01:/a?split", "option 'split' has no value"),
         ("cuhk01:/a?split=", "option 'split' has no value"),
         ("cuhk01:/a?split=871&split=485", "option 'split' is given twice"),

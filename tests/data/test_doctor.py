@@ -208,6 +208,13 @@ def test_jpeg_with_stray_bytes_is_a_warning(market: Path) -> None:
     assert re.search(r"0003_c1s6_015971_00.jpg: 9\d extraneous bytes before marker 0xd9", finding.example)
 
 
+def test_queries_with_a_copy_in_the_gallery_are_counted(market: Path) -> None:
+    shutil.copy(market / "query/0001_c1s1_001051_00.jpg", market / "bounding_box_test/0001_c3s1_000001_00.jpg")
+    finding = find(f"market1501:{market}", "queries with a copy in the gallery")
+    assert summary(finding) == ("warning", 1)
+    assert finding.example == "0001_c1s1_001051_00.jpg = 0001_c3s1_000001_00.jpg"
+
+
 def test_several_sets_are_named_and_share_one_progress(tmp_path: Path, market: Path) -> None:
     progress: list[tuple[int, int]] = []
     spec = f"market1501:{market}+market1501:{tmp_path / 'gone'}+market1501:{market}"

@@ -154,6 +154,8 @@ class _FileCheck:
 
     def __init__(self, data: DataSet) -> None:
         self.train = {(sample.path, sample.key) for sample in data.train}
+        self.query = {(sample.path, sample.key) for sample in data.query}
+        self.gallery = {(sample.path, sample.key) for sample in data.gallery}
         self.unreadable: list[str] = []
         self.damaged: list[str] = []
         self.wide: list[str] = []
@@ -178,6 +180,15 @@ class _FileCheck:
         yield from _report("warning", f"images below {TINY[0]} x {TINY[1]} pixels", self.tiny)
         yield from _report("warning", f"images above {HUGE} pixels on a side", self.huge)
         leaks, conflicts, repeated = [], [], []
+        copied = [
+            f"{query.label} = {others[0].label}"
+            for copies in self.by_digest.values()
+            if len(copies) > 1
+            for query in copies
+            if (query.path, query.key) in self.query
+            and (others := [copy for copy in copies if copy is not query and (copy.path, copy.key) in self.gallery])
+        ]
+        yield from _report("warning", "queries with a copy in the gallery; copies=exclude leaves them out", copied)
         for copies in self.by_digest.values():
             if len(copies) == 1:
                 continue

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from passerby.errors import DataError
 from passerby.extras import require_extra
 
+_WHOLE_FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.0+")
+
 
 def read_records(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
     """Read the column names and the rows of a table: text from CSV, typed values from Parquet.
 
     Raises:
-        DataError: When the file is neither.
+        DataError: When the file is neither, is separated by semicolons or tabs, or has a column twice.
     """
-    return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    columns, records = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise DataError(f"{path}: column {repeated[0]!r} is in it twice; keep one")
+    if len(columns) == 1 and (separator := next((mark for mark in ";\t" if mark in columns[0]), None)):
+        raise DataError(f"{path}: its columns are separated by {separator!r}; expected commas")
+    return columns, records
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
@@ -40,9 +51,41 @@ def _read_parquet(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
     return table.column_names, table.to_pylist()
 
 
-def read_text_columns(record: dict[str, Any], columns: Iterable[str]) -> dict[str, str]:
-    """Return the columns as text without surrounding space; empty for a missing value."""
-    return {name: "" if record.get(name) is None else str(record[name]).strip() for name in columns}
+def read_text_columns(record: dict[str, Any], columns: Iterable[str], *, ids: Collection[str] = ()) -> dict[str, str]:
+    """Return the columns as text without surrounding space; empty for a missing value (null, NaN).
+
+    Args:
+        record: One row.
+        columns: Names of the columns.
+        ids: Columns of ids: a whole number that was written as a float (`-1.0`, as by a column with missing values) is
+            the integer, and other numbers are refused.
+
+    Raises:
+        ValueError: For a value that is neither text, a number, a Boolean nor a date, naming the column.
+
+    Example:
+        >>> read_text_columns({"id": 7.0, "camera": float("nan")}, ["id", "camera"], ids=["id"])
+        {'id': '7', 'camera': ''}
+    """
+    if None in record:
+        raise ValueError(f"{len(record[None])} values more than the table has columns")  # type: ignore[index]
+    return {name: _read_text(record.get(name), name, is_id=name in ids) for name in columns}
+
+
+def _read_text(value: Any, name: str, *, is_id: bool) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, str):
+        text = value.strip()
+        return text.partition(".")[0] if is_id and _WHOLE_FLOAT.fullmatch(text) else text
+    if is_id:
+        if isinstance(value, float | Decimal) and abs(float(value)) <= 2**53 and value == int(value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"column {name}: {value!r}; expected text or a whole number")
+    if not isinstance(value, int | float | Decimal | date | time):
+        raise ValueError(f"column {name}: {type(value).__name__}; expected text, a number or a date")
+    return str(value)
 
 
 def parse_timestamp(value: Any) -> float:
@@ -57,8 +100,10 @@ def parse_timestamp(value: Any) -> float:
     """
     if not isinstance(value, datetime):
         try:
-            number = float(value)
-        except ValueError:
+            number = float(value) if not isinstance(value, bool) else float(str(value))
+        except OverflowError:
+            raise ValueError(f"timestamp {value!r}; expected a finite number of seconds") from None
+        except (TypeError, ValueError):
             try:
                 value = datetime.fromisoformat(str(value).strip())
             except ValueError:

@@ -185,8 +185,11 @@ def _list_table(table: Path, common: _Common) -> list[Crop]:
             raise GalleryError(f"{table}: {name} is given for all, and the table has a column of that name; give one")
     crops = []
     for number, record in enumerate(records, start=1):
-        text = read_text_columns(record, columns)
         row = f"{table}: row {number}"
+        try:
+            text = read_text_columns(record, columns, ids=("camera", "label"))
+        except ValueError as error:
+            raise GalleryError(f"{row}: {error}") from None
         if not text["path"]:
             raise GalleryError(f"{row}: no path")
         values = {**common, **{name: text[name] for name in ("camera", "label") if text.get(name)}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from passerby.data.datasets.listing import require_folder
-from passerby.data.datasets.market1501 import LAYOUT, read_layout
+from passerby.data.datasets.market1501 import LAYOUT, OPTIONS, read_layout
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult
 from passerby.errors import DataError
 
@@ -43,5 +43,5 @@ def read_cuhk03np(spec: DataSpec) -> ReaderResult:
 READER = Reader(
     read_cuhk03np,
     "CUHK03-NP: CUHK03's new protocol as a folder, 767 / 700 identities, 2 cameras",
-    {"images": "labeled|detected"},
+    {"images": "labeled|detected", **OPTIONS},
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from passerby.data.datasets.market1501 import read_layout
+from passerby.data.datasets.market1501 import OPTIONS, read_layout
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult
 
 DUKE_NAME = re.compile(r"(?P<person>-1|[0-9]+)_c(?P<camera>[0-9]+)_f[0-9]+")
@@ -19,4 +19,4 @@ def read_dukemtmc(spec: DataSpec) -> ReaderResult:
     return read_layout(spec, spec.path, pattern=DUKE_NAME, example="0001_c2_f0046182.jpg")
 
 
-READER = Reader(read_dukemtmc, "DukeMTMC-reID: 702 / 702 identities, 8 cameras (withdrawn by its authors)")
+READER = Reader(read_dukemtmc, "DukeMTMC-reID: 702 / 702 identities, 8 cameras (withdrawn by its authors)", OPTIONS)

@@ -39,6 +39,9 @@ def read_folder(spec: DataSpec) -> ReaderResult:
     folders = subfolders(root)
     if not folders:
         raise DataError(f"{spec.name}: no folder in {root}; expected {LAYOUT}. It holds {contents(root)}")
+    capital = [folder.name for folder in folders if folder.name not in SPLITS and folder.name.lower() in SPLITS]
+    if capital:
+        raise DataError(f"{spec.name}: {root} has {capital[0]}/; rename it to {capital[0].lower()}/")
     splits = [folder for folder in folders if folder.name in SPLITS]
     if splits and len(splits) < len(folders):
         others = ", ".join(f"{folder.name}/" for folder in folders if folder not in splits)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from passerby.data.datasets.listing import natural_key
+from passerby.data.datasets.own_files import COPIES, separate_own_files
 from passerby.data.datasets.spec import DataSpec, ReaderResult, UnreadableEntry
 from passerby.data.datasets.splitting import permute_ids, split_queries
 from passerby.errors import DataError
@@ -18,6 +18,7 @@ OPTIONS = {
     "train": "FRACTION of the identities that train, 0 to 1, for data without a split; default 0.5",
     "junk": "LABEL of the images to drop, default -1",
     "distractor": "LABEL of the gallery images that match no query, default none",
+    **COPIES,
 }
 
 
@@ -43,7 +44,7 @@ def assemble(
 
     Either all images or none have a split, and likewise a camera. Without splits, the first identities in the order of
     `permute_ids` train, up to the fraction of the option `train`; of the others, the first image of an identity in a
-    camera is a query. Without cameras, each image of an identity gets a camera of its own, so that no match is left out
+    camera is a query. Without cameras, each file of an identity gets a camera of its own, so that no match is left out
     for being of the query's camera.
 
     Raises:
@@ -72,14 +73,15 @@ def assemble(
         result = _use_splits(spec, samples, [image.split for image in kept])
     else:
         result = _split_fraction(spec, samples, spec.fraction("train", default=0.5))
-    if kept and not cameras:
-        result = replace(result, data=_number_unknown_cameras(result.data))
+    result = separate_own_files(spec, result, cameras_known=bool(cameras) or not kept)
     data = replace(
         result.data,
         junk=len(images) - len(kept),
         distractors=sum(sample.person_id == DISTRACTOR for sample in result.data.gallery),
     )
-    return replace(result, data=data, unreadable=(*unreadable, *result.unreadable), warnings=tuple(warnings))
+    return replace(
+        result, data=data, unreadable=(*unreadable, *result.unreadable), warnings=(*warnings, *result.warnings)
+    )
 
 
 def _use_splits(spec: DataSpec, samples: Sequence[Sample], splits: Sequence[str | None]) -> ReaderResult:
@@ -117,17 +119,3 @@ def _split_fraction(spec: DataSpec, samples: Sequence[Sample], fraction: float) 
     required_splits = (("train",) if fraction > 0 else ()) + (("query", "gallery") if fraction < 1 else ())
     data = DataSet(spec.name, spec.path, spec.text, train, query, gallery, variant=variant)
     return ReaderResult(data, required_splits=required_splits, assumptions=(assumption,))
-
-
-def _number_unknown_cameras(data: DataSet) -> DataSet:
-    """Give each image of an identity a camera of its own."""
-    seen: Counter[int] = Counter()
-    parts: dict[str, tuple[Sample, ...]] = {}
-    for split in SPLITS:
-        numbered = []
-        for sample in getattr(data, split):
-            numbered.append(replace(sample, camera_id=seen[sample.person_id]))
-            seen[sample.person_id] += 1
-        parts[split] = tuple(numbered)
-    variant = f"{data.variant}, cameras unknown".removeprefix(", ")
-    return replace(data, train=parts["train"], query=parts["query"], gallery=parts["gallery"], variant=variant)

@@ -39,6 +39,8 @@ def require_folder(folder: Path, *, name: str, expected: str) -> Path:
     if folder.exists():
         raise DataError(f"{name}: {folder} is a file; expected a folder: {expected}")
     above = folder.parent
+    if above.is_dir() and (similar := [other for other in subfolders(above) if other.name.lower() == folder.name]):
+        raise DataError(f"{name}: no folder {folder}, but {similar[0].name}/; rename it to {folder.name}/")
     while not above.is_dir() and above != above.parent:
         above = above.parent
     raise DataError(f"{name}: no folder {folder}; expected {expected}. {above} holds {contents(above)}")

@@ -13,10 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from passerby.data.datasets.listing import image_files, require_folder
+from passerby.data.datasets.own_files import COPIES, separate_own_files
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, UnreadableEntry
-from passerby.types import DISTRACTOR, JUNK, DataSet, Sample
+from passerby.types import DISTRACTOR, JUNK, MAX_ID, DataSet, Sample
 
 MARKET_NAME = re.compile(r"(?P<person>-1|[0-9]+)_c(?P<camera>[0-9]+)s[0-9]+_")
+PERSON_NAME = re.compile(r"(?P<person>-1|[0-9]+)(?![0-9])")
+"""Beginning of a name whose camera is ignored."""
+MAX_CAMERA = 2**31 - 1
+OPTIONS = {"camera": "name|none, none if the names do not state cameras", **COPIES}
 LAYOUT = "a folder with bounding_box_train/, query/ and bounding_box_test/"
 
 
@@ -30,12 +35,22 @@ class FolderListing:
     skipped: tuple[Path, ...] = ()
 
 
-def parse_name(name: str, pattern: re.Pattern[str]) -> tuple[int, int] | None:
-    """Parse the person id and the 0-based camera of a file name; return None if it does not parse."""
+def parse_name(name: str, pattern: re.Pattern[str], *, example: str) -> tuple[int, int]:
+    """Parse the person id and the 0-based camera of a file name; the camera is 0 for a pattern without one.
+
+    Raises:
+        ValueError: If the name does not parse, or an id has more than 64 bits.
+    """
     match = pattern.match(name)
-    if match is None or int(match["camera"]) < 1:
-        return None
-    return int(match["person"]), int(match["camera"]) - 1
+    expected = f"the name does not parse; expected one like {example}"
+    if match is None:
+        raise ValueError(expected)
+    camera = int(match["camera"]) if "camera" in pattern.groupindex else 1
+    if camera < 1:
+        raise ValueError(f"{expected}; camera 0: cameras are numbered from 1, and ?camera=none ignores them")
+    if int(match["person"]) > MAX_ID or camera > MAX_CAMERA:
+        raise ValueError(f"{expected}; ids of persons are at most {MAX_ID}, of cameras {MAX_CAMERA}")
+    return int(match["person"]), camera - 1
 
 
 def list_folder(folder: Path, pattern: re.Pattern[str], *, distractors: bool = False, example: str) -> FolderListing:
@@ -43,10 +58,12 @@ def list_folder(folder: Path, pattern: re.Pattern[str], *, distractors: bool = F
     samples, unreadable, junk = [], [], 0
     skipped: list[Path] = []
     for path in image_files(folder, skipped=skipped):
-        parsed = parse_name(path.name, pattern)
-        if parsed is None:
-            unreadable.append(UnreadableEntry(str(path), f"the name does not parse; expected one like {example}"))
-        elif parsed[0] == JUNK:
+        try:
+            parsed = parse_name(path.name, pattern, example=example)
+        except ValueError as error:
+            unreadable.append(UnreadableEntry(str(path), str(error)))
+            continue
+        if parsed[0] == JUNK:
             junk += 1
         elif parsed[0] == DISTRACTOR and not distractors:
             unreadable.append(
@@ -72,6 +89,8 @@ def read_layout(
     Raises:
         DataError: When one of the three folders is missing.
     """
+    cameras_known = spec.choice("camera", ("name", "none"), default="name") == "name"
+    pattern = pattern if cameras_known else PERSON_NAME
     require_folder(root, name=spec.name, expected=LAYOUT)
     folders = {name: root / name for name in ("bounding_box_train", "query", "bounding_box_test")}
     for folder in folders.values():
@@ -97,7 +116,8 @@ def read_layout(
         distractors=sum(sample.person_id == DISTRACTOR for sample in gallery.samples),
     )
     unreadable = tuple(entry for part in parts for entry in part.unreadable)
-    return ReaderResult(data, unreadable, skipped=tuple(path for part in parts for path in part.skipped))
+    result = ReaderResult(data, unreadable, skipped=tuple(path for part in parts for path in part.skipped))
+    return separate_own_files(spec, result, cameras_known=cameras_known)
 
 
 def read_market1501(spec: DataSpec) -> ReaderResult:
@@ -107,14 +127,15 @@ def read_market1501(spec: DataSpec) -> ReaderResult:
         return result
     folder = spec.path / Path(spec.options["distractors"]).expanduser()
     require_folder(folder, name=spec.name, expected="the folder of further distractors")
-    more = list_folder(folder, MARKET_NAME, distractors=True, example="0000_c1s1_000451_03.jpg")
+    pattern = PERSON_NAME if spec.options.get("camera") == "none" else MARKET_NAME
+    more = list_folder(folder, pattern, distractors=True, example="0000_c1s1_000451_03.jpg")
     # All images of that folder are distractors, whatever person their name states.
     extra = tuple(Sample(sample.path, DISTRACTOR, sample.camera_id) for sample in more.samples)
     data = replace(
         result.data,
         gallery=result.data.gallery + extra,
         distractors=result.data.distractors + len(extra),
-        variant=f"+{len(extra)} distractors",
+        variant=f"{result.data.variant}, +{len(extra)} distractors".removeprefix(", "),
         junk=result.data.junk + more.junk,
     )
     return replace(
@@ -125,5 +146,5 @@ def read_market1501(spec: DataSpec) -> ReaderResult:
 READER = Reader(
     read_market1501,
     "Market-1501: 751 / 750 identities, 6 cameras",
-    {"distractors": "FOLDER of further distractors (the 500k set), absolute or inside the data set"},
+    {"distractors": "FOLDER of further distractors (the 500k set), absolute or inside the data set", **OPTIONS},
 )

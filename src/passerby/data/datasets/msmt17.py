@@ -14,9 +14,11 @@ import re
 from pathlib import Path, PurePosixPath
 
 from passerby.data.datasets.listing import contents, require_folder
+from passerby.data.datasets.market1501 import MAX_CAMERA, OPTIONS
+from passerby.data.datasets.own_files import separate_own_files
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, UnreadableEntry
 from passerby.errors import DataError
-from passerby.types import DataSet, Sample
+from passerby.types import MAX_ID, DataSet, Sample
 
 NAME = re.compile(r"[0-9]+_[0-9]+_(?P<camera>[0-9]+)_")
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
@@ -40,7 +42,8 @@ def read_msmt17(spec: DataSpec) -> ReaderResult:
     query = _read_list(root / LISTS[2], root / test_folder, unreadable, offset=offset)
     gallery = _read_list(root / LISTS[3], root / test_folder, unreadable, offset=offset)
     data = DataSet(spec.name, root, spec.text, _sort(train), _sort(query), _sort(gallery))
-    return ReaderResult(data, tuple(unreadable))
+    cameras_known = spec.choice("camera", ("name", "none"), default="name") == "name"
+    return separate_own_files(spec, ReaderResult(data, tuple(unreadable)), cameras_known=cameras_known)
 
 
 def _sort(samples: list[Sample]) -> tuple[Sample, ...]:
@@ -55,12 +58,17 @@ def _read_list(file: Path, folder: Path, unreadable: list[UnreadableEntry], *, o
             continue
         name, _, person = line.strip().rpartition(" ")
         match = NAME.match(PurePosixPath(name).name)
-        if match is None or int(match["camera"]) < 1 or not person.isascii() or not person.isdigit():
+        if match is None or "\\" in name or int(match["camera"]) < 1 or not person.isascii() or not person.isdigit():
             expected = "expected a line like 0000/0000_000_01_0303morning_0015_0.jpg 0"
+            if "\\" in name:
+                expected += ", with / and not \\ between folder and file"
             unreadable.append(UnreadableEntry(f"{file}:{number}", f"{line.strip()!r} does not parse; {expected}"))
+        elif int(person) + offset >= MAX_ID or int(match["camera"]) > MAX_CAMERA:
+            limits = f"ids of persons are below {MAX_ID}, of cameras at most {MAX_CAMERA}"
+            unreadable.append(UnreadableEntry(f"{file}:{number}", f"{line.strip()!r}: {limits}"))
         else:
             samples.append(Sample(folder / name, int(person) + offset + 1, int(match["camera"]) - 1))
     return samples
 
 
-READER = Reader(read_msmt17, "MSMT17: 1,041 / 3,060 identities, 15 cameras")
+READER = Reader(read_msmt17, "MSMT17: 1,041 / 3,060 identities, 15 cameras", OPTIONS)

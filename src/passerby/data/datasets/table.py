@@ -51,7 +51,7 @@ def read_table(spec: DataSpec) -> ReaderResult:
 
 def _parse_row(record: dict[str, Any], columns: Iterable[str], root: Path) -> LabeledImage:
     """Parse one row. Raises ValueError that states what is wrong with it."""
-    text = read_text_columns(record, columns)
+    text = read_text_columns(record, columns, ids=("person_id", "camera_id"))
     for name in (*REQUIRED, *(name for name in ("camera_id", "split") if name in text)):
         if not text[name]:
             raise ValueError(f"no {name}")
