@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from pathlib import Path
 
 import h5py
@@ -254,3 +255,92 @@ def test_a_folder_of_images_is_not_cuhk03(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg")
     with pytest.raises(DataError, match=r"no file .*cuhk-03.mat; expected cuhk-03.mat or the folder.*holds a.jpg"):
         load_data(f"cuhk03:{tmp_path}")
+
+
+def test_cuhk03_that_reads_other_files_is_refused(tmp_path: Path) -> None:
+    """Links and data sets that are stored elsewhere could read any file of the machine."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(3 * 40 * 20))
+    other = write_cuhk03(tmp_path / "other")
+
+    def replace_array(file: h5py.File, name: str, value: object) -> None:
+        del file[name]
+        file[name] = value
+
+    def first_image(file: h5py.File, dataset: h5py.Dataset) -> None:
+        cells = file[file["labeled"][0, 0]]
+        cells[0, 0] = dataset.ref
+
+    mat = write_cuhk03(tmp_path / "0")
+    with h5py.File(mat, "r+") as file:
+        replace_array(file, "labeled", h5py.ExternalLink(str(other), "labeled"))
+        replace_array(file, "detected", h5py.SoftLink("/testsets"))
+    for kind in ("labeled", "detected"):
+        with pytest.raises(DataError, match=f"{kind} is a link to another place"):
+            load_data(f"cuhk03:{mat}?protocol=classic&images={kind}")
+
+    mat = write_cuhk03(tmp_path / "1")
+    with h5py.File(mat, "r+") as file:
+        stored = file.create_dataset("x", (3, 20, 40), "u1", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+        first_image(file, stored)
+    with pytest.raises(DataError, match="is stored in another file"):
+        load_data(f"cuhk03:{mat}?protocol=classic")
+    with pytest.raises(DataError, match="is stored in another file"):
+        read_cell(mat, "labeled/1_001_1_01.png")
+
+    mat = write_cuhk03(tmp_path / "2")
+    with h5py.File(mat, "r+") as file:
+        layout = h5py.VirtualLayout((3, 20, 40), "u1")
+        layout[:] = h5py.VirtualSource(str(other), "x", (3, 20, 40))
+        first_image(file, file.create_virtual_dataset("x", layout))
+    with pytest.raises(DataError, match="is stored in another file"):
+        load_data(f"cuhk03:{mat}?protocol=classic")
+
+
+def test_cuhk03_arrays_of_another_type_or_size_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    mat = write_cuhk03(tmp_path)
+    with h5py.File(mat, "r+") as file:
+        huge = file.create_dataset("huge", (3, 40_000, 40_000), "u1", chunks=(3, 1000, 1000))
+        file[file["labeled"][0, 0]][0, 0] = huge.ref
+    load_data(f"cuhk03:{mat}?protocol=classic")
+    with pytest.raises(DataError, match=r"shape \(3, 40000, 40000\); expected at most 4096 pixels"):
+        read_cell(mat, "labeled/1_001_1_01.png")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.full((2, 3), np.nan), "other values than whole numbers"),
+        (np.full((2, 3), 1.5), "other values than whole numbers"),
+        (np.zeros((3, 2)), r"shape \(3, 2\)"),
+        (np.zeros((2, 20_000)), r"shape \(2, 20000\)"),
+        (np.array([[b"a"], [b"b"]]), "expected .2, 100. numbers"),
+        (7, r"shape \(\)"),
+        (None, "an empty reference"),
+    ],
+)
+def test_cuhk03_test_sets_of_another_type_are_refused(tmp_path: Path, value: object, message: str) -> None:
+    mat = write_cuhk03(tmp_path)
+    with h5py.File(mat, "r+") as file:
+        file["testsets"][0, 0] = h5py.Reference() if value is None else file.create_dataset("x", data=value).ref
+    with pytest.raises(DataError, match=message):
+        load_data(f"cuhk03:{mat}?protocol=classic")
+
+
+@pytest.mark.parametrize("value", [np.zeros((1, 20)), np.zeros(3), "text"])
+@pytest.mark.parametrize("name", ["testsets", "labeled"])
+def test_cuhk03_without_cell_arrays_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    mat = write_cuhk03(tmp_path)
+    with h5py.File(mat, "r+") as file:
+        del file[name]
+        file[name] = value
+    with pytest.raises(DataError, match=f"{name} has"):
+        load_data(f"cuhk03:{mat}?protocol=classic")
+
+
+def test_cuhk03_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "cuhk-03.mat")
+    with pytest.raises(DataError, match="no file"):
+        load_data(f"cuhk03:{tmp_path}?protocol=classic")
+    with pytest.raises(DataError, match="not a file"):
+        read_cell(tmp_path / "cuhk-03.mat", "labeled/1_001_1_01.png")

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from passerby.data.datasets.cuhk03_mat import KINDS, CuhkMat, ImageCell, parse_cell
 from passerby.data.datasets.listing import contents, missing_file
+from passerby.data.datasets.mat5 import MAX_BYTES, read_mat5
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, UnreadableEntry
+from passerby.data.formats import read_bytes
 from passerby.errors import DataError
-from passerby.extras import require_extra
 from passerby.types import DataSet, Sample
 
 MAT = "cuhk-03.mat"
@@ -78,8 +79,12 @@ def _read_new(spec: DataSpec, mat: Path, kind: str) -> ReaderResult:
             f"without it, ?protocol=classic works. {mat.parent} holds {contents(mat.parent)}"
         )
     fields = _load_config(config)
-    names = [str(np.ravel(name)[0]) for name in np.ravel(fields["filelist"])]
-    labels = np.ravel(fields["labels"]).astype(np.int64)
+    names = fields["filelist"]
+    if not isinstance(names, list):
+        raise DataError(f"{config}: filelist has numbers; expected names like 1_013_2_07.png")
+    labels = _read_integers(fields, "labels", config)
+    if labels.size and labels.min() < 1:
+        raise DataError(f"{config}: labels from {labels.min()}; expected identities from 1")
     if len(labels) != len(names):
         raise DataError(f"{config}: {len(names)} names in filelist, but {len(labels)} labels; copy the file again")
     cells = [parse_cell(name) for name in names]
@@ -100,11 +105,12 @@ def _read_new(spec: DataSpec, mat: Path, kind: str) -> ReaderResult:
     return ReaderResult(data, unreadable)
 
 
-def _load_config(config: Path) -> dict[str, NDArray[Any]]:
-    loadmat = require_extra("scipy.io").loadmat
+def _load_config(config: Path) -> dict[str, NDArray[Any] | list[str]]:
     try:
-        fields = loadmat(config)
-    except (ValueError, TypeError, OSError, NotImplementedError) as error:
+        fields = read_mat5(read_bytes(config, limit=MAX_BYTES))
+    except DataError:
+        raise
+    except ValueError as error:
         raise DataError(f"{config}: not a v5 .mat file ({error}); copy it again") from None
     expected = ("filelist", "labels", "train_idx", "query_idx", "gallery_idx")
     missing = [name for name in expected if name not in fields]
@@ -113,9 +119,19 @@ def _load_config(config: Path) -> dict[str, NDArray[Any]]:
     return {name: fields[name] for name in expected}
 
 
-def _read_indices(fields: dict[str, NDArray[Any]], part: str, count: int, config: Path) -> list[int]:
+def _read_integers(fields: dict[str, NDArray[Any] | list[str]], name: str, config: Path) -> NDArray[np.int64]:
+    """Return a field as (N,) integers; whole numbers may be stored as floats."""
+    values = fields[name]
+    if isinstance(values, list):
+        raise DataError(f"{config}: {name} has texts; expected whole numbers")
+    if values.size and not np.all((np.abs(values.astype(np.float64)) < 2**53) & (values == np.floor(values))):
+        raise DataError(f"{config}: {name} has other values than whole numbers")
+    return values.astype(np.int64)
+
+
+def _read_indices(fields: dict[str, NDArray[Any] | list[str]], part: str, count: int, config: Path) -> list[int]:
     """Return 0-based indices into the file list, sorted."""
-    indices = np.ravel(fields[f"{part}_idx"]).astype(np.int64) - 1
+    indices = _read_integers(fields, f"{part}_idx", config) - 1
     if indices.size and not 0 <= indices.min() <= indices.max() < count:
         raise DataError(f"{config}: {part}_idx runs from {indices.min() + 1} to {indices.max() + 1} of {count} names")
     return sorted(int(index) for index in indices)

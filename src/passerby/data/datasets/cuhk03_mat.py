@@ -57,23 +57,30 @@ def parse_cell(name: str) -> ImageCell | None:
     return cell if valid else None
 
 
+MAX_PERSONS = 10_000
+"""Limit of the persons of a camera pair or of a test set."""
+MAX_SIDE = 4_096
+"""Limit of height and width of an image in pixels; the largest image of CUHK03 has fewer than 1,000."""
+
+
 class CuhkMat:
-    """Open `cuhk-03.mat`. Raises DataError for another file."""
+    """Open `cuhk-03.mat`. Raises DataError for another file.
+
+    Links to other places and data sets that are stored in other files are refused, as they could read any file.
+    Class and shape of each array are checked before it is read.
+    """
 
     def __init__(self, path: Path) -> None:
         h5py = require_extra("h5py")
+        if not path.is_file():
+            raise DataError(f"{path}: not a file; expected CUHK03's {path.name}")
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:
             raise DataError(f"{path}: not a readable HDF5 file ({error}); expected CUHK03's cuhk-03.mat") from None
         self.path = path
+        self._h5py = h5py
         self._cells: dict[tuple[str, int], NDArray[Any]] = {}
-
-    def _array(self, name: str) -> Any:
-        if name not in self._file:
-            keys = ", ".join(key for key in self._file if not key.startswith("#")) or "nothing"
-            raise DataError(f"{self.path}: no array {name!r}; expected detected, labeled and testsets, found {keys}")
-        return self._file[name]
 
     def count_persons(self, kind: str) -> list[int]:
         """Count the persons of each camera pair."""
@@ -83,12 +90,14 @@ class CuhkMat:
         """Return the (10, M) object references of a camera pair (from 1)."""
         if (kind, pair) not in self._cells:
             array = self._array(kind)
-            if array.ndim != 2 or array.shape[0] != 1 or not 1 <= pair <= array.shape[1]:
+            if not 1 <= pair <= array.shape[1]:
                 raise DataError(f"{self.path}: {kind} has shape {array.shape}; expected (1, 5), and pair {pair} in it")
-            cells = self._file[array[0, pair - 1]][()]
-            if cells.ndim != 2 or len(cells) != IMAGES:
-                raise DataError(f"{self.path}: {kind}, pair {pair} has shape {cells.shape}; expected (10, persons)")
-            self._cells[kind, pair] = cells
+            name = f"{kind}, pair {pair}"
+            stored = self._follow(self._read(array)[0, pair - 1], name)
+            if stored.ndim != 2 or stored.shape[0] != IMAGES or stored.shape[1] > MAX_PERSONS:
+                raise DataError(f"{self.path}: {name} has shape {stored.shape}; expected (10, persons)")
+            self._require_references(stored, name)
+            self._cells[kind, pair] = self._read(stored)
         return self._cells[kind, pair]
 
     def list_images(self, kind: str) -> list[ImageCell]:
@@ -98,32 +107,86 @@ class CuhkMat:
             for pair, persons in enumerate(self.count_persons(kind), start=1)
             for person in range(1, persons + 1)
             for image in range(1, IMAGES + 1)
-            if _is_image(self._file[self.cells(kind, pair)[image - 1, person - 1]])
+            if _is_image(self._follow(self.cells(kind, pair)[image - 1, person - 1], f"{kind}, pair {pair}"))
         ]
 
     def test_persons(self, split: int) -> set[tuple[int, int]]:
         """Return (pair, person) of the test persons of a classic split (0 to 19), both from 1."""
         sets = self._array("testsets")
-        if sets.ndim != 2 or not 0 <= split < sets.shape[1]:
+        if not 0 <= split < sets.shape[1]:
             raise DataError(f"{self.path}: testsets has shape {sets.shape}; expected (1, 20), and split {split} in it")
-        pairs = np.asarray(self._file[sets[0, split]][()])  # (2, 100)
-        if pairs.ndim != 2 or len(pairs) != 2:
-            raise DataError(f"{self.path}: test set {split} has shape {pairs.shape}; expected (2, 100)")
+        name = f"test set {split}"
+        stored = self._follow(self._read(sets)[0, split], name)  # (2, 100)
+        if stored.ndim != 2 or stored.shape[0] != 2 or stored.shape[1] > MAX_PERSONS or stored.dtype.kind not in "iuf":
+            raise DataError(
+                f"{self.path}: {name} has shape {stored.shape} of {stored.dtype}; expected (2, 100) numbers"
+            )
+        pairs = self._read(stored)
+        if not np.all((pairs >= 1) & (pairs <= MAX_PERSONS) & (pairs == np.floor(pairs))):
+            raise DataError(f"{self.path}: {name} has other values than whole numbers from 1 to {MAX_PERSONS}")
         return {(int(pair), int(person)) for pair, person in pairs.T}
 
     def pixels(self, kind: str, cell: ImageCell) -> NDArray[np.uint8]:
         """Return (H, W, 3) uint8 RGB of one image. Raises DataError for a cell without an image."""
         cells = self.cells(kind, cell.pair)
-        stored = self._file[cells[cell.image - 1, cell.person - 1]] if cell.person <= cells.shape[1] else None
+        name = f"{kind}/{cell.name}"
+        stored = self._follow(cells[cell.image - 1, cell.person - 1], name) if cell.person <= cells.shape[1] else None
         if stored is None or not _is_image(stored):
-            raise DataError(f"{self.path}: no image {kind}/{cell.name} in it")
-        try:
-            image: NDArray[np.uint8] = np.ascontiguousarray(stored[()].transpose(2, 1, 0))  # (H, W, 3)
-        except OSError as error:
-            raise DataError(
-                f"{self.path}: image {kind}/{cell.name} is damaged ({error}); copy the file again"
-            ) from None
+            raise DataError(f"{self.path}: no image {name} in it")
+        if max(stored.shape) > MAX_SIDE:
+            raise DataError(f"{self.path}: image {name} has shape {stored.shape}; expected at most {MAX_SIDE} pixels")
+        image: NDArray[np.uint8] = np.ascontiguousarray(self._read(stored).transpose(2, 1, 0))  # (H, W, 3)
         return image
+
+    def _array(self, name: str) -> Any:
+        """Return the (1, N) array of references with a name, not read yet."""
+        try:
+            link = self._file.get(name, getlink=True)
+            if link is None:
+                keys = ", ".join(key for key in self._file if not key.startswith("#")) or "nothing"
+                raise DataError(
+                    f"{self.path}: no array {name!r}; expected detected, labeled and testsets, found {keys}"
+                )
+            if not isinstance(link, self._h5py.HardLink):
+                raise DataError(f"{self.path}: {name} is a link to another place; expected an array in this file")
+            stored = self._file[name]
+        except (OSError, RuntimeError, KeyError) as error:
+            raise self._damaged(name, error) from None
+        self._require_local(stored, name)
+        if stored.ndim != 2 or stored.shape[0] != 1 or stored.shape[1] > MAX_PERSONS:
+            raise DataError(f"{self.path}: {name} has shape {stored.shape}; expected one row of cells")
+        self._require_references(stored, name)
+        return stored
+
+    def _follow(self, reference: Any, name: str) -> Any:
+        """Return the data set of a reference, not read yet."""
+        if not reference:
+            raise DataError(f"{self.path}: {name} has an empty reference; copy the file again")
+        try:
+            stored = self._file[reference]
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise self._damaged(name, error) from None
+        self._require_local(stored, name)
+        return stored
+
+    def _require_local(self, stored: Any, name: str) -> None:
+        if not isinstance(stored, self._h5py.Dataset) or stored.shape is None:
+            raise DataError(f"{self.path}: {name} is no array")
+        if stored.external or stored.is_virtual:
+            raise DataError(f"{self.path}: {name} is stored in another file; expected an array in this file")
+
+    def _require_references(self, stored: Any, name: str) -> None:
+        if self._h5py.check_ref_dtype(stored.dtype) is not self._h5py.Reference:
+            raise DataError(f"{self.path}: {name} has {stored.dtype}; expected a cell array (object references)")
+
+    def _read(self, stored: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(stored[()])
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._damaged(stored.name or "array", error) from None
+
+    def _damaged(self, name: str, error: Exception) -> DataError:
+        return DataError(f"{self.path}: {name} is damaged ({error}); copy the file again")
 
 
 def _is_image(stored: Any) -> bool:
