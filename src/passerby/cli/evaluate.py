@@ -8,7 +8,6 @@ from typing import Annotated, Any, cast
 import typer
 
 from passerby.cli.common import Device, Json, Run
-from passerby.cli.train import print_results
 
 
 def evaluate(
@@ -60,6 +59,7 @@ def evaluate(
 
     [bold]passerby evaluate runs/m --rerank k-reciprocal --k1 25 --fuse runs/a,runs/b[/]
     """
+    from passerby.cli.tables import print_results
     from passerby.runs.evaluate import evaluate as evaluate_run
     from passerby.runs.ranking_method import RankingMethod
 

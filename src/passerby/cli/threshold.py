@@ -53,39 +53,25 @@ def threshold(
 
 def _build_table(result: MeasuredThreshold) -> Table:
     """Build the table of a threshold and the conditions of its measurement."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from passerby.cli.tables import build_value_table
 
-    found = result.threshold
-    low, high = found.interval
-    low_rate, high_rate = found.rate_interval
-    others = f"{found.other_identities:,} other identities, {found.images:.1f} images each"
+    measured = result.threshold
+    low, high = measured.interval
+    low_rate, high_rate = measured.rate_interval
+    others = f"{measured.other_identities:,} other identities, {measured.images:.1f} images each"
     source = "training identities" if result.trained_on else f"identities of {result.split}"
     rows = {
-        "threshold": f"{found.threshold:.4f}  [{low:.4f}-{high:.4f}]  cosine distance",
+        "threshold": f"{measured.threshold:.4f}  [{low:.4f}-{high:.4f}]  cosine distance",
         "recognized": "Rank-1 match closer than the threshold",
-        "false alarms": f"{100 * found.far:g} % of unknown persons are recognized as an enrolled one (FAR)",
-        "detections": f"{100 * found.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  of enrolled persons "
+        "false alarms": f"{100 * measured.far:g} % of unknown persons are recognized as an enrolled one (FAR)",
+        "detections": f"{100 * measured.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  of enrolled persons "
         "are recognized (DIR)",
-        "gallery": f"{found.gallery_size:,} identities{', extrapolated' if found.extrapolated else ''}",
-        "measured on": f"{source}: {found.queries:,} images of {result.identities:,} against {others}",
+        "gallery": f"{measured.gallery_size:,} identities{', extrapolated' if measured.extrapolated else ''}",
+        "measured on": f"{source}: {measured.queries:,} images of {result.identities:,} against {others}",
     }
     caption = "in brackets: 95 % interval, bootstrap over identities"
-    if found.extrapolated:
+    if measured.extrapolated:
         caption += (
-            f"\nextrapolated: the data have {found.other_identities:,} identities; larger galleries are not measured"
+            f"\nextrapolated: the data have {measured.other_identities:,} identities; larger galleries are not measured"
         )
-    table = Table(
-        title=Text(result.data.title, style="bold"),
-        caption=caption,
-        title_justify="left",
-        caption_justify="left",
-        box=box.HORIZONTALS,
-        show_header=False,
-    )
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name, value in rows.items():
-        table.add_row(name, Text(value))
-    return table
+    return build_value_table(result.data.title, rows, caption=caption)

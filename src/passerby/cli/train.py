@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from passerby.cli.common import Device, Json, Overrides, print_json
+from passerby.cli.common import Device, Json, Overrides
 from passerby.errors import RecipeError
-
-if TYPE_CHECKING:
-    from passerby.runs.evaluate_model import EvaluationResult
 
 
 def train(
@@ -58,22 +55,6 @@ def train(
 
         results = train_run(settings, data, out, device=device, progress=True)
     if os.environ.get("RANK", "0") == "0":
+        from passerby.cli.tables import print_results
+
         print_results(results, as_json=as_json, root=resume or out)
-
-
-def print_results(results: list[EvaluationResult], *, as_json: bool, root: Path | None) -> None:
-    """Print evaluations as tables or as JSON, and the folder of the run."""
-    if as_json:
-        print_json({"run": str(root), "evaluations": [result.to_dict() for result in results]})
-        return
-    from rich.console import Console
-
-    from passerby.cli.tables import build_open_set_table, build_scores_table
-
-    console = Console()
-    if results:
-        console.print(build_scores_table({result.title: result.scores for result in results}))
-    for result in results:
-        if result.open_set is not None:
-            console.print(build_open_set_table(result.data.title, result.open_set))
-    console.print(f"run: {root}", markup=False, highlight=False, soft_wrap=True)
