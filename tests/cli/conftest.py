@@ -1,4 +1,4 @@
-"""The command line as a user meets it, without the wait for a new process."""
+"""The command line in this process."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from passerby.cli.main import main
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command left in the terminal."""
+class Output:
+    """Exit code and output of a command."""
 
     code: int
     out: str
     err: str
 
     @property
-    def complaint(self):
+    def error(self):
         """The one message of a user's error: exit code 1, one line on stderr, nothing on stdout."""
         assert self.code == 1, self
         assert self.out == ""
@@ -28,7 +28,7 @@ class Said:
 
 @pytest.fixture
 def passerby(monkeypatch, capsys):
-    """`passerby("train", "--recipe", ...)` runs `main` and returns what it said; a bug's exception passes through."""
+    """`passerby("train", "--recipe", ...)` runs `main` and returns its output; a bug's exception passes through."""
 
     def run(*words):
         monkeypatch.setattr("sys.argv", ["passerby", *map(str, words)])
@@ -38,6 +38,6 @@ def passerby(monkeypatch, capsys):
             code = 0
         except SystemExit as end:
             code = end.code or 0
-        return Said(code, *capsys.readouterr())
+        return Output(code, *capsys.readouterr())
 
     return run

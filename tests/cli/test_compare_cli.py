@@ -7,7 +7,7 @@ import pytest
 from conftest import SIMPLE, TINY
 from passerby.recipe import load_recipe
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def test_table_and_json_are_printed(passerby, recipe, tmp_path):
     plan = passerby(*words, "--dry-run")
     assert plan.out.splitlines()[-1] == "1 of 1 trainings to do"
     assert not (tmp_path / "o").exists()
-    shown = passerby(*words)
-    assert shown.code == 0, shown.err
-    assert "| Method | Seed | Rank-1 |" in shown.out
-    assert f"tables: {tmp_path / 'o'}/comparison.md, comparison.csv" in shown.out
+    output = passerby(*words)
+    assert output.code == 0, output.err
+    assert "| Method | Seed | Rank-1 |" in output.out
+    assert f"tables: {tmp_path / 'o'}/comparison.md, comparison.csv" in output.out
     tree = json.loads(passerby(*words, "--json").out)
     assert tree["rows"][0]["method"] == str(recipe)
     assert tree["rows"][0]["scores"]["protocol"] == "market"
@@ -47,12 +47,12 @@ def test_table_and_json_are_printed(passerby, recipe, tmp_path):
 
 def test_failed_training_is_named_and_exits_with_1(passerby, recipe, tmp_path):
     words = ("compare", "--data", SIMPLE, "--methods", recipe, "--out", tmp_path / "o", "--device", "cpu")
-    shown = passerby(*words, "--budget-minutes", "0.00001")
-    assert shown.code == 1
-    assert "1 failed: " in shown.err
-    assert "seed 0. Repeat the command to try them again" in shown.err
+    output = passerby(*words, "--budget-minutes", "0.00001")
+    assert output.code == 1
+    assert "1 failed: " in output.err
+    assert "seed 0. Repeat the command to try them again" in output.err
 
 
 def test_missing_budget_is_one_line(passerby, tmp_path):
-    shown = passerby("compare", "--data", SIMPLE, "--methods", "lab-atto", "--out", tmp_path / "o")
-    assert shown.complaint == "compare: give either epochs or budget_minutes, so that every method gets the same"
+    output = passerby("compare", "--data", SIMPLE, "--methods", "lab-atto", "--out", tmp_path / "o")
+    assert output.error == "compare: give either epochs or budget_minutes, so that every method gets the same"

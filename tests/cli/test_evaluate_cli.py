@@ -8,7 +8,7 @@ import pytest
 from passerby.data.datasets import load_data
 from passerby.model.weights import DEFAULT_MODEL
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 OTHER = "synth:identities=8,cameras=2,images=2,seed=9"
 
@@ -22,7 +22,7 @@ def run(tiny_run, tmp_path):
 
 @pytest.fixture
 def market(tmp_path):
-    """Drawn people as a folder of one's own, to be spoiled."""
+    """Drawn people in a folder that the test may damage."""
     root = tmp_path / "market"
     shutil.copytree(load_data(OTHER)[0].root, root)
     return root
@@ -34,30 +34,30 @@ def evaluations(run):
 
 def test_json_and_nothing_else_on_stdout(passerby, run):
     words = ("--data", OTHER, "--protocol", "single-gallery-shot", "--ap", "trapezoid", "--no-flip", "--device", "cpu")
-    said = passerby("evaluate", run, *words, "--json")
-    assert (said.code, said.err) == (0, "")
-    found = json.loads(said.out)
-    assert found["run"] == str(run)
-    (made,) = found["evaluations"]
+    output = passerby("evaluate", run, *words, "--json")
+    assert (output.code, output.err) == (0, "")
+    printed = json.loads(output.out)
+    assert printed["run"] == str(run)
+    (evaluation,) = printed["evaluations"]
     rules = ("data", "protocol", "ap", "flip")
-    assert [made[key] for key in rules] == [OTHER, "single-gallery-shot", "trapezoid", False]
-    assert evaluations(run)[1:] == [made]
+    assert [evaluation[key] for key in rules] == [OTHER, "single-gallery-shot", "trapezoid", False]
+    assert evaluations(run)[1:] == [evaluation]
 
 
-def test_the_table_says_how_its_figures_were_made(passerby, run):
-    said = passerby("evaluate", run, "--device", "cpu")
-    assert said.code == 0, said.err
-    assert all(word in said.out for word in ("Rank-1", "mAP", "mINP", "market", "step"))
+def test_table_states_the_rules_of_the_measurement(passerby, run):
+    output = passerby("evaluate", run, "--device", "cpu")
+    assert output.code == 0, output.err
+    assert all(word in output.out for word in ("Rank-1", "mAP", "mINP", "market", "step"))
     assert len(evaluations(run)) == 1
 
 
-def test_re_ranking_and_fusion_are_recorded_beside_the_plain_figures(passerby, run, tiny_run):
-    said = passerby("evaluate", run, "--rerank", "k-reciprocal", "--fuse", tiny_run, "--device", "cpu", "--json")
-    assert said.code == 0, said.err
-    (made,) = json.loads(said.out)["evaluations"]
-    assert made["method"] == f"fused with {tiny_run} (reciprocal), re-ranked (k-reciprocal, 20, 6, 0.3)"
-    assert [entry["method"] for entry in evaluations(run)] == ["", made["method"]]
-    assert made["mAP"] != evaluations(run)[0]["mAP"]
+def test_re_ranking_and_fusion_are_recorded_as_further_evaluations(passerby, run, tiny_run):
+    output = passerby("evaluate", run, "--rerank", "k-reciprocal", "--fuse", tiny_run, "--device", "cpu", "--json")
+    assert output.code == 0, output.err
+    (evaluation,) = json.loads(output.out)["evaluations"]
+    assert evaluation["method"] == f"fused with {tiny_run} (reciprocal), re-ranked (k-reciprocal, 20, 6, 0.3)"
+    assert [entry["method"] for entry in evaluations(run)] == ["", evaluation["method"]]
+    assert evaluation["mAP"] != evaluations(run)[0]["mAP"]
 
 
 def test_the_parameters_of_re_ranking_are_options(passerby, run):
@@ -71,64 +71,64 @@ def test_the_parameters_of_re_ranking_are_options(passerby, run):
         (entry,) = json.loads(passerby("evaluate", run, *words, *more).out)["evaluations"]
         assert entry["method"] == title
         assert (entry["mAP"] == pytest.approx(plain["mAP"])) == (more[-1] == 1)
-    assert "k1: got 0, expected" in passerby("evaluate", run, *words[:-1], "--k1", 0).complaint
+    assert "k1: got 0, expected" in passerby("evaluate", run, *words[:-1], "--k1", 0).error
 
 
 def test_runs_that_are_calibrated_are_averaged_by_probability(passerby, run, tiny_run):
     """The tiny run, calibrated while it trained; a copy without its calibration leaves standardized distances."""
     words = ("--fuse", tiny_run, "--fuse-by", "average", "--device", "cpu", "--json")
-    (made,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
-    assert made["method"] == f"fused with {tiny_run} (average of probabilities)"
+    (evaluation,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
+    assert evaluation["method"] == f"fused with {tiny_run} (average of probabilities)"
     (run / "calibration.json").unlink()
-    (made,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
-    assert made["method"] == f"fused with {tiny_run} (average of standardized distances)"
+    (evaluation,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
+    assert evaluation["method"] == f"fused with {tiny_run} (average of standardized distances)"
 
 
 def test_sets_of_images_are_fewer_queries(passerby, run):
     more = "synth:identities=8,cameras=2,images=3,seed=9"
     for words in ((), ("--sets", "mean")):
-        said = passerby("evaluate", run, "--data", more, *words, "--device", "cpu")
-        assert said.code == 0, said.err
+        output = passerby("evaluate", run, "--data", more, *words, "--device", "cpu")
+        assert output.code == 0, output.err
     plain, sets = evaluations(run)[1:]
     assert sets["queries"] == plain["queries"]
     assert sets["gallery"] < plain["gallery"]
     assert sets["method"] == "sets of images (mean)"
 
 
-def test_open_set_figures_stand_beside_the_closed_ones(passerby, run):
+def test_open_set_metrics_are_added_to_the_evaluation(passerby, run):
     other = "synth:identities=40,cameras=2,images=2,seed=5"
-    said = passerby("evaluate", run, "--data", other, "--open-set", "--device", "cpu")
-    assert said.code == 0, said.err
-    assert all(words in said.out for words in ("DIR at FAR 10 %", "equal error rate", "calibration"))
-    made = evaluations(run)[-1]
-    tenth, *_ = (rate for rate in made["open_set"]["rates"] if rate["far"] == 0.1)
+    output = passerby("evaluate", run, "--data", other, "--open-set", "--device", "cpu")
+    assert output.code == 0, output.err
+    assert all(words in output.out for words in ("DIR at FAR 10 %", "equal error rate", "calibration"))
+    evaluation = evaluations(run)[-1]
+    tenth, *_ = (rate for rate in evaluation["open_set"]["rates"] if rate["far"] == 0.1)
     assert 0 <= tenth["dir"] <= 1
-    (unresolved,) = (rate for rate in made["open_set"]["rates"] if rate["far"] == 0.001)
+    (unresolved,) = (rate for rate in evaluation["open_set"]["rates"] if rate["far"] == 0.001)
     assert unresolved["dir"] is None
     assert "queries" in unresolved["reason"]
-    assert 0 <= made["verification"]["equal_error_rate"] <= 0.5
-    assert made["reliability"]["same"] > 0
+    assert 0 <= evaluation["verification"]["equal_error_rate"] <= 0.5
+    assert evaluation["reliability"]["same"] > 0
 
 
-def test_open_set_figures_outlive_an_evaluation_without_them(passerby, run):
+def test_open_set_metrics_survive_an_evaluation_without_them(passerby, run):
     words = ("--data", OTHER, "--device", "cpu")
     for more in (("--open-set",), ()):
         assert passerby("evaluate", run, *words, *more).code == 0
-    (made,) = (entry for entry in evaluations(run) if entry["data"] == OTHER)
-    assert "open_set" in made
+    (evaluation,) = (entry for entry in evaluations(run) if entry["data"] == OTHER)
+    assert "open_set" in evaluation
 
 
-def test_the_default_model_is_evaluated_where_one_says(passerby, tmp_path):
-    """The package's folder is never written to: installed, it may belong to somebody else."""
-    out = tmp_path / "made" / "here"
-    said = passerby("evaluate", "default", "--data", OTHER, "--out", out, "--device", "cpu")
-    assert said.code == 0, said.err
-    (made,) = evaluations(out)
-    assert made["rank1"] > 0.2
+def test_default_model_is_evaluated_into_the_out_folder(passerby, tmp_path):
+    """The package's folder is never written to: an installed one may be read-only."""
+    out = tmp_path / "new" / "folder"
+    output = passerby("evaluate", "default", "--data", OTHER, "--out", out, "--device", "cpu")
+    assert output.code == 0, output.err
+    (evaluation,) = evaluations(out)
+    assert evaluation["rank1"] > 0.2
     assert not (DEFAULT_MODEL / "scores.json").exists()
     for name in ("default", DEFAULT_MODEL / ".." / DEFAULT_MODEL.name):
-        complaint = passerby("evaluate", name, "--data", OTHER).complaint
-        assert f"{name}: the folder of the default model is not written to; name another one with --out" in complaint
+        error = passerby("evaluate", name, "--data", OTHER).error
+        assert f"{name}: the folder of the default model is not written to; name another one with --out" in error
 
 
 def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):
@@ -137,7 +137,7 @@ def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):
     assert evaluations(tiny_run) == before
     assert len(evaluations(tmp_path / "other")) == 1
     (tmp_path / "file").touch()
-    assert "file: cannot be created" in passerby("evaluate", tiny_run, "--out", tmp_path / "file").complaint
+    assert "file: cannot be created" in passerby("evaluate", tiny_run, "--out", tmp_path / "file").error
 
 
 @pytest.mark.parametrize(
@@ -154,47 +154,47 @@ def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):
 )
 def test_a_wrong_option_is_named_and_nothing_is_recorded(passerby, tiny_run, words, message):
     before = evaluations(tiny_run)
-    assert message in passerby("evaluate", tiny_run, "--device", "cpu", *words).complaint
+    assert message in passerby("evaluate", tiny_run, "--device", "cpu", *words).error
     assert evaluations(tiny_run) == before
 
 
-def test_what_is_no_run_is_named(passerby, tmp_path):
-    assert f"{tmp_path}: not a run or a saved model" in passerby("evaluate", tmp_path).complaint
-    assert "not a run" in passerby("evaluate", tmp_path / "nowhere").complaint
+def test_folder_without_a_run_is_named(passerby, tmp_path):
+    assert f"{tmp_path}: not a run or a saved model" in passerby("evaluate", tmp_path).error
+    assert "not a run" in passerby("evaluate", tmp_path / "nowhere").error
 
 
-def test_a_run_that_has_not_finished_is_told_to_resume(passerby, run):
+def test_unfinished_run_error_names_resume(passerby, run):
     (run / "model.safetensors").unlink()
-    assert "model.safetensors is missing; if the training was stopped, resume" in passerby("evaluate", run).complaint
+    assert "model.safetensors is missing; if the training was stopped, resume" in passerby("evaluate", run).error
 
 
 def test_weights_of_another_network_are_named(passerby, run):
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["model"]["part_dim"] = 32
     (run / "manifest.json").write_text(json.dumps(manifest))
-    complaint = passerby("evaluate", run).complaint
-    assert "of another architecture" in complaint
-    assert "expected (32," in complaint
+    error = passerby("evaluate", run).error
+    assert "of another architecture" in error
+    assert "expected (32," in error
 
 
 def test_data_without_a_query_is_refused(passerby, tiny_run, market, tmp_path):
     for number in range(2):
         shutil.copytree(market / "bounding_box_train", tmp_path / "people" / "train" / f"copy{number}")
-    complaint = passerby("evaluate", tiny_run, "--data", f"folder:{tmp_path / 'people'}?camera=market").complaint
-    assert f"{tmp_path / 'people'} has no query split" in complaint
+    error = passerby("evaluate", tiny_run, "--data", f"folder:{tmp_path / 'people'}?camera=market").error
+    assert f"{tmp_path / 'people'} has no query split" in error
 
 
 def test_one_camera_is_refused(passerby, tiny_run, market):
     for path in market.glob("*/*_c2s*.jpg"):
         path.unlink()
-    complaint = passerby("evaluate", tiny_run, "--data", f"market1501:{market}").complaint
-    assert "no query has its identity in the gallery in another camera" in complaint
-    assert "1 camera)" in complaint
+    error = passerby("evaluate", tiny_run, "--data", f"market1501:{market}").error
+    assert "no query has its identity in the gallery in another camera" in error
+    assert "1 camera)" in error
 
 
 def test_a_truncated_image_is_named_and_nothing_is_recorded(passerby, tiny_run, market):
     before = evaluations(tiny_run)
-    spoilt = next((market / "query").glob("*.jpg"))
-    spoilt.write_bytes(spoilt.read_bytes()[:200])
-    assert str(spoilt) in passerby("evaluate", tiny_run, "--data", f"market1501:{market}", "--device", "cpu").complaint
+    damaged = next((market / "query").glob("*.jpg"))
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    assert str(damaged) in passerby("evaluate", tiny_run, "--data", f"market1501:{market}", "--device", "cpu").error
     assert evaluations(tiny_run) == before

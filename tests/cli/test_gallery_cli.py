@@ -18,8 +18,8 @@ def query():
 @pytest.fixture
 def people(passerby, tiny_run, tmp_path):
     where = tmp_path / "people"
-    said = passerby("enroll", where, "--data", SIMPLE, "--model", tiny_run, "--json")
-    assert json.loads(said.out)["new"] > 0, said
+    output = passerby("enroll", where, "--data", SIMPLE, "--model", tiny_run, "--json")
+    assert json.loads(output.out)["new"] > 0, output
     return where
 
 
@@ -27,9 +27,9 @@ def test_enroll_search_identify_cluster(passerby, people, query, tmp_path):
     again = passerby("enroll", people, "--data", SIMPLE)
     assert " 0 new, " in again.out
     image = query[0].path
-    found = json.loads(passerby("search", people, "--image", image, "--top", 3, "--not-camera", "c1", "--json").out)
-    assert len(found[0]["hits"]) == 3
-    assert {hit["camera"] for hit in found[0]["hits"]} == {"c2"}
+    printed = json.loads(passerby("search", people, "--image", image, "--top", 3, "--not-camera", "c1", "--json").out)
+    assert len(printed[0]["hits"]) == 3
+    assert {hit["camera"] for hit in printed[0]["hits"]} == {"c2"}
     table = passerby("search", people, "--image", image, "--open", tmp_path / "rank.png")
     assert str(tmp_path / "rank.png") in table.out
     with Image.open(tmp_path / "rank.png") as page:
@@ -54,7 +54,7 @@ def test_labels_can_be_set_and_removed_later(passerby, people, query):
     assert [hit["label"] == "Ada" for hit in again] == [True, True, False]
     assert "2 sightings unlabeled" in passerby("gallery", "label", people, "--label", "Ada", "--yes").out
     assert "no such sighting" in passerby("gallery", "label", people, "B", "--label", "Ada", "--yes").out
-    assert "label as 'B': no condition" in passerby("gallery", "label", people, "B", "--yes").complaint
+    assert "label as 'B': no condition" in passerby("gallery", "label", people, "B", "--yes").error
 
 
 def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
@@ -85,16 +85,16 @@ def test_keep_is_a_setting_of_a_new_gallery_and_upgrade_finds_nothing_to_convert
     assert "1 new, 0 known" in passerby("enroll", tmp_path / "g", *words, "--keep", "vectors").out
     stats = json.loads(passerby("gallery", "stats", tmp_path / "g", "--json").out)
     assert (stats["card"]["keep"], stats["store"]) == ("vectors", "sqlite")
-    complaint = passerby("enroll", tmp_path / "g", *words, "--keep", "crops").complaint
-    assert "keep is 'vectors' since the gallery was made, opened with 'crops'" in complaint
+    error = passerby("enroll", tmp_path / "g", *words, "--keep", "crops").error
+    assert "keep is 'vectors' since the gallery was made, opened with 'crops'" in error
     assert passerby("gallery", "upgrade", tmp_path / "g").out == f"{tmp_path / 'g'}: up to date\n"
 
 
-def test_the_default_model_makes_a_gallery(passerby, query, tmp_path):
-    said = passerby("enroll", tmp_path / "g", "--images", query[0].path, "--camera", "c", "--label", "somebody")
-    assert "1 new" in said.out, said
-    found = passerby("identify", tmp_path / "g", "--image", query[0].path).out
-    assert ": somebody (over 99.9%)" in found  # the very image, and nobody else is there
+def test_default_model_makes_a_gallery(passerby, query, tmp_path):
+    output = passerby("enroll", tmp_path / "g", "--images", query[0].path, "--camera", "c", "--label", "Ada")
+    assert "1 new" in output.out, output
+    printed = passerby("identify", tmp_path / "g", "--image", query[0].path).out
+    assert ": Ada (over 99.9%)" in printed  # the same image, and no other identity
 
 
 def test_a_video_with_given_boxes(passerby, walkers, tiny_run, tmp_path):
@@ -124,15 +124,15 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
     (tmp_path / "in" / "good.jpg").write_bytes(query[0].path.read_bytes())
     for number in range(5):
         (tmp_path / "in" / f"bad{number}.jpg").write_bytes(b"")
-    said = passerby("enroll", tmp_path / "g", "--images", tmp_path / "in", "--camera", "c", "--model", tiny_run)
-    assert said.code == 1
-    assert "1 new" in said.out
-    assert "bad0.jpg: the file is empty" in said.out
-    assert "and 2 more; --json lists them" in said.out
+    output = passerby("enroll", tmp_path / "g", "--images", tmp_path / "in", "--camera", "c", "--model", tiny_run)
+    assert output.code == 1
+    assert "1 new" in output.out
+    assert "bad0.jpg: the file is empty" in output.out
+    assert "and 2 more; --json lists them" in output.out
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "error"),
     [
         (("enroll", "g"), "enroll: expected one of --images, --data and --video"),
         (("enroll", "g", "--data", SIMPLE, "--camera", "c"), "enroll: --camera cannot be used with --data"),
@@ -163,13 +163,13 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
         (("gallery", "import", "g", "no.parquet"), "no.parquet: cannot be read as an exported gallery"),
     ],
 )
-def test_error_messages(passerby, tmp_path, monkeypatch, words, complaint):
+def test_error_messages(passerby, tmp_path, monkeypatch, words, error):
     monkeypatch.chdir(tmp_path)
-    assert passerby(*words).complaint.startswith(complaint)
+    assert passerby(*words).error.startswith(error)
     assert not (tmp_path / "g").exists()
 
 
 def test_removal_and_expiry_need_a_condition(passerby, people):
-    assert "remove: no condition" in passerby("gallery", "remove", people, "--yes").complaint
-    assert "erase: no condition" in passerby("gallery", "forget", people, "--yes").complaint
-    assert "the gallery has no retention; give --days" in passerby("gallery", "expire", people).complaint
+    assert "remove: no condition" in passerby("gallery", "remove", people, "--yes").error
+    assert "erase: no condition" in passerby("gallery", "forget", people, "--yes").error
+    assert "the gallery has no retention; give --days" in passerby("gallery", "expire", people).error

@@ -13,7 +13,7 @@ from passerby.errors import DataError
 
 @pytest.fixture
 def failing(monkeypatch):
-    """A verb `fail` that raises what it is told to."""
+    """A verb `fail` that raises a given exception."""
 
     def install(error):
         def fail():
@@ -27,19 +27,19 @@ def failing(monkeypatch):
 
 
 def test_version(passerby):
-    said = passerby("--version")
-    assert (said.code, said.out, said.err) == (0, f"passerby {package.__version__}\n", "")
+    output = passerby("--version")
+    assert (output.code, output.out, output.err) == (0, f"passerby {package.__version__}\n", "")
 
 
 @pytest.mark.parametrize("words", [["--help"], []])
 def test_help_lists_every_verb(passerby, words):
-    said = passerby(*words)
-    text = said.out + said.err
+    output = passerby(*words)
+    text = output.out + output.err
     assert all(verb in text for verb in ("train", "evaluate", "data", "model"))
 
 
 def verbs(command, words=()):
-    """The words of every command, groups included."""
+    """List the words of every command, groups included."""
     yield list(words)
     for name, child in getattr(command, "commands", {}).items():
         yield from verbs(child, (*words, name))
@@ -66,24 +66,24 @@ def test_no_help_loads_numpy_or_torch_and_none_of_the_package_loads_pydantic():
 
 
 def test_an_unknown_verb_is_refused_with_2(passerby):
-    said = passerby("trian")
-    assert (said.code, said.out) == (2, "")
-    assert "No such command 'trian'" in said.err
+    output = passerby("trian")
+    assert (output.code, output.out) == (2, "")
+    assert "No such command 'trian'" in output.err
 
 
 def test_a_users_error_is_one_message_and_1(passerby, failing):
     failing(DataError("/data/[bold]x[/bold].jpg: truncated"))
-    assert passerby("fail").complaint == "/data/[bold]x[/bold].jpg: truncated"
+    assert passerby("fail").error == "/data/[bold]x[/bold].jpg: truncated"
 
 
 def test_a_long_message_is_not_broken_into_lines(passerby, failing):
     failing(DataError("word " * 100 + "end"))
-    assert passerby("fail").complaint.endswith("word end")
+    assert passerby("fail").error.endswith("word end")
 
 
 def test_the_systems_error_names_its_file(passerby, failing):
     failing(PermissionError(13, "Permission denied", "/data/x"))
-    assert passerby("fail").complaint == "[Errno 13] Permission denied: '/data/x'"
+    assert passerby("fail").error == "[Errno 13] Permission denied: '/data/x'"
 
 
 @pytest.mark.parametrize("error", [ValueError("of numpy"), RuntimeError("ours"), AssertionError()])

@@ -25,12 +25,12 @@ def test_info_prints_the_papers_accounting():
 
 
 def test_info_as_json_counts_the_recipe_with_its_overrides():
-    found = json.loads(
+    printed = json.loads(
         run("info", "convnext-ap", "--json", "--identities", "5", "--set", "model.backbone=convnext_atto").output
     )
-    assert list(found) == ["Baseline", "A", "P", "AP"]
-    assert found["AP"]["parameters"]["classifiers"] == 6 * (256 * 5 + 5)
-    assert found["AP"]["map"] == [320, 8, 4]
+    assert list(printed) == ["Baseline", "A", "P", "AP"]
+    assert printed["AP"]["parameters"]["classifiers"] == 6 * (256 * 5 + 5)
+    assert printed["AP"]["map"] == [320, 8, 4]
 
 
 def test_an_unknown_recipe_is_named():

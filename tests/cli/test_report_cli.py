@@ -25,5 +25,5 @@ def test_the_page_is_written_and_named(passerby, tiny_run, tmp_path):
 )
 def test_an_invalid_argument_is_an_error_of_one_line(passerby, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    assert passerby("report", *arguments).complaint.startswith(message)
+    assert passerby("report", *arguments).error.startswith(message)
     assert list(tmp_path.iterdir()) == []

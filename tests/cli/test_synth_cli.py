@@ -27,13 +27,13 @@ def test_a_preview_writes_one_image(passerby, tmp_path):
 
 
 def test_impossible_settings_are_named(passerby, tmp_path):
-    assert "expected either --out FOLDER or --preview IMAGE" in passerby("synth").complaint
+    assert "expected either --out FOLDER or --preview IMAGE" in passerby("synth").error
     for words, message in (
         (("--identities", 0), "synth: identities is 0, expected 2 to 99999"),
         (("--cameras", 1), "synth: cameras is 1, expected 2 to 999"),
         (("--height", 8), "synth: height is 8, expected 16 to 1024"),
         (("--seed", -1), "synth: seed is -1"),
     ):
-        assert message in passerby("synth", "--out", tmp_path / "a", *words).complaint
-    assert "expected a name that ends in .png or .jpg" in passerby("synth", "--preview", tmp_path / "a.gif").complaint
+        assert message in passerby("synth", "--out", tmp_path / "a", *words).error
+    assert "expected a name that ends in .png or .jpg" in passerby("synth", "--preview", tmp_path / "a.gif").error
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The table of scores, as the terminal shows it."""
+"""Tables for the terminal. Oracle: the text that rich prints in 80 columns."""
 
 from io import StringIO
 
@@ -19,19 +19,21 @@ PLAIN = Scores(
     protocol="market",
     ap="trapezoid",
 )
-SURE = Scores(**{**vars(PLAIN), "intervals": dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), (0.25, 0.75))})
+WITH_INTERVALS = Scores(
+    **{**vars(PLAIN), "intervals": dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), (0.25, 0.75))}
+)
 
 
-def shown(*arguments, **options):
+def render(*arguments, **options):
     console = Console(width=80, file=StringIO())
     console.print(build_scores_table(*arguments, **options))
     return console.file.getvalue()
 
 
-@pytest.mark.parametrize("scores", [PLAIN, SURE])
-def test_every_figure_stands_beside_its_rules_within_80_columns(scores):
-    text = shown({"market1501": scores, "dukemtmc (labeled, new protocol)": scores}, title="Scores of runs/m")
-    for fact in (
+@pytest.mark.parametrize("scores", [PLAIN, WITH_INTERVALS])
+def test_metrics_and_rules_fit_80_columns(scores):
+    text = render({"market1501": scores, "dukemtmc (labeled, new protocol)": scores}, title="Scores of runs/m")
+    for expected in (
         *(
             "Scores of runs/m",
             "market1501",
@@ -47,12 +49,12 @@ def test_every_figure_stands_beside_its_rules_within_80_columns(scores):
         ),
         *("3,360/3,368", "19,732", "market", "trapezoid AP", "percent"),
     ):
-        assert fact in text
+        assert expected in text
     assert "…" not in text
     assert ("25.0-75.0" in text) == ("95 % interval" in text) == bool(scores.intervals)
 
 
-def test_one_line_says_it_all():
+def test_one_line_formats():
     assert percent(PLAIN, "rank1") == "50.0 %"
-    assert percent(SURE, "mAP") == "43.2 % [25.0-75.0]"
+    assert percent(WITH_INTERVALS, "mAP") == "43.2 % [25.0-75.0]"
     assert describe(PLAIN) == "market rule, trapezoid AP, 3,360 of 3,368 queries valid, gallery 19,732"

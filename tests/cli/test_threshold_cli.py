@@ -10,19 +10,19 @@ OTHER = "synth:identities=16,cameras=2,images=2,seed=9"
 
 
 def test_json_and_nothing_else_on_stdout(passerby, tiny_run):
-    said = passerby(
+    output = passerby(
         "threshold", tiny_run, "--far", 0.1, "--gallery-size", 4, "--data", OTHER, "--device", "cpu", "--json"
     )
-    assert (said.code, said.err) == (0, "")
-    found = json.loads(said.out)
+    assert (output.code, output.err) == (0, "")
+    printed = json.loads(output.out)
     (expected,) = find_threshold(tiny_run, OTHER, far=0.1, gallery_size=4, device="cpu")
-    assert found == {"run": str(tiny_run), "thresholds": [json.loads(json.dumps(expected.to_dict()))]}
+    assert printed == {"run": str(tiny_run), "thresholds": [json.loads(json.dumps(expected.to_dict()))]}
 
 
-def test_the_table_says_on_whom_it_was_measured_and_that_it_is_too_optimistic(passerby, tiny_run):
-    said = passerby("threshold", tiny_run, "--far", 0.1, "--device", "cpu")
-    assert said.code == 0, said.err
-    words = " ".join(said.out.split())
+def test_table_states_the_identities_and_that_the_threshold_is_too_optimistic(passerby, tiny_run):
+    output = passerby("threshold", tiny_run, "--far", 0.1, "--device", "cpu")
+    assert output.code == 0, output.err
+    words = " ".join(output.out.split())
     for fact in (
         "Rank-1 match closer than the threshold",
         "10 % of unknown persons",
@@ -52,5 +52,5 @@ def test_a_gallery_beyond_the_data_is_marked(passerby, tiny_run):
         (["--far", "0.1", "--data", "market1501:/no/where"], "/no/where"),
     ],
 )
-def test_what_cannot_be_used_is_named(passerby, tiny_run, options, message):
-    assert message in passerby("threshold", tiny_run, "--device", "cpu", *options).complaint
+def test_unusable_input_is_named(passerby, tiny_run, options, message):
+    assert message in passerby("threshold", tiny_run, "--device", "cpu", *options).error

@@ -10,14 +10,14 @@ from safetensors.numpy import load_file
 from conftest import SIMPLE, TINY
 from passerby.data.datasets import load_data
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 SETTINGS = [word for override in TINY for word in ("--set", override)]
 
 
 @pytest.fixture
 def market(tmp_path):
-    """The drawn people as a folder of one's own, to be spoiled."""
+    """The drawn people in a folder that the test may damage."""
     root = tmp_path / "mark[et]"
     shutil.copytree(load_data(SIMPLE)[0].root, root)
     return root
@@ -34,14 +34,14 @@ def snapshot(folder):
 def test_json_and_nothing_else_on_stdout(passerby, tmp_path):
     out = tmp_path / "run"
     quick = ("--set", "schedule.epochs=2", "--set", "training.evaluate_every=1")
-    said = passerby(*new_run(SIMPLE, out, *quick, "--json"))
-    assert said.code == 0, said.err
-    found = json.loads(said.out)
-    assert found["run"] == str(out)
-    assert found["evaluations"] == json.loads((out / "scores.json").read_text())["evaluations"]
-    assert found["evaluations"][0]["data"] == SIMPLE
-    assert "epoch 1: synth" in said.err
-    assert "Traceback" not in said.err
+    output = passerby(*new_run(SIMPLE, out, *quick, "--json"))
+    assert output.code == 0, output.err
+    printed = json.loads(output.out)
+    assert printed["run"] == str(out)
+    assert printed["evaluations"] == json.loads((out / "scores.json").read_text())["evaluations"]
+    assert printed["evaluations"][0]["data"] == SIMPLE
+    assert "epoch 1: synth" in output.err
+    assert "Traceback" not in output.err
 
 
 def test_a_finished_run_is_evaluated_again_and_not_trained(passerby, tiny_run, tmp_path):
@@ -50,11 +50,11 @@ def test_a_finished_run_is_evaluated_again_and_not_trained(passerby, tiny_run, t
     shutil.copytree(tiny_run, run)
     shutil.rmtree(run / "checkpoints")
     kept = {name: (run / name).read_bytes() for name in ("model.safetensors", "log.jsonl", "scores.json")}
-    said = passerby("train", "--resume", run, "--device", "cpu")
-    assert said.code == 0, said.err
-    assert said.err == f"{run}: already finished; evaluating it\n"
-    assert "Rank-1" in said.out
-    assert said.out.endswith(f"run: {run}\n")
+    output = passerby("train", "--resume", run, "--device", "cpu")
+    assert output.code == 0, output.err
+    assert output.err == f"{run}: already finished; evaluating it\n"
+    assert "Rank-1" in output.out
+    assert output.out.endswith(f"run: {run}\n")
     assert kept == {name: (run / name).read_bytes() for name in kept}
 
 
@@ -68,8 +68,8 @@ def test_a_finished_run_is_evaluated_again_and_not_trained(passerby, tiny_run, t
         (["--resume", "nowhere"], "nowhere: no run here (no manifest.json); start one with"),
     ],
 )
-def test_options_that_do_not_make_a_run(passerby, words, message):
-    assert passerby("train", *words).complaint.startswith(message)
+def test_inconsistent_options_are_refused(passerby, words, message):
+    assert passerby("train", *words).error.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -87,42 +87,42 @@ def test_options_that_do_not_make_a_run(passerby, words, message):
         (["--device", "gpu"], ["device 'gpu'", "use auto, cpu, cuda"]),
     ],
 )
-def test_what_cannot_be_trained_is_named_and_leaves_no_run(passerby, tmp_path, more, messages):
-    complaint = passerby(*new_run(SIMPLE, tmp_path / "run"), *more).complaint
-    assert all(message in complaint for message in messages), complaint
+def test_untrainable_input_is_named_and_leaves_no_run(passerby, tmp_path, more, messages):
+    error = passerby(*new_run(SIMPLE, tmp_path / "run"), *more).error
+    assert all(message in error for message in messages), error
     assert snapshot(tmp_path) == {}
 
 
-def test_after_a_refusal_the_same_folder_can_be_used(passerby, tmp_path):
+def test_folder_is_usable_after_a_refused_training(passerby, tmp_path):
     out = tmp_path / "run"
-    assert "batches.persons" in passerby(*new_run(SIMPLE, out, "--set", "batches.persons=100")).complaint
-    said = passerby(*new_run("synth:identities=8,cameras=2,images=2", out, "--set", "schedule.epochs=2"))
-    assert said.code == 0, said.err
-    assert "Rank-1" in said.out
+    assert "batches.persons" in passerby(*new_run(SIMPLE, out, "--set", "batches.persons=100")).error
+    output = passerby(*new_run("synth:identities=8,cameras=2,images=2", out, "--set", "schedule.epochs=2"))
+    assert output.code == 0, output.err
+    assert "Rank-1" in output.out
 
 
 def test_a_wrong_layout_is_named(passerby, tmp_path, market):
     shutil.rmtree(market / "query")
-    complaint = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).complaint
-    assert str(market) in complaint
-    assert "query" in complaint
+    error = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).error
+    assert str(market) in error
+    assert "query" in error
 
 
-def test_one_camera_is_found_out_at_once(passerby, tmp_path, market):
+def test_one_camera_is_refused_before_training(passerby, tmp_path, market):
     for path in market.glob("*/*_c2s*.jpg"):
         path.unlink()
-    complaint = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).complaint
-    assert "one camera" in complaint
+    error = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).error
+    assert "one camera" in error
     assert not (tmp_path / "run").exists()
 
 
-def test_one_image_of_everybody_is_found_out_at_once(passerby, tmp_path, market):
+def test_one_image_per_identity_is_refused_before_training(passerby, tmp_path, market):
     """Two cameras, each person in one of them."""
     for number, path in enumerate(sorted((market / "bounding_box_train").glob("*_01.jpg"))):
         if number % 4 != (number // 4) % 4:
             path.unlink()
-    complaint = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).complaint
-    assert "each of 12 training identities has one image" in complaint
+    error = passerby(*new_run(f"market1501:{market}", tmp_path / "run")).error
+    assert "each of 12 training identities has one image" in error
     assert not (tmp_path / "run").exists()
 
 
@@ -130,40 +130,40 @@ def test_one_image_of_everybody_is_found_out_at_once(passerby, tmp_path, market)
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("keep", [0, 200])
 def test_a_truncated_image_stops_the_training_and_is_named(passerby, tmp_path, market, cache, workers, keep):
-    spoilt = sorted((market / "bounding_box_train").glob("*.jpg"))[5]
-    spoilt.write_bytes(spoilt.read_bytes()[:keep])
+    damaged = sorted((market / "bounding_box_train").glob("*.jpg"))[5]
+    damaged.write_bytes(damaged.read_bytes()[:keep])
     more = ("--set", f"batches.cache={cache}", "--set", f"batches.workers={workers}")
-    said = passerby(*new_run(f"market1501:{market}", tmp_path / "run", *more))
-    complaint = said.err.splitlines()[-1]
-    assert (said.code, said.out) == (1, "")
-    assert complaint.startswith("error ")
-    assert str(spoilt) in complaint
-    assert "Traceback" not in said.err
+    output = passerby(*new_run(f"market1501:{market}", tmp_path / "run", *more))
+    error = output.err.splitlines()[-1]
+    assert (output.code, output.out) == (1, "")
+    assert error.startswith("error ")
+    assert str(damaged) in error
+    assert "Traceback" not in output.err
 
 
 def test_an_image_that_is_far_too_large_is_named(passerby, tmp_path, market):
     """A bomb: a few kilobytes that would become 2.7 gigabytes."""
-    spoilt = sorted((market / "bounding_box_train").glob("*.jpg"))[5]
-    Image.new("1", (30_000, 30_000)).save(spoilt, format="png")
-    assert str(spoilt) in passerby(*new_run(f"market1501:{market}", tmp_path / "run")).complaint
+    damaged = sorted((market / "bounding_box_train").glob("*.jpg"))[5]
+    Image.new("1", (30_000, 30_000)).save(damaged, format="png")
+    assert str(damaged) in passerby(*new_run(f"market1501:{market}", tmp_path / "run")).error
 
 
 def test_an_existing_run_is_not_touched(passerby, tiny_run):
     before = snapshot(tiny_run)
-    assert "already holds a run; continue it with --resume" in passerby(*new_run(SIMPLE, tiny_run)).complaint
+    assert "already holds a run; continue it with --resume" in passerby(*new_run(SIMPLE, tiny_run)).error
     assert snapshot(tiny_run) == before
 
 
 def test_a_file_that_a_run_would_overwrite_is_not_touched(passerby, tmp_path):
     (tmp_path / "recipe.yaml").write_text("mine")
-    assert "recipe.yaml: is in the way of a new run" in passerby(*new_run(SIMPLE, tmp_path)).complaint
+    assert "recipe.yaml: is in the way of a new run" in passerby(*new_run(SIMPLE, tmp_path)).error
     assert (tmp_path / "recipe.yaml").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_named(passerby, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    complaint = passerby(*new_run(SIMPLE, tmp_path / "file" / "run")).complaint
-    assert complaint == f"{tmp_path / 'file' / 'run'}: cannot be created (Not a directory); give another --out"
+    error = passerby(*new_run(SIMPLE, tmp_path / "file" / "run")).error
+    assert error == f"{tmp_path / 'file' / 'run'}: cannot be created (Not a directory); give another --out"
 
 
 def test_a_spoilt_checkpoint_is_named_and_kept(passerby, tiny_run, tmp_path):
@@ -173,19 +173,19 @@ def test_a_spoilt_checkpoint_is_named_and_kept(passerby, tiny_run, tmp_path):
     checkpoint = run / "checkpoints" / "last.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     before = snapshot(run)
-    complaint = passerby("train", "--resume", run, "--device", "cpu").complaint
-    assert complaint.startswith(f"checkpoint {checkpoint}: not a checkpoint of passerby")
+    error = passerby("train", "--resume", run, "--device", "cpu").error
+    assert error.startswith(f"checkpoint {checkpoint}: not a checkpoint of passerby")
     assert snapshot(run) == before
 
 
-def test_a_run_that_stopped_while_its_model_was_saved_ends_with_the_same_model(passerby, tiny_run, tmp_path):
+def test_run_stopped_while_saving_ends_with_the_same_model(passerby, tiny_run, tmp_path):
     """What a kill in the middle of saving leaves is swept out."""
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     (run / "model.safetensors").rename(run / ".model.safetensors.4711.part")
-    said = passerby("train", "--resume", run, "--device", "cpu")
-    assert said.code == 0, said.err
-    assert "resumed at step 18" in said.err
+    output = passerby("train", "--resume", run, "--device", "cpu")
+    assert output.code == 0, output.err
+    assert "resumed at step 18" in output.err
     assert list(run.rglob(".*")) == []
     kept, again = load_file(tiny_run / "model.safetensors"), load_file(run / "model.safetensors")
     assert kept.keys() == again.keys()

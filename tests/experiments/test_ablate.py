@@ -15,7 +15,7 @@ from passerby.evaluation.paired import paired_test
 from passerby.experiments import grid
 from passerby.experiments.ablate import ablate
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 AXES = "refine=off/staged,embedding"
 RECIPE = tiny_recipe("evaluation.calibration=null", "evaluation.bootstrap=0", "schedule.warmup_epochs=0", "name=tiny")

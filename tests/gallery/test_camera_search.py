@@ -63,8 +63,8 @@ def test_results_equal_exact_search_over_normalized_vectors(address, monkeypatch
     names = sorted({sighting.camera for sighting in sightings})
     vectors = np.stack([sighting.vector for sighting in sightings])
     labels = np.arange(len(sightings)), np.array([names.index(sighting.camera) for sighting in sightings])
-    nobody = Embeddings(np.empty((0, D), np.float32), np.empty(0, int), np.empty(0, int))
-    normalized, _ = normalize_cameras(Embeddings(vectors, *labels), nobody)
+    empty = Embeddings(np.empty((0, D), np.float32), np.empty(0, int), np.empty(0, int))
+    normalized, _ = normalize_cameras(Embeddings(vectors, *labels), empty)
     with opened(address, sightings) as store:
         for where in (Filter(), Filter(not_cameras=["north"]), Filter(cameras=["west", "south"], since=NOW + 20)):
             left = [i for i, sighting in enumerate(sightings) if passes(sighting, where)]

@@ -52,7 +52,7 @@ def store(folder):
     """50 people with crops, two of whom will be forgotten, and some searches."""
     store = open_gallery(folder, model=MODEL, keep="crops", retention=100, clock=lambda: NOW)
     store.add([*people(24), person(0)])
-    store.add([person(1), *people(24, seed=1), person(2, label="Somebody Else")])
+    store.add([person(1), *people(24, seed=1), person(2, label="Grace Hopper")])
     store.search(person(0).vector, where=Filter(labels=[LABEL]))
     yield store
     store.close()
@@ -71,7 +71,7 @@ def test_forgotten_sightings_are_in_no_file(store, folder, how):
         assert expire(store, days=1, clock=lambda: NOW + 2 * DAY) == 51
     for sighting in erased:
         assert traces(folder, sighting) == set()
-    left = person(2, label="Somebody Else")
+    left = person(2, label="Grace Hopper")
     assert traces(folder, left) == (
         set() if how == "days" else {"vector", "picture", "label", "source", "id", "attribute"}
     )
@@ -118,7 +118,7 @@ def test_forget_takes_exactly_one_selection(store):
     for options in ({}, {"label": LABEL, "ids": []}):
         with pytest.raises(GalleryError, match=r"forget: got label=.*, ids=.* and sources=.*, expected one of them"):
             forget(store, **options)
-    assert forget(store, label="nobody of that name") == 0
+    assert forget(store, label="missing") == 0
 
 
 def test_expire_uses_the_given_days_or_the_retention(store):

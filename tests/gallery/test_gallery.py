@@ -42,8 +42,8 @@ def test_search_equals_rank(filled, tiny_run, data):
         vectors = model.embed(samples)
         return Embeddings(vectors, np.array([s.person_id for s in samples]), np.array([s.camera_id for s in samples]))
 
-    query, everybody = embedded(data.query[:5]), embedded(data.gallery)
-    found = rank(query, everybody, top=5, drop_same_camera=False)
+    query, enrolled = embedded(data.query[:5]), embedded(data.gallery)
+    found = rank(query, enrolled, top=5, drop_same_camera=False)
     with Gallery(filled) as gallery:
         hits = gallery.search(list(data.query[:5]), top=5)
         for line, distances in zip(hits, found.distances, strict=True):

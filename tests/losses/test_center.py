@@ -128,7 +128,7 @@ def test_a_network_has_centers_only_after_keep_centers():
         assert (state.network.centers is not None) is kept
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_a_run_with_centers_resumes_to_the_bit_and_its_model_has_none(tmp_path):
     """Oracle: the run that was not stopped; the checkpoint holds the centers, averaged weights beside them."""
     recipe = tiny_recipe(*CENTERED, "training.checkpoint_minutes=1e-9")

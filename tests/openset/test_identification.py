@@ -68,19 +68,19 @@ def test_predicted_probabilities_match_fractions_on_other_identities():
     others = crowd(300, seed=4)
     own = others.person_ids - 1
     nearest = _nearest_images(others, own, 300)
-    predicted, right, nobody = [], [], []
+    predicted, right, unknown = [], [], []
     for draw in range(5):
         enrolled = np.random.default_rng(draw).permutation(300)[:60]
         rows = np.concatenate([np.flatnonzero(np.isin(own, enrolled)), np.flatnonzero(~np.isin(own, enrolled))[:240]])
         ratios = np.exp(line.log_ratio(nearest[np.ix_(rows, enrolled)])) / 60
         best = ratios.argmax(axis=1)
         predicted += (ratios.max(axis=1) / (1 + ratios.sum(axis=1))).tolist()
-        nobody += (1 / (1 + ratios.sum(axis=1))).tolist()
+        unknown += (1 / (1 + ratios.sum(axis=1))).tolist()
         right += (enrolled[best] == own[rows]).tolist()
     known = np.array([True] * 240 + [False] * 240 * 1).tolist() * 5
     assert np.mean(right) > 0.3
     assert np.mean(predicted) == pytest.approx(np.mean(right), abs=0.05)
-    assert np.mean(nobody) == pytest.approx(1 - np.mean(known), abs=0.05)
+    assert np.mean(unknown) == pytest.approx(1 - np.mean(known), abs=0.05)
     sure = np.array(predicted) > 0.8
     assert sure.sum() > 100
     assert np.mean(np.array(right)[sure]) == pytest.approx(np.mean(np.array(predicted)[sure]), abs=0.08)

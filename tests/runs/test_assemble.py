@@ -19,8 +19,8 @@ ALONE = Process(0, 1, torch.device("cpu"))
         (["loss.identity=null", "loss.center={weight: 5e-4, alpha: 0.5}"], 7),
     ],
 )
-def test_there_are_classifiers_only_where_a_loss_asks_of_which_class_an_image_is(settings, classes):
-    """Weights of 12,000 classes that no loss looks at would only be carried along."""
+def test_network_has_classifiers_only_when_a_loss_uses_them(settings, classes):
+    """Classifiers that no loss uses would waste memory."""
     network, _ = training_state(tiny_recipe(*settings), 7, ALONE)
     assert network.identities == classes
     assert any("classifier" in name for name, _ in network.named_parameters()) == (classes > 0)

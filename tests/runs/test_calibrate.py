@@ -30,20 +30,20 @@ def run(tiny_run, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["isotonic", "logistic"])
-def test_it_is_fitted_on_training_people_written_and_read(run, method):
+def test_calibration_of_training_images_is_written_and_loaded(run, method):
     seen = []
-    found = calibrate(run, method=method, device="cpu", progress=lambda _task, *state: seen.append(state[:2]))
+    calibration = calibrate(run, method=method, device="cpu", progress=lambda _task, *state: seen.append(state[:2]))
     train = load_data(SIMPLE)[0].train
     pairs = [(a, b) for i, a in enumerate(train) for b in train[:i] if a.camera_id != b.camera_id]
     same = sum(a.person_id == b.person_id for a, b in pairs)
-    facts = found.fitted_on
+    facts = calibration.fitted_on
     assert (facts.data, facts.identities, facts.images, facts.trained_on) == (SIMPLE, 12, len(train), True)
     assert (facts.same, facts.different) == (same, len(pairs) - same)
     assert seen[-1] == (len(train), len(train))
 
     back = load_calibration(run)
     distances = 1 - np.float32(np.prod(passerby.load(run).embed(train[:2]).astype(np.float64), axis=0).sum())
-    assert back.probability(distances) == found.probability(distances)
+    assert back.probability(distances) == calibration.probability(distances)
     assert back.fitted_on == facts
     normalized = standardize_cameras(
         Embeddings(
@@ -55,10 +55,10 @@ def test_it_is_fitted_on_training_people_written_and_read(run, method):
     expected = fit_calibration(count_pairs(normalized, normalized), facts, method=method)
     at = np.linspace(0, 2, 9)
     np.testing.assert_allclose(back.cameras.log_ratio(at), expected.log_ratio(at), atol=1e-6)
-    assert 0 < found.probability(distances, prior=0.1) < found.probability(distances, prior=0.9) < 1
+    assert 0 < calibration.probability(distances, prior=0.1) < calibration.probability(distances, prior=0.9) < 1
 
 
-def test_two_folders_with_one_title_are_told_apart_by_their_images(tiny_run, tmp_path):
+def test_folders_with_the_same_title_have_different_fingerprints(tiny_run, tmp_path):
     """A run on one folder was not trained on another one. Oracle: the images that were copied into each."""
     embedder = passerby.load(tiny_run, device="cpu")
     (data,) = load_data(SIMPLE)
@@ -101,14 +101,14 @@ def test_the_default_model_is_not_written_to():
     assert load_calibration("default").method == "logistic"
 
 
-def test_people_of_other_data_are_not_learned_by_heart(run):
-    found = calibrate(run, f"{OTHER}+{SIMPLE.replace('seed=0', 'seed=3')}", device="cpu").fitted_on
-    assert not found.trained_on
-    assert found.identities == 20
+def test_calibration_on_other_data_is_not_marked_trained_on(run):
+    fitted_on = calibrate(run, f"{OTHER}+{SIMPLE.replace('seed=0', 'seed=3')}", device="cpu").fitted_on
+    assert not fitted_on.trained_on
+    assert fitted_on.identities == 20
     assert calibrate(run, f"{OTHER}+{SIMPLE}", device="cpu").fitted_on.trained_on
 
 
-def test_few_images_are_whole_people_drawn_by_seed():
+def test_image_limit_draws_all_images_of_random_identities():
     data = load_data(SIMPLE)[0]
     draws = [draw_identities(data, 13, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
@@ -118,7 +118,7 @@ def test_few_images_are_whole_people_drawn_by_seed():
     assert len(draw_identities(data, 10**6, np.random.default_rng(0))) == len(data.train)
 
 
-def test_what_cannot_be_used_is_named_and_nothing_is_written(run, tmp_path):
+def test_unusable_input_is_named_and_nothing_is_written(run, tmp_path):
     with pytest.raises(ValueError, match="images: got 0"):
         calibrate(run, images=0, device="cpu")
     with pytest.raises(ValueError, match=r"calibration\.json: no such file; make it with passerby\.calibrate"):

@@ -71,7 +71,7 @@ def test_a_recipe_builds_the_network_of_its_paper(name):
     assert info.map[1:] == (height // stride, width // stride)
 
 
-def test_what_a_recipe_costs_is_what_the_documents_say():
+def test_recipe_costs_equal_the_table_in_the_docs():
     """Oracle: the table in docs/recipes.md, as it stands in its rows."""
     from test_docs import ROOT
 
@@ -84,7 +84,7 @@ def test_what_a_recipe_costs_is_what_the_documents_say():
     assert f"| {', '.join(plain)} |" in text
 
 
-def test_the_recipes_say_what_their_papers_say():
+def test_recipe_settings_equal_those_of_the_papers():
     recipes = {name: load_recipe(name) for name in COUNTS}
     assert {recipe.images.size for name, recipe in recipes.items() if name in ("pcb", "pcb-rpp", "hpm", "bdb")} == {
         (384, 128)
@@ -105,7 +105,7 @@ def test_the_recipes_say_what_their_papers_say():
     }
 
 
-def test_refined_pcb_begins_as_pcb():
+def test_first_stage_of_refined_pcb_equals_pcb():
     plain, refined = (load_recipe(name).model_dump(exclude={"name", "stages"}) for name in ("pcb", "pcb-rpp"))
     assert (plain["model"].pop("refine"), refined["model"].pop("refine")) == (False, True)
     assert (plain["schedule"].pop("epochs"), refined["schedule"].pop("epochs")) == (60, 70)
@@ -113,12 +113,12 @@ def test_refined_pcb_begins_as_pcb():
     assert load_recipe("pcb-rpp").plan[0].epochs == 60
 
 
-def test_the_plain_recipes_differ_in_their_backbones_alone():
+def test_plain_recipes_differ_only_in_the_backbone():
     plain = [load_recipe(f"plain-{name}").model_dump(exclude={"name"}) for name in ("convnext", "swin", "vit")]
-    for each in plain:
-        each["model"].pop("backbone")
-        each["images"].pop("mean"), each["images"].pop("std")
-        each["model"].pop("layer_scale")
+    for recipe in plain:
+        recipe["model"].pop("backbone")
+        recipe["images"].pop("mean"), recipe["images"].pop("std")
+        recipe["model"].pop("layer_scale")
     assert plain[0] == plain[1] == plain[2]
 
 
@@ -131,11 +131,11 @@ def test_a_recipe_takes_a_step_on_a_small_network(name):
     alone = Process(0, 1, torch.device("cpu"))
     network, state = training_state(recipe, people.identities, alone)
     steps = training_steps(state, training_loader(recipe, people, alone), recipe, alone, people)
-    before = {key: each.clone() for key, each in network.named_parameters()}
+    before = {key: parameter.clone() for key, parameter in network.named_parameters()}
     (first, second) = (next(steps), next(steps))
     on = {key for key, value in recipe.loss.model_dump().items() if value} | {"loss"}
     assert first.losses.keys() == second.losses.keys() == on
     assert all(math.isfinite(value) for value in second.losses.values())
-    assert all(each.isfinite().all() for each in network.parameters())
-    still = [key for key, each in network.named_parameters() if torch.equal(each, before[key])]
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+    still = [key for key, parameter in network.named_parameters() if torch.equal(parameter, before[key])]
     assert len(still) < 0.2 * len(before), still

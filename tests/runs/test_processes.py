@@ -22,8 +22,8 @@ SAME = (
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("without_pictures")
-def test_two_processes_go_through_the_stages_as_one_does(tmp_path):
+@pytest.mark.usefixtures("without_plots")
+def test_two_processes_run_the_stages_of_one(tmp_path):
     """What is frozen has no gradient to share: 18 steps in three stages, losses within 1e-3 of one process's."""
     recipe = (*STAGED, "model.drop_path=0", "optimizer.name=sgd", "evaluation.calibration=null")
     one, two = tmp_path / "one", tmp_path / "two"
@@ -32,22 +32,22 @@ def test_two_processes_go_through_the_stages_as_one_does(tmp_path):
     words = ["--recipe", "convnext-ap", "--data", SIMPLE, "--out", two, "--device", "cpu", *settings]
     launch("-m", "passerby", "train", *words, processes=2)
     curves = [
-        [each["losses"]["loss"] for each in read_log(run / "log.jsonl") if "losses" in each] for run in (one, two)
+        [record["losses"]["loss"] for record in read_log(run / "log.jsonl") if "losses" in record] for run in (one, two)
     ]
     assert len(curves[0]) == 18
     assert curves[1] == pytest.approx(curves[0], rel=1e-3)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("without_pictures")
-def test_two_processes_learn_what_one_learns_and_one_of_them_writes(tmp_path):
+@pytest.mark.usefixtures("without_plots")
+def test_two_processes_equal_one_and_only_the_first_writes(tmp_path):
     """Sums run in another order, no more: losses within 1e-3 of each other after twelve steps, weights near."""
     one, two = tmp_path / "one", tmp_path / "two"
     train(tiny_recipe(*SAME), SIMPLE, one, device="cpu")
     settings = [word for override in (*TINY, *SAME) for word in ("--set", override)]
     words = ["--recipe", "convnext-ap", "--data", SIMPLE, "--out", two, "--device", "cpu", "--json", *settings]
-    found = json.loads(launch("-m", "passerby", "train", *words, processes=2))
-    assert found["evaluations"][0]["valid_queries"] == 24
+    printed = json.loads(launch("-m", "passerby", "train", *words, processes=2))
+    assert printed["evaluations"][0]["valid_queries"] == 24
 
     logs = [read_log(run / "log.jsonl") for run in (one, two)]
     assert [record["step"] for record in logs[1]] == list(range(1, 13))

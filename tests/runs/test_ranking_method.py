@@ -14,8 +14,8 @@ from passerby.runs.ranking_method import RankingMethod, rank_with
 from passerby.types import Embeddings
 
 
-def matrix(strips):
-    return np.concatenate([strip.copy() for _, strip in strips])
+def matrix(blocks):
+    return np.concatenate([block.copy() for _, block in blocks])
 
 
 @pytest.fixture
@@ -23,18 +23,18 @@ def pairs():
     """Two models' vectors of the same 12 queries and 40 gallery images."""
     generator = np.random.default_rng(0)
     ids = [(generator.integers(1, 5, count), generator.integers(0, 2, count)) for count in (12, 40)]
-    made = []
+    pairs = []
     for _ in range(2):
         sides = []
         for people, cameras in ids:
             vectors = generator.standard_normal((len(people), 8))
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             sides.append(Embeddings(vectors.astype(np.float32), people, cameras))
-        made.append(tuple(sides))
-    return made
+        pairs.append(tuple(sides))
+    return pairs
 
 
-def test_nothing_asked_for_is_plain_distances(pairs):
+def test_default_method_is_cosine_distance(pairs):
     query, gallery = pairs[0]
     lists = rank_with(RankingMethod(), pairs[:1])
     np.testing.assert_array_equal(matrix(lists.blocks), matrix(iter_distances(query, gallery)))
@@ -42,7 +42,7 @@ def test_nothing_asked_for_is_plain_distances(pairs):
     assert RankingMethod().title == ""
 
 
-def test_expansion_comes_before_re_ranking(pairs):
+def test_expansion_precedes_re_ranking(pairs):
     query, gallery = pairs[0]
     method = RankingMethod(rerank="k-reciprocal", expand="alpha", k1=6, k2=3)
     expected = rerank(expand_queries(query, gallery, alpha=3.0), gallery, k1=6, k2=3)
@@ -65,7 +65,7 @@ def test_calibrated_models_are_averaged_by_probability(pairs):
     expected = fuse(
         [matrix(iter_distances(*pair)) for pair in pairs],
         method="average",
-        calibrations=[each.probability for each in known],
+        calibrations=[calibration.probability for calibration in known],
     )
     method = RankingMethod(fuse_by="average", models=("b",), calibrated=True)
     assert method.title == "fused with b (average of probabilities)"
@@ -77,17 +77,17 @@ def test_calibrated_models_are_averaged_by_probability(pairs):
 
 
 @pytest.mark.parametrize("how", ["mean", "attention", "best", "average", "hausdorff"])
-def test_sets_are_one_line_each_with_an_image_to_show(pairs, how):
+def test_sets_are_one_row_each_with_an_example_image(pairs, how):
     query, gallery = pairs[0]
     sets = [group_images(side) for side in (query, gallery)]
     lists = rank_with(RankingMethod(sets=how), pairs[:1])
-    found = matrix(lists.blocks)
-    assert found.shape == tuple(each.max() + 1 for each in sets) == (len(lists.query), len(lists.gallery))
+    distances = matrix(lists.blocks)
+    assert distances.shape == tuple(numbers.max() + 1 for numbers in sets) == (len(lists.query), len(lists.gallery))
     if how in ("mean", "attention"):
         expected = matrix(iter_distances(pool(query, sets[0], method=how), pool(gallery, sets[1], method=how)))
     else:
         expected = matrix(compare_sets(query, gallery, query_sets=sets[0], gallery_sets=sets[1], method=how))
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(distances, expected)
     np.testing.assert_array_equal(gallery.person_ids[lists.gallery_images], lists.gallery.person_ids)
     again = rank_with(RankingMethod(sets=how), pairs[:1])
     assert rank(again.query, again.gallery, distances=again.blocks, top=3).indices.shape == (len(lists.query), 3)
@@ -108,6 +108,6 @@ def test_sets_are_one_line_each_with_an_image_to_show(pairs, how):
         ({"calibrated": True, "fuse_by": "average", "expand": "alpha"}, "leave it out with re-ranking, expansion"),
     ],
 )
-def test_what_cannot_go_together_is_refused(options, message):
+def test_incompatible_options_raise(options, message):
     with pytest.raises(ValueError, match=message):
         RankingMethod(**options)

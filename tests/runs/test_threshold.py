@@ -20,18 +20,18 @@ def embed(run, samples):
     return Embeddings(passerby.load(run).embed(samples), *ids)
 
 
-def test_without_data_it_is_of_the_training_people_and_says_so(tiny_run):
-    (found,) = find_threshold(tiny_run, far=0.1, bootstrap=20, device="cpu")
-    assert (found.split, found.trained_on, found.identities) == ("train", True, 12)
+def test_threshold_without_data_is_marked_trained_on(tiny_run):
+    (result,) = find_threshold(tiny_run, far=0.1, bootstrap=20, device="cpu")
+    assert (result.split, result.trained_on, result.identities) == ("train", True, 12)
     vectors = embed(tiny_run, load_data(SIMPLE)[0].train)
     expected = compute_threshold(find_nearest_identities(vectors, vectors), 0.1, bootstrap=20)
-    assert found.threshold.threshold == pytest.approx(expected.threshold, abs=1e-5)
-    assert found.threshold.gallery_size == 11
+    assert result.threshold.threshold == pytest.approx(expected.threshold, abs=1e-5)
+    assert result.threshold.gallery_size == 11
 
 
-def test_data_are_measured_one_by_one_on_their_queries_and_galleries(tiny_run):
+def test_each_data_set_has_its_own_threshold(tiny_run):
     seen = []
-    found = find_threshold(
+    results = find_threshold(
         tiny_run,
         f"{OTHER}+{SIMPLE}",
         far=0.2,
@@ -40,20 +40,20 @@ def test_data_are_measured_one_by_one_on_their_queries_and_galleries(tiny_run):
         device="cpu",
         progress=lambda _task, *state: seen.append(state[:2]),
     )
-    assert [each.data.spec for each in found] == [OTHER, SIMPLE]
-    data = found[0].data
+    assert [result.data.spec for result in results] == [OTHER, SIMPLE]
+    data = results[0].data
     expected = compute_threshold(
         find_nearest_identities(embed(tiny_run, data.query), embed(tiny_run, data.gallery)),
         0.2,
         gallery_size=5,
         bootstrap=20,
     )
-    assert found[0].threshold.threshold == pytest.approx(expected.threshold, abs=1e-5)
-    assert found[0].threshold.rate == pytest.approx(expected.rate)
-    assert (found[0].split, found[0].trained_on, found[0].identities) == ("query and gallery", False, 8)
-    total = sum(len(each.data.query) + len(each.data.gallery) for each in found)
+    assert results[0].threshold.threshold == pytest.approx(expected.threshold, abs=1e-5)
+    assert results[0].threshold.rate == pytest.approx(expected.rate)
+    assert (results[0].split, results[0].trained_on, results[0].identities) == ("query and gallery", False, 8)
+    total = sum(len(result.data.query) + len(result.data.gallery) for result in results)
     assert seen[-1] == (total, total)
-    assert {"data", "split", "trained_on", "far", "gallery_size", "interval", "dir"} - set(found[0].to_dict()) == {
+    assert {"data", "split", "trained_on", "far", "gallery_size", "interval", "dir"} - set(results[0].to_dict()) == {
         "dir"
     }
 

@@ -20,7 +20,7 @@ from passerby.runs.train import resume, train
 from passerby.training.log import read_log
 
 
-def test_a_run_leaves_what_it_promises(tiny_run):
+def test_run_folder_holds_all_documented_files(tiny_run):
     left = {str(path.relative_to(tiny_run)) for path in tiny_run.rglob("*") if path.is_file()}
     figures = next((tiny_run / "plots").glob("synth*")).relative_to(tiny_run)
     promised = {"model.safetensors", "manifest.json", "recipe.yaml", "scores.json", "log.jsonl"}
@@ -40,8 +40,8 @@ def test_a_run_leaves_what_it_promises(tiny_run):
     assert [record["step"] for record in read_log(tiny_run / "log.jsonl")] == list(range(1, 19))
 
 
-@pytest.mark.usefixtures("without_pictures")
-def test_the_loaded_model_embeds_what_was_evaluated(tiny_run):
+@pytest.mark.usefixtures("without_plots")
+def test_loaded_model_reproduces_the_evaluated_embeddings(tiny_run):
     result = evaluate(tiny_run, device="cpu")[0]
     vectors = passerby.load(tiny_run).embed(result.data.query[:5])
     np.testing.assert_allclose(vectors, result.query.vectors[:5], atol=1e-6)
@@ -49,7 +49,7 @@ def test_the_loaded_model_embeds_what_was_evaluated(tiny_run):
     assert (scores.rank1, scores.mAP) == (result.scores.rank1, result.scores.mAP)
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
@@ -66,7 +66,7 @@ def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
     assert after[0] == before[0]
 
 
-def test_each_evaluation_has_its_own_pictures(tiny_run, tmp_path, monkeypatch):
+def test_each_evaluation_has_its_own_plots(tiny_run, tmp_path, monkeypatch):
     folders = []
     monkeypatch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, out: folders.append(out.name))
     shutil.copytree(tiny_run, tmp_path / "copy")
@@ -89,8 +89,8 @@ def test_without_matplotlib_a_run_is_scored_and_the_extra_is_named(tiny_run, tmp
     assert 'pip install "passerby[report]"' in line
 
 
-def test_multi_query_shows_the_vectors_that_were_ranked(tiny_run, monkeypatch):
-    """Oracle: the mean of each query's own person and camera, by a loop."""
+def test_multi_query_result_holds_the_ranked_vectors(tiny_run, monkeypatch):
+    """Oracle: the mean of each query's identity and camera, by a loop."""
     recorded = []
     monkeypatch.setattr("passerby.runs.evaluate.record_evaluations", lambda _folder, results: recorded.extend(results))
     monkeypatch.setattr("passerby.runs.evaluate.plot_evaluations", lambda _folder, _results: None)
@@ -101,8 +101,8 @@ def test_multi_query_shows_the_vectors_that_were_ranked(tiny_run, monkeypatch):
         np.testing.assert_allclose(vector, single.vectors[same].mean(axis=0), atol=1e-6)
 
 
-@pytest.mark.usefixtures("without_pictures")
-def test_scores_on_the_way_are_logged(tmp_path):
+@pytest.mark.usefixtures("without_plots")
+def test_scores_during_training_are_logged(tmp_path):
     with logged() as lines:
         train(tiny_recipe("training.evaluate_every=2"), SIMPLE, tmp_path / "run", device="cpu")
     scored = [record for record in read_log(tmp_path / "run" / "log.jsonl") if "scores" in record]
@@ -111,8 +111,8 @@ def test_scores_on_the_way_are_logged(tmp_path):
     assert without_epochs(lines)[0].startswith("epoch 2: synth")
 
 
-@pytest.mark.usefixtures("without_pictures")
-def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
+@pytest.mark.usefixtures("without_plots")
+def test_stopped_run_keeps_the_scores_of_each_stage(tmp_path):
     """Oracle: the run that was not stopped, byte for byte; one that stops within the second stage loses nothing."""
     runs = [tmp_path / "unbroken", tmp_path / "stopped"]
     recipe = tiny_recipe(*STAGED, "training.evaluate_every=1")
@@ -125,7 +125,7 @@ def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
     names = ("model.safetensors", "scores.json")
     assert [(runs[0] / name).read_bytes() for name in names] == [(runs[1] / name).read_bytes() for name in names]
     scores = json.loads((runs[0] / "scores.json").read_text())
-    assert [(each["stage"], each["epochs"]) for each in scores["stages"]] == [
+    assert [(stage["stage"], stage["epochs"]) for stage in scores["stages"]] == [
         ("stripes", 1),
         ("parts", 2),
         ("together", 3),
@@ -141,7 +141,7 @@ def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
     assert json.loads((runs[0] / "scores.json").read_text())["stages"] == scores["stages"]
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize(
     ("settings", "lines"),
     [
@@ -152,7 +152,7 @@ def test_a_run_in_stages_keeps_the_scores_of_each_through_a_stop(tmp_path):
         ),
     ],
 )
-def test_weights_of_a_network_that_computes_something_else_are_named(tiny_run, tmp_path, settings, lines):
+def test_weights_of_another_computation_are_named_in_a_warning(tiny_run, tmp_path, settings, lines):
     """SimAM and instance normalization have no tensor that would not fit. Oracle: the settings of the weights' run."""
     recipe = tiny_recipe(f"model.weights={tiny_run / 'model.safetensors'}", "schedule.warmup_epochs=0", *settings)
     with logged() as messages:
@@ -182,7 +182,7 @@ def test_no_run_cannot_be_resumed(tmp_path):
         resume(tmp_path)
 
 
-def test_one_camera_is_found_out_before_the_training(tmp_path):
+def test_one_test_camera_is_refused_before_training(tmp_path):
     """A folder with as many cameras in training as needed, but one in query and gallery."""
     from PIL import Image
 
@@ -201,8 +201,8 @@ def test_one_camera_is_found_out_before_the_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.usefixtures("without_pictures")
-def test_data_without_a_query_is_trained_on_said_and_not_evaluated(tmp_path):
+@pytest.mark.usefixtures("without_plots")
+def test_data_without_queries_is_trained_on_with_a_warning(tmp_path):
     """One of the people has a single image, which P x K repeats."""
     source = sorted((load_data(SIMPLE)[0].root / "bounding_box_train").glob("*.jpg"))
     for path in source[3:]:
@@ -226,14 +226,14 @@ def test_data_without_a_query_is_trained_on_said_and_not_evaluated(tmp_path):
 def test_two_data_sets_are_trained_on_together_and_evaluated_one_by_one(tmp_path):
     """Oracle: as many classes as both have training people."""
     other = "synth:identities=8,cameras=2,images=2,seed=3"
-    found = train(tiny_recipe("schedule.epochs=2"), f"{SIMPLE}+{other}", tmp_path / "run", device="cpu")
-    assert [result.data.spec for result in found] == [SIMPLE, other]
+    results = train(tiny_recipe("schedule.epochs=2"), f"{SIMPLE}+{other}", tmp_path / "run", device="cpu")
+    assert [result.data.spec for result in results] == [SIMPLE, other]
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert (manifest["identities"], manifest["images"]) == (12 + 4, 48 + 16)
     assert len(list((tmp_path / "run" / "plots").glob("synth*/cmc.png"))) == 2
 
 
-def test_another_data_set_than_at_the_start_is_not_resumed(tmp_path):
+def test_resuming_on_changed_data_is_refused(tmp_path):
     """Oracle: every file of the run as it was."""
     root, run = tmp_path / "market", tmp_path / "run"
     shutil.copytree(load_data(SIMPLE)[0].root, root)
@@ -245,9 +245,9 @@ def test_another_data_set_than_at_the_start_is_not_resumed(tmp_path):
     assert snapshot(run) == before
 
 
-@pytest.mark.usefixtures("without_pictures")
-def test_a_full_disk_costs_what_came_after_the_last_checkpoint_and_no_more(tiny_run, tmp_path, monkeypatch):
-    """Oracle: the checkpoint of the first epoch, byte for byte; and `tiny_run`, once there is room again."""
+@pytest.mark.usefixtures("without_plots")
+def test_full_disk_loses_only_the_steps_after_the_last_checkpoint(tiny_run, tmp_path, monkeypatch):
+    """Oracle: the checkpoint of the first epoch, byte for byte; and `tiny_run`, once there is free space again."""
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
 
@@ -265,7 +265,7 @@ def test_a_full_disk_costs_what_came_after_the_last_checkpoint_and_no_more(tiny_
     assert [record["step"] for record in read_log(run / "log.jsonl")] == list(range(1, 19))
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_every_step_is_reported_and_every_epoch_is_logged(tmp_path):
     """Oracle: the run's own log."""
     states = []
@@ -283,8 +283,8 @@ def test_every_step_is_reported_and_every_epoch_is_logged(tmp_path):
     assert {state[0] for state in states} == {"decode", "train", "embed"}
 
 
-@pytest.mark.usefixtures("without_pictures")
-def test_training_with_progress_is_not_silent(tmp_path, capfd, monkeypatch):
+@pytest.mark.usefixtures("without_plots")
+def test_training_with_progress_logs_each_epoch(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     train(tiny_recipe("schedule.epochs=2"), SIMPLE, tmp_path / "shown", device="cpu", progress=True)
     shown = capfd.readouterr()
@@ -310,7 +310,7 @@ class StoppedError(Exception):
 
 
 def stop_at(number, data, out, recipe=None):
-    """A run that ends in the middle, as an exception of somebody else would end it."""
+    """A run that ends in the middle, by an exception of the progress callback."""
 
     def stop(task, done, _total, _note=""):
         if (task, done) == ("train", number):

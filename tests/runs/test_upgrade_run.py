@@ -74,7 +74,7 @@ def test_an_old_run_becomes_the_run_of_this_version(old_run, tiny_run):
     assert not upgrade_run(old_run)
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_plots")
 def test_training_continues_from_a_converted_checkpoint(old_run, tiny_run):
     """Oracle: the model of the run that was not converted."""
     (old_run / "model.safetensors").unlink()
@@ -136,7 +136,7 @@ def test_several_data_sets_without_their_data_have_no_fingerprints(old_run):
     assert json.loads(path.read_text())["fingerprints"] is None
 
 
-def test_what_is_no_run_is_not_converted(tmp_path, old_run):
+def test_folder_without_a_run_is_not_converted(tmp_path, old_run):
     with pytest.raises(WeightsError, match="no run here"):
         upgrade_run(tmp_path)
     path = RunFolder(old_run).manifest

@@ -128,7 +128,7 @@ def test_resuming_anywhere_ends_with_the_same_bits(people, tmp_path, settings):
 
 
 def test_an_epoch_begins_with_the_nearest_identities_under_the_averaged_network(people, monkeypatch):
-    """From the epoch on that the recipe says, and its batches are of those people."""
+    """From the epoch `alike_from` on; the batches hold those identities."""
     recipe = tiny_recipe("training.ema=0.9", "batches.alike=2")
     asked = []
 

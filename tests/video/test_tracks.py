@@ -125,8 +125,8 @@ def test_quality_decreases_with_score_height_and_occlusion():
     assert quality((10, 10, 60, 138), score=0.5) == pytest.approx(0.5)
     assert quality((10, 10, 60, 74)) == pytest.approx(0.5)  # half as tall
     assert quality((-25, 10, 25, 138)) == pytest.approx(0.5)  # half outside
-    assert quality((10, 10, 60, 138), (35, 10, 90, 150)) == pytest.approx(0.5)  # half behind somebody nearer
-    assert quality((10, 10, 60, 138), (35, 10, 90, 130)) == pytest.approx(1)  # half before somebody further
+    assert quality((10, 10, 60, 138), (35, 10, 90, 150)) == pytest.approx(0.5)  # half hidden by a nearer person
+    assert quality((10, 10, 60, 138), (35, 10, 90, 130)) == pytest.approx(1)  # half in front of a farther person
 
 
 def test_a_video_is_enrolled_once_with_times(walkers, tiny_run):

@@ -1,4 +1,4 @@
-"""`passerby`: the table of verbs, and the conversion of errors into a message and an exit code."""
+"""`passerby`: registers the verbs, and converts errors to a message and an exit code."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_the_audit_log_is_append_only(folder):
     embedded(folder)
     connection = sqlite3.connect(folder / "gallery.sqlite")
     for statement in (
-        "UPDATE audit SET user = 'nobody'",
+        "UPDATE audit SET user = 'other'",
         "DELETE FROM audit",
         "REPLACE INTO audit VALUES (1, 0, '', '', '')",
     ):

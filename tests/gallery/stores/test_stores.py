@@ -34,7 +34,7 @@ FILTERS = {
     "no film": Filter(sources=["seed0/film.av", "seed0/film.avi:", "seed0/3.jp"]),
     "no sources": Filter(sources=[]),
     "no ids": Filter(ids=[]),
-    "nobody": Filter(cameras=["nowhere"]),
+    "no sighting": Filter(cameras=["nowhere"]),
     "enrolled": Filter(enrolled_before=NOW),
     "quotes": Filter(labels=['it\'s "me" \\ or 1 = 1']),
 }

@@ -21,8 +21,8 @@ def test_each_bin_is_its_average_plus_its_maximum(height):
     for bins in (1, 2, 4, 8):
         rows = height // bins
         for number in range(bins):
-            strip = features[:, :, number * rows : (number + 1) * rows].flatten(2)
-            expected.append(strip.mean(dim=2) + strip.max(dim=2).values)
+            stripe = features[:, :, number * rows : (number + 1) * rows].flatten(2)
+            expected.append(stripe.mean(dim=2) + stripe.max(dim=2).values)
     torch.testing.assert_close(Pyramid()(features), torch.stack(expected, dim=1))
     assert len(expected) == 15
 
