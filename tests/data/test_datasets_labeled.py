@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from data.layouts import MARKET, write_image, write_images, write_msmt17, write_table
 from passerby.data.datasets import load_data
+from passerby.data.fingerprint import fingerprint
+from passerby.data.images import read_image
 from passerby.errors import DataError
 from passerby.types import Sample
 
@@ -262,6 +265,25 @@ def test_malformed_tables_are_refused(tmp_path: Path, text: str, message: str) -
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         load_data(f"table:{tmp_path / 't.csv'}")
+
+
+@pytest.mark.parametrize("label", ["a\nb", "a\x1b[2J", "a\x00b", "a\x85b"])
+@pytest.mark.parametrize("column", ["person_id", "camera_id"])
+def test_labels_with_control_characters_are_refused(tmp_path: Path, column: str, label: str) -> None:
+    with pytest.raises(DataError, match=r"1 entry .* has a control character or is not UTF-8"):
+        load_data(f"table:{write_table(tmp_path / 't.parquet', rows(**{column: label}))}")
+
+
+def test_names_that_are_not_utf8_are_read_and_labels_are_refused(tmp_path: Path) -> None:
+    for person in ("a", "b"):
+        write_persons(tmp_path, person)
+        (tmp_path / person / "door_0.png").rename(tmp_path / person / os.fsdecode(b"door_\xff.png"))
+    (data,) = load_data(f"folder:{tmp_path}?train=1")
+    assert read_image(data.train[1]).shape == (40, 20, 3)
+    assert len(fingerprint([data])) == 64
+    (tmp_path / "a").rename(tmp_path / os.fsdecode(b"\xff"))
+    with pytest.raises(DataError, match=r"identity '.udcff' has a control character or is not UTF-8"):
+        load_data(f"folder:{tmp_path}")
 
 
 def test_capital_splits_are_named_as_the_cause(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +53,12 @@ def assemble(
     """
     if not images and not unreadable:
         raise DataError(f"{spec.name}: no image in {spec.path}")
+    unprintable = [
+        UnreadableEntry(str(image.path), f"{name} {label!r} has a control character or is not UTF-8; rename it")
+        for image in images
+        for name, label in (("identity", image.person), ("camera", image.camera))
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in label or "")
+    ]
     junk, distractor = spec.options.get("junk", "-1"), spec.options.get("distractor")
     kept = [image for image in images if image.person != junk]
     persons = sorted({image.person for image in kept} - {distractor}, key=natural_key)
@@ -80,7 +87,10 @@ def assemble(
         distractors=sum(sample.person_id == DISTRACTOR for sample in result.data.gallery),
     )
     return replace(
-        result, data=data, unreadable=(*unreadable, *result.unreadable), warnings=(*warnings, *result.warnings)
+        result,
+        data=data,
+        unreadable=(*unreadable, *unprintable, *result.unreadable),
+        warnings=(*warnings, *result.warnings),
     )
 
 
