@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "openset": BASE | {"ranking", "evaluation"},
     "plots": BASE | {"evaluation", "openset"},
     "gallery": BASE | {"ranking", "data", "model", "openset"},
-    "video": BASE | {"model", "gallery"},
+    "runtime": BASE,
+    "video": BASE | {"model", "gallery", "runtime"},
     "runs": BASE
     | {"recipe", "distributed", "synthesis", "data", "model", "losses", "training", "ranking", "evaluation", "openset"}
     | {"plots"},

@@ -50,6 +50,9 @@ _NAMES = {
     "passerby.gallery.upgrade": ("upgrade_gallery",),
     "passerby.video.boxes": ("hog_detector", "read_boxes", "supervision_detector", "torchvision_detector"),
     "passerby.video.enroll_video": ("enroll_video",),
+    "passerby.video.file_detector": ("file_detector",),
+    "passerby.video.outputs": ("draw_tracks", "write_tracks"),
+    "passerby.video.tracks": ("track_people",),
 }
 """Public names by the module that defines them."""
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
@@ -115,6 +118,10 @@ if TYPE_CHECKING:
     from passerby.video.boxes import supervision_detector as supervision_detector
     from passerby.video.boxes import torchvision_detector as torchvision_detector
     from passerby.video.enroll_video import enroll_video as enroll_video
+    from passerby.video.file_detector import file_detector as file_detector
+    from passerby.video.outputs import draw_tracks as draw_tracks
+    from passerby.video.outputs import write_tracks as write_tracks
+    from passerby.video.tracks import track_people as track_people
 
 
 def __getattr__(name: str) -> Any:

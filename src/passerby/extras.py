@@ -11,7 +11,8 @@ EXTRAS = {
     "eval": ("numba", "scipy", "sklearn", "pyarrow", "h5py", "joblib", "psutil"),
     "train": ("pytorch_metric_learning", "tensorboard"),
     "report": ("matplotlib", "jinja2"),
-    "video": ("trackers", "supervision", "cv2"),
+    "video": ("trackers", "supervision", "cv2", "onnxruntime"),
+    "openvino": ("openvino",),
     "milvus": ("pymilvus",),
 }
 """Modules that each extra of pyproject.toml installs."""

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from conftest import SIMPLE
 from passerby import load_data
+from runtime.small_networks import save_constant
 from video.walkers import corners_of
 
 
@@ -109,7 +111,25 @@ def test_a_video_with_given_boxes(passerby, walkers, tiny_run, tmp_path):
     out = passerby("enroll", tmp_path / "g", *words).out
     assert "2 new" in out
     assert "40 frames, 80 boxes: 0 below the least score, 0 without an area" in out
+    assert not (tmp_path / "tracks.txt").exists()
+    out = passerby("enroll", tmp_path / "g", *words, "--tracks", tmp_path / "tracks.txt", "--draw", tmp_path / "d.mp4")
+    assert "0 new, 2 known" in out.out
+    assert len((tmp_path / "tracks.txt").read_text().splitlines()) >= 76
+    assert (tmp_path / "d.mp4").stat().st_size > 1000
     assert "0 s to 4 s" in passerby("cluster", tmp_path / "g", "--threshold", "0.5").out
+
+
+def test_a_video_with_a_detector_from_a_file(passerby, walkers, tiny_run, tmp_path):
+    """The network returns one box for each frame; it lies on the street."""
+    pytest.importorskip("onnx")
+    save_constant(tmp_path / "ssd.onnx", np.array([[[[0, 1, 0.9, 0.1, 0.2, 0.2, 0.6]]]]))
+    words = ("enroll", tmp_path / "g", "--video", walkers, "--camera", "door", "--model", tiny_run, "--gap", 0)
+    assert "1 new" in passerby(*words, "--detector", tmp_path / "ssd.onnx").out
+    out = passerby(*words, "--detector", tmp_path / "ssd.onnx", "--min-score", 0.95).out
+    assert "40 boxes: 40 below the least score" in out
+    complaint = passerby(*words, "--detector", tmp_path / "ssd.onnx", "--tracks", tmp_path / "ssd.onnx").complaint
+    assert "would overwrite an input" in complaint
+    assert "is the video, and would be overwritten" in passerby(*words, "--tracks", walkers).complaint
 
 
 def test_a_declined_confirmation_removes_nothing(passerby, people, monkeypatch):

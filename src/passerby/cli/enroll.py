@@ -37,9 +37,17 @@ def enroll(
         str | None, typer.Option(help="Meaning of the folders inside: camera, label, camera/label, label/camera.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Of the data set: train, query or gallery (default).")] = None,
-    boxes: Annotated[
-        Path | None, typer.Option(help="Boxes of the video, MOT or CSV; default: OpenCV's HOG detector.")
+    boxes: Annotated[Path | None, typer.Option(help="Boxes of the video, MOT or CSV, in place of a detector.")] = None,
+    detector: Annotated[
+        Path | None,
+        typer.Option(help="Detector, .onnx or .xml, with SSD or YOLOX outputs; default: OpenCV's HOG detector."),
     ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, help="Least score of a box; default 0.5 with --detector, 0.3 with HOG, 0 with --boxes."),
+    ] = None,
+    tracks: Annotated[Path | None, typer.Option(help="MOT file to write with the tracks of the video.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="Video to write with the tracks drawn, .mp4 or .avi.")] = None,
     every: Annotated[int | None, typer.Option(min=1, help="Use every n-th frame of the video; default 1.")] = None,
     gap: Annotated[
         float | None,
@@ -64,7 +72,8 @@ def enroll(
     [bold]passerby enroll people --video door.avi --camera door --time 2026-11-01T08:00[/]
     """
     options: dict[str, object] = {"camera": camera, "time": time, "label": label, "folders": folders, "split": split}
-    options |= {"boxes": boxes, "every": every, "gap": gap}
+    options |= {"boxes": boxes, "detector": detector, "min_score": min_score, "every": every, "gap": gap}
+    options |= {"tracks": tracks, "draw": draw}
     job = _prepare({"images": images, "video": video, "data": data}, options)
     with _open(where, model=model, keep=keep, retention=retention, device=device) as gallery:
         result = job(gallery)
@@ -135,18 +144,39 @@ def _prepare_video(
     camera: str | None = None,
     time: str | None = None,
     boxes: Path | None = None,
+    detector: Path | None = None,
+    min_score: float | None = None,
+    tracks: Path | None = None,
+    draw: Path | None = None,
     every: int = 1,
     gap: float = 3.0,
 ) -> Job:
     from passerby.video.boxes import hog_detector, read_boxes
     from passerby.video.enroll_video import enroll_video
+    from passerby.video.file_detector import file_detector
     from passerby.video.frames import read_video_info
+    from passerby.video.outputs import check_drawing
 
     if camera is None:
         raise GalleryError("enroll: --video needs --camera")
+    if boxes is not None and detector is not None:
+        raise GalleryError("enroll: expected one of --boxes and --detector")
+    for option, output in (("--tracks", tracks), ("--draw", draw)):
+        if output is not None and output.resolve() in [path.resolve() for path in (boxes, detector) if path]:
+            raise GalleryError(f"enroll: {option} {output} would overwrite an input; choose another name")
+    if draw is not None:
+        check_drawing(draw)
     read_video_info(video)  # a video that cannot be read makes no gallery
     options: dict[str, Any] = {"camera": camera, "started": parse_time(time, "--time"), "every": every, "gap": gap}
-    people = hog_detector() if boxes is None else read_boxes(boxes)
+    options |= {"tracks": tracks, "draw": draw}
+    score: dict[str, Any] = {} if min_score is None else {"min_score": min_score}
+    people: Any
+    if boxes is not None:
+        people = read_boxes(boxes, **score)
+    elif detector is not None:
+        people = file_detector(detector, **score)
+    else:
+        people = hog_detector(**score)
     return lambda gallery: enroll_video(gallery, video, boxes=people, progress=True, **options)
 
 

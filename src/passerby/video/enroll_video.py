@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from passerby.errors import DataError
 from passerby.gallery.cluster import find_pair_threshold
 from passerby.gallery.gallery import Gallery
 from passerby.gallery.results import EnrollResult
 from passerby.gallery.sightings import Sighting
 from passerby.progress import ProgressOption
+from passerby.video.outputs import check_drawing, draw_tracks, write_tracks
 from passerby.video.tracklets import Tracklet
 from passerby.video.tracks import MIN_BOXES, VideoCounts, track_people
 
@@ -51,13 +53,15 @@ def enroll_video(
     every: int = 1,
     min_boxes: int = MIN_BOXES,
     gap: float = 3.0,
+    tracks: str | Path | None = None,
+    draw: str | Path | None = None,
     progress: ProgressOption = False,
 ) -> EnrollVideoResult:
     """Track the people in a video and enroll each track with its best crop.
 
     The attributes of a sighting are `start` and `end` in seconds (since 1970 if `started` is given, otherwise from the
-    beginning of the video), `video`, `boxes` (their number), and `left`, `top`, `right`, `bottom` and `frame` of the
-    crop.
+    beginning of the video), `video`, `track` (its number in the video, from 1), `boxes` (their number), and `left`,
+    `top`, `right`, `bottom` and `frame` of the crop.
 
     Args:
         gallery: Its model makes the vectors.
@@ -69,6 +73,8 @@ def enroll_video(
         every: Use every n-th frame.
         min_boxes: Least number of boxes of a track.
         gap: Longest gap in seconds over which two tracks are joined by appearance; 0 joins none.
+        tracks: MOT file to write, with the numbers of the tracks; see `write_tracks`.
+        draw: Video to write with the tracks drawn, .mp4 or .avi; see `draw_tracks`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
@@ -76,7 +82,8 @@ def enroll_video(
         settings is enrolled once.
 
     Raises:
-        DataError: As `track_people`.
+        DataError: As `track_people`; if `draw` has another suffix, or a file to write is the video.
+        WriteError: If a file cannot be written; nothing is enrolled then.
         GalleryError: As `GalleryStore.add`, or if the model is not calibrated and `gap` is above 0.
         MissingExtraError: Without the extra `video`.
 
@@ -89,6 +96,11 @@ def enroll_video(
     """
     threshold = find_pair_threshold(gallery.calibration, prior=_PRIOR) if gap > 0 else None
     path = video if "://" in str(video) else Path(video).resolve()
+    if draw is not None:
+        check_drawing(draw)
+    for output in (tracks, draw):
+        if output is not None and Path(output).resolve() == path:
+            raise DataError(f"{output}: is the video, and would be overwritten; choose another name")
     tracked = track_people(
         path,
         gallery.embedder,
@@ -99,11 +111,17 @@ def enroll_video(
         threshold=threshold,
         progress=progress,
     )
-    added = gallery.store.add([_make_sighting(tracklet, path, camera, started) for tracklet in tracked.tracklets])
+    if tracks is not None:
+        write_tracks(tracked.tracklets, tracks)
+    if draw is not None:
+        draw_tracks(tracked.tracklets, draw, video=path, every=every, progress=progress)
+    added = gallery.store.add(
+        [_make_sighting(tracklet, n, path, camera, started) for n, tracklet in enumerate(tracked.tracklets, 1)]
+    )
     return EnrollVideoResult(len(added.new), len(added.known), counts=tracked.counts)
 
 
-def _make_sighting(tracklet: Tracklet, path: str | Path, camera: str, started: float | None) -> Sighting:
+def _make_sighting(tracklet: Tracklet, track: int, path: str | Path, camera: str, started: float | None) -> Sighting:
     zero = started or 0.0
     corners = ",".join(f"{x:.0f}" for x in tracklet.corners)
     return Sighting(
@@ -117,6 +135,7 @@ def _make_sighting(tracklet: Tracklet, path: str | Path, camera: str, started: f
             "video": str(path),
             "start": zero + tracklet.start,
             "end": zero + tracklet.end,
+            "track": track,
             "boxes": tracklet.boxes,
             "frame": tracklet.frame,
             **dict(zip(("left", "top", "right", "bottom"), tracklet.corners, strict=True)),
