@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from passerby.errors import WriteError
-from passerby.files import write_all_atomic, write_atomic
+from passerby.files import hold_lock, write_all_atomic, write_atomic
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -21,3 +21,19 @@ def test_writing_replaces_and_leaves_no_draft(tmp_path):
     assert (tmp_path / "c.txt").read_bytes() == b"three"
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["b.txt", "c.txt"]
     assert stat.S_IMODE((tmp_path / "c.txt").stat().st_mode) & stat.S_IRUSR
+
+
+def test_a_lock_does_not_touch_files_of_others(tmp_path):
+    """Oracle: the bytes that were there."""
+    mine = tmp_path / "mine"
+    mine.write_text("text")
+    (tmp_path / "link.lock").symlink_to(mine)
+    for path in (mine, tmp_path / "link.lock"):
+        with pytest.raises(WriteError, match=r"cannot be locked|is no lock of passerby"), hold_lock(path, wait=False):
+            pass
+    assert mine.read_text() == "text"
+    with hold_lock(tmp_path / "a.lock", wait=False):
+        with pytest.raises(BlockingIOError), hold_lock(tmp_path / "a.lock", wait=False):
+            pass
+        assert (tmp_path / "a.lock").exists()
+    assert not (tmp_path / "a.lock").exists()

@@ -38,6 +38,11 @@ class Process:
         """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Wait until all processes have called this."""
+        if self.world > 1:
+            dist.barrier()
+
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
     """Choose a device by name.

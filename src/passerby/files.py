@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from passerby.errors import WriteError
@@ -57,6 +59,55 @@ def write_all_atomic(contents: Mapping[Path, bytes]) -> None:
         raise WriteError(
             f"{path}: not saved ({reason}); the old content is intact. Free disk space or grant write access"
         ) from None
+
+
+@contextmanager
+def hold_lock(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a lock between processes, which ends with the process. The file exists while the lock is held.
+
+    Args:
+        path: An empty file, created here. Links are not followed, and a file with content is not touched.
+        wait: Wait until another process releases the lock.
+
+    Raises:
+        BlockingIOError: When another process holds it and `wait` is false.
+        WriteError: When the file cannot be created, or is another one than a lock.
+
+    Example:
+        >>> with hold_lock(Path("x.lock"), wait=False):
+        ...     Path("x.lock").exists()
+        True
+        >>> Path("x.lock").exists()
+        False
+    """
+    handle = _acquire(path, wait=wait)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before it is released: a process that waits finds it unlinked and starts again
+        os.close(handle)
+
+
+def _acquire(path: Path, *, wait: bool) -> int:
+    """Lock the file at `path` and return its open handle."""
+    import fcntl  # POSIX only, as this package
+
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise WriteError(f"{path}: cannot be locked ({error.strerror}); grant write access, or move it") from None
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode) or status.st_size:
+                raise WriteError(f"{path}: is no lock of passerby, which is an empty file; move it")
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(status, path.lstat()):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # another process has removed the file before this one had locked it
 
 
 def _sync_folder(folder: Path) -> None:

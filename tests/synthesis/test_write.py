@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.errors import DataError
+from passerby.errors import DataError, WriteError
 from passerby.synthesis import write
 from passerby.synthesis.dataset import SynthSettings
 from passerby.synthesis.write import synth
@@ -72,6 +72,30 @@ def test_a_draft_of_other_settings_is_deleted(tmp_path):
     (draft / "old.jpg").touch()
     synth(tmp_path / "a", SynthSettings(identities=2, cameras=2, images=2, height=16), workers=0)
     assert not list((tmp_path / "a").rglob("old.jpg"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+def test_files_of_others_beside_the_folder_are_left_alone(tmp_path, kind):
+    """Oracle: the bytes that were there."""
+    settings, mine = SynthSettings(identities=2, cameras=2, images=2, height=16), tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("text")
+    draft = tmp_path / ".a.part"
+    if kind == "folder":
+        mine.rename(draft)
+    elif kind == "link":
+        draft.symlink_to(mine)
+    else:
+        draft.write_text("text")
+    with pytest.raises(DataError, match=r"\.a\.part: is no draft of passerby; move it"):
+        synth(tmp_path / "a", settings, workers=0)
+    assert "text" in {path.read_text() for path in (draft, mine / "notes.txt", draft / "notes.txt") if path.is_file()}
+    draft.rename(tmp_path / "moved")
+    (tmp_path / ".a.lock").symlink_to(tmp_path / "target")
+    (tmp_path / "target").write_text("text")
+    with pytest.raises(WriteError, match=r"\.a\.lock: cannot be locked"):
+        synth(tmp_path / "a", settings, workers=0)
+    assert (tmp_path / "target").read_text() == "text"
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):

@@ -17,6 +17,7 @@ from passerby.progress import ProgressOption
 from passerby.recipe import find_differences, load_recipe
 from passerby.runs.calibrate import calibrate
 from passerby.runs.evaluate import evaluate
+from passerby.runs.run_data import ABSOLUTE
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.train import resume, train
 from tools.default_model.card import group_queries, model_card
@@ -119,5 +120,6 @@ def pack(run: Path, out: Path, *, data: str = DATA, whitening: str = WHITENING) 
         if parameter.ndim > 1:
             parameter.data = parameter.data.half()
     changes = {"data": data, "whitening": whitening, "identities": 0, "precision": "float16"}
-    save_model(out, network, manifest | changes)
+    public = {key: value for key, value in manifest.items() if key not in {"data_from_run", ABSOLUTE}}
+    save_model(out, network, public | changes)
     write_atomic(out / folder.recipe.name, folder.recipe.read_bytes())

@@ -22,7 +22,8 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="New folder for the run.")] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Continue the run in this folder from its checkpoint.")
+        Path | None,
+        typer.Option("--resume", help="Continue the run in this folder; --data and more epochs may be given."),
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -33,17 +34,22 @@ def train(
     [bold]passerby train --recipe lab-atto --data cuhk01:/data/cuhk01 --out runs/c01[/]
 
     [bold]passerby train --resume runs/c01[/]
+
+    [bold]passerby train --resume runs/c01 --set schedule.epochs=240 --data cuhk01:/new/place[/]
     """
     options = {"--recipe": recipe, "--data": data, "--out": out}
     if resume is not None:
-        given = [name for name, value in options.items() if value is not None]
-        if given or overrides:
+        given = [name for name in ("--recipe", "--out") if options[name] is not None]
+        others = [override for override in overrides or [] if not override.startswith("schedule.epochs=")]
+        if given or others:
             raise RecipeError(
-                f"--resume {resume}: a run is resumed with its own settings; leave out {', '.join(given or ['--set'])}"
+                f"--resume {resume}: a run is resumed with its own settings; leave out "
+                f"{', '.join(given or ['--set'])}. Only --data and --set schedule.epochs=N can be given"
             )
+        epochs = _read_epochs(overrides[-1]) if overrides else None
         from passerby.runs.train import resume as resume_run
 
-        results = resume_run(resume, device=device, progress=True)
+        results = resume_run(resume, data, epochs=epochs, device=device, progress=True)
     elif recipe is None or data is None or out is None:
         missing = [name for name, value in options.items() if value is None]
         raise RecipeError(f"train: {', '.join(missing)} missing; a new run needs --recipe, --data and --out")
@@ -54,7 +60,14 @@ def train(
         from passerby.runs.train import train as train_run
 
         results = train_run(settings, data, out, device=device, progress=True)
-    if os.environ.get("RANK", "0") == "0":
+    if (os.environ.get("RANK") or "0") == "0" or (os.environ.get("WORLD_SIZE") or "1") == "1":
         from passerby.cli.tables import print_results
 
         print_results(results, as_json=as_json, root=resume or out)
+
+
+def _read_epochs(override: str) -> int:
+    """Return the number of epochs in `schedule.epochs=N`."""
+    from passerby.recipe import load_recipe
+
+    return load_recipe("lab-atto", overrides=["schedule.warmup_epochs=0", override]).schedule.epochs

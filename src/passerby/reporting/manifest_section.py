@@ -9,6 +9,7 @@ from passerby.data.fingerprint import fingerprint
 from passerby.model.info import model_info
 from passerby.reporting.page import PageSection, PageTable
 from passerby.reporting.reported_runs import ReportedRun, RunGroup
+from passerby.runs.run_data import public_spec
 from passerby.training.log import read_log
 
 
@@ -27,6 +28,7 @@ def build_manifest_section(group: RunGroup) -> PageSection:
 
 def _collect_settings(run: ReportedRun) -> dict[str, str]:
     manifest, recipe, result = run.embedder.manifest, run.recipe, run.result
+    data = public_spec(manifest["data"]) if "data" in manifest else "not recorded"
     size = run.embedder.preprocessing.size
     info = model_info(run.embedder.network, size=size)
     losses = [name for name, value in recipe.loss.model_dump().items() if value]
@@ -35,7 +37,7 @@ def _collect_settings(run: ReportedRun) -> dict[str, str]:
         "Evaluated on": f"{result.title}, {len(result.data.query):,} queries, "
         f"{len(result.data.gallery):,} gallery images",
         "Fingerprint": fingerprint([result.data])[:16],
-        "Trained on": f"{manifest.get('data', 'not recorded')}: {manifest.get('images', 0):,} images, "
+        "Trained on": f"{data}: {manifest.get('images', 0):,} images, "
         f"{manifest.get('trained_identities', manifest['identities']):,} identities",
         "Protocol": f"{result.scores.protocol}, {result.scores.ap} AP",
         "Network": _describe_network(manifest["model"]),

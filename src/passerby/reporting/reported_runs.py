@@ -19,6 +19,7 @@ from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.reporting.page import PageSection
 from passerby.runs.evaluate_model import EvaluationResult, evaluate_model, evaluation_options, require_valid_queries
+from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder
 from passerby.types import DEFAULT, DataSet, Sample
 
@@ -110,11 +111,13 @@ def load_reported_runs(
     sets_of: dict[str, list[DataSet]] = {}
     reported = []
     for (folder, embedder, recipe), name in zip(loaded, names, strict=True):
-        spec = data or str(embedder.manifest["data"])
+        own = load_run_data(folder.root, embedder.manifest) if data is None else []
+        spec = data or "+".join(f"{data_set.spec} {data_set.root.resolve()}" for data_set in own)
         if spec not in sets_of:
-            sets_of[spec] = [data_set for data_set in load_data(spec) if data_set.query]
+            sets_of[spec] = [data_set for data_set in own or load_data(spec) if data_set.query]
         if not sets_of[spec]:
-            raise DataError(f"{folder.root}: {spec} has no query split to report on; choose another with --data")
+            named = data or embedder.manifest["data"]
+            raise DataError(f"{folder.root}: {named} has no query split to report on; choose another with --data")
         for data_set in sets_of[spec]:
             require_valid_queries(data_set)
             result = evaluate_model([embedder], data_set, evaluation_options(recipe), progress=progress)

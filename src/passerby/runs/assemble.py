@@ -30,14 +30,17 @@ from passerby.training.stages import set_stage
 from passerby.training.state import Step, TrainingState
 
 
-def training_state(recipe: Recipe, identities: int, process: Process, *, stage: int = 0) -> tuple[ReID, TrainingState]:
-    """Build the network and the training state at step 0. The initial weights depend on the seed alone.
+def training_state(
+    recipe: Recipe, identities: int, process: Process, *, stage: int = 0, initialize: bool = True
+) -> tuple[ReID, TrainingState]:
+    """Build the network and the training state at step 0. Random initial weights depend on the seed alone.
 
     Args:
         recipe: The settings.
         identities: Number of training identities.
         process: This process, with its device.
         stage: Index of the stage whose optimizer is built.
+        initialize: Load the initial weights that the recipe names; a checkpoint replaces them.
 
     Returns:
         The network, and the state that contains it.
@@ -47,7 +50,8 @@ def training_state(recipe: Recipe, identities: int, process: Process, *, stage: 
         WeightsError: For initial weights that are missing or of another architecture.
     """
     torch.manual_seed(recipe.training.seed)
-    network = build_model(**model_arguments(recipe), identities=count_classes(recipe, identities))
+    arguments = model_arguments(recipe) | ({} if initialize else {"pretrained": False, "weights": None})
+    network = build_model(**arguments, identities=count_classes(recipe, identities))
     network.backbone.require_size(recipe.images.size)
     if recipe.loss.needs_centers:
         network.keep_centers()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError, WeightsError
 from passerby.evaluation.pair_histogram import PairHistogram, count_pairs, merge_histograms
@@ -23,6 +22,7 @@ from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.recipe import load_recipe
 from passerby.runs.draw import IMAGES, draw_training, embed_groups
 from passerby.runs.evaluate_model import EvaluationOptions, evaluation_options
+from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder, write_json
 from passerby.types import DataSet, Embeddings
 
@@ -67,7 +67,7 @@ def calibrate(
     if folder.root.resolve() == DEFAULT_MODEL.resolve():
         raise WeightsError(f"{run}: the folder of the default model is not written to; copy it and calibrate the copy")
     embedder = load(folder.root, device=device)
-    sets = load_data(data or embedder.manifest["data"])
+    sets = load_run_data(folder.root, embedder.manifest, data)
     with open_progress(progress) as report:
         calibration = calibrate_model(
             embedder,

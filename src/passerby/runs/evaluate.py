@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from passerby.data.datasets import load_data
 from passerby.errors import DataError, WeightsError
 from passerby.model.embed import load
 from passerby.model.weights import DEFAULT_MODEL, model_folder
@@ -20,6 +19,7 @@ from passerby.runs.evaluate_model import (
     require_valid_queries,
 )
 from passerby.runs.ranking_method import RankingMethod
+from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.run_plots import plot_evaluations
 from passerby.runs.scores_file import record_evaluations
@@ -85,7 +85,7 @@ def evaluate(
         flip=options.flip if flip is None else flip,
         ranking=method,
     )
-    sets = load_data(data or embedders[0].manifest["data"])
+    sets = load_run_data(folders[0], embedders[0].manifest, data)
     for data_set in sets:
         require_valid_queries(data_set)
         if not data_set.query:
@@ -98,6 +98,7 @@ def evaluate(
             evaluate_model(embedders, data_set, options, calibrations=calibrations, open_set=open_set, progress=report)
             for data_set in sets
         ]
-    record_evaluations(record, results)
-    plot_evaluations(record, results)
+    with record.lock(wait=True):  # a second evaluation of this run may end at the same time
+        record_evaluations(record, results)
+        plot_evaluations(record, results)
     return results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,8 +19,10 @@ from passerby.types import DataSet
 logger = logging.getLogger(__name__)
 
 
-def build_manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_set: TrainingSet) -> dict[str, Any]:
-    """Return the manifest of a run of `recipe` on the data sets that `data` names."""
+def build_manifest(
+    recipe: Recipe, data: Mapping[str, Any], sets: Sequence[DataSet], training_set: TrainingSet
+) -> dict[str, Any]:
+    """Return the manifest of a run of `recipe` on `sets`, which `data` describes (`describe_data`)."""
     return {
         "format": MANIFEST_FORMAT,
         "passerby": version("passerby"),
@@ -30,7 +32,7 @@ def build_manifest(recipe: Recipe, data: str, sets: Sequence[DataSet], training_
         "identities": count_classes(recipe, training_set.identities),
         "trained_identities": training_set.identities,
         "images": len(training_set.samples),
-        "data": data,
+        **data,
         "titles": [data_set.title for data_set in sets],
         "fingerprint": fingerprint(sets),
         "fingerprints": [fingerprint([data_set]) for data_set in sets],

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from passerby.errors import TrainingError, WriteError
-from passerby.files import write_atomic
+from passerby.files import hold_lock, write_all_atomic, write_atomic
 from passerby.model.weights import read_manifest
+from passerby.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -99,22 +102,59 @@ class RunFolder:
                 raise TrainingError(f"{path}: is in the way of a new run; move it, or give another --out")
 
     def create(self) -> None:
-        """Create the folder if it does not exist, and delete the drafts that an interrupted write has left.
+        """Create the folder if it does not exist.
 
         Raises:
-            WriteError: If the folder cannot be created.
+            WriteError: If it cannot be created.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WriteError(f"{self.root}: cannot be created ({error.strerror}); give another --out") from None
-        for path in self._written:
-            for draft in path.parent.glob(f".{path.name}.*.part"):  # as `write_atomic` names them
-                draft.unlink()
+
+    @contextmanager
+    def lock(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold the folder, which is created, against other processes; delete drafts of an interrupted write.
+
+        Args:
+            wait: Wait until another process releases the folder.
+
+        Raises:
+            TrainingError: If another process holds it and `wait` is false.
+            WriteError: If the folder cannot be created or written.
+        """
+        self.create()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(hold_lock(self.root / ".lock", wait=wait))
+            except BlockingIOError:
+                raise TrainingError(
+                    f"{self.root}: another process writes this run; wait for it to end, or give another --out"
+                ) from None
+            for path in self._written:
+                for draft in path.parent.glob(f".{path.name}.*.part"):  # as `write_atomic` names them
+                    draft.unlink()
+            yield
+
+    def write_settings(self, recipe: Recipe, manifest: Mapping[str, Any]) -> None:
+        """Write recipe and manifest; neither is replaced before both are on the disk."""
+        write_all_atomic({self.recipe: recipe.to_yaml().encode(), self.manifest: to_json(manifest)})
+
+    def set_aside(self, name: str) -> None:
+        """Move the finished model, its metrics and its calibration into a folder of the run, which can be loaded.
+
+        An interruption leaves the model in this folder, in the other one, or in both.
+        """
+        if not self.model.is_file():
+            return
+        files = (self.recipe, self.manifest, self.model, self.calibration, self.scores)
+        write_all_atomic({self.root / name / path.name: path.read_bytes() for path in files if path.is_file()})
+        for path in (self.model, self.calibration, self.scores):
+            path.unlink(missing_ok=True)
 
     @property
     def _written(self) -> tuple[Path, ...]:
-        return (self.manifest, self.recipe, self.model, self.checkpoint, self.log, self.scores)
+        return (self.manifest, self.recipe, self.model, self.checkpoint, self.log, self.scores, self.calibration)
 
     def read_manifest(self) -> dict[str, Any]:
         """Read the manifest of a run, finished or not.

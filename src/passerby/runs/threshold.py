@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from passerby.data.datasets import load_data
 from passerby.errors import DataError
 from passerby.model.embed import load
 from passerby.model.weights import model_folder
@@ -17,6 +16,7 @@ from passerby.progress import ProgressOption, open_progress
 from passerby.recipe import load_recipe
 from passerby.runs.draw import IMAGES, draw_training, embed_groups
 from passerby.runs.evaluate_model import evaluation_options, require_valid_queries
+from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder
 from passerby.types import DataSet, Result, Sample
 
@@ -92,7 +92,7 @@ def find_threshold(
     """
     folder = RunFolder(model_folder(run))
     embedder = load(folder.root, device=device)
-    sets = load_data(data or embedder.manifest["data"])
+    sets = load_run_data(folder.root, embedder.manifest, data)
     pairs: list[tuple[Sequence[Sample], Sequence[Sample]]]
     if data is None:
         pairs = [(samples, samples) for samples in draw_training(sets, images, seed=seed)]

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ import torch
 from passerby.data.datasets import load_data
 from passerby.data.training_set import TrainingSet, join_training
 from passerby.distributed import Process, join_processes
-from passerby.errors import DataError, TrainingError
-from passerby.files import write_all_atomic
+from passerby.errors import DataError, RecipeError, TrainingError
 from passerby.model.convnext_ap import ReID
 from passerby.model.embed import Embedder, Preprocessing, load
 from passerby.model.weights import save_model
@@ -32,7 +31,8 @@ from passerby.runs.evaluate_model import (
     require_valid_queries,
 )
 from passerby.runs.manifest import build_manifest, warn_of_other_weights
-from passerby.runs.run_folder import RunFolder, to_json
+from passerby.runs.run_data import ABSOLUTE, describe_data, load_run_data
+from passerby.runs.run_folder import RunFolder
 from passerby.runs.run_plots import plot_evaluations, plot_training
 from passerby.runs.scores_file import record_evaluations, record_stage
 from passerby.training.checkpoint import load_checkpoint, read_stage, save_checkpoint
@@ -82,18 +82,31 @@ def train(
         return _run(folder, recipe, data, device=device, progress=report)
 
 
-def resume(out: str | Path, *, device: str = "auto", progress: ProgressOption = False) -> list[EvaluationResult]:
+def resume(
+    out: str | Path,
+    data: str | None = None,
+    *,
+    epochs: int | None = None,
+    device: str = "auto",
+    progress: ProgressOption = False,
+) -> list[EvaluationResult]:
     """Continue a run from its last checkpoint. On the CPU the weights are those of an uninterrupted run.
 
-    A run whose training has ended is evaluated again.
+    A run whose training has ended is evaluated again. With more `epochs` its training continues: each further step has
+    the learning rate of the schedule over `epochs`, as if that had been the length from the start, so that the rate
+    rises again after the end of a shorter cosine. The model of the shorter training is kept in the folder
+    `epochs-N` of the run, with its metrics and its calibration.
 
     Args:
         out: Folder of the run.
+        data: The run's data sets at another path; None is where they were, see `load_run_data`.
+        epochs: New length of a training without stages, larger than the present one; None keeps it.
         device: As for `train`.
         progress: As for `train`.
 
     Raises:
-        TrainingError: If there is no run, or the data have changed.
+        TrainingError: If there is no run, another process trains it, or the data have changed.
+        RecipeError: For `epochs` that do not lengthen the training.
 
     Example:
         >>> (result,) = passerby.resume("runs/m")
@@ -103,8 +116,25 @@ def resume(out: str | Path, *, device: str = "auto", progress: ProgressOption = 
     folder = RunFolder(Path(out))
     manifest = folder.read_manifest()
     recipe = load_recipe(folder.recipe)
+    if epochs is not None:
+        recipe = lengthen_recipe(recipe, epochs)
     with open_progress(progress) as report:
-        return _run(folder, recipe, manifest["data"], device=device, progress=report, started=manifest)
+        return _run(folder, recipe, data, device=device, progress=report, started=manifest)
+
+
+def lengthen_recipe(recipe: Recipe, epochs: int) -> Recipe:
+    """Return a recipe with more epochs.
+
+    Raises:
+        RecipeError: For fewer epochs than it has, or a training in stages.
+    """
+    if recipe.stages:
+        raise RecipeError("schedule.epochs: a run in stages cannot be lengthened; start a new run with other stages")
+    if epochs < recipe.schedule.epochs:
+        raise RecipeError(
+            f"schedule.epochs: got {epochs}, the run has {recipe.schedule.epochs}; a resumed run can only be lengthened"
+        )
+    return recipe.with_changes(schedule={"epochs": epochs})
 
 
 @dataclass(frozen=True)
@@ -137,36 +167,79 @@ class _Session:
 def _run(
     folder: RunFolder,
     recipe: Recipe,
-    data: str,
+    data: str | None,
     *,
     device: str,
     progress: ProgressCallback,
     started: dict[str, Any] | None = None,
 ) -> list[EvaluationResult]:
-    """Train unless the model exists, calibrate, evaluate. `started` is the manifest of a run that is resumed."""
+    """Train unless the model exists, calibrate, evaluate.
+
+    Args:
+        folder: Of the run.
+        recipe: Its settings.
+        data: Data sets; None is those of `started`.
+        device: As for `train`.
+        progress: Callback.
+        started: Manifest of a run that is resumed.
+    """
     recipe = recipe.with_changes()  # a copy, in which the rules between sections hold after assignments too
     if recipe.training.threads is not None:
         torch.set_num_threads(recipe.training.threads)
-    sets = load_data(data)
+    if started is None or data is not None:
+        assert data is not None
+        sets, described = load_data(data), describe_data(data, folder.root)
+    else:
+        sets = load_run_data(folder.root, started)
+        described = {key: started[key] for key in ("data", "data_from_run", ABSOLUTE) if key in started}
     training_set = join_training(sets)
     for data_set in sets:
         require_valid_queries(data_set)
-    manifest = build_manifest(recipe, data, sets, training_set)
+    manifest = build_manifest(recipe, described, sets, training_set)
     if started is not None and started["fingerprint"] != manifest["fingerprint"]:
         raise TrainingError(
-            f"{folder.root}: the data set at {data} is not the one that the run started with (fingerprint "
+            f"{folder.root}: the data set at {described['data']} is not the one that the run started with (fingerprint "
             f"{manifest['fingerprint'][:12]}, was {started['fingerprint'][:12]}); restore it, or start a new run"
         )
-    with join_processes(device) as process:
+    with join_processes(device) as process, folder.lock() if process.first else nullcontext():
         session = _Session(folder, recipe, sets, training_set, manifest, process, progress)
+        if process.first:
+            _prepare(session, started, moved=data is not None)
+        process.wait()
         if folder.model.is_file():
             if process.first:
                 logger.info("%s: already finished; evaluating it", folder.root)
             network = load(folder.root, device=process.device).network
         else:
             network = _train(session)
-    if not process.first:
-        return []
+        return _finish(session, network) if process.first else []
+
+
+def _prepare(session: _Session, started: dict[str, Any] | None, *, moved: bool) -> None:
+    """Check, under the lock, that nothing has changed; record a new path of the data, or a new length.
+
+    Args:
+        session: The training.
+        started: Manifest of a run that is resumed.
+        moved: Whether its data were named by another path.
+    """
+    folder = session.folder
+    if started is None:
+        folder.require_unused()  # another process may have begun a run here since the first check
+        return
+    before = load_recipe(folder.recipe).schedule.epochs
+    if session.recipe.schedule.epochs != before:
+        if folder.model.is_file() and not folder.checkpoint.is_file():
+            raise TrainingError(f"{folder.checkpoint}: no such file; a longer training continues from it")
+        folder.set_aside(f"epochs-{before}")
+        folder.write_settings(session.recipe, session.manifest)
+    elif moved:
+        folder.write_settings(session.recipe, session.manifest)
+
+
+def _finish(session: _Session, network: ReID) -> list[EvaluationResult]:
+    """Calibrate and evaluate a trained network, and record the metrics and plots."""
+    folder, recipe = session.folder, session.recipe
     if recipe.evaluation.calibration is not None and not has_calibration(folder.root):
         _calibrate(session, network)
     results = session.evaluate(network)
@@ -180,11 +253,11 @@ def _run(
 def _train(session: _Session) -> ReID:
     """Train from the last checkpoint, or from the start, save the model and return its network."""
     folder, recipe, process = session.folder, session.recipe, session.process
-    if process.first:
-        folder.create()
     resumed = folder.checkpoint.is_file()
     stage = read_stage(folder.checkpoint) if resumed else 0
-    network, state = training_state(recipe, session.training_set.identities, process, stage=stage)
+    network, state = training_state(
+        recipe, session.training_set.identities, process, stage=stage, initialize=not resumed
+    )
     if process.first and not resumed:
         warn_of_other_weights(recipe)
     loader = training_loader(recipe, session.training_set, process, progress=session.progress)
@@ -200,7 +273,7 @@ def _train(session: _Session) -> ReID:
         deque(steps, maxlen=0)
         return kept
     if not folder.manifest.exists():  # after every check, so that a refused training leaves no run
-        write_all_atomic({folder.recipe: recipe.to_yaml().encode(), folder.manifest: to_json(session.manifest)})
+        folder.write_settings(recipe, session.manifest)
     saved = time.monotonic()
     with closing(RunLog(folder.log, folder.tensorboard, step=state.step)) as log:
         unlogged: list[Step] = []

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError, WeightsError
 from passerby.files import write_atomic
 from passerby.model.weights import MANIFEST_FORMAT
 from passerby.recipe import parse_recipe
 from passerby.recipe.problems import RENAMED_KEYS
+from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder, to_json
 
 COPIES = ".before-upgrade"
@@ -58,7 +59,8 @@ def upgrade_run(run: str | Path) -> bool:
             (folder.checkpoint, _convert_checkpoint),
             (folder.log, _convert_log),
             (folder.scores, _convert_scores),
-            (folder.manifest, _convert_manifest),  # last: its format tells that the others are converted
+            # Last, as its format states that the others are converted.
+            (folder.manifest, partial(_convert_manifest, root=folder.root)),
         )
         if path.is_file()
     }
@@ -96,13 +98,13 @@ def _convert_recipe(content: bytes) -> bytes:
     return content if renamed == tree else parse_recipe(renamed, source="recipe.yaml").to_yaml().encode()
 
 
-def _convert_manifest(content: bytes) -> bytes:
+def _convert_manifest(content: bytes, *, root: Path) -> bytes:
     tree = json.loads(content)
     if tree.get("format") == MANIFEST_FORMAT:
         return content
     if tree.get("format") != 1:
         raise WeightsError(f"manifest.json: format {tree.get('format')!r}, expected 1 or {MANIFEST_FORMAT}")
-    tree["format"], fingerprints = MANIFEST_FORMAT, _find_fingerprints(tree)
+    tree["format"], fingerprints = MANIFEST_FORMAT, _find_fingerprints(tree, root)
     names = list(tree)
     names.insert(names.index("fingerprint") + 1 if "fingerprint" in tree else len(names), "fingerprints")
     tree = {name: fingerprints if name == "fingerprints" else tree[name] for name in names}
@@ -111,14 +113,14 @@ def _convert_manifest(content: bytes) -> bytes:
     return to_json(tree)
 
 
-def _find_fingerprints(manifest: Mapping[str, Any]) -> list[str] | None:
+def _find_fingerprints(manifest: Mapping[str, Any], root: Path) -> list[str] | None:
     """Return the fingerprint of each data set; None if there are several and the data are not what they were."""
     if "fingerprint" not in manifest:
         return None
     if len(manifest.get("titles", ())) == 1:
         return [manifest["fingerprint"]]
     try:
-        sets = load_data(manifest["data"])
+        sets = load_run_data(root, manifest)
         return [fingerprint([data]) for data in sets] if fingerprint(sets) == manifest["fingerprint"] else None
     except (DataError, KeyError):
         return None

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import simplejpeg
-from filelock import FileLock
 from joblib.externals.loky import ProcessPoolExecutor
 from PIL import Image
 
 from passerby.errors import DataError
-from passerby.files import write_atomic
+from passerby.files import hold_lock, write_atomic
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.synthesis.dataset import RENDERER_VERSION, SPLITS, SynthSettings, render_shard
 
@@ -54,7 +53,9 @@ def synth(
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Raises:
-        DataError: When the folder holds something else or cannot be written, or when a worker process was killed.
+        DataError: When the folder or the draft holds something else or cannot be written, or when a worker process was
+            killed.
+        WriteError: When the lock `.NAME.lock` cannot be created, or is a file with content or a link.
 
     Example:
         >>> from passerby.synthesis.dataset import SynthSettings
@@ -69,15 +70,13 @@ def synth(
         if _is_rendered(folder, settings):
             return
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_name(f".{folder.name}.lock")
-        with FileLock(lock):
+        with hold_lock(folder.with_name(f".{folder.name}.lock"), wait=True):
             if not _is_rendered(folder, settings):
                 _prepare(part, settings)
                 with open_progress(progress) as report:
                     _render_shards(part, settings, workers=workers, report=report)
                 _join_tables(part, settings)
                 part.replace(folder)
-            lock.unlink(missing_ok=True)  # only now that waiting processes have nothing left to render
     except BrokenProcessPool:
         raise DataError(
             f"{folder}: not written (a worker process was killed, as the system does when memory is exhausted); the "
@@ -116,12 +115,22 @@ def _is_rendered(folder: Path, settings: SynthSettings) -> bool:
 
 
 def _prepare(part: Path, settings: SynthSettings) -> None:
-    """Make the draft folder. A draft of other settings or another renderer is deleted."""
-    if part.exists() and _read_record(part) != _record(settings):
-        shutil.rmtree(part)
+    """Make the draft folder. A draft of other settings or another renderer is deleted.
+
+    Raises:
+        DataError: When something else has its name.
+    """
+    if part.is_symlink() or part.exists():
+        record = None if part.is_symlink() else _read_record(part)
+        begun = part.is_dir() and not part.is_symlink() and all(path.name.endswith(".part") for path in part.iterdir())
+        if not begun and (not isinstance(record, dict) or "identities" not in record):
+            raise DataError(f"{part}: is no draft of passerby; move it, or name another folder")
+        if record != _record(settings):
+            shutil.rmtree(part)
+    part.mkdir(parents=True, exist_ok=True)
+    write_atomic(part / _RECORD, json.dumps(_record(settings), indent=2).encode())  # first: it marks the draft
     for name in (*SPLITS, "shards"):
-        (part / name).mkdir(parents=True, exist_ok=True)
-    write_atomic(part / _RECORD, json.dumps(_record(settings), indent=2).encode())
+        (part / name).mkdir(exist_ok=True)
 
 
 def _render_shards(part: Path, settings: SynthSettings, *, workers: int | None, report: ProgressCallback) -> None:

@@ -13,7 +13,7 @@ from passerby.data.datasets import (
     synth,
     table,
 )
-from passerby.data.datasets.spec import Reader, ReaderResult, parse_spec
+from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, parse_spec
 from passerby.errors import DataError
 from passerby.types import DataSet
 
@@ -48,7 +48,12 @@ def load_data(spec: str) -> list[DataSet]:
         >>> len(data.train), len(data.query), len(data.gallery)
         (48, 24, 28)
     """
-    return [_require_valid(DATASETS[part.name].read(part)) for part in parse_spec(spec, readers=DATASETS)]
+    return [read_part(part) for part in parse_spec(spec, readers=DATASETS)]
+
+
+def read_part(part: DataSpec) -> DataSet:
+    """Read the data set of one part of a spec; raises as `load_data`."""
+    return _require_valid(DATASETS[part.name].read(part))
 
 
 def _require_valid(result: ReaderResult) -> DataSet:
