@@ -122,6 +122,14 @@ def test_an_empty_world_size_is_one_process(monkeypatch):
             "'2': MASTER_ADDR not set; .*torchrun",
         ),
         ({"WORLD_SIZE": "many"}, "WORLD_SIZE is 'many': expected the number of processes; .*unset WORLD_SIZE"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "x", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "y"},
+            "'2': RANK is 'x', MASTER_PORT is 'y', expected a number; .*torchrun",
+        ),
+        (
+            {"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"},
+            "'2': RANK is '2', expected a number below it; .*torchrun",
+        ),
         ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0': expected the number of processes"),
     ],
 )

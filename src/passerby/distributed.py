@@ -107,8 +107,15 @@ def _read_world_size() -> int:
     text = os.environ.get("WORLD_SIZE") or "1"
     world = int(text) if text.isdecimal() else 0
     missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    if world < 1 or (world > 1 and missing):
-        problem = f"{', '.join(missing)} not set" if world > 1 else "expected the number of processes"
+    numbers = [name for name in ("RANK", "LOCAL_RANK", "MASTER_PORT") if not os.environ.get(name, "0").isdecimal()]
+    large = not missing and not numbers and int(os.environ["RANK"]) >= world
+    if world < 1 or (world > 1 and (missing or numbers or large)):
+        problem = "expected the number of processes"
+        if world > 1 and missing:
+            problem = f"{', '.join(missing)} not set"
+        elif world > 1:
+            wrong = ", ".join(f"{name} is {os.environ[name]!r}" for name in numbers or ["RANK"])
+            problem = f"{wrong}, expected a number{'' if numbers else ' below it'}"
         raise PasserbyError(
             f"WORLD_SIZE is {text!r}: {problem}; start several processes with "
             "`torchrun --nproc-per-node N -m passerby train ...`, or unset WORLD_SIZE for a single one"

@@ -200,3 +200,11 @@ def test_instance_norm_adds_no_parameter_and_ends_the_first_stages(stages):
 def test_instance_norm_is_for_convnext():
     with pytest.raises(RecipeError, match="instance_norm needs ConvNeXt stages"):
         build_backbone("resnet18", attention=False, instance_norm=1)
+
+
+def test_an_image_smaller_than_the_first_map_is_refused():
+    """Oracle: the networks, which accept [32, 16] where their convolutions pad the map."""
+    build_backbone("test_convnext", last_stride=1).require_size((32, 16))
+    build_backbone("resnet18", attention=False).require_size((32, 16))
+    with pytest.raises(RecipeError, match=r"\[32, 16\] is too small .* smallest size is \[32, 32\]"):
+        build_backbone("test_convnext").require_size((32, 16))

@@ -174,3 +174,13 @@ def test_weights_are_a_file_a_run_or_the_default_model(tmp_path):
     assert find_weights_file(tmp_path) == tmp_path / "model.safetensors"
     assert find_weights_file("default") == DEFAULT_MODEL / "model.safetensors"
     assert model_folder("default") == DEFAULT_MODEL
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_weights_of_a_wrapped_network_are_loaded(tmp_path, prefix):
+    """DataParallel and torch.compile add a prefix to all names. Oracle: the network that was wrapped."""
+    first, second = network(), network()
+    state = {f"{prefix}{name}": value.contiguous() for name, value in first.state_dict().items()}
+    safetensors.torch.save_file(state, tmp_path / "wrapped.safetensors")
+    load_state(tmp_path / "wrapped.safetensors", second)
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())

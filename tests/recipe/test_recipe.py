@@ -55,7 +55,7 @@ def test_a_written_recipe_is_read_equal(tmp_path):
 @given(
     lr_max=st.floats(1e-8, 1e8),
     epochs=st.integers(6, 10_000),
-    size=st.tuples(st.integers(32, 2048), st.integers(16, 2048)),
+    size=st.tuples(st.integers(32, 2048), st.integers(32, 2048)),
     name=st.text(st.characters(exclude_categories=["Cs"])),
     erasing=st.none() | st.floats(0, 1),
 )
@@ -142,6 +142,10 @@ def test_an_override_may_hold_an_equals_sign():
         ({"schedule": {"lr_max": float("inf")}}, "schedule.lr_max: .*finite.*, got inf"),
         ({"schedule": {"lr_init": float("nan")}}, "schedule.lr_init: .*, got nan"),
         ({"images": {"size": [256]}}, "images.size.1: .*required"),
+        (
+            {"images": {"size": [32, 16]}},
+            r"images.size: \[32, 16\] is too small for convnext_base.*; use \[32, 32\] or larger, or model.last_",
+        ),
         ({"images": {"size": [256, 8]}}, "images.size.1: .*greater than or equal to 16, got 8"),
         ({"images": {"flip": 1.5}}, "images.flip: .*less than or equal to 1, got 1.5"),
         ({"images": {"mean": [0.5, 0.5, float("nan")]}}, "images.mean.2: .*finite.*, got nan"),

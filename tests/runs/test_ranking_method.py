@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from conftest import logged
 from passerby.openset.calibration import Calibration, FittedOn
 from passerby.ranking.blocks import iter_distances
 from passerby.ranking.expand import expand_queries
@@ -111,3 +112,15 @@ def test_sets_are_one_row_each_with_an_example_image(pairs, how):
 def test_incompatible_options_raise(options, message):
     with pytest.raises(ValueError, match=message):
         RankingMethod(**options)
+
+
+def test_few_images_have_fewer_neighbors_of_the_reranking():
+    method = RankingMethod(rerank="k-reciprocal")
+    with logged() as lines:
+        assert method.limit(20) is method
+        assert RankingMethod().limit(3) == RankingMethod()
+        assert lines == []
+        assert method.limit(4).title == "re-ranked (k-reciprocal, 4, 5, 0.3)"
+    assert lines == [
+        "re-ranking: the gallery has 4 items; k1 is 4 in place of 20, and k2 is 5. Choose them with --k1 and --k2"
+    ]

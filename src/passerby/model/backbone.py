@@ -6,6 +6,7 @@ B batch   C channels   H W map height and width
 from __future__ import annotations
 
 import difflib
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ class Backbone(nn.Module):
         """Raise RecipeError for an image size (height, width) that this network does not accept."""
         if self.tokens:
             require_patches(self.net, size)
+        elif min(size) < self.stride:  # a network that pads its maps accepts it
+            try:
+                deepcopy(self).to("meta").eval()(torch.empty(1, 3, *size, device="meta"))
+            except RuntimeError:
+                raise RecipeError(
+                    f"images.size: {list(size)} is too small for this backbone; the smallest size is "
+                    f"{[max(side, self.stride) for side in size]}"
+                ) from None
 
 
 def build_backbone(

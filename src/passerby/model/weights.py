@@ -24,6 +24,8 @@ DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
 """Folder of the shipped model, trained on rendered people only."""
 MANIFEST_KEYS = ("format", "model", "preprocessing", "identities")
 """Keys that a manifest needs for its model to be loaded; the manifest of a run has more."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""Prefixes of the names of tensors, which a wrapper around a network adds when it is saved."""
 UNSEEN = ("attention", "attention_position", "last_stride", "instance_norm")
 """Settings that change the output of a network but none of its tensors, so that weights load with any value."""
 
@@ -122,7 +124,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"weights {path}: no such file; expected a .safetensors file, a run's folder, or default")
     try:
-        return safetensors.torch.load_file(path)
+        return dict(_strip_wrappers(safetensors.torch.load_file(path)))
     except (SafetensorError, OSError) as error:
         with path.open("rb") as file:
             head = file.read(2)
@@ -190,6 +192,14 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str, igno
             "Build the network with the settings that the weights were trained with"
         )
     network.load_state_dict(used)
+
+
+def _strip_wrappers(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Remove the prefix that DataParallel (`module.`) or torch.compile (`_orig_mod.`) gives to all names."""
+    for prefix in WRAPPERS * 2:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
 
 
 def _list_names(kind: str, names: list[str], *, shown: int = 3) -> str:

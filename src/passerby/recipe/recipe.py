@@ -23,6 +23,9 @@ from passerby.recipe.sections import (
     TrainingSettings,
 )
 
+CONVNEXT_STRIDE = 32
+"""Image pixels per position of the map of a ConvNeXt, whose convolutions pad nothing: the smallest side of an image."""
+
 
 class Recipe(Settings):
     """All settings of a run; docs/recipes.md lists the keys.
@@ -64,6 +67,17 @@ class Recipe(Settings):
         metric = (self.loss.circle, self.loss.triplet, self.loss.contrastive)
         if self.batches.images < 2 and any(loss is not None and loss.weight > 0 for loss in metric):
             raise ValueError("batches.images: 1 gives a metric loss no pair of one identity; use 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _images_fit(self) -> Recipe:
+        size, model = self.images.size, self.model
+        if "convnext" in model.backbone.partition(".")[0] and model.last_stride == 2 and min(size) < CONVNEXT_STRIDE:
+            smallest = [max(side, CONVNEXT_STRIDE) for side in size]
+            raise ValueError(
+                f"images.size: {list(size)} is too small for {model.backbone}, whose map is {CONVNEXT_STRIDE} times "
+                f"smaller; use {smallest} or larger, or model.last_stride=1"
+            )
         return self
 
     @model_validator(mode="after")

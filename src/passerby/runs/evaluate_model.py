@@ -20,7 +20,7 @@ from passerby.progress import ProgressCallback, no_progress, part_of
 from passerby.ranking.rank import record_ranking
 from passerby.recipe import Recipe
 from passerby.runs.open_set import OpenSetResult, measure_open_set
-from passerby.runs.ranking_method import RankingMethod, rank_with
+from passerby.runs.ranking_method import RankingMethod, count_items, rank_with
 from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Result, Sample
 
 RECORDED = 10
@@ -162,7 +162,8 @@ def evaluate_model(
         pairs.append((average_queries(query, more) if rule == "multi-query" else query, gallery))
     # Distances are summed in float64, which CUDA has and MPS has not.
     device = str(embedders[0].device) if embedders[0].device.type == "cuda" else "cpu"
-    lists = rank_with(options.ranking, pairs, [c for c in calibrations if c is not None], device=device)
+    method = options.ranking.limit(count_items(pairs[0][1], options.ranking))
+    lists = rank_with(method, pairs, [c for c in calibrations if c is not None], device=device)
     ranking, blocks = record_ranking(lists.query, lists.gallery, lists.blocks, top=RECORDED)
     scores = score(
         lists.query, lists.gallery, distances=blocks, protocol=rule, ap=options.ap, bootstrap=options.bootstrap
@@ -173,7 +174,7 @@ def evaluate_model(
         query=pairs[0][0],
         gallery=pairs[0][1],
         flip=options.flip,
-        method=options.ranking,
+        method=method,
         ranking=ranking,
         query_samples=[data.query[index] for index in lists.query_images],
         gallery_samples=[data.gallery[index] for index in lists.gallery_images],

@@ -5,6 +5,7 @@ Q queries   G gallery items
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
@@ -20,6 +21,8 @@ from passerby.ranking.fuse import Fusion, fuse_blocks
 from passerby.ranking.rerank import rerank_blocks
 from passerby.ranking.sets import Pooling, SetDistance, compare_sets, group_images, label_sets, pool
 from passerby.types import Embeddings, IntArray, Labels
+
+logger = logging.getLogger(__name__)
 
 Rerank = Literal["k-reciprocal"]
 Expansion = Literal["average", "alpha"]
@@ -101,6 +104,25 @@ class RankingMethod:
         method = replace(self, cameras=cameras if self.cameras is None else self.cameras, models=models)
         return replace(method, calibrated=calibrated and method.fuse_by == "average" and method.plain)
 
+    def limit(self, items: int) -> RankingMethod:
+        """Return the method with neighbors of the re-ranking that a gallery has, with a warning where they are fewer.
+
+        Args:
+            items: Number of gallery items, images or sets.
+        """
+        if self.rerank is None or not 1 <= items < self.k1:
+            return self
+        k2 = min(self.k2, items + 1)
+        logger.warning(
+            "re-ranking: the gallery has %d items; k1 is %d in place of %d, and k2 is %d. "
+            "Choose them with --k1 and --k2",
+            items,
+            items,
+            self.k1,
+            k2,
+        )
+        return replace(self, k1=items, k2=k2)
+
     @property
     def title(self) -> str:
         """Description for tables and `scores.json`; empty for cosine distance."""
@@ -161,6 +183,11 @@ def rank_with(
     blocks = lists[0] if single else fuse_blocks(lists, method=method.fuse_by, calibrations=probabilities)
     (query, query_images), (gallery, gallery_images) = sides
     return RankLists(query, gallery, query_images, gallery_images, blocks)
+
+
+def count_items(side: Embeddings, method: RankingMethod) -> int:
+    """Count the items of a method, images or sets of images."""
+    return len(_index_items(side, method)[1])
 
 
 def _index_items(side: Embeddings, method: RankingMethod) -> tuple[Labels, IntArray]:
