@@ -1,11 +1,12 @@
 """Oracle: the bytes that were given."""
 
+import json
 import stat
 
 import pytest
 
 from passerby.errors import WriteError
-from passerby.files import hold_lock, write_all_atomic, write_atomic
+from passerby.files import hold_lock, parse_json, read_json, write_all_atomic, write_atomic
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -37,3 +38,31 @@ def test_a_lock_does_not_touch_files_of_others(tmp_path):
             pass
         assert (tmp_path / "a.lock").exists()
     assert not (tmp_path / "a.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": Infinity}', "the number Infinity, expected a finite one"),
+        ('{"a": NaN}', "the number NaN"),
+        ('{"a": 1e999}', "the number 1e999"),
+        ('{"a": 100000000000000000000}', "the number 100000000000000000000"),
+        ('{"a": ' + "9" * 5000 + "}", "the number 9+, expected"),
+        ('{"a": 1, "a": 2}', "the key 'a' is given twice"),
+        ("[" * 100_000, "nested too deep"),
+        ("{", "Expecting"),
+    ],
+    ids=range(8),
+)
+def test_json_beyond_the_bounds_is_refused(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_json(text)
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_json(tmp_path / "a.json")
+
+
+def test_json_within_the_bounds_is_read():
+    text = '{"a": [1, -9223372036854775808, 18446744073709551615, 1.5, null, {"b": true}]}'
+    assert parse_json(text) == json.loads(text)
+    assert parse_json(text.encode()) == json.loads(text)

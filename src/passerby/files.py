@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from passerby.errors import WriteError
 
@@ -59,6 +62,70 @@ def write_all_atomic(contents: Mapping[Path, bytes]) -> None:
         raise WriteError(
             f"{path}: not saved ({reason}); the old content is intact. Free disk space or grant write access"
         ) from None
+
+
+MAX_JSON_BYTES = 64 * 1024**2
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of bounded size with finite numbers that fit into 64 bits and no key twice in an object.
+
+    Raises:
+        OSError: When it cannot be read.
+        ValueError: When it is something else; the message has no name of the file.
+
+    Example:
+        >>> read_json(Path("runs/m/manifest.json"))["format"]
+        2
+    """
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{path.stat().st_size:,} bytes, expected at most {MAX_JSON_BYTES:,}")
+    return parse_json(path.read_bytes())
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Parse JSON with the bounds of `read_json`.
+
+    Raises:
+        ValueError: As `read_json`.
+
+    Example:
+        >>> parse_json('{"a": 1e999}')
+        Traceback (most recent call last):
+        ValueError: the number 1e999, expected a finite one that fits into 64 bits
+    """
+    text = content if isinstance(content, str) else content.decode("utf-8")
+    try:
+        return json.loads(
+            text,
+            parse_constant=_refuse_number,
+            parse_float=_read_float,
+            parse_int=_read_integer,
+            object_pairs_hook=_read_object,
+        )
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _refuse_number(text: str) -> Any:
+    raise ValueError(f"the number {text[:40]}, expected a finite one that fits into 64 bits")
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _read_integer(text: str) -> int:
+    return int(text) if len(text) <= 20 and -(2**63) <= int(text) < 2**64 else _refuse_number(text)
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(mapping := dict(pairs)) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in mapping if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:80]!r} is given twice")
+    return mapping
 
 
 @contextmanager

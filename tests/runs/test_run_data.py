@@ -12,7 +12,7 @@ from passerby.runs.evaluate import evaluate
 from passerby.runs.run_data import describe_data, load_run_data, public_spec
 from passerby.runs.train import resume
 
-pytestmark = pytest.mark.usefixtures("without_pictures")
+pytestmark = pytest.mark.usefixtures("without_plots")
 
 
 def scores(run):

@@ -6,6 +6,7 @@ B batch   N images   D embedding width   H W image height and width
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +33,10 @@ from passerby.types import DEFAULT, Embeddings, FloatArray, Sample
 
 ImageLike = str | Path | Sample | Image.Image | NDArray[np.uint8]
 """One image: a file, a sample of a data set, a Pillow image, or (H, W, 3) RGB or (H, W) gray uint8."""
+
+
+MAX_SIDE = 4096
+"""Largest side of a network's images in pixels, and largest number in a manifest's description of a network."""
 
 
 def embed_batches(
@@ -284,15 +289,21 @@ def _build(manifest: Mapping[str, Any], source: Path) -> ReID:
     """Build the network that a manifest describes, with random weights."""
     model = manifest["model"]
     method = model.get("method", "convnext_ap") if isinstance(model, dict) else "convnext_ap"
-    if method not in MODELS:
+    if not isinstance(method, str) or method not in MODELS:
         raise WeightsError(f"{source}: model: method {method!r} is not known; expected one of {', '.join(MODELS)}")
     known = {**inspect.signature(MODELS[method]).parameters, "method": None}.keys()
     if not isinstance(model, dict) or model.keys() - known:
         unknown = ", ".join(sorted(model.keys() - known)) if isinstance(model, dict) else repr(model)
         raise WeightsError(f"{source}: model: {unknown} is not known; expected an object of {', '.join(known)}")
+    identities = manifest["identities"]
+    if type(identities) is not int or not 0 <= identities <= 10**8:
+        raise WeightsError(f"{source}: identities is {identities!r}, expected 0 to 100 million")
+    for name, value in model.items():
+        if isinstance(value, int | float) and not -MAX_SIDE <= value <= MAX_SIDE:
+            raise WeightsError(f"{source}: model: {name} is {value!r}, expected at most {MAX_SIDE}")
     try:
-        return build_model(**{**model, "identities": manifest["identities"], "pretrained": False, "weights": None})
-    except (RecipeError, TypeError) as error:
+        return build_model(**{**model, "identities": identities, "pretrained": False, "weights": None})
+    except (RecipeError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
         raise WeightsError(f"{source}: describes a network that cannot be built: {error}") from None
 
 
@@ -300,9 +311,11 @@ def _preprocessing(values: Any, source: Path) -> Preprocessing:
     """Check the manifest's preprocessing."""
     try:
         (height, width), mean, std = values["size"], [*map(float, values["mean"])], [*map(float, values["std"])]
-        if (len(mean), len(std)) != (3, 3) or min(height, width) < 1 or min(std) <= 0:
-            raise ValueError("wrong length, or not above 0")
-    except (KeyError, TypeError, ValueError) as error:
+        if (len(mean), len(std)) != (3, 3) or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+            raise ValueError("wrong length, not finite, or not above 0")
+        if not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in (height, width)):
+            raise ValueError(f"a side that is not 1 to {MAX_SIDE}")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise WeightsError(
             f"{source}: preprocessing: got {values!r} ({error}); expected size (2 numbers), mean and std (3 each)"
         ) from None

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from passerby.errors import WeightsError
-from passerby.files import write_all_atomic
+from passerby.files import read_json, write_all_atomic
 from passerby.types import DEFAULT
 
 MANIFEST_FORMAT = 2
@@ -57,7 +57,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: not a run or a saved model; expected a folder with {MANIFEST_FILE} and {MODEL_FILE}"
         )
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(manifest, dict) or "format" not in manifest:

@@ -29,8 +29,12 @@ def _describe(problem: Any, root: type[BaseModel]) -> str:
         section = ".".join(map(str, parents)) or ("the recipe" if root.__name__ == "Recipe" else root.__name__)
         return f"unknown key {key!r}; {section} has the keys {', '.join(_keys_of(root, parents))}"
     message = problem["msg"].removeprefix("Value error, ")
-    received = "" if isinstance(problem["input"], dict | BaseModel) else f", got {problem['input']!r}"
+    received = "" if isinstance(problem["input"], dict | BaseModel) else f", got {_shorten(repr(problem['input']))}"
     return f"{key + ': ' if key else ''}{message}{received}"
+
+
+def _shorten(text: str, *, length: int = 200) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def _keys_of(root: type[BaseModel], parents: Sequence[Any]) -> list[str]:

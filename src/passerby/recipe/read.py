@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from passerby.errors import RecipeError
+from passerby.recipe.read_yaml import MAX_CHARACTERS, read_yaml
 from passerby.recipe.recipe import Recipe, parse_recipe, set_key
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -54,9 +52,13 @@ def load_recipe(name: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
             f"recipe {str(name)!r}: neither a shipped recipe ({', '.join(recipe_names())}) nor a file that exists"
         )
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        if path.stat().st_size > 4 * MAX_CHARACTERS:
+            raise ValueError(f"{path.stat().st_size:,} bytes, expected at most {MAX_CHARACTERS:,}")
+        tree = read_yaml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
         raise RecipeError(f"recipe {path}: not YAML: {error}") from None
+    except ValueError as error:
+        raise RecipeError(f"recipe {path}: {error}") from None
     if not isinstance(tree, dict):
         raise RecipeError(f"recipe {path}: holds {type(tree).__name__}, expected keys such as model: and schedule:")
     for override in overrides:
@@ -92,17 +94,10 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise RecipeError(f"--set {override!r}: expected key.subkey=value, such as schedule.epochs=60")
     try:
-        set_key(tree, key, yaml.load(text, Loader=_Loader))
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override!r}: the value is not YAML: {error}") from None
+        value = read_yaml(text)
+    except ValueError as error:
+        raise RecipeError(f"--set {override[:200]!r}: the value is {error}") from None
+    try:
+        set_key(tree, key, value)
     except RecipeError as error:
-        raise RecipeError(f"--set {override!r}: {error}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads `1e-3` as a number; YAML 1.1 requires `1.0e-3`."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+        raise RecipeError(f"--set {override[:200]!r}: {error}") from None

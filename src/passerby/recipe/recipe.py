@@ -160,6 +160,8 @@ def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
         RecipeError: When a part of the key before the last is a value.
     """
     *parents, last = key.split(".")
+    if len(parents) > 8:
+        raise RecipeError(f"{key[:80]}...: nested more than 8 levels deep")
     node = tree
     for parent in parents:
         child = node.get(parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError, WeightsError
 from passerby.evaluation.pair_histogram import PairHistogram, count_pairs, merge_histograms
+from passerby.files import read_json
 from passerby.model.embed import Embedder, load
 from passerby.model.weights import DEFAULT_MODEL, model_folder
 from passerby.openset.calibration import Calibration, CalibrationMethod, FittedOn
@@ -156,8 +156,8 @@ def load_calibration(run: str | Path) -> Calibration:
     if not path.is_file():
         raise DataError(f"{path}: no such file; make it with passerby.calibrate({str(run)!r})")
     try:
-        return Calibration.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        return Calibration.from_dict(read_json(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from None
 
 

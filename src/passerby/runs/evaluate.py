@@ -22,7 +22,7 @@ from passerby.runs.ranking_method import RankingMethod
 from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.run_plots import plot_evaluations
-from passerby.runs.scores_file import record_evaluations
+from passerby.runs.scores_file import read_scores, record_evaluations
 from passerby.types import ApRule, ProtocolName
 
 
@@ -93,6 +93,7 @@ def evaluate(
                 f"{data_set.title}: {data_set.root} has no query split; name one, or evaluate on another data set"
             )
     record.create()
+    read_scores(record)  # a file of something else is refused before the work
     with open_progress(progress) as report:
         results = [
             evaluate_model(embedders, data_set, options, calibrations=calibrations, open_set=open_set, progress=report)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from passerby.errors import DataError
+from passerby.files import read_json
 from passerby.runs.evaluate_model import EvaluationResult
 from passerby.runs.run_folder import RunFolder, write_json
 
@@ -15,7 +17,7 @@ def record_evaluations(folder: RunFolder, results: Sequence[EvaluationResult]) -
 
     Open-set metrics of an entry that is replaced are kept if the new evaluation has none and the data are the same.
     """
-    known = _read(folder)
+    known = read_scores(folder)
     entries = {_key(entry): entry for entry in known["evaluations"]}
     for entry in (result.to_dict() for result in results):
         before = entries.get(_key(entry), {})
@@ -25,17 +27,32 @@ def record_evaluations(folder: RunFolder, results: Sequence[EvaluationResult]) -
 
 def record_stage(folder: RunFolder, stage: str, results: Sequence[EvaluationResult], *, epochs: int) -> None:
     """Record evaluations at the end of a training stage, `epochs` after the start, under the key `stages`."""
-    known = _read(folder)
+    known = read_scores(folder)
     entry = {"stage": stage, "epochs": epochs, "evaluations": [result.to_dict() for result in results]}
     others = [known_entry for known_entry in known.get("stages", []) if known_entry["stage"] != stage]
     write_json(folder.scores, {**known, "stages": [*others, entry]})
 
 
-def _read(folder: RunFolder) -> dict[str, Any]:
-    if not folder.scores.is_file():
+def read_scores(folder: RunFolder) -> dict[str, Any]:
+    """Read `scores.json`; without one there are no evaluations.
+
+    Raises:
+        DataError: For a file that is something else.
+    """
+    if not folder.scores.exists():
         return {"evaluations": []}
-    scores: dict[str, Any] = json.loads(folder.scores.read_text(encoding="utf-8"))
-    return scores
+    try:
+        scores = read_json(folder.scores)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder.scores}: cannot be read ({error}); move it, or give another --out") from None
+    valid = isinstance(scores, dict) and _are_objects(scores.get("evaluations"))
+    if not valid or not _are_objects(scores.get("stages", []), key="stage"):
+        raise DataError(f"{folder.scores}: no metrics of passerby; move it, or give another --out")
+    return dict(scores)
+
+
+def _are_objects(values: Any, *, key: str | None = None) -> bool:
+    return isinstance(values, list) and all(isinstance(v, dict) and (key is None or key in v) for v in values)
 
 
 def _key(entry: dict[str, Any]) -> str:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import DataError, WeightsError
+from passerby.errors import DataError, PasserbyError, WeightsError
 from passerby.files import write_atomic
 from passerby.model.weights import MANIFEST_FORMAT
 from passerby.recipe import parse_recipe
 from passerby.recipe.problems import RENAMED_KEYS
+from passerby.recipe.read_yaml import read_yaml
 from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder, to_json
 
@@ -53,7 +52,7 @@ def upgrade_run(run: str | Path) -> bool:
     if not folder.manifest.is_file():
         raise WeightsError(f"{folder.root}: no run here (no manifest.json)")
     contents = {
-        path: convert(path.read_bytes())
+        path: _convert(path, convert)
         for path, convert in (
             (folder.recipe, _convert_recipe),
             (folder.checkpoint, _convert_checkpoint),
@@ -92,8 +91,18 @@ def _move_plots(folder: RunFolder) -> bool:
     return True
 
 
+def _convert(path: Path, convert: Callable[[bytes], bytes]) -> bytes:
+    """Convert the content of a file, or raise an error that names it."""
+    try:
+        return convert(path.read_bytes())
+    except PasserbyError:
+        raise
+    except (ValueError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise WeightsError(f"{path}: not converted, as it is no file of passerby ({error!r})") from None
+
+
 def _convert_recipe(content: bytes) -> bytes:
-    tree = yaml.safe_load(content)
+    tree = read_yaml(content.decode())
     renamed = _rename_keys(tree)
     return content if renamed == tree else parse_recipe(renamed, source="recipe.yaml").to_yaml().encode()
 

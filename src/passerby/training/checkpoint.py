@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from passerby.errors import WeightsError
-from passerby.files import write_atomic
+from passerby.files import parse_json, write_atomic
 from passerby.model.weights import fill
 from passerby.training.state import TrainingState
 
@@ -91,12 +91,18 @@ def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str
     """Read the metadata of a checkpoint and, if `tensors`, its tensors."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata: dict[str, Any] = json.loads((file.metadata() or {})["passerby"])
+            metadata: dict[str, Any] = parse_json((file.metadata() or {})["passerby"])
             values = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"checkpoint {path}: not a checkpoint of passerby ({error})") from None
-    if metadata["format"] != FORMAT:
-        raise WeightsError(f"checkpoint {path}: format {metadata['format']}, this version reads {FORMAT}")
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        stored = metadata.get("format") if isinstance(metadata, dict) else None
+        raise WeightsError(f"checkpoint {path}: format {stored!r}, this version reads {FORMAT}")
+    kinds: dict[str, type] = {"step": int, "stage": int, "scaler": dict, "optimizer": dict}
+    for key, kind in kinds.items():
+        value: Any = metadata.setdefault(key, 0) if key == "stage" else metadata.get(key)
+        if type(value) is not kind or (isinstance(value, int) and not 0 <= value < 2**31):
+            raise WeightsError(f"checkpoint {path}: {key} is {value!r}; restore the file, or start the run again")
     return metadata, values
 
 

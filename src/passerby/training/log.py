@@ -11,8 +11,8 @@ from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from passerby.errors import WriteError
-from passerby.files import write_atomic
+from passerby.errors import TrainingError, WriteError
+from passerby.files import parse_json, write_atomic
 
 
 class RunLog:
@@ -71,6 +71,9 @@ class RunLog:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Read all complete records of `log.jsonl`, without a last line that was cut short; none if there is no file.
 
+    Raises:
+        TrainingError: For a file that is another log.
+
     Example:
         >>> read_log(Path("runs/m/log.jsonl"))[0]["step"]
         1
@@ -80,7 +83,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     records = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = parse_json(line)
+        except ValueError:
             break
+        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            raise TrainingError(f"{path}: not a log of passerby; expected an object with a step on each line")
+        records.append(record)
     return records
