@@ -127,9 +127,9 @@ def test_a_video_with_a_detector_from_a_file(passerby, walkers, tiny_run, tmp_pa
     assert "1 new" in passerby(*words, "--detector", tmp_path / "ssd.onnx").out
     out = passerby(*words, "--detector", tmp_path / "ssd.onnx", "--min-score", 0.95).out
     assert "40 boxes: 40 below the least score" in out
-    complaint = passerby(*words, "--detector", tmp_path / "ssd.onnx", "--tracks", tmp_path / "ssd.onnx").complaint
-    assert "would overwrite an input" in complaint
-    assert "is the video, and would be overwritten" in passerby(*words, "--tracks", walkers).complaint
+    error = passerby(*words, "--detector", tmp_path / "ssd.onnx", "--tracks", tmp_path / "ssd.onnx").error
+    assert "would overwrite an input" in error
+    assert "is the video, and would be overwritten" in passerby(*words, "--tracks", walkers).error
 
 
 def test_a_declined_confirmation_removes_nothing(passerby, people, monkeypatch):
