@@ -164,6 +164,11 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
             ("enroll", "g", "--video", "rtsp://host/1", "--camera", "c"),
             "rtsp://host/1: is an address, expected a video",
         ),
+        (
+            ("enroll", "g", "--images", ".", "--camera", "c", "--time", "1700000000000"),
+            "--time: time is 1700000000000.0, expected seconds since 1970, in years 1 to 9999; if it is in "
+            "milliseconds, give 1700000000.000",
+        ),
         (("enroll", "g", "--video", "a.avi"), "enroll: --video needs --camera"),
         (("enroll", "g", "--video", "a.avi", "--label", "L"), "enroll: --label cannot be used with --video"),
         (

@@ -66,7 +66,7 @@ def test_large_components_and_invalid_thresholds_raise(monkeypatch):
 
 def test_simultaneous_tracks_of_one_camera_are_excluded():
     def track(camera, start, end):
-        return SightingInfo(camera=camera, attributes={"start": start, "end": end})
+        return SightingInfo(camera=camera, attributes={"track.start": start, "track.end": end})
 
     sightings = [
         track("a", 0, 5),
@@ -77,6 +77,21 @@ def test_simultaneous_tracks_of_one_camera_are_excluded():
         track("a", 9, 12),
     ]
     assert {frozenset(pair) for pair in find_simultaneous_tracks(sightings)} == {frozenset({0, 1}), frozenset({1, 3})}
+
+
+def test_a_users_attributes_named_start_and_end_are_no_track():
+    sightings = [SightingInfo(camera="a", attributes={"start": "left door", "end": "right door"})] * 2
+    assert find_simultaneous_tracks(sightings) == []
+    assert sightings[0].span is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_exact_copies_are_one_cluster(seed):
+    """Rounding makes some of the distances between copies negative, which scipy refuses."""
+    vectors = np.repeat(unit(np.random.default_rng(seed), 7, 512), 20, axis=0)
+    clusters = cluster_vectors(vectors, threshold=0.2)
+    assert clusters.tolist() == np.repeat(np.arange(7), 20).tolist()
+    assert cluster_vectors(vectors, threshold=0.0).max() >= 6
 
 
 def test_the_threshold_is_at_equal_probability():

@@ -1,12 +1,15 @@
 """Crops of folders, tables and data sets. Oracle: the layouts written here."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from conftest import SIMPLE
 from passerby.errors import GalleryError
-from passerby.gallery.crops import list_crops, list_data_crops
+from passerby.gallery.crops import Crop, list_crops, list_data_crops
 
 
 @pytest.fixture
@@ -93,6 +96,14 @@ def test_a_folder_without_images_raises_with_its_content(tmp_path):
         ("path,camera\na.png,b\n", {"camera": "c"}, "camera is given for all, and the table has a column of that name"),
         ("path,camera\na.png,b\n", {"folders": "camera"}, "is for a folder; a table has columns"),
         ("path,camera\n", {}, "the table has no rows"),
+        ("path,camera,track.start\na.png,b,1\n", {}, r"columns that begin with track\. are those of videos"),
+        (
+            "path,camera,time\na.png,b,1700000000000\n",
+            {},
+            r"row 1: time is 1700000000000\.0, expected seconds since 1970, in years 1 to 9999; if it is in "
+            r"milliseconds, give 1700000000\.000",
+        ),
+        ("path,camera,label\na.png,b,Al\x1b[31mice\n", {}, r"row 1: label is 'Al\\x1b\[31mice', expected text without"),
     ],
 )
 def test_invalid_tables_raise(tmp_path, text, options, message):
@@ -110,3 +121,13 @@ def test_a_data_set_s_split_is_labeled_by_person_ids():
         list_data_crops(SIMPLE, split="test")
     with pytest.raises(GalleryError, match="2 data sets"):
         list_data_crops(f"{SIMPLE}+{SIMPLE}")
+
+
+def test_file_names_that_are_not_printable_utf8_are_escaped_in_the_source(tmp_path):
+    folder = os.fsencode(tmp_path)
+    for name in (b"caf\xe9.png", b"bell\x07.png", "M\u00fcller.png".encode()):
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(b"")
+    sources = sorted(Path(crop.source).name for crop in list_crops(tmp_path, camera="c"))
+    assert sources == ["M\u00fcller.png", r"bell\x07.png", r"caf\udce9.png"]
+    with pytest.raises(GalleryError, match=r"label is '\\udce9', expected text without control characters"):
+        Crop(image=Path("a.jpg"), camera="c", label="\udce9")

@@ -138,7 +138,7 @@ def test_a_video_is_enrolled_once_with_times(walkers, tiny_run):
         assert len(rows) == 2
         for sighting in rows:
             assert sighting.crop
-            assert sighting.attributes["end"] == pytest.approx(1003.9)
+            assert sighting.attributes["track.end"] == pytest.approx(1003.9)
         assert len(gallery.cluster(threshold=2.0).clusters) == 2  # seen at the same time: two people, however alike
 
 

@@ -64,16 +64,24 @@ def make_filter(
 def parse_time(text: str | None, option: str) -> float | None:
     """Convert the text of an option to seconds since 1970 UTC."""
     from passerby.data.records import parse_timestamp
+    from passerby.gallery.sightings import require_time
 
     try:
-        return None if text is None else parse_timestamp(text)
-    except ValueError as error:
+        seconds = None if text is None else parse_timestamp(text)
+    except (ValueError, OverflowError) as error:
         raise GalleryError(f"{option}: {error}") from None
+    require_time(option, "time", seconds)
+    return seconds
 
 
 def format_time(seconds: float | None) -> str:
-    """Format a time as ISO 8601 to the second in UTC; empty if unknown."""
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """Format a time as ISO 8601 to the second in UTC; empty if unknown, a number outside the years 1 to 9999."""
+    if seconds is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # stored by an earlier version
+        return f"{seconds:g} s"
 
 
 def open_existing(where: str) -> GalleryStore:
@@ -232,7 +240,9 @@ def upgrade_command(
 
 
 def _resolve(images: list[Path] | None) -> list[str] | None:
-    return [str(image.resolve()) for image in images] if images else None
+    from passerby.gallery.sightings import to_source
+
+    return [to_source(image) for image in images] if images else None
 
 
 def _confirm(store: GalleryStore, selected: Filter, action: str, *, yes: bool) -> bool:

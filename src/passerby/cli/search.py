@@ -166,14 +166,11 @@ def _describe(sightings: Sequence[SightingInfo]) -> str:
     labels = sorted({sighting.label for sighting in sightings if sighting.label is not None})
     times = [sighting.time for sighting in sightings if sighting.time is not None]
     parts = [f"{len(sightings):,} sighting{'s' * (len(sightings) > 1)}", _join_few(cameras)]
-    starts, ends = (
-        [float(sighting.attributes[name]) for sighting in sightings if name in sighting.attributes]
-        for name in ("start", "end")
-    )
+    spans = [sighting.span for sighting in sightings if sighting.span is not None]
     if times:
         parts.append(f"{format_time(min(times))} to {format_time(max(times))}")
-    elif starts and ends:
-        parts.append(f"{min(starts):.0f} s to {max(ends):.0f} s")
+    elif spans:
+        parts.append(f"{min(start for start, _ in spans):.0f} s to {max(end for _, end in spans):.0f} s")
     if labels:
         parts.append(f"labeled {_join_few(labels)}")
     return ", ".join(parts)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import GalleryError
 from passerby.extras import require_extra
-from passerby.gallery.sightings import SightingInfo
+from passerby.gallery.sightings import TRACK, SightingInfo
 from passerby.openset.calibration import Calibration
 from passerby.ranking.distance import distance_blocks
 from passerby.types import FloatArray, IntArray
@@ -62,6 +62,7 @@ def cluster_vectors(vectors: FloatArray, *, threshold: float, excluded: Iterable
         distances = 1 - vectors[members].astype(np.float64) @ vectors[members].T.astype(np.float64)
         inside = pairs[np.isin(pairs, members).all(axis=1)]
         a, b = np.searchsorted(members, inside).T
+        distances = np.clip(distances, 0, _MAX_DISTANCE)  # rounding makes those of copies negative
         distances[a, b] = distances[b, a] = _EXCLUDED
         tree = hierarchy.linkage(squareform(distances, checks=False), method="average")
         clusters[members] = members[0] + len(clusters) * hierarchy.fcluster(tree, threshold, criterion="distance")
@@ -92,22 +93,22 @@ def find_simultaneous_tracks(sightings: Sequence[SightingInfo]) -> list[tuple[in
     """Find pairs of tracks that overlap in time in one camera and video: they show different identities.
 
     Args:
-        sightings: A track has the attributes `start` and `end` in seconds and the `video` that they refer to.
+        sightings: A track has a `span` in seconds and the attribute `track.video` that it refers to.
 
     Returns:
         Pairs of indices.
 
     Example:
         >>> times = [(0, 5), (4, 9), (6, 8)]
-        >>> find_simultaneous_tracks([SightingInfo(camera="door", attributes={"start": a, "end": b}) for a, b in times])
+        >>> tracks = [{"track.start": start, "track.end": end} for start, end in times]
+        >>> find_simultaneous_tracks([SightingInfo(camera="door", attributes=track) for track in tracks])
         [(0, 1), (1, 2)]
     """
     tracks: list[tuple[str, float, float, int]] = []
     for index, sighting in enumerate(sightings):
-        attributes = sighting.attributes
-        if {"start", "end"} <= attributes.keys():
-            view = repr((sighting.camera, attributes.get("video")))
-            tracks.append((view, float(attributes["start"]), float(attributes["end"]), index))
+        if sighting.span is not None:
+            view = repr((sighting.camera, sighting.attributes.get(f"{TRACK}video")))
+            tracks.append((view, *sighting.span, index))
     pairs = []
     running: list[tuple[str, float, float, int]] = []
     for track in sorted(tracks):

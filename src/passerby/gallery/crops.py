@@ -7,7 +7,7 @@ in camera north. Columns of a table:
     camera    camera; not needed if one camera is given for all
     time      optional: seconds since 1970, or ISO 8601 (UTC without a time zone)
     label     optional: identity
-    ...       every other column is stored as an attribute
+    ...       every other column is stored as an attribute; its name cannot begin with "track."
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from passerby.data.datasets.listing import contents, count_suffixes, require_fol
 from passerby.data.formats import SUFFIXES
 from passerby.data.records import parse_timestamp, read_records, read_text_columns
 from passerby.errors import GalleryError
-from passerby.gallery.sightings import Value
+from passerby.gallery.sightings import TRACK, SightingInfo, Value, check_metadata, escape_controls, to_source
 from passerby.types import DISTRACTOR, Sample
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,9 @@ class Crop:
         label: Identity, or None.
         attributes: Further values by name.
 
+    Raises:
+        GalleryError: For a value that a sighting cannot have.
+
     Example:
         >>> Crop(image=Path("a.jpg"), camera="north", label="Ada").label
         'Ada'
@@ -58,13 +61,17 @@ class Crop:
     label: str | None = None
     attributes: Mapping[str, Value] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        info = SightingInfo(camera=self.camera, time=self.time, label=self.label, attributes=self.attributes)
+        check_metadata(info, self.source)
+
     @property
     def source(self) -> str:
-        """Absolute path of the image, with `::KEY` for a sample in a container file."""
+        """Absolute path of the image, with `::KEY` for a sample in a container file; see `to_source`."""
         if isinstance(self.image, Sample):
             key = "" if self.image.key is None else f"::{self.image.key}"
-            return f"{self.image.path.resolve()}{key}"
-        return str(self.image.resolve())
+            return f"{to_source(self.image.path)}{escape_controls(key)}"
+        return to_source(self.image)
 
 
 def list_crops(
@@ -180,6 +187,9 @@ def _list_table(table: Path, common: _Common) -> list[Crop]:
         raise GalleryError(
             f"{table}: no column path; expected {', '.join(COLUMNS)} and others, found {', '.join(columns) or 'none'}"
         )
+    reserved = [name for name in columns if name.startswith(TRACK)]
+    if reserved:
+        raise GalleryError(f"{table}: columns that begin with {TRACK} are those of videos; rename {reserved[0]}")
     for name, value in common.items():
         if value is not None and name in columns:
             raise GalleryError(f"{table}: {name} is given for all, and the table has a column of that name; give one")
@@ -196,7 +206,7 @@ def _list_table(table: Path, common: _Common) -> list[Crop]:
         if text.get("time"):
             try:
                 values["time"] = parse_timestamp(record["time"])
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise GalleryError(f"{row}: {error}") from None
         attributes = {name: text[name] for name in columns if name not in COLUMNS and text[name]}
         crops.append(replace(_make_crop(table.parent / text["path"], values, row), attributes=attributes))
@@ -209,9 +219,7 @@ def _make_crop(path: Path, values: _Common, name: str) -> Crop:
     camera, label, time = values["camera"], values["label"], values["time"]
     if camera is None:
         raise GalleryError(f"{name}: no camera; give one camera for all, or the folders or the column that contain it")
-    return Crop(
-        image=path,
-        camera=str(camera),
-        label=None if label is None else str(label),
-        time=None if time is None else float(time),
-    )
+    seconds = None if time is None else float(time)
+    label = None if label is None else str(label)
+    check_metadata(SightingInfo(camera=str(camera), time=seconds, label=label), name)
+    return Crop(image=path, camera=str(camera), label=label, time=seconds)

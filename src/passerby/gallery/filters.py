@@ -28,7 +28,7 @@ class Filter:
         enrolled_before: Enrolled before this time, seconds since 1970 UTC.
 
     Raises:
-        GalleryError: If a text is given where several are expected, or a time is not finite.
+        GalleryError: If one text is given where several are expected, or a time is not finite.
 
     Example:
         >>> Filter(cameras=["north"], labeled=True)
@@ -50,6 +50,9 @@ class Filter:
             value = getattr(self, name)
             if isinstance(value, str):
                 raise GalleryError(f"filter: {name} is the text {value!r}, expected several; give [{value!r}]")
+            for text in value or ():
+                if not isinstance(text, str) or any(x == "\0" or "\ud800" <= x <= "\udfff" for x in text):
+                    raise GalleryError(f"filter: {name} contains {text!r}, expected text without NUL and surrogates")
         for name in ("since", "until", "enrolled_before"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +19,13 @@ from passerby.types import FloatArray, Result, to_json
 Value = str | int | float | bool
 LENGTH_TOLERANCE = 1e-3
 """Largest difference of a unit vector's length from 1; rounding to float16 stays within it."""
+FIRST_TIME, END_OF_TIME = -62_135_596_800.0, 253_402_300_800.0
+"""Years 1 to 9999 in seconds since 1970: the times that can be printed. Today's milliseconds are outside."""
+TRACK = "track."
+"""Prefix of the attributes that a track from a video has; columns of a table cannot begin with it."""
+_MAX_INT = 2**63
+_LINE_BREAKS = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories: control characters, surrogates, line separators
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # change the order of the line
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -29,7 +38,8 @@ class SightingInfo(Result):
         label: Identity, 1 to 255 characters; None if unknown.
         source: Origin: a file, or an item in a file as `FILE::ITEM`. Part of the id.
         quality: Quality of the crop, 0 to 1; None if it was not measured.
-        attributes: Further values of the caller by name: text, numbers, booleans.
+        attributes: Further values of the caller by name: text, numbers, booleans. Names that begin with `track.` are
+            those of `enroll_video`.
         enrolled: Time of enrollment, seconds since 1970 UTC; retention counts from here. None: now.
         id: At most 64 characters. If empty, it is computed from source, camera and time, and without a source from the
             vector as well, so that an image that is enrolled twice is stored once.
@@ -48,6 +58,12 @@ class SightingInfo(Result):
     def info(self) -> dict[str, Any]:
         """The metadata by name, without vector, crop and distance."""
         return {attribute.name: getattr(self, attribute.name) for attribute in fields(SightingInfo)}
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """First and last second of a track (attributes `track.start` and `track.end`); None for an image."""
+        start, end = self.attributes.get(f"{TRACK}start"), self.attributes.get(f"{TRACK}end")
+        return (float(start), float(end)) if _is_number(start) and _is_number(end) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but vector and crop as JSON-serializable values."""
@@ -81,22 +97,26 @@ class Sighting(SightingInfo):
 
     def __post_init__(self) -> None:
         name = f"sighting {self.source or self.label or self.id or ''}".rstrip()
-        require_label(name, "camera", self.camera)
-        require_label(name, "label", self.label)
-        for what, number in (("time", self.time), ("enrolled", self.enrolled)):
-            if number is not None and not math.isfinite(number):
-                raise GalleryError(f"{name}: {what} is {number}, expected seconds since 1970, or None")
-        if self.quality is not None and not 0 <= self.quality <= 1:
-            raise GalleryError(f"{name}: quality is {self.quality}, expected 0 to 1, or None")
-        for key, value in self.attributes.items():
-            if not isinstance(key, str) or not isinstance(value, str | int | float):
-                raise GalleryError(f"{name}: attribute {key!r} is {value!r}, expected text, a number or a boolean")
+        check_metadata(self, name)
+        for what in ("time", "enrolled", "quality"):
+            number = getattr(self, what)
+            object.__setattr__(self, what, None if number is None else float(number))
+        plain = {
+            key: value.item() if isinstance(value, np.generic) else value for key, value in self.attributes.items()
+        }
+        object.__setattr__(self, "attributes", plain)
         object.__setattr__(self, "vector", _to_unit_vector(self.vector, name))
         if not self.id:
             computed = make_sighting_id(self.source, self.camera, self.time, None if self.source else self.vector)
             object.__setattr__(self, "id", computed)
-        elif len(self.id) > 64:
-            raise GalleryError(f"{name}: id has {len(self.id)} characters, expected at most 64")
+
+    @classmethod
+    def restore(cls, **values: Any) -> Sighting:
+        """Build a stored sighting without the checks of a new one: reading accepts all that was ever stored."""
+        sighting = object.__new__(cls)
+        for name, value in values.items():
+            object.__setattr__(sighting, name, value)
+        return sighting
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -117,15 +137,105 @@ class Hit(SightingInfo):
     distance: float
 
 
+def check_metadata(info: SightingInfo, name: str) -> None:
+    """Check the values of a new sighting before they are stored.
+
+    Args:
+        info: The sighting.
+        name: Its name in messages.
+
+    Raises:
+        GalleryError: For a value that is outside its range, or that could not be printed.
+    """
+    if info.camera is None:
+        raise GalleryError(f"{name}: camera is None, expected 1 to 255 characters")
+    for what in ("camera", "label"):
+        require_label(name, what, getattr(info, what))
+    for what in ("id", "source"):
+        require_text(name, what, getattr(info, what))
+    if len(info.id) > 64:
+        raise GalleryError(f"{name}: id has {len(info.id)} characters, expected at most 64")
+    for what in ("time", "enrolled"):
+        require_time(name, what, getattr(info, what))
+    if info.quality is not None and not (_is_number(info.quality) and 0 <= info.quality <= 1):
+        raise GalleryError(f"{name}: quality is {info.quality}, expected 0 to 1, or None")
+    if not isinstance(info.attributes, Mapping):
+        raise GalleryError(f"{name}: attributes are {_show(info.attributes)}, expected values by name")
+    for key, value in info.attributes.items():
+        if not isinstance(key, str) or not (isinstance(value, str | bool) or _is_number(value)):
+            raise GalleryError(
+                f"{name}: attribute {key!r} is {_show(value)}, expected text, a boolean or a finite number of 64 bits"
+            )
+    for what in (f"{TRACK}start", f"{TRACK}end"):
+        if what in info.attributes and not _is_number(info.attributes[what]):
+            raise GalleryError(f"{name}: attribute {what} is {_show(info.attributes[what])}, expected seconds")
+
+
 def require_label(name: str, what: str, text: object) -> None:
-    """Raise GalleryError for a text that is not 1 to 255 characters, nor None."""
-    if text is not None and not (isinstance(text, str) and 1 <= len(text) <= 255):
+    """Raise GalleryError for a text that is not 1 to 255 printable characters, nor None."""
+    if text is None:
+        return
+    if not (isinstance(text, str) and 1 <= len(text) <= 255):
         raise GalleryError(f"{name}: {what} is {text!r}, expected 1 to 255 characters")
+    require_text(name, what, text)
+
+
+def require_text(name: str, what: str, text: object) -> None:
+    """Raise GalleryError for a text with characters that `escape_controls` escapes."""
+    if not isinstance(text, str) or escape_controls(text) != text:
+        raise GalleryError(f"{name}: {what} is {text!r}, expected text without control characters and surrogates")
+
+
+def require_time(name: str, what: str, seconds: float | None) -> None:
+    """Raise GalleryError for a time that is not seconds since 1970 within the years 1 to 9999, nor None."""
+    if seconds is None or (_is_number(seconds) and FIRST_TIME <= seconds < END_OF_TIME):
+        return
+    hint = ""
+    if _is_number(seconds) and FIRST_TIME <= seconds / 1000 < END_OF_TIME:
+        hint = f"; if it is in milliseconds, give {seconds / 1000:.3f}"
+    raise GalleryError(f"{name}: {what} is {_show(seconds)}, expected seconds since 1970, in years 1 to 9999{hint}")
+
+
+def escape_controls(text: str) -> str:
+    r"""Escape what could control a terminal or cannot be encoded: control characters, surrogates, text directions.
+
+    Example:
+        >>> print(escape_controls("Ada" + chr(27) + "[31m"))
+        Ada\\x1b[31m
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in _LINE_BREAKS or character in _DIRECTIONS
+        else character
+        for character in text
+    )
+
+
+def to_source(path: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a file as a sighting stores it: what is not printable UTF-8 is escaped."""
+    return escape_controls(os.path.realpath(path))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a finite number that fits 64 bits. A NumPy scalar is one, a boolean is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return -_MAX_INT <= int(value) < _MAX_INT if isinstance(value, int | np.integer) else math.isfinite(value)
+
+
+def _show(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # an integer of more than 4,300 digits
+        return f"of type {type(value).__name__} and too large to print"
 
 
 def make_sighting_id(source: str, camera: str, time: float | None, vector: FloatArray | None = None) -> str:
     """Compute the id of a sighting that was given none: 32 hexadecimal digits."""
-    digest = hashlib.blake2b(repr((source, camera, time)).encode(), digest_size=16)
+    key = (source, camera, None if time is None else float(time))
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=16)
     if vector is not None:
         digest.update(vector.tobytes())
     return digest.hexdigest()

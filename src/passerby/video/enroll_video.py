@@ -11,7 +11,7 @@ from passerby.errors import DataError
 from passerby.gallery.cluster import find_pair_threshold
 from passerby.gallery.gallery import Gallery
 from passerby.gallery.results import EnrollResult
-from passerby.gallery.sightings import Sighting
+from passerby.gallery.sightings import TRACK, Sighting, SightingInfo, check_metadata, to_source
 from passerby.progress import ProgressOption
 from passerby.video.outputs import check_drawing, draw_tracks, write_tracks
 from passerby.video.tracklets import Tracklet
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PRIOR = 0.2
 """Prior probability that two tracks with a short gap between them show one person."""
+_SIDES = ("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,10 @@ def enroll_video(
 ) -> EnrollVideoResult:
     """Track the people in a video and enroll each track with its best crop.
 
-    The attributes of a sighting are `start` and `end` in seconds (since 1970 if `started` is given, otherwise from the
-    beginning of the video), `video`, `track` (its number in the video, from 1), `boxes` (their number), and `left`,
-    `top`, `right`, `bottom` and `frame` of the crop.
+    The attributes of a sighting are `track.start` and `track.end` in seconds (since 1970 if `started` is given,
+    otherwise from the beginning of the video), `track.video`, `track.number` (in the video, from 1),
+    `track.boxes` (their number), and `track.left`, `track.top`, `track.right`, `track.bottom` and `track.frame` of the
+    crop.
 
     Args:
         gallery: Its model makes the vectors.
@@ -94,6 +96,7 @@ def enroll_video(
         >>> result.new, result.counts.frames
         (0, 10)
     """
+    check_metadata(SightingInfo(camera=camera, time=started), str(video))  # before the work
     threshold = find_pair_threshold(gallery.calibration, prior=_PRIOR) if gap > 0 else None
     path = video if "://" in str(video) else Path(video).resolve()
     if draw is not None:
@@ -129,15 +132,15 @@ def _make_sighting(tracklet: Tracklet, track: int, path: str | Path, camera: str
         crop=tracklet.crop,
         camera=camera,
         time=None if started is None else started + tracklet.start,
-        source=f"{path}::{tracklet.start:.2f}-{tracklet.end:.2f} s at {corners}",
+        source=f"{to_source(path)}::{tracklet.start:.2f}-{tracklet.end:.2f} s at {corners}",
         quality=tracklet.quality,
         attributes={
-            "video": str(path),
-            "start": zero + tracklet.start,
-            "end": zero + tracklet.end,
-            "track": track,
-            "boxes": tracklet.boxes,
-            "frame": tracklet.frame,
-            **dict(zip(("left", "top", "right", "bottom"), tracklet.corners, strict=True)),
+            f"{TRACK}video": to_source(path),
+            f"{TRACK}start": zero + tracklet.start,
+            f"{TRACK}end": zero + tracklet.end,
+            f"{TRACK}number": track,
+            f"{TRACK}boxes": tracklet.boxes,
+            f"{TRACK}frame": tracklet.frame,
+            **{f"{TRACK}{side}": x for side, x in zip(_SIDES, tracklet.corners, strict=True)},
         },
     )

@@ -295,7 +295,7 @@ class MilvusStore:
         changed = 0
         for sightings in self.walk(where, batch=_BATCH):
             entities = [
-                to_entity(replace(item, label=label), _stored_crop(item), now=self._clock()) for item in sightings
+                {**to_entity(item, _stored_crop(item), now=self._clock()), "label": label or ""} for item in sightings
             ]
             self._call("upsert", self._name, entities)
             changed += len(sightings)

@@ -101,7 +101,7 @@ def to_info(entity: Mapping[str, Any]) -> dict[str, Any]:
 def to_sighting(entity: Mapping[str, Any]) -> Sighting:
     """Convert an entity to a sighting, without a crop if the field was not read."""
     crop = base64.b64decode(entity.get("crop", "")) or None
-    return Sighting(vector=np.asarray(entity["vector"], np.float32), crop=crop, **to_info(entity))
+    return Sighting.restore(vector=np.asarray(entity["vector"], np.float32), crop=crop, **to_info(entity))
 
 
 def to_expression(where: Filter) -> str:

@@ -45,7 +45,7 @@ def read_sightings(
     crop, join = ("crop", "LEFT JOIN crops USING (row)") if crops else ("NULL", "")
     select = f"SELECT vector, {crop}, {INFO} FROM sightings JOIN vectors USING (row) {join} WHERE {condition}"
     return [
-        Sighting(vector=stack([vector], len(vector) // 4)[0], crop=data, **to_info(columns))
+        Sighting.restore(vector=stack([vector], len(vector) // 4)[0], crop=data, **to_info(columns))
         for vector, data, *columns in run.execute(select, values)
     ]
 
