@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
+from passerby.text import escape_lines
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -59,7 +61,7 @@ class _ConsoleHandler(logging.Handler):
 
         try:
             head = [("warning ", "bold yellow")] if record.levelno >= logging.WARNING else []
-            stderr_console().print(Text.assemble(*head, self.format(record)), soft_wrap=True)
+            stderr_console().print(Text.assemble(*head, escape_lines(self.format(record))), soft_wrap=True)
         except Exception:
             self.handleError(record)
 

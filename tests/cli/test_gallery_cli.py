@@ -1,6 +1,9 @@
 """Galleries on the command line. Oracle: the same calls from Python, and the written files."""
 
+import contextlib
+import io
 import json
+import sqlite3
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from PIL import Image
 
 from conftest import SIMPLE
 from passerby import load_data
+from passerby.cli.main import main
 from runtime.small_networks import save_constant
 from video.walkers import corners_of
 
@@ -183,7 +187,10 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
         (("search", "g", "--image", "a.jpg"), "g: no gallery; give a model to make one"),
         (("search", "g", "--image", "a.jpg", "--open", "a.gif"), "--open a.gif: expected a name that ends in .png"),
         (("search", "g", "--image", "a.jpg", "--since", "then"), "--since: timestamp 'then'"),
+        (("search", "g", "--image", "a.jpg", "--open", "a.jpg"), "--open a.jpg: expected a name that ends in .png"),
         (("gallery", "stats", "g"), "g: no gallery"),
+        (("gallery", "stats", "memory"), "memory: such a gallery is lost at the end of a command; name a folder"),
+        (("enroll", "memory", "--images", ".", "--camera", "c"), "memory: such a gallery is lost at the end"),
         (("gallery", "stats", "ftp://x/y"), "ftp://x/y: unknown kind of gallery"),
         (("gallery", "import", "g", "no.parquet"), "no.parquet: cannot be read as an exported gallery"),
     ],
@@ -198,3 +205,88 @@ def test_removal_and_expiry_need_a_condition(passerby, people):
     assert "remove: no condition" in passerby("gallery", "remove", people, "--yes").error
     assert "erase: no condition" in passerby("gallery", "forget", people, "--yes").error
     assert "the gallery has no retention; give --days" in passerby("gallery", "expire", people).error
+
+
+def test_a_camera_or_label_that_no_sighting_has_is_an_error(passerby, people, query, tmp_path):
+    image = ("--image", query[0].path)
+    expected = "camera 'nort': no sighting has it; cameras of the gallery: c1, c2"
+    assert passerby("search", people, *image, "--camera", "nort").error == expected
+    assert passerby("search", people, *image, "--not-camera", "nort").error == expected
+    assert passerby("identify", people, *image, "--camera", "c1", "--camera", "nort").error == expected
+    assert passerby("cluster", people, "--camera", "nort", "--threshold", "0.1").error == expected
+    assert passerby("gallery", "remove", people, "--camera", "nort", "--yes").error == expected
+    assert passerby("search", people, *image, "--label", "Nobody").error == "label 'Nobody': no sighting has it"
+    assert (
+        passerby("gallery", "export", people, "--out", tmp_path / "x.parquet", "--camera", "nort").error == expected
+    )
+    refused = passerby("gallery", "export", people, "--out", tmp_path / "x.csv").error
+    assert "x.csv: an export is a Parquet file; name it .parquet" in refused
+    assert [path.name for path in tmp_path.iterdir()] == ["people"]
+
+
+def test_a_plot_replaces_no_input_and_nothing_that_was_not_named(passerby, people, query, tmp_path):
+    photo, upper = tmp_path / "photo.png", tmp_path / "other.PNG"
+    with Image.open(query[0].path) as image:
+        image.save(photo)
+    (tmp_path / "link.png").hardlink_to(photo)
+    before = photo.read_bytes()
+    for name in ("photo.png", "link.png"):
+        complaint = passerby("search", people, "--image", photo, "--open", tmp_path / name).error
+        assert complaint.endswith(f"{name}: the command reads this file; name another one")
+    assert photo.read_bytes() == before
+    (tmp_path / "other.png").write_bytes(b"mine")
+    assert "other.PNG" in passerby("search", people, "--image", photo, "--open", upper).out
+    assert (tmp_path / "other.png").read_bytes() == b"mine"
+    assert upper.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_an_encoding_without_the_label_escapes_it(passerby, people, query, tmp_path, monkeypatch, encoding):
+    image = ("--image", query[0].path)
+    (hit,) = json.loads(passerby("search", people, *image, "--top", "1", "--json").out)[0]["hits"]
+    passerby("gallery", "label", people, "\u738b\u5c0f\u660e", "--id", hit["id"], "--yes")
+    for words in (
+        ("search", people, *image),
+        ("identify", people, *image),
+        ("search", people, *image, "--camera", "\u738b\u5c0f\u660e"),
+    ):
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+        monkeypatch.setattr("sys.argv", ["passerby", *map(str, words)])
+        monkeypatch.setattr("sys.stdout", out)
+        monkeypatch.setattr("sys.stderr", err)
+        with contextlib.suppress(SystemExit):
+            main()
+        out.flush()
+        err.flush()
+        printed = out.buffer.getvalue() + err.buffer.getvalue()
+        assert b"\\u738b\\u5c0f\\u660e" in printed or "\u738b\u5c0f\u660e".encode() in printed  # click may write UTF-8
+
+
+def test_stored_terminal_sequences_and_markup_are_printed_as_text(passerby, people, query):
+    """A gallery of an earlier version, or of another program, may contain them."""
+    connection = sqlite3.connect(people / "gallery.sqlite")
+    with connection:
+        connection.execute("UPDATE sightings SET label = '[red]A' || char(27) || '[2J', camera = 'c$x$' || char(7)")
+    connection.close()
+    for words in (
+        ("search", people, "--image", query[0].path),
+        ("cluster", people, "--threshold", "2"),
+        ("identify", people, "--image", query[0].path),
+        ("gallery", "stats", people),
+    ):
+        out = passerby(*words).out
+        assert "\x1b" not in out
+        assert "\x07" not in out
+        assert ("c$x$" if words[1] == "stats" else "[red]A") in out
+
+
+def test_a_crop_that_is_enrolled_again_with_another_label_is_reported(passerby, people, query, tmp_path):
+    words = ("--images", query[0].path, "--camera", "c1")
+    assert "1 new" in passerby("enroll", people, *words, "--label", "Ada").out
+    again = passerby("enroll", people, *words, "--label", "Bob")
+    assert (again.code, "0 new, 1 known" in again.out) == (0, True)
+    assert f"label not changed {query[0].path.resolve()}: labeled Ada, given Bob\n" in again.out
+    assert f"`passerby gallery label {people} NAME --image FILE` changes a label\n" in again.out
+    assert "label" not in passerby("enroll", people, *words).out
+    passerby("gallery", "label", people, "Bob", "--image", query[0].path, "--yes")
+    assert "label" not in passerby("enroll", people, *words, "--label", "Bob").out

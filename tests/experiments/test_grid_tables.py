@@ -17,6 +17,7 @@ from passerby.experiments.grid_tables import (
     ComparisonRow,
     RowMetrics,
     TableRow,
+    format_csv,
 )
 from passerby.reporting.published import PublishedResult
 
@@ -148,3 +149,10 @@ def test_results_print_on_one_line_and_serialize(result, line):
     tree = json.loads(json.dumps(result.to_dict()))
     assert tree["failed"] == result.failed
     assert len(tree.get("tables", tree.get("rows"))) == (1 if "tables" in tree else 2)
+
+
+def test_text_that_a_spreadsheet_would_compute_has_an_apostrophe():
+    lines = [["=1+1", "@a", "-x", "+x", "\t=1"], ["-0.5", "1e-3", -0.5, "a=1", ""]]
+    assert format_csv(["a", "b", "c", "d", "=e"], lines) == (
+        "a,b,c,d,'=e\n'=1+1,'@a,'-x,'+x,'\t=1\n-0.5,1e-3,-0.5,a=1,\n"
+    )

@@ -5,10 +5,12 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from conftest import SIMPLE
 from passerby import Gallery, load, load_data, rank
@@ -16,6 +18,7 @@ from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery import gallery as gallery_module
 from passerby.gallery.crops import Crop, list_crops, list_data_crops
 from passerby.gallery.filters import Filter
+from passerby.gallery.results import LabelConflict
 from passerby.openset.calibration import Calibration
 from passerby.types import Embeddings
 
@@ -73,6 +76,38 @@ def test_unreadable_images_are_reported_and_the_others_are_enrolled(tiny_run, tm
     assert source == str(tmp_path / "c.jpg")
     assert "a damaged or truncated JPEG" in why
     assert steps == [(2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("keep", ["vectors", "thumbnails", "crops"])
+def test_one_crop_that_cannot_be_stored_does_not_keep_its_batch_out(tiny_run, tmp_path, monkeypatch, keep):
+    """A damaged checksum in a chunk without pixels: the image can be decoded, and Pillow refuses to verify it."""
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((40, 20, 3), 90, np.uint8)).save(tmp_path / name)
+    text = PngInfo()
+    text.add_text("comment", "a chunk whose checksum is damaged below", zip=False)
+    Image.fromarray(np.full((40, 20, 3), 90, np.uint8)).save(tmp_path / "c.png", pnginfo=text)
+    content = bytearray((tmp_path / "c.png").read_bytes())
+    content[content.index(b"damaged")] ^= 1
+    (tmp_path / "c.png").write_bytes(content)
+    monkeypatch.setattr("passerby.gallery.stored_crops.MAX_PIXELS", 1000)
+    Image.fromarray(np.full((40, 30, 3), 90, np.uint8)).save(tmp_path / "large.png")
+    with Gallery("memory", model=tiny_run, keep=keep) as gallery:
+        crops = list_crops(tmp_path, camera="c")
+        for repeat in range(2):
+            result = gallery.enroll(crops)
+            refused = {Path(source).name for source, _ in result.unreadable}
+            assert (result.new, result.known)[repeat] == 4 - len(refused)
+            assert refused == ({"c.png", "large.png"} if keep == "crops" else refused & {"c.png"})
+
+
+def test_the_first_label_of_a_batch_stays_and_others_are_reported(tiny_run, data):
+    crops = [Crop(image=data.gallery[0], camera="c", label=label) for label in ("Ada", "Bob", None, "Ada")]
+    with Gallery("memory", model=tiny_run) as gallery:
+        result = gallery.enroll(crops)
+        assert (result.new, result.known) == (1, 3)
+        assert result.conflicts == (LabelConflict(crops[0].source, "Ada", "Bob"),)
+        ((sighting,),) = gallery.store.walk()
+    assert sighting.label == "Ada"
 
 
 def test_the_crop_of_a_sample_in_a_container_is_stored_as_png(tiny_run, monkeypatch, data):

@@ -9,8 +9,9 @@ from gallery.people import MODEL, NOW
 from passerby.cli.gallery import format_time
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
-from passerby.gallery.sightings import Sighting, escape_controls
+from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery
+from passerby.text import escape_controls
 
 VECTOR = np.eye(24, dtype=np.float32)[0]
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from passerby import plots
-from passerby.errors import WriteError
-from passerby.plots.style import new_figure, save
+from passerby.errors import DataError, WriteError
+from passerby.plots.style import new_figure, save, style_axes
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
@@ -29,6 +29,27 @@ def test_an_svg_is_written_only_on_request(tmp_path):
     save(new_figure(1, 1), tmp_path / "one.png")
     save(new_figure(1, 1), tmp_path / "two.png", vector=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["one.png", "two.png", "two.svg"]
+
+
+def test_dollars_in_labels_are_text_and_logarithmic_ticks_stay_formulas(tmp_path):
+    figure = new_figure(3, 3)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.plot([1, 100], [0, 1], label="$\\frac$")
+    axes.set_yticks([0, 1], ["$\\frac$", "b"])
+    style_axes(axes, title="$\\frac$", x="$\\frac$", y="y")
+    axes.legend()
+    figure.text(0, 0, "$\\frac$")
+    save(figure, tmp_path / "a.png")  # matplotlib raises ValueError for this formula
+    assert any(label.get_parse_math() and "$" in label.get_text() for label in axes.get_xticklabels())
+
+
+def test_a_plot_is_written_to_the_named_file_only(tmp_path):
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"photo\.jpg: a plot is a PNG file; name it \.png"):
+        save(new_figure(1, 1), tmp_path / "photo.jpg")
+    assert save(new_figure(1, 1), tmp_path / "photo.PNG") == [tmp_path / "photo.PNG"]
+    assert (tmp_path / "photo.png").read_bytes() == b"mine"
 
 
 def test_style_does_not_need_matplotlib():

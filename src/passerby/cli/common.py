@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from passerby.errors import DataError
 from passerby.files import write_atomic
+from passerby.text import escape_controls
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,14 +35,30 @@ def print_json(tree: Any) -> None:
     typer.echo(json.dumps(tree, indent=2))
 
 
-def require_image_name(path: Path, *, option: str) -> None:
+def require_image_name(
+    path: Path, *, option: str, inputs: Iterable[Path] = (), endings: Sequence[str] = IMAGE_ENDINGS
+) -> None:
     """Check the name of an image to be written, before any work.
 
+    Args:
+        path: The image.
+        option: Option that names it.
+        inputs: Files that the command reads and must not replace.
+        endings: Formats that the command writes.
+
     Raises:
-        DataError: If it does not end in one of `IMAGE_ENDINGS`.
+        DataError: If it does not end in one of `endings`, or is one of the inputs.
     """
-    if path.suffix.lower() not in IMAGE_ENDINGS:
-        raise DataError(f"{option} {path}: expected a name that ends in .png or .jpg")
+    if path.suffix.lower() not in endings:
+        expected = " or ".join(ending for ending in endings if ending != ".jpeg")
+        raise DataError(f"{option} {path}: expected a name that ends in {expected}")
+    if path.exists() and any(image.exists() and path.samefile(image) for image in inputs):
+        raise DataError(f"{option} {path}: the command reads this file; name another one")
+
+
+def cell(value: object) -> Text:
+    """Make the content of a table's cell from any text: no markup, no terminal sequences."""
+    return Text(escape_controls(str(value)))
 
 
 def save_image(image: Image.Image, path: Path) -> None:

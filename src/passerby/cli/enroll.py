@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-from passerby.cli.common import Device, Json, print_json
+from passerby.cli.common import Device, Json, cell, print_json
 from passerby.cli.gallery import Where, parse_time
 from passerby.errors import GalleryError, NoGalleryError
 
@@ -82,12 +82,16 @@ def enroll(
         print_json({**result.to_dict(), "sightings": total})
     else:
         console = Console(highlight=False, soft_wrap=True)
-        console.print(f"{escape(where)}: {result.new:,} new, {result.known:,} known; {total:,} sightings in all")
+        console.print(cell(f"{where}: {result.new:,} new, {result.known:,} known; {total:,} sightings in all"))
         _print_counts(console, result)
-        for source, reason in result.unreadable[:3]:
-            console.print(f"[yellow]not enrolled[/] {escape(source)}: {escape(reason)}")
-        if len(result.unreadable) > 3:
-            console.print(f"[yellow]not enrolled[/] and {len(result.unreadable) - 3:,} more; --json lists them")
+        unreadable = [f"{source}: {reason}" for source, reason in result.unreadable]
+        conflicts = [
+            f"{item.source}: labeled {item.stored or 'nothing'}, given {item.given}" for item in result.conflicts
+        ]
+        _print_first(console, "not enrolled", unreadable, hint="--json lists them")
+        _print_first(console, "label not changed", conflicts, hint="--json lists them")
+        if conflicts:
+            console.print(cell(f"`passerby gallery label {where} NAME --image FILE` changes a label"))
     if result.unreadable:
         raise typer.Exit(1)
 
@@ -104,6 +108,13 @@ def _print_counts(console: Console, result: EnrollResult) -> None:
         f"{counts.flat:,} without an area, {counts.untracked:,} in no track; "
         f"{counts.short:,} tracks had too few boxes"
     )
+
+
+def _print_first(console: Console, what: str, lines: Sequence[str], *, hint: str) -> None:
+    """Print the first three lines, and how many more there are."""
+    more = [f"and {len(lines) - 3:,} more; {hint}"] if len(lines) > 3 else []
+    for line in (*lines[:3], *more):
+        console.print(Text.assemble((what, "yellow"), " ", cell(line)))
 
 
 def _prepare(sources: Mapping[str, Any], options: Mapping[str, Any]) -> Job:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from passerby.cli.common import Json, print_json
+from passerby.cli.common import Json, cell, print_json
 from passerby.errors import GalleryError
+from passerby.text import escape_controls
 
 if TYPE_CHECKING:
     from passerby.gallery.filters import Filter
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="gallery", help="Inspect, label, erase, export and import a gallery.", no_args_is_help=True)
 
-Where = Annotated[str, typer.Argument(metavar="GALLERY", help="A folder, or milvus://host:port/name.")]
+
+def _refuse_memory(where: str) -> str:
+    """Refuse the address of a gallery that would not outlive the command."""
+    if where == "memory":
+        raise GalleryError("memory: such a gallery is lost at the end of a command; name a folder, such as ./memory")
+    return where
+
+
+Where = Annotated[
+    str,
+    typer.Argument(metavar="GALLERY", help="A folder, or milvus://host:port/name.", callback=_refuse_memory),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Cameras = Annotated[list[str] | None, typer.Option("--camera", help="Only this camera. Repeatable.")]
 NotCameras = Annotated[list[str] | None, typer.Option("--not-camera", help="Not this camera. Repeatable.")]
@@ -30,6 +41,8 @@ Until = Annotated[str | None, typer.Option(help="Seen before this time.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="Only this label. Repeatable.")]
 Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this sighting. Repeatable.")]
 Images = Annotated[list[Path] | None, typer.Option("--image", help="Only sightings from this file. Repeatable.")]
+
+_MAX_CAMERAS = 30  # in a message
 
 
 @app.callback()
@@ -74,6 +87,33 @@ def parse_time(text: str | None, option: str) -> float | None:
     return seconds
 
 
+def require_names(store: GalleryStore, selected: Filter) -> None:
+    """Check that the cameras and labels of a filter exist, so that a typing error is not an empty result.
+
+    Raises:
+        GalleryError: If no sighting has one of them; the message lists the gallery's cameras.
+    """
+    from passerby.gallery.filters import Filter
+
+    require_cameras(store, selected)
+    for label in selected.labels or ():
+        if not store.count(Filter(labels=[label])):
+            raise GalleryError(f"label {label!r}: no sighting has it")
+
+
+def require_cameras(store: GalleryStore, selected: Filter) -> None:
+    """Check that the cameras of a filter exist; see `require_names`."""
+    from passerby.gallery.filters import Filter
+
+    for camera in (*(selected.cameras or ()), *selected.not_cameras):
+        if not store.count(Filter(cameras=[camera])):
+            names = [*store.stats().cameras]
+            known = ", ".join(names[:_MAX_CAMERAS]) + (
+                f" and {len(names) - _MAX_CAMERAS:,} more" * (len(names) > _MAX_CAMERAS)
+            )
+            raise GalleryError(f"camera {camera!r}: no sighting has it; cameras of the gallery: {known or 'none'}")
+
+
 def format_time(seconds: float | None) -> str:
     """Format a time as ISO 8601 to the second in UTC; empty if unknown, a number outside the years 1 to 9999."""
     if seconds is None:
@@ -100,7 +140,7 @@ def stats_command(where: Where, as_json: Json = False) -> None:
         return
     card = stats.card
     seen = f"{format_time(stats.first)} to {format_time(stats.last)}" if stats.first is not None else "unknown"
-    table = Table(show_header=False, title=escape(stats.address), title_justify="left")
+    table = Table(show_header=False, title=cell(stats.address), title_justify="left")
     for name, value in (
         ("sightings", f"{stats.sightings:,}"),
         ("labels", f"{stats.labels:,}"),
@@ -112,7 +152,7 @@ def stats_command(where: Where, as_json: Json = False) -> None:
         ("store", f"{stats.store}, search {stats.index}"),
         ("on disk", "on the server" if stats.bytes is None else f"{stats.bytes / 1e6:.1f} MB"),
     ):
-        table.add_row(escape(name), escape(value))
+        table.add_row(cell(name), cell(value))
     Console(highlight=False).print(table)
 
 
@@ -125,7 +165,8 @@ def audit_command(where: Where, as_json: Json = False) -> None:
         return
     for entry in entries:
         counts = ", ".join(f"{count:,} {name}" for name, count in entry.counts.items())
-        typer.echo(f"{format_time(entry.time)}  {entry.user:12}  {entry.action:8}  {counts}".rstrip())
+        line = f"{format_time(entry.time)}  {entry.user:12}  {entry.action:8}  {counts}".rstrip()
+        typer.echo(escape_controls(line))
 
 
 @app.command("label")
@@ -211,7 +252,9 @@ def export_command(
     from passerby.gallery.parquet import export_gallery
 
     selected = make_filter(cameras=cameras, since=since, until=until, labels=labels)
-    count = export_gallery(open_existing(where), out, where=selected, progress=True)
+    store = open_existing(where)
+    require_names(store, selected)
+    count = export_gallery(store, out, where=selected, progress=True)
     typer.echo(f"{out}: {count:,} sightings")
 
 
@@ -249,6 +292,7 @@ def _confirm(store: GalleryStore, selected: Filter, action: str, *, yes: bool) -
     """Return whether there are sightings and the user confirms."""
     if selected.selects_all:
         raise GalleryError(f"{action}: no condition; give --label, --id or --image, so that not all are selected")
+    require_cameras(store, selected)
     count = store.count(selected)
     if not count:
         typer.echo("no such sighting")

@@ -22,10 +22,10 @@ MAX_CLUSTERS = 20
 _MAX_CROPS = 10  # of a cluster
 
 
-def check_plot(path: Path | None) -> None:
-    """Check the file name before any work."""
+def check_plot(path: Path | None, inputs: Sequence[Path] = ()) -> None:
+    """Check the file name before any work; the inputs are not replaced."""
     if path is not None:
-        require_image_name(path, option="--open")
+        require_image_name(path, option="--open", inputs=inputs, endings=(".png",))
 
 
 def plot_hits(gallery: Gallery, rows: Sequence[tuple[Path, str, Sequence[Hit]]], path: Path, *, title: str) -> None:

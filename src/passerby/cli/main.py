@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
+from rich.text import Text
 
 from passerby import __version__
 from passerby.cli import (
@@ -23,6 +25,7 @@ from passerby.cli import (
     train,
 )
 from passerby.progress import show_log, stderr_console
+from passerby.text import escape_lines
 
 app = typer.Typer(
     help="Person re-identification: train, evaluate and search, with ConvNeXt-AP and other models.",
@@ -69,6 +72,9 @@ def main() -> None:
     A user's error (`PasserbyError`, `OSError`, a missing extra) is one message and exit code 1. Ctrl-C is 130. Any
     other exception is a bug and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         with show_log():
             app()
@@ -76,16 +82,14 @@ def main() -> None:
         message = _find_message(error)
         if message is None:
             raise
-        stderr_console().print(f"[bold red]error[/] {message}", soft_wrap=True)
+        stderr_console().print(Text.assemble(("error", "bold red"), " ", escape_lines(message)), soft_wrap=True)
         sys.exit(1)
 
 
 def _find_message(error: Exception) -> str | None:
-    """Return the message of a user's error, escaped for rich; None for a bug."""
-    from rich.markup import escape
-
+    """Return the message of a user's error; None for a bug."""
     from passerby.errors import PasserbyError
     from passerby.extras import find_missing_extra
 
     missing = find_missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
-    return escape(str(missing or error)) if missing or isinstance(error, PasserbyError | OSError) else None
+    return str(missing or error) if missing or isinstance(error, PasserbyError | OSError) else None

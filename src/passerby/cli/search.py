@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from passerby.cli.common import Device, Json, print_json
-from passerby.cli.gallery import Cameras, Labels, NotCameras, Since, Until, Where, format_time, make_filter
+from passerby.cli.common import Device, Json, cell, print_json
+from passerby.cli.gallery import (
+    Cameras,
+    Labels,
+    NotCameras,
+    Since,
+    Until,
+    Where,
+    format_time,
+    make_filter,
+    require_names,
+)
 from passerby.cli.gallery_plots import MAX_CLUSTERS, Plot, check_plot, plot_clusters, plot_hits, show_plot
+from passerby.text import escape_controls
 
 if TYPE_CHECKING:
     from passerby.gallery.results import IdentifyResult
@@ -52,9 +62,10 @@ def search(
     """
     from passerby.gallery.gallery import Gallery
 
-    check_plot(plot)
+    check_plot(plot, images)
     selected = make_filter(cameras=cameras, not_cameras=not_cameras, since=since, until=until, labels=labels)
     with Gallery(where, model=model, device=device) as gallery:
+        require_names(gallery.store, selected)
         results = gallery.search(images, top=top, where=selected, seen_by=seen_by)
         if plot is not None:
             rows = [(image, image.name, hits) for image, hits in zip(images, results, strict=True)]
@@ -88,9 +99,10 @@ def identify(
     """Identify the person on each image: a label or unknown, with a calibrated probability."""
     from passerby.gallery.gallery import Gallery
 
-    check_plot(plot)
+    check_plot(plot, images)
     selected = make_filter(cameras=cameras, not_cameras=not_cameras, since=since, until=until)
     with Gallery(where, model=model, device=device) as gallery:
+        require_names(gallery.store, selected)
         results = gallery.identify(images, where=selected, unknown=unknown, at_least=at_least, seen_by=seen_by)
         if plot is not None:
             rows = [
@@ -105,7 +117,7 @@ def identify(
         for image, result in answers:
             nearest = [f"{best.label} {_format_probability(best.probability)}" for best in result.candidates[:3]]
             suffix = f"   (nearest: {', '.join(nearest)})" if nearest else ""
-            typer.echo(f"{image}: {_format_result(result)}{suffix}")
+            typer.echo(escape_controls(f"{image}: {_format_result(result)}{suffix}"))
     show_plot(plot, quiet=as_json)
 
 
@@ -130,6 +142,7 @@ def cluster(
     check_plot(plot)
     selected = make_filter(cameras=cameras, not_cameras=not_cameras, since=since, until=until)
     with Gallery(where) as gallery:
+        require_names(gallery.store, selected)
         result = gallery.cluster(where=selected, threshold=threshold, prior=prior)
         count = len(result.clusters)
         lines = [_describe(sightings) for sightings in result.clusters]
@@ -141,7 +154,7 @@ def cluster(
     else:
         typer.echo(f"{count:,} clusters in {sum(map(len, result.clusters)):,} sightings")
         for number, line in enumerate(lines[:MAX_CLUSTERS], start=1):
-            typer.echo(f"{number:5}  {line}")
+            typer.echo(f"{number:5}  {escape_controls(line)}")
         if count > MAX_CLUSTERS:
             typer.echo(f"       and {count - MAX_CLUSTERS:,} more; --json prints all")
         if result.b_cubed_precision is not None:
@@ -181,7 +194,7 @@ def _join_few(names: Sequence[str], count: int = 4) -> str:
 
 
 def _make_table(title: str, hits: Sequence[Hit]) -> Table:
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=cell(title), title_justify="left")
     columns = {
         "": [str(rank) for rank in range(1, len(hits) + 1)],
         "distance": [f"{hit.distance:.3f}" for hit in hits],
@@ -194,5 +207,5 @@ def _make_table(title: str, hits: Sequence[Hit]) -> Table:
     for name in filled:
         table.add_column(name, justify="right" if name in ("", "distance") else "left", overflow="fold")
     for row in zip(*filled.values(), strict=True):
-        table.add_row(*map(escape, row))
+        table.add_row(*map(cell, row))
     return table

@@ -316,10 +316,23 @@ def format_latex(tables: Iterable[TextTable], notes: Iterable[str]) -> str:
 
 
 def format_csv(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    """Format lines of values as CSV under a line of column names."""
+    """Format lines of values as CSV under a line of column names; no text is a formula of a spreadsheet."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([columns, *lines])
+    csv.writer(stream, lineterminator="\n").writerows(
+        [[_quote_formula(cell) for cell in line] for line in (columns, *lines)]
+    )
     return stream.getvalue()
+
+
+def _quote_formula(cell: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet would compute."""
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def escape_latex(text: str) -> str:

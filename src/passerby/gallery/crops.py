@@ -23,7 +23,8 @@ from passerby.data.datasets.listing import contents, count_suffixes, require_fol
 from passerby.data.formats import SUFFIXES
 from passerby.data.records import parse_timestamp, read_records, read_text_columns
 from passerby.errors import GalleryError
-from passerby.gallery.sightings import TRACK, SightingInfo, Value, check_metadata, escape_controls, to_source
+from passerby.gallery.sightings import TRACK, SightingInfo, Value, check_metadata, to_source
+from passerby.text import escape_controls
 from passerby.types import DISTRACTOR, Sample
 
 logger = logging.getLogger(__name__)

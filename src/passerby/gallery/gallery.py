@@ -20,8 +20,16 @@ from passerby.gallery.crops import Crop
 from passerby.gallery.embedding_model import load_model, read_calibration
 from passerby.gallery.filters import EVERYTHING, Filter
 from passerby.gallery.forget import expire, forget
-from passerby.gallery.results import AuditEntry, ClusterResult, EnrollResult, GalleryStats, IdentifyResult
+from passerby.gallery.results import (
+    AuditEntry,
+    ClusterResult,
+    EnrollResult,
+    GalleryStats,
+    IdentifyResult,
+    LabelConflict,
+)
 from passerby.gallery.sightings import Hit, Sighting, SightingInfo, make_sighting_id
+from passerby.gallery.stored_crops import encode_stored_crop
 from passerby.gallery.stores.opening import open_gallery
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.openset.calibration import Calibration
@@ -115,7 +123,8 @@ class Gallery:
             progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
         Returns:
-            Numbers of added and of known crops, and the images that could not be read.
+            Numbers of added and of known crops, the images that could not be read or stored, and the known crops that
+            now have another label: the stored label stays, `label` changes it.
 
         Raises:
             GalleryError: As `GalleryStore.add`.
@@ -128,16 +137,24 @@ class Gallery:
         """
         new = known = 0
         unreadable: list[tuple[str, str]] = []
+        conflicts: list[LabelConflict] = []
         with open_progress(progress) as report:
             for start in range(0, len(crops), batch):
                 part = crops[start : start + batch]
-                by_id = {make_sighting_id(crop.source, crop.camera, crop.time): crop for crop in part}
-                stored = self.store.stored_ids(list(by_id))
+                ids = [make_sighting_id(crop.source, crop.camera, crop.time) for crop in part]
+                by_id = dict(zip(reversed(ids), reversed(part), strict=True))  # the first of equal ids
+                stored = self.store.stored_labels(list(by_id))
+                labels = {name: crop.label for name, crop in by_id.items()} | stored
+                conflicts += [
+                    LabelConflict(crop.source, labels[name], crop.label)
+                    for name, crop in zip(ids, part, strict=True)
+                    if crop.label is not None and crop.label != labels[name]
+                ]
                 images = []
-                for crop in (crop for name, crop in by_id.items() if name not in stored):
+                for crop in (by_id[name] for name in dict.fromkeys(ids) if name not in stored):
                     try:
                         images.append((crop, *_read_crop(crop, self.store.card.keep)))
-                    except DataError as error:
+                    except (DataError, GalleryError) as error:
                         unreadable.append((crop.source, str(error)))
                 vectors = self.embedder.embed([pixels for _, pixels, _ in images], batch=batch)
                 added = self.store.add(
@@ -149,7 +166,7 @@ class Gallery:
                 new += len(added.new)
                 known += len(stored) + len(added.known) + len(part) - len(by_id)
                 report("enroll", start + len(part), len(crops))
-        return EnrollResult(new, known, tuple(unreadable))
+        return EnrollResult(new, known, tuple(unreadable), tuple(conflicts))
 
     def search(
         self,
@@ -451,14 +468,22 @@ class Gallery:
 
 
 def _read_crop(crop: Crop, keep: Keep) -> tuple[NDArray[np.uint8], bytes | NDArray[np.uint8]]:
-    """Decode an image once; return its pixels, and what the store encodes: the file for `crops`, else the pixels."""
+    """Decode an image once; return its pixels, and what the store encodes: the file for `crops`, else the pixels.
+
+    Raises:
+        DataError: If it cannot be read.
+        GalleryError: If it cannot be stored, so that the other crops of its batch can.
+    """
     if isinstance(crop.image, Sample) and crop.image.key is not None:
         pixels = read_image(crop.image)
         return pixels, pixels
     path = crop.image.path if isinstance(crop.image, Sample) else crop.image
     content = read_bytes(path)
     pixels = decode_image(content, str(path))
-    return pixels, content if keep == "crops" else pixels
+    if keep != "crops":
+        return pixels, pixels
+    encode_stored_crop(content, keep, name=f"crop {path}")
+    return pixels, content
 
 
 def _make_sighting(crop: Crop, vector: FloatArray, content: bytes | NDArray[np.uint8]) -> Sighting:

@@ -56,7 +56,7 @@ def export_gallery(
         Number of sightings written.
 
     Raises:
-        GalleryError: If the file exists or cannot be written.
+        GalleryError: If the name does not end in .parquet, or the file exists or cannot be written.
 
     Example:
         >>> with passerby.Gallery("memory", model="runs/m") as gallery:
@@ -64,6 +64,8 @@ def export_gallery(
         0
     """
     target = Path(path)
+    if target.suffix.lower() != ".parquet":
+        raise GalleryError(f"{target}: an export is a Parquet file; name it .parquet")
     exists = GalleryError(f"{target}: the file exists; name another file, or move it")
     if target.exists():
         raise exists

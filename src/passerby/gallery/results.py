@@ -11,21 +11,39 @@ from passerby.types import Result
 
 
 @dataclass(frozen=True)
+class LabelConflict(Result):
+    """A crop that was enrolled again with another label.
+
+    Attributes:
+        source: File of the crop.
+        stored: Label in the gallery, which stays; None without one.
+        given: Label with which it was enrolled again.
+    """
+
+    source: str
+    stored: str | None
+    given: str
+
+
+@dataclass(frozen=True)
 class EnrollResult(Result):
     """Counts of `Gallery.enroll` and `enroll_video`.
 
     Attributes:
         new: Sightings that were added.
         known: Crops that were enrolled before: same file, camera and time.
-        unreadable: (source, reason) of each image that could not be read; all others are enrolled.
+        unreadable: (source, reason) of each image that could not be read or stored; all others are enrolled.
+        conflicts: Known crops that were given another label than the stored one, which is unchanged.
     """
 
     new: int
     known: int
     unreadable: tuple[tuple[str, str], ...] = ()
+    conflicts: tuple[LabelConflict, ...] = ()
 
     def __repr__(self) -> str:
-        return f"EnrollResult(new={self.new}, known={self.known}, unreadable={len(self.unreadable)})"
+        conflicts = f", conflicts={len(self.conflicts)}" if self.conflicts else ""
+        return f"EnrollResult(new={self.new}, known={self.known}, unreadable={len(self.unreadable)}{conflicts})"
 
 
 @dataclass(frozen=True)

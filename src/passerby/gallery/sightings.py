@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeGuard
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import GalleryError
+from passerby.text import escape_controls
 from passerby.types import FloatArray, Result, to_json
 
 Value = str | int | float | bool
@@ -24,8 +24,6 @@ FIRST_TIME, END_OF_TIME = -62_135_596_800.0, 253_402_300_800.0
 TRACK = "track."
 """Prefix of the attributes that a track from a video has; columns of a table cannot begin with it."""
 _MAX_INT = 2**63
-_LINE_BREAKS = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories: control characters, surrogates, line separators
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # change the order of the line
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -194,23 +192,6 @@ def require_time(name: str, what: str, seconds: float | None) -> None:
     if _is_number(seconds) and FIRST_TIME <= seconds / 1000 < END_OF_TIME:
         hint = f"; if it is in milliseconds, give {seconds / 1000:.3f}"
     raise GalleryError(f"{name}: {what} is {_show(seconds)}, expected seconds since 1970, in years 1 to 9999{hint}")
-
-
-def escape_controls(text: str) -> str:
-    r"""Escape what could control a terminal or cannot be encoded: control characters, surrogates, text directions.
-
-    Example:
-        >>> print(escape_controls("Ada" + chr(27) + "[31m"))
-        Ada\\x1b[31m
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in _LINE_BREAKS or character in _DIRECTIONS
-        else character
-        for character in text
-    )
 
 
 def to_source(path: str | os.PathLike[str]) -> str:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from passerby.data.formats import FORMATS
+from passerby.data.images import MAX_PIXELS
 from passerby.errors import GalleryError
 from passerby.gallery.card import Keep
-from passerby.gallery.sightings import Sighting
+from passerby.gallery.sightings import SightingInfo
 
 THUMBNAIL = (64, 128)
 """Largest width and height of a thumbnail."""
-_MAX_PIXELS = 40_000_000  # far above any crop of a person; a limit against decompression bombs
 
 
-def encode_stored_crop(sighting: Sighting, keep: Keep) -> bytes | None:
-    """Encode the crop of a sighting as the gallery stores it.
+def encode_stored_crop(crop: bytes | NDArray[np.uint8] | None, keep: Keep, *, name: str) -> bytes | None:
+    """Encode a crop as the gallery stores it.
 
     Args:
-        sighting: Its crop is an encoded file, pixels, or None.
+        crop: An encoded file, (H, W, 3) uint8 RGB pixels, or None.
         keep: The gallery's setting.
+        name: Name of the crop in messages.
 
     Returns:
         The file for `crops` (PNG if pixels were given), a JPEG of at most 64 x 128 pixels for `thumbnails`, None for
@@ -31,24 +33,29 @@ def encode_stored_crop(sighting: Sighting, keep: Keep) -> bytes | None:
     Raises:
         GalleryError: If the crop cannot be decoded.
     """
-    if sighting.crop is None or keep == "vectors":
+    if crop is None or keep == "vectors":
         return None
-    if not isinstance(sighting.crop, bytes):
-        return _encode_pixels(Image.fromarray(np.asarray(sighting.crop)), keep)
     try:
-        with Image.open(io.BytesIO(sighting.crop), formats=list(FORMATS)) as image:
-            if image.width * image.height > _MAX_PIXELS:
-                raise GalleryError(f"{image.width} x {image.height} pixels, expected at most 40 million")
+        if not isinstance(crop, bytes):
+            return _encode_pixels(Image.fromarray(np.asarray(crop)), keep)
+        with Image.open(io.BytesIO(crop), formats=list(FORMATS)) as image:
+            if image.width * image.height > MAX_PIXELS:  # the limit of enrolled images
+                raise ValueError(f"{image.width} x {image.height} pixels, expected at most {MAX_PIXELS:,}")
             if keep == "crops":
                 image.verify()
-                return sighting.crop
+                return crop
             image.draft("RGB", (2 * THUMBNAIL[0], 2 * THUMBNAIL[1]))  # decodes a large JPEG at a fraction of its size
             return _encode_pixels(ImageOps.exif_transpose(image).convert("RGB"), keep)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise many kinds of exceptions for damaged files
+        size = f"{len(crop):,} bytes" if isinstance(crop, bytes) else f"shape {np.shape(crop)}"
         raise GalleryError(
-            f"sighting {sighting.source or sighting.id}: crop of {len(sighting.crop)} bytes cannot be stored "
-            f"({error}); give an encoded image (JPEG, PNG), pixels, or None"
+            f"{name}: crop of {size} cannot be stored ({error}); give an encoded image (JPEG, PNG), pixels, or None"
         ) from None
+
+
+def crop_name(sighting: SightingInfo) -> str:
+    """Return the name of a sighting in messages about its crop."""
+    return f"sighting {sighting.source or sighting.id}"
 
 
 def _encode_pixels(image: Image.Image, keep: Keep) -> bytes:

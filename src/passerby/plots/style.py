@@ -105,6 +105,7 @@ def save(figure: Figure, path: str | Path, *, vector: bool = False) -> list[Path
         The files written, PNG first.
 
     Raises:
+        DataError: When the name does not end in .png.
         WriteError: When a file cannot be written; a file that was there before stays unchanged.
 
     Example:
@@ -113,13 +114,29 @@ def save(figure: Figure, path: str | Path, *, vector: bool = False) -> list[Path
     """
     from matplotlib import rc_context
 
+    if Path(path).suffix.lower() != ".png":
+        raise DataError(f"{path}: a plot is a PNG file; name it .png")
+    _show_dollars(figure)
     written = []
     for suffix in (".png", ".svg") if vector else (".png",):
         content = BytesIO()
         metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
         with rc_context({"svg.hashsalt": "passerby"}):
             figure.savefig(content, format=suffix[1:], metadata=metadata)
-        target = Path(path).with_suffix(suffix)
+        target = Path(path) if suffix == ".png" else Path(path).with_suffix(suffix)
         write_atomic(target, content.getvalue())
         written.append(target)
     return written
+
+
+def _show_dollars(figure: Figure) -> None:
+    """Draw `$...$` as it is, since a label is no formula. Only the ticks of logarithmic axes are formulas."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter
+
+    axes = [axis for page in figure.axes for axis in (page.xaxis, page.yaxis)]
+    logarithmic = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatter)]
+    formulas = {label for axis in logarithmic for label in axis.get_ticklabels(which="both")}
+    for text in figure.findobj(Text):
+        if text not in formulas:
+            text.set_parse_math(False)

@@ -113,17 +113,18 @@ def test_the_same_sighting_is_stored_once(address):
         assert (len(store.add(twice).new), store.count()) == (1, 36)
 
 
-def test_stored_ids_are_found_without_reading_vectors_or_crops(address):
+def test_stored_labels_are_found_without_reading_vectors_or_crops(address):
     sightings = people(30)
     with opened(address) as store:
         store.add(sightings)
-        ids = [sighting.id for sighting in sightings[:12]]
-        assert store.stored_ids([*ids, "not there", ids[0]]) == set(ids)
-        assert store.stored_ids([]) == set()
+        labels = {sighting.id: sighting.label for sighting in sightings[:12]}
+        ids = [*labels]
+        assert store.stored_labels([*ids, "not there", ids[0]]) == labels
+        assert store.stored_labels([]) == {}
         if hasattr(store, "_database"):  # SQLite: the statement names neither table
             statements = []
             store._database.connection.set_trace_callback(statements.append)
-            store.stored_ids(ids)
+            store.stored_labels(ids)
             store._database.connection.set_trace_callback(None)
             assert not [text for text in statements if "vectors" in text or "crops" in text]
 

@@ -26,7 +26,7 @@ from passerby.gallery.card import GalleryCard
 from passerby.gallery.filters import EVERYTHING, Filter, Removal
 from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
 from passerby.gallery.sightings import Hit, Sighting
-from passerby.gallery.stored_crops import encode_stored_crop
+from passerby.gallery.stored_crops import crop_name, encode_stored_crop
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
 from passerby.gallery.stores.milvus_rows import (
     HNSW,
@@ -150,11 +150,14 @@ class MilvusStore:
         """Add sightings, 1,000 at a time; see `GalleryStore.add`."""
         distinct = check_sightings(sightings, self.card.model.dimension)
         now = self._clock()
-        entities = [to_entity(item, encode_stored_crop(item, self.card.keep), now=now) for item in distinct]
+        entities = [
+            to_entity(item, encode_stored_crop(item.crop, self.card.keep, name=crop_name(item)), now=now)
+            for item in distinct
+        ]
         known: set[str] = set()
         for start in range(0, len(entities), _BATCH):
             batch = entities[start : start + _BATCH]
-            known |= self.stored_ids([entity["id"] for entity in batch])
+            known |= self.stored_labels([entity["id"] for entity in batch]).keys()
             fresh = [entity for entity in batch if entity["id"] not in known]
             if fresh:  # upsert: another client may be sending the same sightings
                 self._call("upsert", self._name, fresh)
@@ -163,12 +166,13 @@ class MilvusStore:
         self.log("enroll", sightings=len(new), known=len(known))
         return AddResult(new, tuple(item.id for item in distinct if item.id in known))
 
-    def stored_ids(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that are stored; see `GalleryStore.stored_ids`."""
-        stored: set[str] = set()
+    def stored_labels(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the labels of stored ids; see `GalleryStore.stored_labels`."""
+        stored: dict[str, str | None] = {}
         for start in range(0, len(ids), _BATCH):
             batch = Filter(ids=ids[start : start + _BATCH])
-            stored |= {entity["id"] for entity in self._query(batch, ["id"], limit=_BATCH)}
+            entities = self._query(batch, ["id", "label"], limit=_BATCH)
+            stored |= {entity["id"]: entity["label"] or None for entity in entities}
         return stored
 
     def search(

@@ -34,8 +34,8 @@ class GalleryStore(Protocol):
                 written.
         """
 
-    def stored_ids(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that are stored; no vector or crop is read."""
+    def stored_labels(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the labels of those of the ids that are stored; no vector or crop is read."""
 
     def search(
         self, vectors: ArrayLike, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True

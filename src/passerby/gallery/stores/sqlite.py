@@ -19,7 +19,7 @@ from passerby.gallery.card import GalleryCard
 from passerby.gallery.filters import EVERYTHING, Filter, Removal
 from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
 from passerby.gallery.sightings import Hit, Sighting
-from passerby.gallery.stored_crops import encode_stored_crop
+from passerby.gallery.stored_crops import crop_name, encode_stored_crop
 from passerby.gallery.stores.index_follower import EXACT_BELOW, IndexFollower
 from passerby.gallery.stores.sqlite_database import COPY, FILE, Database
 from passerby.gallery.stores.sqlite_rows import AMONG, INFO, insert, read_sightings, select_rows, to_condition, to_info
@@ -102,7 +102,7 @@ class SqliteStore:
         """Add sightings in one transaction; see `GalleryStore.add`."""
         distinct = check_sightings(sightings, self.card.model.dimension)
         # Crops are encoded before the transaction, so that other processes do not wait for it.
-        crops = [encode_stored_crop(sighting, self.card.keep) for sighting in distinct]
+        crops = [encode_stored_crop(item.crop, self.card.keep, name=crop_name(item)) for item in distinct]
         now = self._clock()
         new: list[str] = []
         known: list[str] = []
@@ -112,10 +112,10 @@ class SqliteStore:
             self._log(run, "enroll", sightings=len(new), known=len(known))
         return AddResult(tuple(new), tuple(known))
 
-    def stored_ids(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that are stored; see `GalleryStore.stored_ids`."""
+    def stored_labels(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the labels of stored ids; see `GalleryStore.stored_labels`."""
         with self._database.read() as run:
-            return {row[0] for row in run.execute(f"SELECT id FROM sightings WHERE id {AMONG}", [_to_json(ids)])}
+            return dict(run.execute(f"SELECT id, label FROM sightings WHERE id {AMONG}", [_to_json(ids)]).fetchall())
 
     def search(
         self, vectors: ArrayLike, *, top: int = 10, where: Filter = EVERYTHING, record: bool = True
