@@ -7,7 +7,7 @@ import math
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +175,15 @@ def _acquire(path: Path, *, wait: bool) -> int:
             os.close(handle)
             raise
         os.close(handle)  # another process has removed the file before this one had locked it
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that only its owner can read, unless it exists; for files that contain people's data.
+
+    Errors are left to the program that opens the file.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -130,3 +130,17 @@ def test_expire_uses_the_given_days_or_the_retention(store):
     memory.add(people(3))
     assert expire(memory, clock=lambda: NOW + 1e6 * DAY) == 0  # no retention
     assert json.dumps([entry.action for entry in memory.audit()]) == '["create", "enroll"]'
+
+
+def test_opening_with_a_wrong_clock_erases_nothing(store, folder):
+    """A clock that is a year ahead: the 51 sightings are past their retention of 100 days at once."""
+    store.close()
+    for _ in range(2):
+        with pytest.raises(GalleryError, match=r"51 of 51 sightings are past .* 100 days.*--confirm-erase"):
+            open_gallery(folder, clock=lambda: NOW + 365 * DAY)
+    again = open_gallery(folder, clock=lambda: NOW)
+    assert again.count() == 51
+    again.close()
+    confirmed = open_gallery(folder, clock=lambda: NOW + 365 * DAY, confirm_erase=True)
+    assert confirmed.count() == 0
+    confirmed.close()

@@ -124,11 +124,11 @@ def format_time(seconds: float | None) -> str:
         return f"{seconds:g} s"
 
 
-def open_existing(where: str) -> GalleryStore:
+def open_existing(where: str, *, confirm_erase: bool = False) -> GalleryStore:
     """Open an existing gallery without loading its model."""
     from passerby.gallery.stores.opening import open_gallery
 
-    return open_gallery(where)
+    return open_gallery(where, confirm_erase=confirm_erase)
 
 
 @app.command("stats")
@@ -225,13 +225,16 @@ def forget_command(
 def expire_command(
     where: Where,
     days: Annotated[float | None, typer.Option(help="Days since enrollment; default: the gallery's retention.")] = None,
+    confirm_erase: Annotated[
+        bool, typer.Option("--confirm-erase", help="Erase even most of the gallery by its retention.")
+    ] = False,
     yes: Yes = False,
 ) -> None:
-    """Erase sightings by age. A gallery with a retention does so whenever it is opened."""
+    """Erase sightings by age. A gallery with a retention does so whenever it is opened, unless it is most of them."""
     from passerby.gallery.filters import Filter
     from passerby.gallery.forget import DAY, expire
 
-    store = open_existing(where)
+    store = open_existing(where, confirm_erase=confirm_erase)
     limit = store.card.retention if days is None else days
     if limit is None:
         raise GalleryError(f"{where}: the gallery has no retention; give --days")

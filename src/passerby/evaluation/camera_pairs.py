@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from passerby.compiled import njit
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
-from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Metric
 from passerby.types import DISTRACTOR, Embeddings, IntArray, Labels, Result, as_array
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
@@ -11,6 +12,10 @@ from passerby.gallery.stores.protocol import GalleryStore
 
 DAY = 86_400.0
 """Seconds."""
+
+
+MAX_EXPIRED = 0.8
+"""Largest fraction of a gallery that is erased by opening it. A clock that is wrong would erase all."""
 
 
 def forget(
@@ -71,3 +76,32 @@ def expire(store: GalleryStore, *, days: float | None = None, clock: Callable[[]
         raise GalleryError(f"expire: got {days} days, expected 0 or more")
     old = Filter(enrolled_before=clock() - days * DAY)
     return store.remove(old, action="expire") if store.count(old) else 0
+
+
+def expire_on_opening(store: GalleryStore, *, clock: Callable[[], float], confirm_erase: bool) -> int:
+    """Erase the sightings past the gallery's retention, unless they are most of the gallery.
+
+    Args:
+        store: Store of the gallery.
+        clock: Returns seconds since 1970 UTC.
+        confirm_erase: Erase any number.
+
+    Returns:
+        Number of erased sightings.
+
+    Raises:
+        GalleryError: If more than `MAX_EXPIRED` of the gallery would be erased and that is not confirmed; nothing is
+            erased.
+    """
+    if store.card.retention is None:
+        return 0
+    now = clock()
+    if not confirm_erase:
+        old, total = store.count(Filter(enrolled_before=now - store.card.retention * DAY)), store.count()
+        if old > MAX_EXPIRED * total:
+            today = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M")
+            raise GalleryError(
+                f"{old:,} of {total:,} sightings are past the retention of {store.card.retention:g} days, by a clock "
+                f"at {today} UTC; nothing was erased. If the clock is right: `passerby gallery expire --confirm-erase`"
+            )
+    return expire(store, clock=lambda: now)

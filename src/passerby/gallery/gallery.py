@@ -56,6 +56,7 @@ class Gallery:
         retention: Days that a sighting is kept, fixed likewise; None keeps it.
         user: Name in the audit log; None is the user of this process.
         device: `auto`, `cpu`, `cuda` or `mps`: where images are embedded.
+        confirm_erase: Erase what is past its retention even if it is most of the gallery; see `open_gallery`.
 
     Attributes:
         store: Store of the gallery, which also takes vectors (`Sighting`).
@@ -85,6 +86,7 @@ class Gallery:
         retention: float | None = None,
         user: str | None = None,
         device: str = "auto",
+        confirm_erase: bool = False,
     ) -> None:
         self._where, self._device = str(where), device
         self._views: CameraViews | None = None
@@ -93,7 +95,9 @@ class Gallery:
         if model is not None:
             source = DEFAULT if model == DEFAULT else str(Path(model).expanduser().resolve())
             self.embedder, record = load_model(source, device)  # replaces the property
-        self.store: GalleryStore = open_gallery(where, model=record, keep=keep, retention=retention, user=user)
+        self.store: GalleryStore = open_gallery(
+            where, model=record, keep=keep, retention=retention, user=user, confirm_erase=confirm_erase
+        )
 
     def __repr__(self) -> str:
         return f"Gallery({self._where!r})"

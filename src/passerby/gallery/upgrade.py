@@ -6,7 +6,6 @@ recorded by the SHA-256 of its whole manifest instead of that of its settings.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import time
@@ -16,17 +15,20 @@ from typing import Any
 
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.extras import require_extra
+from passerby.files import make_private
 from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.embedding_model import load_model
 from passerby.gallery.stores.sqlite_database import AUDIT_TRIGGERS, COPY, FILE, SCHEMA_VERSION, Database
+from passerby.gallery.user import read_user
 from passerby.types import DEFAULT
 
+_OLD_TRIGGERS = ("audit_keeps", "audit_grows", "audit_stays")
 _TO_SCHEMA_2 = f"""
-ALTER TABLE pictures RENAME TO crops;
-ALTER TABLE crops RENAME COLUMN picture TO crop;
 DROP TRIGGER audit_keeps;
 DROP TRIGGER audit_grows;
 DROP TRIGGER audit_stays;
+ALTER TABLE pictures RENAME TO crops;
+ALTER TABLE crops RENAME COLUMN picture TO crop;
 ALTER TABLE audit RENAME COLUMN who TO user;
 ALTER TABLE audit RENAME COLUMN what TO action;
 UPDATE audit SET action = 'enroll' WHERE action = 'enrol';
@@ -80,6 +82,7 @@ def _upgrade_folder(folder: Path, model: str | Path | None) -> bool:
             database.has_tables()  # refuses a later version
             copy.unlink(missing_ok=True)
             return False
+        database.check_programs(dict.fromkeys(_OLD_TRIGGERS))
         with database.read() as run:
             text = run.execute("SELECT json FROM card").fetchone()[0]
         card = _convert_card(text, str(folder), model)
@@ -88,7 +91,7 @@ def _upgrade_folder(folder: Path, model: str | Path | None) -> bool:
             if database.schema_version() < SCHEMA_VERSION:  # another process may have been faster
                 database.run_script(_TO_SCHEMA_2)
                 run.execute("UPDATE card SET json = ?", (card.to_json(),))
-                entry = (time.time(), getpass.getuser(), "upgrade", "{}")
+                entry = (time.time(), read_user(), "upgrade", "{}")
                 run.execute("INSERT INTO audit (time, user, action, counts) VALUES (?, ?, ?, ?)", entry)
                 run.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         copy.unlink(missing_ok=True)
@@ -100,6 +103,7 @@ def _upgrade_folder(folder: Path, model: str | Path | None) -> bool:
 def _copy_database(database: Database, copy: Path) -> None:
     """Write a durable copy of the database."""
     copy.unlink(missing_ok=True)
+    make_private(copy)
     with database.translate_errors():
         database.connection.execute("VACUUM INTO ?", (str(copy),))
     with copy.open("rb") as file:
@@ -148,6 +152,7 @@ def _upgrade_export(path: Path, model: str | Path | None) -> bool:
     target = pa.schema(fields, metadata={CARD_KEY: card.to_json().encode()})
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        make_private(draft)
         with draft.open("wb") as raw, pq.ParquetWriter(raw, target) as writer:
             for batch in file.iter_batches(batch_size=1000):
                 writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=target))

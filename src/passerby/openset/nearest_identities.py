@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from passerby.compiled import njit
 from passerby.errors import DataError
 from passerby.evaluation.score import require_no_distractors
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
-from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import IdentityIndex
 from passerby.types import DISTRACTOR, BoolArray, Embeddings, IntArray, Labels, Result, as_array

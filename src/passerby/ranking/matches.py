@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from passerby.ranking.compiled import njit
+from passerby.compiled import njit
 from passerby.types import DISTRACTOR, IntArray
 
 _NONE = np.empty(0, dtype=np.int64)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from passerby.ranking.compiled import njit
+from passerby.compiled import njit
 from passerby.ranking.distance import Vectors
 from passerby.types import IntArray, Result, as_array
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from passerby.compiled import njit
 from passerby.errors import DataError
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
-from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import IdentityIndex
 from passerby.types import Embeddings, FloatArray, Labels, Ranking, as_array

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from passerby.compiled import njit
 from passerby.extras import require_extra
-from passerby.ranking.compiled import njit
 from passerby.ranking.distance import Vectors
 from passerby.ranking.neighbors import Neighbors, squared_distances
 from passerby.types import IntArray

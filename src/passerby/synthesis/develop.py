@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
-from numba import njit
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from passerby.compiled import njit
 from passerby.synthesis.cameras import Camera
 
 _TONES = 4096

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from passerby.compiled import njit
 from passerby.synthesis.shadows import index_shadows, lamp_seen
 from passerby.synthesis.solids import END, ORIGIN, PART, PARTS, REACH, Array, hit, pack_shape, to_local
 from passerby.synthesis.surfaces import background, color_solid

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from passerby.compiled import njit
 from passerby.synthesis.solids import END, ORIGIN, REACH, SLOPE, hit, pack_shape, to_local
 
 CELLS = 24

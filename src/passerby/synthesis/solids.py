@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from passerby.compiled import njit
 
 Array = NDArray[np.float64]
 Vector = tuple[float, float, float]

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from passerby.compiled import njit
 from passerby.synthesis.solids import COVERING, HEIGHT, LOW, PATTERNS, surface
 
 PLAIN, STRIPES, PINSTRIPES, PLAID, PRINT, TWO_TONE, OPEN, DENIM, WORN, FACE = range(len(PATTERNS))

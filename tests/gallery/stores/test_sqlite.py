@@ -1,9 +1,14 @@
 """The SQLite store: large galleries, several connections, damaged and foreign files."""
 
 import dataclasses
+import os
 import shutil
 import sqlite3
+import stat
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -307,3 +312,90 @@ def test_models_of_equal_width_are_distinguished(folder):
     embedded(folder)
     with pytest.raises(GalleryError, match="have no meaning"):
         open_gallery(folder, model=OTHER)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        (
+            "CREATE TRIGGER spy AFTER INSERT ON sightings BEGIN UPDATE sightings SET label = 'Eve'; END",
+            "contains the trigger 'spy', which no version of passerby makes",
+        ),
+        ("CREATE VIEW spy AS SELECT * FROM sightings", "contains the view 'spy'"),
+        (
+            "DROP TRIGGER audit_no_delete; "
+            "CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN DELETE FROM sightings; END",
+            "contains the trigger 'audit_no_delete'",
+        ),
+        ("CREATE VIRTUAL TABLE spy USING fts5(text)", "contains the table 'spy'"),
+    ],
+)
+def test_a_file_with_programs_of_its_own_is_refused(folder, statement, message):
+    embedded(folder).close()
+    connection = sqlite3.connect(folder / "gallery.sqlite")
+    connection.executescript(statement)
+    connection.close()
+    with pytest.raises(GalleryError, match=message):
+        embedded(folder, None)
+
+
+def test_a_new_gallery_can_be_read_by_its_owner_only(tmp_path):
+    old = os.umask(0)
+    try:
+        store = embedded(tmp_path / "new" / "gallery")
+        store.add(people(3))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").rglob("*")}
+    finally:
+        os.umask(old)
+    assert modes.pop("gallery") == 0o700
+    assert {"gallery.sqlite", "gallery.sqlite-wal"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
+_MAKE = """
+import sys, time
+from gallery.people import MODEL
+from passerby.gallery.stores.opening import open_gallery
+for number in range(40):
+    while time.time() < float(sys.argv[2]) + 0.05 * number:
+        pass
+    open_gallery(f"{sys.argv[1]}/{number}", model=MODEL).close()
+"""
+
+
+def test_galleries_made_by_several_processes_at_the_same_moment(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", _MAKE, str(tmp_path), str(time.time() + 3)]
+    makers = [subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for maker in makers:
+        _, errors = maker.communicate(timeout=120)
+        assert maker.returncode == 0, errors
+
+
+_USE = """
+import sys, time
+import numpy as np
+from passerby.gallery.stores.opening import open_gallery
+store = open_gallery(sys.argv[1])
+print("open", flush=True)
+end = time.time() + 4
+while time.time() < end:
+    store.search(np.ones(24))
+"""
+
+
+def test_erasure_waits_for_processes_that_search_and_write_the_audit_log(folder):
+    store = embedded(folder)
+    store.add([*people(40), dataclasses.replace(people(1, seed=9)[0], label="Forgotten Person", id="f")])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", _USE, str(folder)]
+    users = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for user in users:
+        assert user.stdout.readline() == "open\n"
+    for number in range(4):
+        assert store.remove(Filter(ids=[people(40)[number].id]), action="forget") == 1
+    assert store.remove(Filter(labels=["Forgotten Person"]), action="forget") == 1
+    assert not [path for path in folder.iterdir() if b"Forgotten Person" in path.read_bytes()]
+    for user in users:
+        user.communicate(timeout=60)
+        assert user.returncode == 0

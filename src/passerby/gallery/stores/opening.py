@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 from passerby.errors import GalleryError
 from passerby.extras import require_extra
 from passerby.gallery.card import GalleryCard, GalleryModel, Keep, check_card
-from passerby.gallery.forget import expire
+from passerby.gallery.forget import expire_on_opening
 from passerby.gallery.stores.protocol import GalleryStore
+from passerby.gallery.user import read_user
 
 Clock = Callable[[], float]
 MEMORY = "memory"
@@ -45,6 +45,7 @@ def open_gallery(
     retention: float | None = None,
     user: str | None = None,
     clock: Clock = time.time,
+    confirm_erase: bool = False,
 ) -> GalleryStore:
     """Open a gallery's store and erase what is past its retention. The gallery is made if it is missing.
 
@@ -55,10 +56,12 @@ def open_gallery(
         retention: Days that a sighting is kept, counted from its enrollment, fixed likewise; None keeps it.
         user: Name in the audit log; None is the user of this process.
         clock: Returns seconds since 1970 UTC.
+        confirm_erase: Erase what is past its retention even if it is most of the gallery.
 
     Raises:
         NoGalleryError: If the gallery is missing and no model is given.
-        GalleryError: If it cannot be reached, or was made with another model or other settings.
+        GalleryError: If it cannot be reached, was made with another model or other settings, or if more than
+            `passerby.gallery.forget.MAX_EXPIRED` of it is past its retention, as after a jump of the clock.
         MissingExtraError: For an address of a server without the extra `milvus`.
 
     Example:
@@ -77,10 +80,10 @@ def open_gallery(
             f"{address}: unknown kind of gallery; expected a folder, {MEMORY}, or milvus://host:port/name"
         )
     card = None if model is None else GalleryCard(model, keep=keep or "thumbnails", retention=retention)
-    store = SCHEMES[scheme if mark else ""](address, card, getpass.getuser() if user is None else user, clock)
+    store = SCHEMES[scheme if mark else ""](address, card, read_user() if user is None else user, clock)
     try:
         check_card(store.card, address, model=model, keep=keep, retention=retention)
-        expire(store, clock=clock)
+        expire_on_opening(store, clock=clock, confirm_erase=confirm_erase)
     except BaseException:
         store.close()
         raise

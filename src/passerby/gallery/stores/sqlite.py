@@ -81,7 +81,8 @@ class SqliteStore:
                 raise self._missing
             return
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise GalleryError(f"{folder}: cannot be made ({error.strerror}); name another folder") from None
 

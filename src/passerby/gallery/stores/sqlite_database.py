@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from passerby.errors import GalleryError
+from passerby.files import make_private
 from passerby.gallery.card import UPGRADE_HINT
 
 SCHEMA_VERSION = 2
@@ -78,6 +81,15 @@ _MESSAGES = {
 }
 
 
+def _read_triggers() -> dict[str, str | None]:
+    """Return the SQL of the audit log's triggers by name, as SQLite stores it."""
+    statements = re.findall(r"CREATE TRIGGER (\w+)(.*?END);", AUDIT_TRIGGERS, re.DOTALL)
+    return {name: f"CREATE TRIGGER {name}{body}" for name, body in statements}
+
+
+_TRIGGERS = _read_triggers()
+
+
 class Database:
     """One connection to the database of a gallery, in a file or in memory.
 
@@ -90,6 +102,8 @@ class Database:
     def __init__(self, folder: Path | None) -> None:
         self.path = None if folder is None else folder / FILE
         self.name = "memory" if self.path is None else str(self.path)
+        if self.path is not None:
+            make_private(self.path)  # SQLite gives its other files the same mode
         with self.translate_errors():
             self.connection = sqlite3.connect(self.path or ":memory:", timeout=_TIMEOUT, isolation_level=None)
             try:
@@ -100,13 +114,20 @@ class Database:
 
     def _configure(self) -> None:
         run = self.connection.execute
-        for pragma in (f"page_size={_PAGE_SIZE}", "auto_vacuum=NONE", "secure_delete=ON", "foreign_keys=ON"):
+        for pragma in (
+            "trusted_schema=OFF",
+            f"page_size={_PAGE_SIZE}",
+            "auto_vacuum=NONE",
+            "secure_delete=ON",
+            "foreign_keys=ON",
+        ):
             run(f"PRAGMA {pragma}")
         if self.path is None:
             run("PRAGMA temp_store=MEMORY")  # nothing on the disk
             return
-        if self._versions() == (0, 0):
-            if run("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        application, version, objects = self._describe()
+        if (application, version) == (0, 0):
+            if objects:
                 raise GalleryError(f"{self.name}: a database of another program; name the folder of a gallery")
             self._set_wal_mode()
         run("PRAGMA synchronous=FULL")
@@ -123,12 +144,14 @@ class Database:
                     raise
                 time.sleep(0.02)
 
-    def _versions(self) -> tuple[int, int]:
-        """Application id and schema version; (0, 0) for an empty file."""
-        application, version = (
-            int(self.connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("application_id", "user_version")
-        )
-        return application, version
+    def _describe(self) -> tuple[int, int, int]:
+        """Application id, schema version and number of objects, 0 for an empty file, in one state of the file."""
+        if not self.connection.in_transaction:
+            with self.read():  # another process may be making the tables
+                return self._describe()
+        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        application, version, objects = (int(self.connection.execute(query).fetchone()[0]) for query in queries)
+        return application, version, objects
 
     def schema_version(self) -> int:
         """Return the schema version, 0 for an empty database.
@@ -137,7 +160,7 @@ class Database:
             GalleryError: If the tables are those of another program.
         """
         with self.translate_errors():
-            application, version = self._versions()
+            application, version, _ = self._describe()
         if application != (_APPLICATION_ID if version else 0):
             raise GalleryError(f"{self.name}: a database of another program; name the folder of a gallery")
         return version
@@ -156,7 +179,31 @@ class Database:
                 f"{self.name}: schema {version}, this version reads schema {SCHEMA_VERSION}; open it with the version "
                 "of passerby that made it"
             )
+        if version == SCHEMA_VERSION:
+            self.check_programs(_TRIGGERS)
         return version == SCHEMA_VERSION
+
+    def check_programs(self, expected: Mapping[str, str | None]) -> None:
+        """Check that the file has no program of its own, which SQLite would run when it is read or written.
+
+        Args:
+            expected: SQL of each permitted trigger by name; None for any.
+
+        Raises:
+            GalleryError: For a view, a virtual table, or another trigger.
+        """
+        query = (
+            "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view') "
+            "OR (type = 'table' AND sql LIKE 'CREATE VIRTUAL%')"
+        )
+        with self.translate_errors():
+            programs = self.connection.execute(query).fetchall()
+        for kind, name, sql in programs:
+            if kind != "trigger" or name not in expected or expected[name] not in (None, sql):
+                raise GalleryError(
+                    f"{self.name}: contains the {kind} {name!r}, which no version of passerby makes; the file was "
+                    "changed by another program: restore it from a backup or an export"
+                )
 
     def make_tables(self) -> None:
         """Create the tables, inside `write`."""
@@ -211,16 +258,41 @@ class Database:
             raise GalleryError(f"{self.name}: {message} ({error})") from error
 
     def erase(self) -> bool:
-        """Rewrite the file without removed rows and empty the write-ahead log; False while other processes read."""
+        """Rewrite the file without removed rows and empty the write-ahead log.
+
+        Returns:
+            False if other processes still read or write after the connection's timeout.
+        """
         with self.translate_errors():
             before = self.connection.execute("SELECT erasing FROM state").fetchone()[0]
-            if self.path is not None:  # in memory, secure_delete has overwritten the rows
-                self.connection.execute("VACUUM")
-                if self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:  # after waiting for them
-                    return False
+            (timeout,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
+        end = time.monotonic() + timeout / 1000
+        # In memory, secure_delete has overwritten the rows.
+        if self.path is not None and not (
+            self._repeat("VACUUM", end) and self._repeat("PRAGMA wal_checkpoint(TRUNCATE)", end)
+        ):
+            return False
         with self.write() as connection:
             connection.execute("UPDATE state SET erased = max(erased, ?)", (before,))
         return True
+
+    def _repeat(self, statement: str, end: float) -> bool:
+        """Run a statement until no other process is in its way; False at the end of the time.
+
+        SQLite itself waits for one lock, and is refused when another process takes the next one first.
+        """
+        while True:
+            with self.translate_errors():
+                try:
+                    row = self.connection.execute(statement).fetchone()
+                    busy = row is not None and bool(row[0])
+                except sqlite3.OperationalError as error:
+                    if _primary_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                        raise
+                    busy = True
+            if not busy or time.monotonic() > end:
+                return not busy
+            time.sleep(random.uniform(0.005, 0.05))
 
     def cut_log(self) -> None:
         """Empty the write-ahead log unless other processes use it.
