@@ -14,13 +14,15 @@ import passerby
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "passerby"
 
-BASE = {"types", "errors", "files", "extras", "progress"}
+BASE = {"types", "errors", "files", "extras", "progress", "text", "compiled"}
 MAY_IMPORT = {
     "errors": set(),
-    "progress": set(),
+    "text": set(),
+    "progress": {"text"},
     "types": {"errors"},
     "files": {"errors"},
     "extras": {"errors"},
+    "compiled": {"extras"},
     "recipe": BASE,
     "distributed": BASE,
     "synthesis": BASE,

@@ -216,9 +216,7 @@ def test_a_camera_or_label_that_no_sighting_has_is_an_error(passerby, people, qu
     assert passerby("cluster", people, "--camera", "nort", "--threshold", "0.1").error == expected
     assert passerby("gallery", "remove", people, "--camera", "nort", "--yes").error == expected
     assert passerby("search", people, *image, "--label", "Nobody").error == "label 'Nobody': no sighting has it"
-    assert (
-        passerby("gallery", "export", people, "--out", tmp_path / "x.parquet", "--camera", "nort").error == expected
-    )
+    assert passerby("gallery", "export", people, "--out", tmp_path / "x.parquet", "--camera", "nort").error == expected
     refused = passerby("gallery", "export", people, "--out", tmp_path / "x.csv").error
     assert "x.csv: an export is a Parquet file; name it .parquet" in refused
     assert [path.name for path in tmp_path.iterdir()] == ["people"]

@@ -1,15 +1,19 @@
 """Export and import. Oracle: the sightings that were added."""
 
 import dataclasses
+import os
+import stat
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gallery.people import MODEL, NOW, OTHER, encoded_image, people
+from gallery.people import MODEL, NOW, OTHER, D, encoded_image, people
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
-from passerby.gallery.parquet import export_gallery, import_sightings, read_card
+from passerby.gallery.parquet import CARD_KEY, export_gallery, import_gallery, import_sightings, publish, read_card
 from passerby.gallery.results import EnrollResult
 from passerby.gallery.stores.opening import open_gallery
 
@@ -75,3 +79,94 @@ def test_failed_exports_and_imports_change_nothing(store, tmp_path):
     with pytest.raises(GalleryError, match="cannot be read as an exported gallery"):
         read_card(path)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["g.parquet", "other.parquet"]
+
+
+def replace_column(table, name, values, kind=None):
+    index = table.schema.get_field_index(name)
+    return table.set_column(index, pa.field(name, kind or table.schema.field(name).type), pa.array(values, kind))
+
+
+def set_value(name, value, row=5):
+    def change(table):
+        column = table.column(name)
+        return replace_column(
+            table, name, [*column.to_pylist()[:row], value, *column.to_pylist()[row + 1 :]], column.type
+        )
+
+    return change
+
+
+def double_vectors(table):
+    vectors = [vector * 2 for vector in table.column("vector").to_pylist()]
+    return replace_column(table, "vector", vectors, pa.list_(pa.float32(), 2 * D))
+
+
+def ragged_vectors(table):
+    vectors = [vector * (1 + index % 2) for index, vector in enumerate(table.column("vector").to_pylist())]
+    return replace_column(table, "vector", vectors, pa.list_(pa.float32()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop_columns(["camera"]), r"columns differ .*: camera missing \(expected string\)"),
+        (lambda table: table.append_column("x", [[1] * len(table)]), r"columns differ .*: x int64 \(expected None\)"),
+        (
+            lambda table: replace_column(table, "time", ["noon"] * len(table), pa.string()),
+            "time string .expected double",
+        ),
+        (double_vectors, r"vector fixed_size_list<\w+: float>\[48\] \(expected fixed_size_list<\w+: float>\[24\]\)"),
+        (ragged_vectors, r"vector list<\w+: float> \(expected"),
+        (set_value("vector", None), "a vector is missing"),
+        (set_value("vector", [0.5] * D), r"row 6 cannot be imported \(.*vector has length"),
+        (set_value("camera", None), r"row 6 cannot be imported \(.*camera is None"),
+        (set_value("label", "Al\0ice"), r"row 6 cannot be imported \(.*label is"),
+        (set_value("time", 1.7e12), r"row 6 cannot be imported \(.*time is"),
+        (set_value("attributes", "[1, 2]"), r"row 6 cannot be imported \(.*attributes are"),
+        (set_value("attributes", "{"), r"row 6 cannot be imported \("),
+        (set_value("attributes", None), r"row 6 cannot be imported \("),
+        (set_value("crop", b"no image"), r"row 6 cannot be imported \(crop: crop of 8 bytes cannot be stored"),
+        (
+            lambda table: pa.concat_tables([table, table.slice(3, 1)]),
+            r"row 32 cannot be imported \(the id .* is there twice",
+        ),
+        (lambda table: table.replace_schema_metadata({CARD_KEY: b"\xff\xfe"}), "the gallery's card cannot be read"),
+        (lambda table: table.replace_schema_metadata({CARD_KEY: b"[" * 10**5}), "the gallery's card cannot be read"),
+    ],
+)
+def test_a_file_with_one_wrong_value_is_not_imported_at_all(store, tmp_path, change, message):
+    path = tmp_path / "g.parquet"
+    export_gallery(store, path)
+    pq.write_table(change(pq.read_table(path)), path)
+    other = open_gallery("memory", model=MODEL)
+    with pytest.raises(GalleryError, match=message):
+        import_sightings(other, path)
+    assert other.count() == 0
+    with pytest.raises(GalleryError, match=message):
+        import_gallery(tmp_path / "new", path)
+    assert not (tmp_path / "new").exists()
+
+
+def test_text_that_is_not_utf8_is_not_imported(store, tmp_path):
+    path = tmp_path / "g.parquet"
+    export_gallery(store, path)
+    path.write_bytes(path.read_bytes().replace(b"cam1", b"\xff\xfe\xfd1"))
+    with pytest.raises(GalleryError, match=r"row 1 cannot be imported \(.*utf-8"):
+        import_sightings(open_gallery("memory", model=MODEL), path)
+
+
+def test_an_export_works_without_hard_links_and_removes_drafts_of_killed_exports(store, tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (tmp_path / f".g.parquet.{killed.pid}.part").write_bytes(b"vectors")
+    (tmp_path / ".g.parquet.1.part").write_bytes(b"of a running process")
+    assert export_gallery(store, tmp_path / "g.parquet") == 30
+    assert import_sightings(open_gallery("memory", model=MODEL), tmp_path / "g.parquet").new == 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".g.parquet.1.part", "g.parquet"]
+    assert stat.S_IMODE((tmp_path / "g.parquet").stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError):
+        publish(tmp_path / ".g.parquet.1.part", tmp_path / "g.parquet")

@@ -15,6 +15,15 @@ CARD_FORMAT = 2
 Keep = Literal["vectors", "thumbnails", "crops"]
 
 
+_TYPES: dict[str, Any] = {
+    "architecture": str,
+    "weights": str,
+    "preprocessing": Mapping,
+    "calibration": Mapping | None,
+    "source": str | None,
+}
+
+
 @dataclass(frozen=True)
 class GalleryModel(Result):
     """The model that made a gallery's vectors. Vectors of two models cannot be compared, even if their widths agree.
@@ -41,6 +50,9 @@ class GalleryModel(Result):
     def __post_init__(self) -> None:
         if not isinstance(self.dimension, int) or self.dimension < 1:
             raise GalleryError(f"model: dimension is {self.dimension!r}, expected at least 1")
+        for name, kind in _TYPES.items():
+            if not isinstance(getattr(self, name), kind):
+                raise GalleryError(f"model: {name} is {getattr(self, name)!r:.80}, expected a value of another type")
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.preprocessing.get("size", ()))) or "unknown size"
@@ -109,7 +121,7 @@ class GalleryCard(Result):
             return cls(GalleryModel(**tree["model"]), keep=tree["keep"], retention=tree["retention"])
         except GalleryError:
             raise
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise GalleryError(f"{source}: the gallery's card cannot be read ({error})") from None
 
 

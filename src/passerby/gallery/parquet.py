@@ -6,6 +6,7 @@ contains the gallery's card, so that vectors of one model are not imported among
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -18,13 +19,15 @@ import pyarrow.lib
 import pyarrow.parquet as pq
 
 from passerby.errors import GalleryError, NoGalleryError
+from passerby.files import make_private
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.filters import EVERYTHING, Filter
 from passerby.gallery.results import EnrollResult
 from passerby.gallery.sightings import Sighting
+from passerby.gallery.stored_crops import encode_stored_crop
 from passerby.gallery.stores.opening import open_gallery
 from passerby.gallery.stores.protocol import GalleryStore
-from passerby.progress import ProgressOption, open_progress
+from passerby.progress import ProgressCallback, ProgressOption, open_progress
 
 CARD_KEY = b"passerby.gallery"
 """Metadata key of the card."""
@@ -70,11 +73,10 @@ def export_gallery(
     if target.exists():
         raise exists
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-    schema = pa.schema(
-        [*_INFO.items(), ("vector", pa.list_(pa.float32(), store.card.model.dimension)), ("crop", pa.binary())],
-        metadata={CARD_KEY: store.card.to_json().encode()},
-    )
+    schema = _make_schema(store.card)
     total, written = store.count(where), 0
+    _remove_stale_drafts(target)
+    make_private(draft)
     try:
         with open_progress(progress) as report, draft.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
             for sightings in store.walk(where, batch=_BATCH):
@@ -93,6 +95,13 @@ def export_gallery(
     return written
 
 
+def _make_schema(card: GalleryCard) -> pa.Schema:
+    vector = pa.list_(pa.float32(), card.model.dimension)
+    return pa.schema(
+        [*_INFO.items(), ("vector", vector), ("crop", pa.binary())], metadata={CARD_KEY: card.to_json().encode()}
+    )
+
+
 def publish(draft: Path, target: Path) -> None:
     """Make a written file durable and link it to its name, unless that exists.
 
@@ -101,7 +110,31 @@ def publish(draft: Path, target: Path) -> None:
     """
     with draft.open("rb") as file:
         os.fsync(file.fileno())
-    os.link(draft, target)
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: the name is reserved first
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.replace(draft, target)
+
+
+def _remove_stale_drafts(target: Path) -> None:
+    """Delete the drafts of exports to this name that were killed; they contain vectors and crops."""
+    for draft in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        number = draft.name.split(".")[-2]
+        if number.isdecimal() and not _is_running(int(number)):
+            draft.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return process != os.getpid()
 
 
 def read_card(path: str | Path) -> GalleryCard:
@@ -110,7 +143,8 @@ def read_card(path: str | Path) -> GalleryCard:
     Raises:
         GalleryError: If the file is not an exported gallery.
     """
-    return GalleryCard.from_json(open_export(Path(path)).schema_arrow.metadata[CARD_KEY].decode(), str(path))
+    text = open_export(Path(path)).schema_arrow.metadata[CARD_KEY].decode(errors="replace")
+    return GalleryCard.from_json(text, str(path))
 
 
 def import_gallery(where: str | Path, path: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
@@ -125,7 +159,7 @@ def import_gallery(where: str | Path, path: str | Path, *, progress: ProgressOpt
         Numbers of sightings added and of those that were present.
 
     Raises:
-        GalleryError: As `import_sightings`, or if the gallery cannot be opened.
+        GalleryError: As `import_sightings`; a missing gallery is then not made. Also if the gallery cannot be opened.
 
     Example:
         >>> with passerby.Gallery("ours", model="runs/m") as gallery:
@@ -134,15 +168,18 @@ def import_gallery(where: str | Path, path: str | Path, *, progress: ProgressOpt
         >>> import_gallery("copy", "ours.parquet")
         EnrollResult(new=0, known=0, unreadable=0)
     """
-    card = read_card(path)
-    try:
-        store = open_gallery(where)
-    except NoGalleryError:
-        store = open_gallery(where, model=card.model, keep=card.keep, retention=card.retention)
-    try:
-        return import_sightings(store, path, progress=progress)
-    finally:
-        store.close()
+    source = Path(path)
+    card = read_card(source)
+    with open_progress(progress) as report:
+        file = _validate_export(source, card, report)  # before a gallery is made
+        try:
+            store = open_gallery(where)
+        except NoGalleryError:
+            store = open_gallery(where, model=card.model, keep=card.keep, retention=card.retention)
+        try:
+            return _add_sightings(store, source, card, file, report)
+        finally:
+            store.close()
 
 
 def import_sightings(store: GalleryStore, path: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
@@ -159,7 +196,7 @@ def import_sightings(store: GalleryStore, path: str | Path, *, progress: Progres
         Numbers of sightings added and of those that were present.
 
     Raises:
-        GalleryError: If the file contains another model's vectors, or is not an exported gallery.
+        GalleryError: If the file contains another model's vectors, or a value is invalid; then nothing is added.
 
     Example:
         >>> with passerby.Gallery("memory", model="runs/m") as gallery:
@@ -168,20 +205,58 @@ def import_sightings(store: GalleryStore, path: str | Path, *, progress: Progres
         EnrollResult(new=0, known=0, unreadable=0)
     """
     source = Path(path)
-    card, file = read_card(source), open_export(source)
+    card = read_card(source)
+    with open_progress(progress) as report:
+        return _add_sightings(store, source, card, _validate_export(source, card, report), report)
+
+
+def _add_sightings(
+    store: GalleryStore, source: Path, card: GalleryCard, file: pq.ParquetFile, report: ProgressCallback
+) -> EnrollResult:
+    """Add the sightings of a validated file."""
     if not card.model.same_vectors(store.card.model):
         raise GalleryError(
             f"{source}: contains vectors of {card.model}, the gallery those of {store.card.model}; distances between "
             "them have no meaning. Import it into a gallery of its own model"
         )
     new = known = done = 0
-    with open_progress(progress) as report:
-        for batch in file.iter_batches(batch_size=_BATCH):
-            added = store.add([*_to_sightings(batch)])
-            new, known, done = new + len(added.new), known + len(added.known), done + len(batch)
-            report("import", done, file.metadata.num_rows)
+    for batch in file.iter_batches(batch_size=_BATCH):
+        added = store.add([*_to_sightings(batch)])
+        new, known, done = new + len(added.new), known + len(added.known), done + len(batch)
+        report("import", done, file.metadata.num_rows)
     store.log("import", sightings=new, known=known)
     return EnrollResult(new, known)
+
+
+def _validate_export(path: Path, card: GalleryCard, report: ProgressCallback) -> pq.ParquetFile:
+    """Read a whole exported file and check every value, so that it is imported completely or not at all.
+
+    Raises:
+        GalleryError: For a wrong column, value or crop, with its row.
+    """
+    file = open_export(path)
+    expected = _make_schema(card)
+    columns, wanted = ({field.name: field.type for field in schema} for schema in (file.schema_arrow, expected))
+    if columns != wanted or len(file.schema_arrow) != len(expected):
+        different = sorted(name for name in columns.keys() | wanted.keys() if columns.get(name) != wanted.get(name))
+        listed = ", ".join(f"{name} {columns.get(name, 'missing')} (expected {wanted.get(name)})" for name in different)
+        raise GalleryError(f"{path}: columns differ from those of an exported gallery: {listed or 'repeated columns'}")
+    row, ids = 0, set()
+    try:
+        for batch in file.iter_batches(batch_size=_BATCH):
+            vectors = batch.column("vector")
+            if vectors.null_count or vectors.flatten().null_count:
+                raise GalleryError("a vector is missing")
+            for sighting in _to_sightings(batch):
+                encode_stored_crop(sighting.crop, card.keep, name="crop")
+                ids.add(sighting.id)
+                row += 1
+                if len(ids) < row:
+                    raise GalleryError(f"the id {sighting.id!r} is there twice")
+            report("validate", row, file.metadata.num_rows)
+    except (GalleryError, ValueError, TypeError, RecursionError, pyarrow.lib.ArrowException, OSError) as error:
+        raise GalleryError(f"{path}: row {row + 1} cannot be imported ({error}); nothing was imported") from None
+    return file
 
 
 def open_export(path: Path) -> pq.ParquetFile:

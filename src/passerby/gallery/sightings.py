@@ -195,8 +195,8 @@ def require_time(name: str, what: str, seconds: float | None) -> None:
 
 
 def to_source(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path of a file as a sighting stores it: what is not printable UTF-8 is escaped."""
-    return escape_controls(os.path.realpath(path))
+    """Return the absolute path of a file, or an address, as a sighting stores it: escaped where it is not printable."""
+    return escape_controls(os.fspath(path) if "://" in str(path) else os.path.realpath(path))
 
 
 def _is_number(value: object) -> TypeGuard[float]:
