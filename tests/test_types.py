@@ -1,13 +1,14 @@
 """Checks, conversions and text of the exchanged types."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from passerby.errors import DataError
-from passerby.types import Embeddings, Labels, Ranking
+from passerby.types import DataSet, Embeddings, Labels, Ranking, Sample
 
 vectors = np.ones((3, 2), dtype=np.float32)
 ids = np.array([1, 2, 3])
@@ -68,3 +69,9 @@ def test_ids_beyond_63_bits_are_refused():
     assert Labels(largest, [0]).person_ids[0] == 2**63 - 1
     with pytest.raises(DataError, match="person_ids: got 9223372036854775808, expected at most 9223372036854775807"):
         Labels(largest + np.uint64(1), [0])
+
+
+def test_a_data_set_prints_its_counts_and_no_samples():
+    sample = Sample(Path("a.jpg"), 1, 0)
+    data = DataSet("folder", Path("people"), "folder:people", train=(sample,) * 3, query=(sample,), gallery=())
+    assert repr(data) == "DataSet('folder:people', train=3, query=1, gallery=0, protocol='market')"

@@ -107,7 +107,7 @@ class Sample:
         return self.path.name if self.key is None else f"{self.path.name}:{self.key}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataSet:
     """A data set, split as its protocol defines. `passerby data check` verifies that identities do not overlap.
 
@@ -141,6 +141,10 @@ class DataSet:
     variant: str = ""
     junk: int = 0
     distractors: int = 0
+
+    def __repr__(self) -> str:
+        counts = f"train={len(self.train)}, query={len(self.query)}, gallery={len(self.gallery)}"
+        return f"DataSet({self.spec!r}, {counts}, protocol={self.protocol!r})"
 
     @property
     def title(self) -> str:

@@ -198,3 +198,11 @@ def test_a_truncated_image_is_named_and_nothing_is_recorded(passerby, tiny_run, 
     damaged.write_bytes(damaged.read_bytes()[:200])
     assert str(damaged) in passerby("evaluate", tiny_run, "--data", f"market1501:{market}", "--device", "cpu").error
     assert evaluations(tiny_run) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [(("--k1", 5), "--rerank"), (("--lambda", 0.5), "--rerank"), (("--fuse-by", "borda"), "--fuse")],
+)
+def test_options_without_the_one_they_belong_to_are_refused(passerby, words, needed):
+    assert passerby("evaluate", "runs/m", *words).error == f"{words[0]} has no effect without {needed}; add {needed}"

@@ -19,6 +19,7 @@ from passerby.gallery import gallery as gallery_module
 from passerby.gallery.crops import Crop, list_crops, list_data_crops
 from passerby.gallery.filters import Filter
 from passerby.gallery.results import LabelConflict
+from passerby.gallery.stores.opening import open_gallery
 from passerby.openset.calibration import Calibration
 from passerby.types import Embeddings
 
@@ -294,3 +295,11 @@ sys.exit(", ".join(extras & set(sys.modules)) or None)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_gallery_is_addressed_by_text_or_path(filled):
+    with (
+        Gallery(filled) as gallery,
+        pytest.raises(GalleryError, match="where: got SqliteStore, expected text or a path"),
+    ):
+        open_gallery(gallery.store)

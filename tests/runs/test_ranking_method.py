@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import logged
+from passerby.errors import DataError
 from passerby.openset.calibration import Calibration, FittedOn
 from passerby.ranking.blocks import iter_distances
 from passerby.ranking.expand import expand_queries
@@ -124,3 +125,16 @@ def test_few_images_have_fewer_neighbors_of_the_reranking():
     assert lines == [
         "re-ranking: the gallery has 4 items; k1 is 4 in place of 20, and k2 is 5. Choose them with --k1 and --k2"
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"k1": 0}, "k1: got 0, expected 1 or more"),
+        ({"k1": 5, "k2": 7}, r"k2: got 7, expected 1 to k1 \+ 1 = 6"),
+        ({"lambda_": 7}, "lambda: got 7, expected 0 to 1"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(values, message):
+    with pytest.raises(DataError, match=message):
+        RankingMethod(**values)

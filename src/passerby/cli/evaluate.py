@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from passerby.cli.common import Device, Json, Run
+from passerby.errors import DataError
 
 
 def evaluate(
@@ -31,11 +32,16 @@ def evaluate(
         ),
     ] = None,
     rerank: Annotated[str | None, typer.Option(help="Re-rank every list: k-reciprocal.")] = None,
-    k1: Annotated[int, typer.Option("--k1", help="Re-ranking: neighbors of the reciprocity test.")] = 20,
-    k2: Annotated[int, typer.Option("--k2", help="Re-ranking: neighbors that are averaged; 1 is off.")] = 6,
+    k1: Annotated[
+        int | None, typer.Option("--k1", help="Re-ranking: neighbors of the reciprocity test; default: 20.")
+    ] = None,
+    k2: Annotated[
+        int | None, typer.Option("--k2", help="Re-ranking: neighbors that are averaged, 1 is off; default: 6.")
+    ] = None,
     lambda_: Annotated[
-        float, typer.Option("--lambda", help="Re-ranking: weight of the original distance, 0 to 1.")
-    ] = 0.3,
+        float | None,
+        typer.Option("--lambda", help="Re-ranking: weight of the original distance, 0 to 1; default: 0.3."),
+    ] = None,
     expand: Annotated[str | None, typer.Option(help="Query expansion: average, alpha.")] = None,
     sets: Annotated[
         str | None,
@@ -44,7 +50,9 @@ def evaluate(
         ),
     ] = None,
     fuse: Annotated[str | None, typer.Option(help="Other runs, joined with commas, whose lists are fused in.")] = None,
-    fuse_by: Annotated[str, typer.Option(help="reciprocal, average, borda.")] = "reciprocal",
+    fuse_by: Annotated[
+        str | None, typer.Option(help="Rule of --fuse: reciprocal, average, borda; default: reciprocal.")
+    ] = None,
     open_set: Annotated[
         bool, typer.Option("--open-set", help="Measure DIR at FAR, ROC and the error of the calibration, too.")
     ] = False,
@@ -63,15 +71,14 @@ def evaluate(
     from passerby.runs.evaluate import evaluate as evaluate_run
     from passerby.runs.ranking_method import RankingMethod
 
+    parameters = {"k1": k1, "k2": k2, "lambda_": lambda_, "fuse_by": fuse_by}
+    given: dict[str, Any] = {name: value for name, value in parameters.items() if value is not None}
+    for name in given:
+        needed, value = ("--fuse", fuse) if name == "fuse_by" else ("--rerank", rerank)
+        if value is None:
+            raise DataError(f"--{name.strip('_').replace('_', '-')} has no effect without {needed}; add {needed}")
     ranking = RankingMethod(
-        cameras=cameras,
-        rerank=cast("Any", rerank),
-        k1=k1,
-        k2=k2,
-        lambda_=lambda_,
-        expand=cast("Any", expand),
-        sets=cast("Any", sets),
-        fuse_by=cast("Any", fuse_by),
+        cameras=cameras, rerank=cast("Any", rerank), expand=cast("Any", expand), sets=cast("Any", sets), **given
     )
     results = evaluate_run(
         run,

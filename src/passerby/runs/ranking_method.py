@@ -77,6 +77,13 @@ class RankingMethod:
         for name, choices in CHOICES.items():
             if (value := getattr(self, name)) is not None and value not in choices:
                 raise DataError(f"{name}: got {value!r}, expected one of {', '.join(choices)}")
+        for name, holds, expected in (
+            ("k1", self.k1 >= 1, "1 or more"),
+            ("k2", 1 <= self.k2 <= self.k1 + 1, f"1 to k1 + 1 = {self.k1 + 1}"),
+            ("lambda", 0 <= self.lambda_ <= 1, "0 to 1"),
+        ):
+            if not holds:
+                raise DataError(f"{name}: got {getattr(self, name, self.lambda_)}, expected {expected}")
         if self.sets in get_args(SetDistance) and (self.rerank or self.expand):
             raise DataError(
                 f"sets: {self.sets!r} gives distances and no vectors, which re-ranking and expansion need; use "

@@ -73,6 +73,10 @@ def open_gallery(
         'Ada'
         >>> store.close()
     """
+    if not isinstance(where, str | Path):
+        raise GalleryError(
+            f"where: got {type(where).__name__}, expected text or a path: a folder, {MEMORY}, or milvus://host:port/name"
+        )
     address = str(where)
     scheme, mark, _ = address.partition("://")
     if (mark and scheme not in SCHEMES) or scheme == "":
