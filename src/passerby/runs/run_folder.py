@@ -165,8 +165,8 @@ class RunFolder:
         """
         if not self.manifest.is_file():
             raise TrainingError(
-                f"{self.root}: no run here (no manifest.json); start one with `passerby train --recipe RECIPE --data DATA "
-                f"--out {self.root}`"
+                f"{self.root}: no run here (no manifest.json); start one with "
+                f"`passerby train --recipe RECIPE --data DATA --out {self.root}`"
             )
         return read_manifest(self.root)
 
