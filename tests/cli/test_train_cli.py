@@ -190,3 +190,11 @@ def test_run_stopped_while_saving_ends_with_the_same_model(passerby, tiny_run, t
     kept, again = load_file(tiny_run / "model.safetensors"), load_file(run / "model.safetensors")
     assert kept.keys() == again.keys()
     assert all((kept[key] == again[key]).all() for key in kept)
+
+
+def test_a_folder_with_other_files_is_refused_and_stays_as_it_was(passerby, tmp_path):
+    (tmp_path / "query").mkdir()
+    assert passerby(*new_run(SIMPLE, tmp_path)).error == (
+        f"{tmp_path}: holds other files, such as query; a run needs a new or empty folder: give another --out"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["query"]

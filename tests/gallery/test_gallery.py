@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
-from conftest import SIMPLE
+from conftest import SIMPLE, logged
 from passerby import Gallery, load, load_data, rank
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery import gallery as gallery_module
@@ -303,3 +303,11 @@ def test_a_gallery_is_addressed_by_text_or_path(filled):
         pytest.raises(GalleryError, match="where: got SqliteStore, expected text or a path"),
     ):
         open_gallery(gallery.store)
+
+
+def test_identify_without_labels_is_unknown_with_a_warning(tiny_run, data, tmp_path):
+    crop = list_crops(data.gallery[0].path, camera="north")
+    with Gallery(tmp_path / "g", model=tiny_run) as gallery, logged() as lines:
+        gallery.enroll(crop)
+        assert gallery.identify(data.query[0].path)[0].label is None
+    assert lines == [f"{tmp_path / 'g'}: no sighting that is searched has a label, so that every image is unknown"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -39,6 +40,8 @@ from passerby.types import DEFAULT, FloatArray, Sample
 if TYPE_CHECKING:
     from passerby.gallery.camera_search import CameraViews
     from passerby.model.embed import Embedder, ImageLike
+
+logger = logging.getLogger(__name__)
 
 IDENTIFY_HITS = 100
 """Nearest labeled sightings from which `identify` computes probabilities."""
@@ -266,6 +269,8 @@ class Gallery:
         labeled = replace(where, labeled=True)
         hits = self.search(images, top=IDENTIFY_HITS, where=labeled, seen_by=seen_by)
         labels = self.store.count_labels(labeled)
+        if not labels:
+            logger.warning("%s: no sighting that is searched has a label, so that every image is unknown", self._where)
         return [
             identify_hits(nearest, labels=labels, line=line, unknown=unknown, at_least=at_least) for nearest in hits
         ]

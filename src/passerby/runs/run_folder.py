@@ -93,13 +93,19 @@ class RunFolder:
         """Check that a new run may be written here.
 
         Raises:
-            TrainingError: If the folder holds a run, or a file that a run would overwrite.
+            TrainingError: If the folder holds a run or other files.
         """
         if self.manifest.exists():
             raise TrainingError(f"{self.root}: already holds a run; continue it with --resume, or give another --out")
         for path in self._written:
             if path.exists():
                 raise TrainingError(f"{path}: is in the way of a new run; move it, or give another --out")
+        others = sorted(path.name for path in self.root.glob("*") if not path.name.startswith("."))
+        if others:
+            raise TrainingError(
+                f"{self.root}: holds other files, such as {', '.join(others[:3])}; a run needs a new or empty folder: "
+                "give another --out"
+            )
 
     def create(self) -> None:
         """Create the folder if it does not exist.
