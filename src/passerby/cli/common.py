@@ -1,4 +1,4 @@
-"""Options and output that the verbs share. A verb's file only parses, calls and prints."""
+"""Options and output that the commands share. A command's file only parses, calls and prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`passerby gallery`: contents, labels, erasure and transfer of a gallery; options that gallery verbs share."""
+"""`passerby gallery`: contents, labels, erasure and transfer of a gallery; options that its commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`passerby`: registers the verbs, and converts errors to a message and an exit code."""
+"""`passerby`: registers the commands, and converts errors to a message and an exit code."""
 
 from __future__ import annotations
 

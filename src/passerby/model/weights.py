@@ -79,7 +79,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def model_folder(name: str | Path = DEFAULT) -> Path:
     """Find the folder of a model: `default` is the shipped one, any other name is the folder itself.
 
-    This is the one function that resolves `default`; every function and verb that takes a model calls it.
+    This is the one function that resolves `default`; every function and command that takes a model calls it.
 
     Raises:
         WeightsError: When the name is `default` and this installation contains no model.
