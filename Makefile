@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 DEMO_DATA := market1501:$(DEMO)/data
+OLDEST_TESTS := tests/data tests/evaluation tests/openset tests/plots tests/reviewing tests/runtime tests/test_files.py \
+	tests/test_fuzz.py tests/ranking/test_rank.py tests/ranking/test_rerank.py tests/gallery/stores \
+	$(patsubst %,tests/gallery/test_%.py,cluster crops forget identify parquet review sightings)
 
-.PHONY: help demo test lint wheel clean
+.PHONY: help demo test test-milvus test-oldest lint wheel clean
 .NOTPARALLEL:
 unexport PYTHONHOME PYTHONPATH
 
 help:  ## List the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
 demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate it, search, report; about five minutes on 2 cores.
 	$(BIN)/passerby synth --out $(DEMO)/data --identities 240 --cameras 4 --images 4 --seed 3
@@ -30,19 +33,34 @@ demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate 
 	@echo "           $(BIN)/passerby enroll people --images /path/to/crops --camera door --model runs/mine"
 
 test: $(VENV)/.installed-dev  ## Run the tests and list the slowest files.
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0  # a crashed worker fails its test; pytest ends
+
+test-milvus: $(VENV)/.installed-dev  ## Run the gallery's tests on a Milvus server; Linux, in a network namespace (root).
+	unshare --net sh -c 'ip link set lo up && exec $(BIN)/python -m pytest tests/gallery -k "milvus or server"'
+
+test-oldest: | $(VENV)/.made  ## Install the oldest versions that work, without PyTorch, and run the tests that need no training.
+	"$(PYTHON)" -m venv build/oldest
+	build/oldest/bin/python -m pip install --quiet --only-binary :all: --constraint constraints/oldest.txt ".[eval,report]" \
+		filelock hypothesis pytest pytest-timeout pytest-xdist
+	CI= build/oldest/bin/python -m pytest -n auto --dist loadfile -k "not empties_the_cache" $(OLDEST_TESTS)  # without the extras of some tests
+	rm -rf build/oldest-people build/oldest-gallery build/oldest-evaluation
+	build/oldest/bin/passerby synth --out build/oldest-people --identities 8 --cameras 2 --images 2 --seed 0
+	build/oldest/bin/passerby evaluate default --data market1501:build/oldest-people --out build/oldest-evaluation
+	build/oldest/bin/passerby enroll build/oldest-gallery --data market1501:build/oldest-people
+	build/oldest/bin/passerby cluster build/oldest-gallery
+	build/oldest/bin/passerby identify build/oldest-gallery --image build/oldest-people/query/0001_c1s1_000000_01.jpg
 
 lint: $(VENV)/.installed-dev  ## Check lint, formatting and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-wheel: | $(VENV)/.made  ## Build the wheel, install it in a fresh environment and run it there.
+wheel: | $(VENV)/.made  ## Build the wheel, install it in a fresh environment without PyTorch and run it there.
 	rm -rf dist build/wheel
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 	"$(PYTHON)" -m venv build/wheel
 	build/wheel/bin/python -m pip install --quiet dist/passerby-*.whl
-	cd build/wheel && bin/passerby --version && bin/passerby model info demo --json > /dev/null
+	cd build/wheel && bin/passerby --version && bin/python ../../tools/try_base_install.py
 
 clean:  ## Remove the files that make created.
 	rm -rf $(VENV) $(DEMO) dist build

@@ -23,6 +23,7 @@ import argparse
 import resource
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from passerby.gallery.card import GalleryModel
 from passerby.gallery.filters import Filter
 from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery
+from passerby.gallery.stores.protocol import GalleryStore
 
 TOP = 50
 CAMERAS = 20
@@ -92,7 +94,7 @@ def wait_for_index(address: str) -> float:
     """Return the seconds until the server has sealed and indexed all vectors; RuntimeError after an hour."""
     from pymilvus import MilvusClient
 
-    from passerby.gallery.stores.milvus import parse_address
+    from passerby.gallery.stores.milvus_connection import parse_address
 
     server, token, name, _ = parse_address(address)
     client = MilvusClient(uri=server, token=token)
@@ -108,6 +110,48 @@ def wait_for_index(address: str) -> float:
         time.sleep(2)
 
 
+def fill(store: GalleryStore, count: int, dimension: int, knee: float) -> None:
+    spent = 0.0
+    for start, vectors in blocks(count, dimension, knee):
+        sightings = [
+            Sighting(vector=vector, camera=f"c{(start + i) % CAMERAS}", id=f"{start + i:032d}")
+            for i, vector in enumerate(vectors)
+        ]
+        begin = time.perf_counter()
+        store.add(sightings)
+        spent += time.perf_counter() - begin
+    print(f"added in {spent:.1f} s, {count / spent:,.0f} a second")
+
+
+def open_and_search(where: str, query: np.ndarray, what: str) -> GalleryStore:
+    store = open_gallery(where)
+    begin = time.perf_counter()
+    store.search(query, top=TOP)
+    print(f"first search {what}: {time.perf_counter() - begin:.2f} s")
+    return store
+
+
+def measure_openings(where: str, queries: np.ndarray, count: int, knee: float) -> GalleryStore:
+    """Time the first search with a stored index, and searches while another connection adds; return an open gallery."""
+    store = open_and_search(where, queries[0], "after the next opening")
+    times, added = [], 0
+    with closing(open_gallery(where)) as other:
+        for query in queries:
+            vectors = block(count + added, 100, queries.shape[1], knee)
+            names = [f"{count + added + i:032d}" for i in range(100)]
+            other.add([Sighting(vector=x, camera=f"c{i % CAMERAS}", id=names[i]) for i, x in enumerate(vectors)])
+            added += 100
+            begin = time.perf_counter()
+            store.search(query, top=TOP)
+            times.append(1000 * (time.perf_counter() - begin))
+    p50, p95 = np.percentile(times, [50, 95])
+    print(f"while another connection adds 100 before each search: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
+    store.close()
+    store = open_and_search(where, queries[0], f"after opening with {added:,} new sightings")
+    store.remove(Filter(ids=[f"{i:032d}" for i in range(count, count + added)]))
+    return store
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("where")
@@ -120,19 +164,12 @@ def main() -> None:
     store = open_gallery(options.where, model=model, keep="vectors", user="benchmark")
     print(f"{options.count:,} x {options.dimension}, knee {options.knee:g}, {machine()}")
 
-    spent = 0.0
-    for start, vectors in blocks(options.count, options.dimension, options.knee):
-        sightings = [
-            Sighting(vector=vector, camera=f"c{(start + i) % CAMERAS}", id=f"{start + i:032d}")
-            for i, vector in enumerate(vectors)
-        ]
-        begin = time.perf_counter()
-        store.add(sightings)
-        spent += time.perf_counter() - begin
-    print(f"added in {spent:.1f} s, {options.count / spent:,.0f} a second")
+    fill(store, options.count, options.dimension, options.knee)
     size = store.stats().bytes
     print(f"on disk: {'on the server' if size is None else f'{size / 1e9:.2f} GB'}")
+    begin = time.perf_counter()
     store.close()
+    print(f"closed, with its index, in {time.perf_counter() - begin:.0f} s")
     if options.where.startswith("milvus://"):
         print(f"indexed by the server after {wait_for_index(options.where):.0f} s more")
 
@@ -142,6 +179,9 @@ def main() -> None:
     begin = time.perf_counter()
     store.search(queries[0], top=TOP)
     print(f"first search after opening: {time.perf_counter() - begin:.1f} s")
+    if not options.where.startswith("milvus://"):
+        store.close()
+        store = measure_openings(options.where, queries, options.count, options.knee)
     for name, camera in (("alone", None), ("one camera of 20", 3)):
         where = Filter() if camera is None else Filter(cameras=[f"c{camera}"])
         times, answers = [], []

@@ -28,9 +28,9 @@ from passerby.gallery.camera_search import CameraViews, search_across
 from passerby.gallery.filters import Filter
 from passerby.gallery.identify import identify_hits
 from passerby.gallery.sightings import Sighting
-from passerby.model.weights import model_folder
 from passerby.openset.identification import Identification
 from passerby.runs.calibrate import load_calibration
+from passerby.runtime.model_manifest import model_folder
 from passerby.types import Embeddings, Sample
 
 

@@ -1,4 +1,4 @@
-"""Zero-shot retrieval on CUHK01: models trained on rendered people, and baselines not trained for re-identification.
+"""Zero-shot retrieval on CUHK01: models trained on synthetic people, and baselines not trained for re-identification.
 
     python benchmarks/transfer.py CUHK01 [MODEL ...]
 
@@ -26,7 +26,9 @@ from PIL import Image
 import passerby
 import passerby.ranking.blocks
 from passerby.data.images import read_image
-from passerby.model.embed import Embedder, Preprocessing
+from passerby.model.torch_encoder import TorchEncoder
+from passerby.runtime.embedder import Embedder
+from passerby.runtime.preprocessing import Preprocessing
 from passerby.types import Embeddings, Sample
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -53,7 +55,8 @@ def untrained(samples: Sequence[Sample]) -> np.ndarray:
     network = passerby.convnext_ap(
         backbone="convnext_atto", pretrained=False, attention=True, parts=4, refine=False, last_stride=1
     ).eval()
-    return Embedder(network, Preprocessing((128, 64), *IMAGENET), {}).embed(samples)
+    preprocessing = Preprocessing((128, 64), *IMAGENET)
+    return Embedder(TorchEncoder(network, preprocessing), preprocessing, {}).embed(samples)
 
 
 def imagenet(size: tuple[int, int]) -> Describe:

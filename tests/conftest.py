@@ -1,4 +1,4 @@
-"""Shared fixtures: one thread, a private cache of rendered people, and a network small enough to train."""
+"""Shared fixtures: one thread, a private cache of synthetic people, and a network small enough to train."""
 
 import contextlib
 import logging
@@ -10,9 +10,13 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from passerby.runs.run_plots import plot_evaluation as PLOT_EVALUATION
+from programs import require_module
+
 settings.register_profile("passerby", deadline=None)  # time is measured in benchmarks/; a slow machine is not a failure
 settings.load_profile("passerby")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["PASSERBY_EMBEDDING_CACHE"] = "off"  # every test computes; tests of the cache turn it on
 
 SIMPLE = "synth:identities=24,cameras=2,images=2,seed=0"
 TINY = (
@@ -35,7 +39,7 @@ TINY = (
     "training.threads=1",
     "evaluation.bootstrap=50",
 )
-"""A run that trains in seconds: 3 epochs of 4 x 2 rendered people, with dropped paths and erasing (random numbers)."""
+"""A run that trains in seconds: 3 epochs of 4 x 2 synthetic people, with dropped paths and erasing (random numbers)."""
 
 STAGED = (
     "model.refine=true",
@@ -62,13 +66,27 @@ def once_per_run(tmp_path_factory, name, make):
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    """Use one cache of rendered people per test run, apart from the user's cache."""
+    """Use one cache of synthetic people per test run, apart from the user's cache."""
     before = os.environ.get("PASSERBY_CACHE")
     os.environ["PASSERBY_CACHE"] = str(once_per_run(tmp_path_factory, "cache", lambda path: path.mkdir()))
     yield
     os.environ.pop("PASSERBY_CACHE")
     if before is not None:
         os.environ["PASSERBY_CACHE"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_plots():
+    """Leave out the CMC curve and rank lists of runs, which take 5 of 6 s of a small training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, _out: None)
+        yield
+
+
+@pytest.fixture
+def plots(_no_plots, monkeypatch):
+    """Plot the evaluations of runs."""
+    monkeypatch.setattr("passerby.runs.run_plots.plot_evaluation", PLOT_EVALUATION)
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +101,10 @@ def tiny_run(tmp_path_factory):
 def workspace(tmp_path_factory, tmp_path, monkeypatch):
     """A copy of the folder in which examples run, as the working directory.
 
-    It holds `people/` (24 rendered people in Market-1501's layout), `runs/m` (a run trained on them), `crops/north`
-    and `crops/south` (crops by camera), `a.jpg` and `b.jpg` (one person in two cameras), `c.jpg` (another person) and,
-    with OpenCV, `door.avi` (a drawn video of two people).
+    It holds `people/` (24 synthetic people in Market-1501's layout), `runs/m` (a run trained on them), `crops/north`
+    and `crops/south` (crops by camera), `a.jpg` and `b.jpg` (one person in two cameras), `c.jpg` (another person),
+    `osnet.pth` (a checkpoint of Torchreid with random weights) and, with OpenCV, `door.avi` (a drawn video of two
+    people).
     """
     template = once_per_run(tmp_path_factory, "workspace", _make_workspace)
     copy = tmp_path / "workspace"
@@ -109,6 +128,9 @@ def _make_workspace(root):
     shutil.copy(first.path, root / "a.jpg")
     shutil.copy(next(s.path for s in others if s.person_id == first.person_id), root / "b.jpg")
     shutil.copy(next(s.path for s in others if s.person_id not in (0, first.person_id)), root / "c.jpg")
+    from importers.peer_files import peer_state, write
+
+    write(peer_state("torchreid", "osnet_x0_25"), root / "osnet.pth")
     with contextlib.suppress(ImportError):
         from video.walkers import draw
 
@@ -120,20 +142,12 @@ def _make_workspace(root):
 @pytest.fixture(scope="session")
 def walkers(tmp_path_factory):
     """A drawn video of two people whose boxes are known; see `video.walkers`."""
-    pytest.importorskip(
-        "cv2", reason="OpenCV is not installed or lacks a library: apt install libgl1", exc_type=ImportError
-    )
+    require_module("cv2")
     from video.walkers import draw
 
     path = tmp_path_factory.mktemp("video") / "walk.avi"
     draw(path)
     return path
-
-
-@pytest.fixture
-def without_plots(monkeypatch):
-    """Leave out rank lists and CMC curves, most of a tiny run's time, where a test does not check them."""
-    monkeypatch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, _out: None)
 
 
 @contextlib.contextmanager

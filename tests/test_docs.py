@@ -73,6 +73,16 @@ def test_links_point_to_existing_files(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_is_in_a_table_and_has_the_cells_of_its_heading(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        rows = [re.split(r"(?<!\\)\|", row) for row in block.splitlines()]
+        assert len(rows) > 2, f"no table: {block}"
+        assert all(re.fullmatch(r" ?:?-+:? ?", cell) for cell in rows[1][1:-1]), f"no heading: {block}"
+        assert [row for row in rows if len(row) != len(rows[0])] == []
+
+
 def test_every_folder_of_the_package_is_described():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     source = ROOT / "src" / "passerby"

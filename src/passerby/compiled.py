@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from passerby.extras import require_extra
+from passerby.files import has_home
 
 numba = require_extra("numba")
 
@@ -16,8 +18,10 @@ def njit(**options: Any) -> Callable[[Function], Function]:
     """Compile a function, with numba's cache on the disk where one can be written.
 
     Args:
-        options: Of `numba.njit`.
+        options: Options of `numba.njit`.
     """
+    if not (has_home() or os.environ.get("NUMBA_CACHE_DIR")):
+        options["cache"] = False  # numba would write into a folder with the name ~
 
     def compile_function(function: Function) -> Function:
         try:

@@ -1,8 +1,57 @@
 """Errors that a user can cause. Each message names the thing, the value received, what was expected and what to do."""
 
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from passerby.text import escape_lines
+
+_LONGEST = 1000  # characters of a word of a message
+_OPTIONS: ContextVar[Mapping[str, str]] = ContextVar("_OPTIONS", default={})  # noqa: B039, nothing writes into it
+_ABSENT = object()
+_ADDRESS = re.compile(r" ?<[\w.]+ object at 0x[0-9a-f]+>")  # of an object of Python, in the message of a library
+
+
+def argument(name: str, value: object = _ABSENT) -> str:
+    """Name an argument in a message as the caller wrote it: `gallery_size` in Python, `--gallery-size` for a command.
+
+    Args:
+        name: The argument of the public function.
+        value: Its value, to quote both.
+
+    Example:
+        >>> argument("gallery_size"), argument("folders", "camera")
+        ('gallery_size', "folders='camera'")
+    """
+    option = _OPTIONS.get().get(name)
+    if option is None:
+        return name if value is _ABSENT else f"{name}={value!r}"
+    return option if value is _ABSENT or value is True else f"{option} {value}"
+
+
+@contextmanager
+def name_arguments(options: Mapping[str, str]) -> Iterator[None]:
+    """Name arguments in messages by the options of a front end.
+
+    Args:
+        options: Option of each argument, such as `--gallery-size` of `gallery_size`; others keep their names.
+    """
+    token = _OPTIONS.set(options)
+    try:
+        yield
+    finally:
+        _OPTIONS.reset(token)
+
 
 class PasserbyError(ValueError):
     """Base of every error whose cause is an input; the command line prints it without a traceback.
+
+    The message can be printed and encoded everywhere: control characters and the bytes of file names that are not UTF-8
+    are escaped, and very long words are shortened.
 
     Example:
         >>> try:
@@ -11,6 +60,10 @@ class PasserbyError(ValueError):
         ...     print(error)
         nowhere: not a run or a saved model; expected a folder with manifest.json and model.safetensors
     """
+
+    def __init__(self, message: object = "") -> None:
+        text = re.sub(rf"\S{{{_LONGEST},}}", lambda word: f"{word[0][: _LONGEST // 4]}...", str(message))
+        super().__init__(escape_lines(text))
 
 
 class DataError(PasserbyError):
@@ -43,3 +96,31 @@ class GalleryError(PasserbyError):
 
 class NoGalleryError(GalleryError):
     """No gallery exists at this address."""
+
+
+class ExportError(PasserbyError):
+    """An export that cannot be made, or whose file is beyond its tolerance."""
+
+
+def explain(error: BaseException) -> str:
+    """Describe in one line why a library failed, for the end of a message of our own.
+
+    Args:
+        error: An error of this package is taken whole. A missing key is named, an error of the operating system is its
+            text without the path, and any other error is its first line, at most 200 characters,
+            without the addresses of objects.
+
+    Example:
+        >>> explain(KeyError("format"))
+        "lacks 'format'"
+        >>> explain(FileNotFoundError(2, "No such file or directory", "a.csv"))
+        'No such file or directory'
+    """
+    if isinstance(error, PasserbyError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"lacks {error}"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    lines = _ADDRESS.sub("", str(error)).strip().splitlines()
+    return escape_lines(lines[0].rstrip(".")[:200]) if lines else type(error).__name__

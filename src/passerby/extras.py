@@ -9,11 +9,23 @@ from passerby.errors import MissingExtraError
 
 EXTRAS = {
     "eval": ("numba", "scipy", "sklearn", "pyarrow", "h5py", "joblib", "psutil"),
-    "train": ("pytorch_metric_learning", "tensorboard"),
+    "train": ("torch", "torchvision", "timm", "safetensors", "pytorch_metric_learning", "tensorboard"),
     "report": ("matplotlib", "jinja2"),
-    "video": ("trackers", "supervision", "cv2", "onnxruntime"),
-    "openvino": ("openvino",),
+    "video": ("trackers", "supervision", "cv2"),
+    "export": ("onnx", "onnxscript"),
+    "openvino": ("openvino", "nncf"),
     "milvus": ("pymilvus",),
+    "ray": ("ray",),
+    "serve": (
+        "fastapi",
+        "uvicorn",
+        "jinja2",
+        "python_multipart",
+        "multipart",
+        "prometheus_client",
+        "httpx",
+        "paho",
+    ),
 }
 """Modules that each extra of pyproject.toml installs."""
 

@@ -77,6 +77,7 @@ def show_log() -> Iterator[None]:
         yield
         return
     handler, level = _ConsoleHandler(), logger.level
+    logger.propagate = bool(logging.getLogger().handlers)  # a library may add a handler later, which would print twice
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -84,6 +85,7 @@ def show_log() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = True
 
 
 @contextmanager

@@ -87,8 +87,11 @@ class Sample:
         path: File that holds the image.
         person_id: `DISTRACTOR` (0), or an identity of the data set (from 1). Never `JUNK`.
         camera_id: Camera, from 0.
-        key: Entry of the file, when the file is a container (`cuhk-03.mat`); None for an image file.
+        key: Entry of the file, when the file is a container (`cuhk-03.mat`), or box of the image (`box=12,30,64,128`);
+            None for the whole image.
         timestamp: Time in seconds, None for a data set without times.
+        track: Number of the track that the image belongs to, None for a data set of single images. An evaluation
+            compares tracks, each by the mean of the embeddings of its images.
 
     Example:
         >>> Sample(Path("a.jpg"), person_id=1, camera_id=0).label
@@ -100,6 +103,7 @@ class Sample:
     camera_id: int
     key: str | None = None
     timestamp: float | None = None
+    track: int | None = None
 
     @property
     def label(self) -> str:
@@ -127,7 +131,7 @@ class DataSet:
     Example:
         >>> (data,) = passerby.load_data("market1501:people")
         >>> data.title, len(data.query)
-        ('market1501', 24)
+        ('market1501 (synthetic)', 24)
     """
 
     name: str

@@ -2,12 +2,8 @@
 
 import json
 
-import pytest
-
 from conftest import SIMPLE, TINY
 from passerby.errors import TrainingError
-
-pytestmark = pytest.mark.usefixtures("without_plots")
 
 QUICK = (*TINY, "schedule.epochs=1", "schedule.warmup_epochs=0", "evaluation.calibration=null")
 SETTINGS = [word for override in QUICK for word in ("--set", override)]

@@ -7,8 +7,6 @@ import pytest
 from conftest import SIMPLE, TINY
 from passerby.recipe import load_recipe
 
-pytestmark = pytest.mark.usefixtures("without_plots")
-
 
 @pytest.fixture
 def recipe(tmp_path):
@@ -33,7 +31,7 @@ def test_table_and_json_are_printed(passerby, recipe, tmp_path):
         "cpu",
     )
     plan = passerby(*words, "--dry-run")
-    assert plan.out.splitlines()[-1] == "1 of 1 trainings to do"
+    assert plan.out.splitlines()[-1] == "1 of 1 training to do"
     assert not (tmp_path / "o").exists()
     output = passerby(*words)
     assert output.code == 0, output.err
@@ -55,4 +53,4 @@ def test_failed_training_is_named_and_exits_with_1(passerby, recipe, tmp_path):
 
 def test_missing_budget_is_one_line(passerby, tmp_path):
     output = passerby("compare", "--data", SIMPLE, "--methods", "lab-atto", "--out", tmp_path / "o")
-    assert output.error == "compare: give either epochs or budget_minutes, so that every method gets the same"
+    assert output.error == "compare: give either --epochs or --budget-minutes, so that every method gets the same"

@@ -5,10 +5,9 @@ import shutil
 
 import pytest
 
+from passerby import model_runtimes
 from passerby.data.datasets import load_data
-from passerby.model.weights import DEFAULT_MODEL
-
-pytestmark = pytest.mark.usefixtures("without_plots")
+from passerby.runtime.model_manifest import DEFAULT_MODEL
 
 OTHER = "synth:identities=8,cameras=2,images=2,seed=9"
 
@@ -44,6 +43,24 @@ def test_json_and_nothing_else_on_stdout(passerby, run):
     assert evaluations(run)[1:] == [evaluation]
 
 
+def test_another_precision_is_another_evaluation(passerby, tmp_path):
+    """Oracle: the metrics in fp32, of the same model and people."""
+    if not model_runtimes("default").choose("bf16"):
+        pytest.skip("this processor has no bf16, or OpenVINO is not installed")
+    words = ("evaluate", "default", "--data", OTHER, "--out", tmp_path / "m", "--json")
+    outputs = [passerby(*words), passerby(*words, "--precision", "bf16")]
+    first, second = (json.loads(output.out)["evaluations"][0] for output in outputs)
+    assert second["precision"] == "bf16"
+    assert second["mAP"] == pytest.approx(first["mAP"], abs=0.02)
+    assert evaluations(tmp_path / "m") == [first, second]
+
+
+def test_a_precision_that_torch_lacks_is_refused(passerby, run):
+    message = passerby("evaluate", run, "--precision", "bf16").error
+    assert "holds no model.onnx or model.xml of its weights, which bf16 by openvino needs; write it with" in message
+    assert "precision: got 'fp8', expected one of fp32, bf16" in passerby("evaluate", run, "--precision", "fp8").error
+
+
 def test_table_states_the_rules_of_the_measurement(passerby, run):
     output = passerby("evaluate", run, "--device", "cpu")
     assert output.code == 0, output.err
@@ -55,7 +72,7 @@ def test_re_ranking_and_fusion_are_recorded_as_further_evaluations(passerby, run
     output = passerby("evaluate", run, "--rerank", "k-reciprocal", "--fuse", tiny_run, "--device", "cpu", "--json")
     assert output.code == 0, output.err
     (evaluation,) = json.loads(output.out)["evaluations"]
-    assert evaluation["method"] == f"fused with {tiny_run} (reciprocal), re-ranked (k-reciprocal, 20, 6, 0.3)"
+    assert evaluation["method"] == f"fused with {tiny_run.name} (reciprocal), re-ranked (k-reciprocal, 20, 6, 0.3)"
     assert [entry["method"] for entry in evaluations(run)] == ["", evaluation["method"]]
     assert evaluation["mAP"] != evaluations(run)[0]["mAP"]
 
@@ -78,10 +95,10 @@ def test_runs_that_are_calibrated_are_averaged_by_probability(passerby, run, tin
     """The tiny run, calibrated while it trained; a copy without its calibration leaves standardized distances."""
     words = ("--fuse", tiny_run, "--fuse-by", "average", "--device", "cpu", "--json")
     (evaluation,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
-    assert evaluation["method"] == f"fused with {tiny_run} (average of probabilities)"
+    assert evaluation["method"] == f"fused with {tiny_run.name} (average of probabilities)"
     (run / "calibration.json").unlink()
     (evaluation,) = json.loads(passerby("evaluate", run, *words).out)["evaluations"]
-    assert evaluation["method"] == f"fused with {tiny_run} (average of standardized distances)"
+    assert evaluation["method"] == f"fused with {tiny_run.name} (average of standardized distances)"
 
 
 def test_sets_of_images_are_fewer_queries(passerby, run):
@@ -190,6 +207,17 @@ def test_one_camera_is_refused(passerby, tiny_run, market):
     error = passerby("evaluate", tiny_run, "--data", f"market1501:{market}").error
     assert "no query has its identity in the gallery in another camera" in error
     assert "1 camera)" in error
+    assert "the option camera=none of the data set counts matches within a camera too" in error
+
+
+def test_a_query_whose_only_match_is_its_own_file_is_refused(passerby, tiny_run, market, tmp_path):
+    folder, path = tmp_path / "people", next((market / "query").iterdir())
+    for split in ("query", "gallery"):
+        (folder / split / "1").mkdir(parents=True)
+        (folder / split / "1" / path.name).symlink_to(path)
+    error = passerby("evaluate", tiny_run, "--data", f"folder:{folder}?camera=none").error
+    assert "no query has another image of its identity in the gallery (1 query, 1 gallery image)" in error
+    assert "a query's own file is not a match" in error
 
 
 def test_a_truncated_image_is_named_and_nothing_is_recorded(passerby, tiny_run, market):

@@ -12,7 +12,9 @@ from PIL import Image
 from conftest import SIMPLE
 from passerby import load_data
 from passerby.cli.main import main
+from programs import require_module
 from runtime.small_networks import save_constant
+from runtime.test_file_model import METADATA, save_exported
 from video.walkers import corners_of
 
 
@@ -52,6 +54,19 @@ def test_enroll_search_identify_cluster(passerby, people, query, tmp_path):
     assert 0 < tree["b_cubed_recall"] <= 1
 
 
+def test_an_int8_file_is_accepted_on_request(passerby, tmp_path, query):
+    save_exported(tmp_path / "m.onnx")
+    rounded = {**METADATA["certificate"], "interchangeable": False, "cosine_min": 0.93, "cosine_mean": 0.98}
+    save_exported(tmp_path / "int8.onnx", precision="int8", certificate=rounded)
+    where, image = tmp_path / "people", query[0].path
+    passerby("enroll", where, "--images", image, "--camera", "north", "--model", tmp_path / "m.onnx")
+    words = ["search", where, "--image", image, "--model", tmp_path / "int8.onnx"]
+    assert passerby(*words).error.endswith("accept the difference, which the gallery then records: --accept-drift")
+    assert passerby(*words, "--accept-drift").code == 0
+    assert "int8, least cosine 0.9300" in " ".join(passerby("gallery", "stats", where).out.split())
+    assert passerby(*words).code == 0
+
+
 def test_labels_can_be_set_and_removed_later(passerby, people, query):
     hits = json.loads(passerby("search", people, "--image", query[0].path, "--top", "2", "--json").out)[0]["hits"]
     words = [word for hit in hits for word in ("--id", hit["id"])]
@@ -59,7 +74,8 @@ def test_labels_can_be_set_and_removed_later(passerby, people, query):
     again = json.loads(passerby("search", people, "--image", query[0].path, "--top", "3", "--json").out)[0]["hits"]
     assert [hit["label"] == "Ada" for hit in again] == [True, True, False]
     assert "2 sightings unlabeled" in passerby("gallery", "label", people, "--label", "Ada", "--yes").out
-    assert "no such sighting" in passerby("gallery", "label", people, "B", "--label", "Ada", "--yes").out
+    missing = passerby("gallery", "label", people, "B", "--label", "Ada", "--yes").error
+    assert missing == "nothing matched --label Ada; no sighting was changed"
     assert "label as 'B': no condition" in passerby("gallery", "label", people, "B", "--yes").error
 
 
@@ -71,7 +87,10 @@ def test_stats_audit_forget_expire_export_import(passerby, people, tmp_path):
     ][0]["label"]
     forgotten = passerby("gallery", "forget", people, "--label", label, "--yes")
     assert "sightings erased" in forgotten.out
-    assert "no such sighting" in passerby("gallery", "forget", people, "--label", label, "--yes").out
+    for words in (("forget", "--label", label), ("remove", "--label", label), ("forget", "--id", "x")):
+        error = passerby("gallery", words[0], people, *words[1:], "--yes").error
+        assert error == f"nothing matched {words[1]} {words[2]}; no sighting was changed"
+    assert passerby("gallery", "expire", people, "--days", "9", "--yes").out == "0 sightings erased\n"
     assert "sightings removed" in passerby("gallery", "remove", people, "--camera", "c1", "--yes").out
     out = tmp_path / "g.parquet"
     assert str(out) in passerby("gallery", "export", people, "--out", out).out
@@ -92,7 +111,7 @@ def test_keep_is_a_setting_of_a_new_gallery_and_upgrade_finds_nothing_to_convert
     stats = json.loads(passerby("gallery", "stats", tmp_path / "g", "--json").out)
     assert (stats["card"]["keep"], stats["store"]) == ("vectors", "sqlite")
     error = passerby("enroll", tmp_path / "g", *words, "--keep", "crops").error
-    assert "keep is 'vectors' since the gallery was made, opened with 'crops'" in error
+    assert "keep is 'vectors' in the gallery, opened with 'crops'" in error
     assert passerby("gallery", "upgrade", tmp_path / "g").out == f"{tmp_path / 'g'}: up to date\n"
 
 
@@ -125,7 +144,7 @@ def test_a_video_with_given_boxes(passerby, walkers, tiny_run, tmp_path):
 
 def test_a_video_with_a_detector_from_a_file(passerby, walkers, tiny_run, tmp_path):
     """The network returns one box for each frame; it lies on the street."""
-    pytest.importorskip("onnx")
+    require_module("onnx")
     save_constant(tmp_path / "ssd.onnx", np.array([[[[0, 1, 0.9, 0.1, 0.2, 0.2, 0.6]]]]))
     words = ("enroll", tmp_path / "g", "--video", walkers, "--camera", "door", "--model", tiny_run, "--gap", 0)
     assert "1 new" in passerby(*words, "--detector", tmp_path / "ssd.onnx").out
@@ -158,7 +177,7 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("enroll", "g"), "enroll: expected one of --images, --data and --video"),
+        (("enroll", "g"), "enroll: expected one of --images, --data, --embeddings and --video"),
         (("enroll", "g", "--data", SIMPLE, "--camera", "c"), "enroll: --camera cannot be used with --data"),
         (
             ("enroll", "g", "--images", ".", "--camera", "c", "--time", "noon"),
@@ -184,7 +203,7 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
             "enroll: --every, --gap cannot be used with --data",
         ),
         (("enroll", "g", "--images", ".", "--split", "query"), "enroll: --split cannot be used with --images"),
-        (("search", "g", "--image", "a.jpg"), "g: no gallery; give a model to make one"),
+        (("search", "g", "--image", "a.jpg"), "g: no gallery here; enroll images with a model to make one"),
         (("search", "g", "--image", "a.jpg", "--open", "a.gif"), "--open a.gif: expected a name that ends in .png"),
         (("search", "g", "--image", "a.jpg", "--since", "then"), "--since: timestamp 'then'"),
         (("search", "g", "--image", "a.jpg", "--open", "a.jpg"), "--open a.jpg: expected a name that ends in .png"),
@@ -199,6 +218,22 @@ def test_error_messages(passerby, tmp_path, monkeypatch, words, error):
     monkeypatch.chdir(tmp_path)
     assert passerby(*words).error.startswith(error)
     assert not (tmp_path / "g").exists()
+
+
+def test_expiry_by_the_retention_counts_what_it_erases(passerby, tiny_run, tmp_path):
+    """All sightings are past a retention of a millisecond: erased by the confirmed command, which counts them."""
+    people = tmp_path / "people"
+    words = ("--data", SIMPLE, "--model", tiny_run, "--retention", "1e-8", "--json")
+    total = json.loads(passerby("enroll", people, *words).out)["sightings"]
+    error = passerby("gallery", "expire", people).error
+    assert f"{total} of {total} sightings past the retention" in error
+    assert f"`passerby gallery expire {people} --confirm-erase`" in error
+    assert passerby("gallery", "expire", people, "--confirm-erase").out == f"{total} sightings erased\n"
+
+
+def test_one_thing_is_singular_in_the_audit_log(passerby, people, query):
+    passerby("search", people, "--image", query[0].path)
+    assert "1 query, " in passerby("gallery", "audit", people).out
 
 
 def test_removal_and_expiry_need_a_condition(passerby, people):
@@ -288,3 +323,43 @@ def test_a_crop_that_is_enrolled_again_with_another_label_is_reported(passerby, 
     assert "label" not in passerby("enroll", people, *words).out
     passerby("gallery", "label", people, "Bob", "--image", query[0].path, "--yes")
     assert "label" not in passerby("enroll", people, *words, "--label", "Bob").out
+
+
+def test_input_that_cannot_be_read_makes_no_gallery(passerby, tiny_run, tmp_path):
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "crops" / "a.jpg").write_bytes(b"")
+    words = ("--images", tmp_path / "crops", "--camera", "c", "--model", tiny_run)
+    assert "no readable image among 1: " in passerby("enroll", tmp_path / "people", *words).error
+    data = tmp_path / "data"
+    for folder in ("bounding_box_train", "query", "bounding_box_test"):
+        (data / folder).mkdir(parents=True)
+        (data / folder / "0001_c1s1_000001_01.jpg").write_bytes(b"")
+    words = ("--data", f"market1501:{data}", "--model", tiny_run)
+    assert "no readable image among 1: " in passerby("enroll", tmp_path / "people", *words).error
+    assert not (tmp_path / "people").exists()
+
+
+def test_a_gallery_is_not_made_in_a_folder_of_other_files(passerby, tiny_run, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    error = passerby("enroll", tmp_path, "--data", SIMPLE, "--model", tiny_run).error
+    assert error == f"{tmp_path}: holds other files, such as notes.txt; a new gallery needs a new or empty folder"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_misspelled_kind_of_gallery_is_suggested(passerby):
+    assert "did you mean 'milvus'?" in passerby("gallery", "stats", "milvis://host/x").error
+
+
+def test_the_mirror_image_is_a_choice_of_a_new_gallery(passerby, tiny_run, query, tmp_path):
+    where, image = tmp_path / "plain", query[0].path
+    made = passerby("enroll", where, "--images", image, "--camera", "c1", "--model", tiny_run, "--no-flip")
+    assert "1 new" in made.out, made
+    assert json.loads(passerby("gallery", "stats", where, "--json").out)["card"]["flip"] is False
+    assert "without the mirror image" in passerby("gallery", "stats", where).out
+    again = passerby("enroll", where, "--images", image, "--camera", "c2")  # follows the gallery
+    assert "1 new" in again.out, again
+    hits = json.loads(passerby("search", where, "--image", image, "--json").out)[0]["hits"]
+    assert [round(hit["distance"], 5) for hit in hits] == [0, 0]
+    for verb, *options in (("enroll", "--images", image, "--camera", "c3"), ("serve", "--port", "0")):
+        error = passerby(verb, where, *options, "--flip").error
+        assert "--flip: contains vectors without the mirror image, opened for vectors with the mirror image" in error

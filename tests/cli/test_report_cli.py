@@ -20,7 +20,7 @@ def test_the_page_is_written_and_named(passerby, tiny_run, tmp_path):
         (["nowhere"], "nowhere: not a run or a saved model; expected a folder with manifest.json"),
         (["a"] * (MOST_RUNS + 1), f"report: got {MOST_RUNS + 1} runs, expected 1 to {MOST_RUNS}"),
         (["a", "--out", "page.txt"], "--out page.txt: got '.txt', expected a file name that ends in .html"),
-        (["a", "--queries", "0"], "queries: got 0, expected at least 1"),
+        (["a", "--queries", "0"], "--queries: got 0, expected at least 1"),
     ],
 )
 def test_an_invalid_argument_is_an_error_of_one_line(passerby, tmp_path, monkeypatch, arguments, message):

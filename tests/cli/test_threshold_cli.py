@@ -25,7 +25,7 @@ def test_table_states_the_identities_and_that_the_threshold_is_too_optimistic(pa
     words = " ".join(output.out.split())
     for fact in (
         "Rank-1 match closer than the threshold",
-        "10 % of unknown persons",
+        "10 % of unknown people",
         "11 other identities",
         "training identities",
         "of 12 against",
@@ -48,7 +48,7 @@ def test_a_gallery_beyond_the_data_is_marked(passerby, tiny_run):
     [
         (["--far", "0"], "far: got 0.0, expected a false alarm rate between 0 and 1"),
         (["--far", "0.001"], "far: 0.001 in a gallery of 11 people is less than one of"),
-        (["--far", "0.1", "--gallery-size", "0"], "gallery_size: got 0"),
+        (["--far", "0.1", "--gallery-size", "0"], "--gallery-size: got 0"),
         (["--far", "0.1", "--data", "market1501:/no/where"], "/no/where"),
     ],
 )

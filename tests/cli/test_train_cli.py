@@ -10,8 +10,6 @@ from safetensors.numpy import load_file
 from conftest import SIMPLE, TINY
 from passerby.data.datasets import load_data
 
-pytestmark = pytest.mark.usefixtures("without_plots")
-
 SETTINGS = [word for override in TINY for word in ("--set", override)]
 
 
@@ -75,12 +73,15 @@ def test_inconsistent_options_are_refused(passerby, words, message):
 @pytest.mark.parametrize(
     ("more", "messages"),
     [
-        (["--recipe", "lab-ato"], ["recipe 'lab-ato': neither a shipped recipe", "lab-atto"]),
-        (["--set", "schedule.epoch=3"], ["unknown key 'schedule.epoch'; schedule has the keys epochs, warmup_epochs"]),
-        (["--set", "model.parts=99"], ["model.parts: ", "less than or equal to 16, got 99"]),
+        (["--recipe", "lab-ato"], ["recipe 'lab-ato': did you mean 'lab-atto'? neither a shipped recipe"]),
+        (
+            ["--set", "schedule.epoch=3"],
+            ["unknown key 'schedule.epoch'; did you mean 'epochs'? schedule has the keys epochs"],
+        ),
+        (["--set", "model.parts=99"], ["model.parts: expected an integer from 0 to 16, got 99"]),
         (["--set", "model.backbone=convnext_bse"], ["backbone 'convnext_bse'", "convnext_base"]),
         (["--set", "model.weights=/no/where.safetensors"], ["/no/where.safetensors: no such file"]),
-        (["--set", "batches.persons=100"], ["batches.persons: a batch takes 100 persons", "12 identities"]),
+        (["--set", "batches.persons=100"], ["batches.persons: a batch takes 100 people", "12 identities"]),
         (["--set", "optimizer.accumulate=100"], ["accumulate: 100 batches make a step, but an epoch has 6"]),
         (["--data", "market:/x"], ["'market:/x'", "market1501"]),
         (["--data", "market1501:/no/where"], ["/no/where"]),
@@ -150,7 +151,9 @@ def test_an_image_that_is_far_too_large_is_named(passerby, tmp_path, market):
 
 def test_an_existing_run_is_not_touched(passerby, tiny_run):
     before = snapshot(tiny_run)
-    assert "already holds a run; continue it with --resume" in passerby(*new_run(SIMPLE, tiny_run)).error
+    assert (
+        "already holds a run; continue it with `passerby train --resume" in passerby(*new_run(SIMPLE, tiny_run)).error
+    )
     assert snapshot(tiny_run) == before
 
 

@@ -340,7 +340,11 @@ def test_cuhk03_without_cell_arrays_is_refused(tmp_path: Path, name: str, value:
 
 def test_cuhk03_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cuhk-03.mat")
-    with pytest.raises(DataError, match="no file"):
+    with pytest.raises(DataError, match=r"cuhk-03\.mat is a pipe, a device or a socket; expected a file"):
         load_data(f"cuhk03:{tmp_path}?protocol=classic")
     with pytest.raises(DataError, match="not a file"):
         read_cell(tmp_path / "cuhk-03.mat", "labeled/1_001_1_01.png")
+    (tmp_path / "cuhk-03.mat").unlink()
+    (tmp_path / "cuhk-03.mat").symlink_to("cuhk-03.mat")
+    with pytest.raises(DataError, match=r"cuhk-03\.mat is a broken link; expected a file"):
+        load_data(f"cuhk03:{tmp_path}?protocol=classic")

@@ -257,7 +257,7 @@ def test_other_ids_are_refused_with_row_and_column(tmp_path: Path, values: list[
     [
         ("path;person_id\na.png;1\n", "its columns are separated by ';'; expected commas"),
         ("path,person_id,path\na.png,1,b.png\n", "column 'path' is in it twice"),
-        ("path,person_id\na.png,1,2\n", "row 1: 1 values more than the table has columns"),
+        ("path,person_id\na.png,1,2\n", "row 1: 1 value more than the table has columns"),
         ("path,person_id,timestamp\na.png,1," + "9" * 400 + "\n", "row 1: timestamp"),
     ],
 )
@@ -298,7 +298,7 @@ def test_msmt17_lists_with_backslashes_and_ids_beyond_64_bits_are_refused(tmp_pa
     with pytest.raises(DataError, match=r"with / and not .* between folder and file"):
         load_data(f"msmt17:{tmp_path}")
     (tmp_path / "list_val.txt").write_text(f"0000/0000_010_05_0303morning_0020_0.jpg {2**63}\n")
-    with pytest.raises(DataError, match=r"ids of persons are below 9223372036854775807"):
+    with pytest.raises(DataError, match=r"ids of people are below 9223372036854775807"):
         load_data(f"msmt17:{tmp_path}")
 
 
@@ -372,3 +372,12 @@ def test_files_that_are_no_table_are_refused(tmp_path: Path) -> None:
 def test_table_with_a_split_refuses_the_option_train(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="option train is for data without a split"):
         load_data(f"table:{write_table(tmp_path / 't.csv', rows())}?train=0.5")
+
+
+def test_backslashes_between_folders_of_a_table_are_named_as_the_cause(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", rows())
+    table.write_text(table.read_text().replace("i/1.jpg", "i\\1.jpg"))
+    with pytest.raises(DataError, match=r"row 1: path .* has backslashes and does not exist; write / between"):
+        load_data(f"table:{table}")
+    (tmp_path / "i\\1.jpg").touch()
+    assert load_data(f"table:{table}")[0].train[0].path == tmp_path / "i\\1.jpg"

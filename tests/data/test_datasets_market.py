@@ -127,7 +127,7 @@ def test_ids_beyond_64_bits_are_refused(tmp_path: Path, name: str) -> None:
     assert load_data(f"market1501:{tmp_path}")[0].train[-1].person_id == 2**63 - 1
     write_image(tmp_path / "bounding_box_train" / name)
     with pytest.raises(
-        DataError, match=r"1 entry .*ids of persons are at most 9223372036854775807, of cameras 2147483647"
+        DataError, match=r"1 entry .*ids of people are at most 9223372036854775807, of cameras 2147483647"
     ):
         load_data(f"market1501:{tmp_path}")
 

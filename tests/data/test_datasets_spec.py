@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from data.layouts import write_cuhk01, write_market
 from passerby.data.datasets import DATASETS, load_data
 from passerby.data.datasets.listing import natural_key
 from passerby.data.datasets.spec import parse_spec
+from passerby.data.doctor import check
 from passerby.errors import DataError
 
 
@@ -58,10 +60,17 @@ def test_joining_and_parsing_are_inverse(paths: list[str]) -> None:
     [
         ("", "nothing given; expected name:path, where name is one of market1501"),
         ("/data/market", "expected name:path, where name is one of market1501, dukemtmc"),
-        ("market:/data", "'market:/data': expected name:path, where name is one of market1501"),
-        ("market1501:/a+duke:/b", "'duke:/b': expected name:path"),
+        (
+            "market:/data",
+            "'market:/data': did you mean 'market1501'\\? expected name:path, where name is one of market1501",
+        ),
+        ("market1501:/a+duke:/b", "'duke:/b': did you mean 'dukemtmc'\\? expected name:path"),
         ("market1501:", "no path after market1501:"),
-        ("cuhk01:/a?spilt=871", r"unknown option 'spilt'; known options: split=485\|871; order=permuted\|sorted"),
+        (r"market1501:D:\data\market", r"no D:\\data\\market: it has backslashes; folders are separated by / here"),
+        (
+            "cuhk01:/a?spilt=871",
+            r"unknown option 'spilt'; did you mean 'split'\? known options: split=485\|871; order=permuted\|sorted",
+        ),
         ("dukemtmc:/a?x=1", "unknown option 'x'; known options: camera=name.none"),
         ("cuhk01:/a?split", "option 'split' has no value"),
         ("cuhk01:/a?split=", "option 'split' has no value"),
@@ -96,6 +105,11 @@ def test_a_file_in_place_of_a_folder_is_refused(name: str, tmp_path: Path) -> No
     (tmp_path / "x.zip").touch()
     with pytest.raises(DataError, match=r"x\.zip is a file; expected a folder"):
         load_data(f"{name}:{tmp_path / 'x.zip'}")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
+    for place, kind in (("fifo", "a pipe, a device or a socket"), ("loop", "a broken link")):
+        with pytest.raises(DataError, match=rf"{place} is {kind}; expected a folder|loop: cannot be read: Too many"):
+            load_data(f"{name}:{tmp_path / place}")
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -126,3 +140,40 @@ def test_readers_load_no_heavy_library() -> None:
         "print([name for name in ('torch', 'h5py', 'scipy', 'pyarrow') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("market1501:/a;cuhk01:/b", "';' before cuhk01:; data sets are joined with +"),
+        ("market1501:/a, cuhk01:/b", "',' before cuhk01:; data sets are joined with +"),
+        ("folder:/a?camera=none;train=0.5", "';' before train=; options are separated by &"),
+        ("folder:/a?camera=none,train=0.5", "',' before train=; options are separated by &"),
+        ("synth:identities=8&seed=3", "'&' before seed=; options are separated by ,"),
+    ],
+)
+def test_other_separators_are_named_as_the_cause(spec: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_data(spec)
+
+
+def test_names_of_any_bytes_are_escaped_in_messages(tmp_path: Path) -> None:
+    """A name that is not UTF-8 is read as a surrogate, which no stream can print."""
+    name = os.fsdecode(b"x\xff\x1b[31m.jpg")
+    write_market(tmp_path)
+    (tmp_path / "query" / name).write_bytes(b"no image")
+    (tmp_path / "query" / os.fsdecode(b"\xff.txt")).write_bytes(b"x")
+    with pytest.raises(DataError) as caught:
+        load_data(f"market1501:{tmp_path}")
+    assert "x\\udcff\\x1b[31m.jpg" in str(caught.value)
+    for finding in check(f"market1501:{tmp_path}"):
+        assert finding.example.encode()
+        assert finding.example.isprintable()
+
+
+def test_paths_that_cannot_be_looked_up_are_named_in_short() -> None:
+    for path, message in (("a" * 5000, "File name too long"), ("x\0y", "null")):
+        with pytest.raises(DataError, match=message) as caught:
+            load_data(f"market1501:{path}")
+        assert len(str(caught.value)) < 1000
+        assert str(caught.value).isprintable()

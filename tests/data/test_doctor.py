@@ -168,14 +168,16 @@ def test_assumptions_are_reported(tmp_path: Path) -> None:
         write_images(tmp_path / person, ["x_1.png", "y_1.png", "y_2.png", "x_2.png"])
     (tmp_path / "e").mkdir()
     assert "2 of 4 identities train" in find(f"folder:{tmp_path}", "assumption").example
-    assert find(f"folder:{tmp_path}", "incomplete").example.startswith("1 folders of identities have no image, such as")
+    assert find(f"folder:{tmp_path}", "incomplete").example.startswith(
+        "1 folder of identities without an image, such as"
+    )
 
 
 def test_an_incomplete_copy_is_a_warning(tmp_path: Path) -> None:
     write_cuhk01(tmp_path, identities=600)
     finding = find(f"cuhk01:{tmp_path}", "incomplete", decode=False)
     assert finding.severity == "warning"
-    assert finding.example.startswith("600 identities, 2400 images; expected 971, 3884")
+    assert finding.example.startswith("600 identities, 2,400 images; expected 971, 3884")
 
 
 def test_images_inside_a_container_are_checked(tmp_path: Path) -> None:

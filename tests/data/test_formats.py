@@ -11,8 +11,7 @@ from PIL import Image
 
 from data.layouts import write_image
 from passerby.data.datasets.listing import count_suffixes, image_files, tree_images
-from passerby.data.formats import FORMATS, MAX_BYTES, SUFFIXES, identify_format, is_image_file, read_bytes
-from passerby.errors import DataError
+from passerby.data.formats import FORMATS, SUFFIXES, identify_format, is_image_file
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -57,39 +56,3 @@ def test_special_files_without_a_suffix_are_left_out_of_listings(tmp_path: Path)
     skipped: list[Path] = []
     assert image_files(tmp_path, skipped=skipped) == []
     assert [path.name for path in skipped] == ["loop", "pipe", "zero"]
-
-
-@pytest.mark.parametrize("first", [None, 4])
-def test_special_files_are_refused_and_do_not_hang(tmp_path: Path, first: int | None) -> None:
-    os.mkfifo(tmp_path / "pipe.jpg")
-    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
-    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
-    for name, message in (
-        ("pipe.jpg", "a pipe, a device or a socket; expected a file"),
-        ("zero.jpg", "a pipe, a device or a socket; expected a file"),
-        ("loop.jpg", "symbolic links"),
-        ("", "a folder; expected a file"),
-        ("gone.jpg", "No such file"),
-        ("a\0b.jpg", "null"),
-    ):
-        with pytest.raises(DataError, match=f"cannot be read: .*{message}"):
-            read_bytes(tmp_path / name, first=first)
-
-
-def test_sparse_file_above_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    with (tmp_path / "sparse.jpg").open("wb") as file:
-        file.truncate(2**40)
-    with pytest.raises(DataError, match=r"1,099,511,627,776 bytes; expected at most 268,435,456"):
-        read_bytes(tmp_path / "sparse.jpg")
-    assert MAX_BYTES == 256 * 2**20
-    assert read_bytes(tmp_path / "sparse.jpg", first=3) == bytes(3)
-
-
-def test_files_are_read_whole_through_links(tmp_path: Path) -> None:
-    content = bytes(range(256)) * 1000
-    (tmp_path / "a").write_bytes(content)
-    (tmp_path / "link").symlink_to("a")
-    assert read_bytes(tmp_path / "link") == content
-    assert read_bytes(tmp_path / "link", first=5) == content[:5]
-    with pytest.raises(DataError, match="has 256,000 bytes; expected at most 255,999"):
-        read_bytes(tmp_path / "a", limit=255_999)

@@ -185,7 +185,7 @@ def test_one_image_per_identity_changes_with_the_epoch():
 
 
 def test_more_persons_than_identities_are_refused():
-    with pytest.raises(DataError, match=r"takes 5 persons, but the training data has 3 identities"):
+    with pytest.raises(DataError, match=r"takes 5 people, but the training data has 3 identities"):
         PKSampler([0, 0, 1, 1, 2], persons=5, images=2, seed=0)
 
 
@@ -195,7 +195,7 @@ def test_an_empty_training_set_is_refused():
 
 
 def test_persons_that_processes_cannot_share_are_refused():
-    with pytest.raises(DataError, match=r"3 persons cannot be shared evenly by 2 processes"):
+    with pytest.raises(DataError, match=r"3 people cannot be shared evenly by 2 processes"):
         PKSampler([0, 0, 1, 1, 2], persons=3, images=2, seed=0, world=2)
 
 

@@ -25,6 +25,7 @@ def test_market_1501_is_counted(tmp_path: Path) -> None:
             query_images=3,
             gallery_identities=2,
             gallery_images=5,
+            tracks=0,
             distractors=2,
             junk=3,
         )

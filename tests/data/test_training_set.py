@@ -34,10 +34,10 @@ def test_identities_and_cameras_of_two_sets_are_disjoint() -> None:
     [
         ([], "no data set: 0 training identities"),
         ([data_set("a", (1, 0), (1, 1), (2, 0)), data_set("b")], "b: the train split of /b is empty"),
-        ([data_set("a", (5, 0), (5, 1))], "a: 1 training identities; expected at least 2"),
-        ([data_set("a", (1, 3), (1, 3), (2, 3))], "a: all 3 training images are from one camera"),
+        ([data_set("a", (5, 0), (5, 1))], "a: 1 training identity; expected at least 2"),
+        ([data_set("a", (1, 3), (1, 3), (2, 3))], "a: 3 training images from one camera"),
         ([data_set("a", (1, 0), (2, 1))], "a: each of 2 training identities has one image"),
-        ([data_set("a", (1, 0), (1, 1), (2, 0))] * 2, r"a \+ a: 3 training images are in it twice"),
+        ([data_set("a", (1, 0), (1, 1), (2, 0))] * 2, r"a \+ a: 3 training images in it twice"),
     ],
 )
 def test_untrainable_sets_are_refused(sets: list[DataSet], message: str) -> None:

@@ -42,5 +42,5 @@ def test_a_different_width_and_an_all_zero_image_are_rejected():
     with pytest.raises(ValueError, match="multi_query: vectors are 1 wide, query's are 2"):
         average_queries(QUERY, people([[1]], [5], [0]))
     images = people([[1, 0], [0, 0], [1, 0]], [5, 5, 6], [0, 1, 0])
-    with pytest.raises(ValueError, match="multi_query: 1 vectors are all zero, the first is row 1"):
+    with pytest.raises(ValueError, match="multi_query: 1 vector of zeros only, the first is row 1"):
         average_queries(QUERY, images)

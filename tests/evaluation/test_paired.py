@@ -99,7 +99,7 @@ def test_equal_runs_have_no_difference_and_p_1():
             np.arange(2),
             "NaN or infinity among the metrics; leave out",
         ),
-        (np.ones((1, 2)), np.ones((1, 2)), np.ones(2, int), "queries of 1 people, expected two or more"),
+        (np.ones((1, 2)), np.ones((1, 2)), np.ones(2, int), "queries of 1 person, expected two or more"),
     ],
 )
 def test_invalid_shapes_and_values_are_rejected(variant, baseline, people, message):

@@ -55,7 +55,7 @@ def naive_ranks(query, gallery, q):
 def test_metrics_equal_a_double_loop(query, gallery, rule, max_rank):
     lists = {q: sorted(ranks) for q in range(len(query)) if (ranks := naive_ranks(query, gallery, q))}
     if not lists:
-        with pytest.raises(ValueError, match=f"none of {len(query)} queries has a match among {len(gallery)} gallery"):
+        with pytest.raises(ValueError, match=f"none of {len(query)} quer.* has a match among {len(gallery)} gallery"):
             score(query, gallery, metric="euclidean", ap=rule, max_rank=max_rank)
         return
     precision = {}
@@ -190,7 +190,7 @@ other = people([[1.0, 0.0]], [1], [1])
 @pytest.mark.parametrize(
     ("query", "gallery", "options", "message"),
     [
-        (one, one, {}, "query: none of 1 queries has a match among 1 gallery items"),
+        (one, one, {}, "query: none of 1 query has a match among 1 gallery item"),
         (
             Embeddings(np.empty((0, 2)), np.empty(0, int), np.empty(0, int)),
             other,
@@ -198,7 +198,7 @@ other = people([[1.0, 0.0]], [1], [1])
             r"query: got vectors of shape \(0",
         ),
         (one, people([[1.0]], [1], [1]), {}, "query: vectors are 2 wide, gallery's are 1"),
-        (people([[0.0, 0.0]], [1], [0]), other, {}, "query: 1 vectors are all zero"),
+        (people([[0.0, 0.0]], [1], [0]), other, {}, "query: 1 vector of zeros only"),
         (one, other, {"protocol": "markt"}, "protocol: got 'markt', expected one of market, single-gallery-shot"),
         (one, other, {"ap": "11-point"}, "ap: got '11-point', expected one of step, trapezoid"),
         (one, other, {"metric": "dot"}, "metric: got 'dot'"),

@@ -120,7 +120,9 @@ def test_invalid_axes_are_refused_with_the_valid_ones(text, message):
 
 
 def test_too_few_epochs_for_three_stages_are_refused():
-    with pytest.raises(RecipeError, match=r"refine=staged: 6 epochs leave 4 for the stripes, of which 5 warm up; set"):
+    with pytest.raises(
+        RecipeError, match=r"refine=staged: of 6 epochs, 4 remain for the stripes, of which 5 warm up; set"
+    ):
         cells("refine=staged", schedule__epochs=6)
 
 

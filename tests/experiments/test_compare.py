@@ -10,8 +10,6 @@ from passerby.experiments import grid, speed
 from passerby.experiments.compare import compare
 from passerby.recipe import load_recipe
 
-pytestmark = pytest.mark.usefixtures("without_plots")
-
 TITLE = "synth (24 identities, 2 cameras, 2 images, seed 0)"
 FEW = (*TINY, "evaluation.calibration=null")
 

@@ -1,9 +1,8 @@
 """Fixtures: galleries in every store."""
 
-import importlib.util
-
 import pytest
 
+from gallery.milvus_server import require_server, running_server
 from gallery.people import Watch
 
 
@@ -15,12 +14,7 @@ def watch():
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory):
     """A real standalone server, stopped by its own process id."""
-    if importlib.util.find_spec("pymilvus") is None:
-        pytest.skip("pymilvus is not installed: pip install 'passerby[milvus]'")
-    if importlib.util.find_spec("milvus") is None:
-        pytest.skip("no Milvus server here: pip install milvus==2.3.5 (for development, 270 MB unpacked)")
-    from gallery.milvus_server import running_server
-
+    require_server()
     with running_server(tmp_path_factory.mktemp("milvus")) as server:
         yield server
 

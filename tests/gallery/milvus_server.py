@@ -1,10 +1,11 @@
 """A real standalone Milvus server from the PyPI package `milvus`: started, waited for, killed, started again.
 
 Ports are free ones, files are in a folder of its own. The binary of 2.3 listens on every interface and has no setting
-for that: do not run this where others can reach the machine. Its metrics are on loopback.
+for that, so it starts only in a network namespace whose one interface is loopback: `make test-milvus`.
 """
 
 import os
+import socket
 import subprocess
 import time
 import urllib.request
@@ -12,7 +13,19 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from programs import require_module
+
 WAIT = 180.0
+
+
+def require_server():
+    """Skip the test where no server can be started; `make test-milvus` starts one."""
+    if [name for _, name in socket.if_nameindex()] != ["lo"]:
+        pytest.skip("the Milvus server listens on all interfaces, so it needs a network namespace: make test-milvus")
+    for module in ("pymilvus", "milvus"):  # the second is a binary for Linux on x86_64
+        require_module(module)
 
 
 class Server:
@@ -26,8 +39,8 @@ class Server:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # it drops the sockets of ports that are taken
             config.resolve()
-            self.health, socket = config.resolve_port(19_091)
-        socket.close()
+            self.health, port = config.resolve_port(19_091)
+        port.close()
         file = self.root / "configs" / "milvus.yaml"
         file.write_text(file.read_text().replace("  ip: #", "  ip: 127.0.0.1 #"))
         milvus._initialize_data_files(str(self.root))

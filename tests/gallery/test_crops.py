@@ -64,7 +64,7 @@ def test_a_table_contains_camera_time_label_and_attributes(folder):
         ("", {}, r"1\.png: no camera; give one camera for all"),
         ("", {"folders": "camera", "camera": "c"}, "camera is given for all, and folders='camera' contains it"),
         ("", {"folders": "person"}, "folders: got 'person', expected one of camera, label, camera/label, label/camera"),
-        ("north", {"folders": "camera/label"}, r"inside 1 folders of .*north, folders='camera/label' expects 2"),
+        ("north", {"folders": "camera/label"}, r"inside 1 folder of .*north, folders='camera/label' expects 2"),
         ("north/Alice/1.png", {"folders": "camera"}, "is for a folder, this is a file"),
     ],
 )
@@ -131,3 +131,9 @@ def test_file_names_that_are_not_printable_utf8_are_escaped_in_the_source(tmp_pa
     assert sources == ["M\u00fcller.png", r"bell\x07.png", r"caf\udce9.png"]
     with pytest.raises(GalleryError, match=r"label is '\\udce9', expected text without control characters"):
         Crop(image=Path("a.jpg"), camera="c", label="\udce9")
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "crops.jpg")
+    with pytest.raises(GalleryError, match=r"crops\.jpg: is a pipe, a device or a socket; expected an image, a folder"):
+        list_crops(tmp_path / "crops.jpg", camera="c")

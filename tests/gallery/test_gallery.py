@@ -3,22 +3,27 @@
 import dataclasses
 import json
 import shutil
+import struct
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
-from PIL.PngImagePlugin import PngInfo
 
 from conftest import SIMPLE, logged
+from data.layouts import png
 from passerby import Gallery, load, load_data, rank
-from passerby.errors import GalleryError, NoGalleryError
-from passerby.gallery import gallery as gallery_module
+from passerby.data.images import decode_image
+from passerby.errors import DataError, GalleryError, NoGalleryError
+from passerby.gallery import enrollment
+from passerby.gallery.card import GalleryCard
 from passerby.gallery.crops import Crop, list_crops, list_data_crops
 from passerby.gallery.filters import Filter
 from passerby.gallery.results import LabelConflict
+from passerby.gallery.stored_crops import encode_stored_crop
 from passerby.gallery.stores.opening import open_gallery
 from passerby.openset.calibration import Calibration
 from passerby.types import Embeddings
@@ -31,7 +36,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def filled(tiny_run, tmp_path_factory):
-    """The gallery split of the rendered people in a folder."""
+    """The gallery split of the synthetic people in a folder."""
     where = tmp_path_factory.mktemp("galleries") / "people"
     with Gallery(where, model=tiny_run, user="test") as gallery:
         crops = list_data_crops(SIMPLE)
@@ -54,6 +59,11 @@ def test_search_equals_rank(filled, tiny_run, data):
             assert [hit.distance for hit in line] == pytest.approx(distances.tolist(), abs=1e-6)
         (elsewhere,) = gallery.search(data.query[0].path, where=Filter(not_cameras=["c1"]))
         assert {hit.camera for hit in elsewhere} == {"c2"}
+
+
+def test_a_batch_has_at_least_one_crop(filled):
+    with Gallery(filled) as gallery, pytest.raises(DataError, match="batch: got 0, expected at least 1 image"):
+        gallery.enroll(list_data_crops(SIMPLE), batch=0)
 
 
 def test_enrolling_again_adds_nothing(filled):
@@ -80,25 +90,38 @@ def test_unreadable_images_are_reported_and_the_others_are_enrolled(tiny_run, tm
 
 
 @pytest.mark.parametrize("keep", ["vectors", "thumbnails", "crops"])
-def test_one_crop_that_cannot_be_stored_does_not_keep_its_batch_out(tiny_run, tmp_path, monkeypatch, keep):
-    """A damaged checksum in a chunk without pixels: the image can be decoded, and Pillow refuses to verify it."""
+def test_an_image_enters_whatever_is_kept_of_it_and_one_that_cannot_be_read_keeps_no_other_out(
+    tiny_run, tmp_path, keep
+):
+    """A damaged checksum in a chunk without pixels, 41 megapixels in one color, and 90 megapixels, above the limit."""
     for name in ("a.png", "b.png"):
         Image.fromarray(np.full((40, 20, 3), 90, np.uint8)).save(tmp_path / name)
-    text = PngInfo()
-    text.add_text("comment", "a chunk whose checksum is damaged below", zip=False)
-    Image.fromarray(np.full((40, 20, 3), 90, np.uint8)).save(tmp_path / "c.png", pnginfo=text)
-    content = bytearray((tmp_path / "c.png").read_bytes())
-    content[content.index(b"damaged")] ^= 1
-    (tmp_path / "c.png").write_bytes(content)
-    monkeypatch.setattr("passerby.gallery.stored_crops.MAX_PIXELS", 1000)
-    Image.fromarray(np.full((40, 30, 3), 90, np.uint8)).save(tmp_path / "large.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "c.png").write_bytes(whole[:-12] + struct.pack(">I4s", 0, b"tEXt") + bytes(4) + whole[-12:])
+    Image.new("P", (6400, 6400)).save(tmp_path / "large.png")
+    (tmp_path / "larger.png").write_bytes(png(9000, 10_000))
     with Gallery("memory", model=tiny_run, keep=keep) as gallery:
         crops = list_crops(tmp_path, camera="c")
         for repeat in range(2):
             result = gallery.enroll(crops)
-            refused = {Path(source).name for source, _ in result.unreadable}
-            assert (result.new, result.known)[repeat] == 4 - len(refused)
-            assert refused == ({"c.png", "large.png"} if keep == "crops" else refused & {"c.png"})
+            ((source, reason),) = result.unreadable
+            assert Path(source).name == "larger.png"
+            assert "90,000,000 pixels, expected at most 89,000,000" in reason
+            assert (result.new, result.known)[repeat] == 4
+        for (sighting,) in gallery.store.walk(batch=1):
+            assert (sighting.crop is None) == (keep == "vectors")
+
+
+def test_thumbnail_of_a_file_follows_the_rules_of_decoding():
+    """16 bits keep the high byte, alpha is composited over white; a plain conversion makes them white and black."""
+    for image, value in (
+        (Image.fromarray(np.full((128, 64), 0x3C00, np.uint16)), 0x3C),
+        (Image.new("RGBA", (64, 128), (0, 0, 0, 0)), 255),
+    ):
+        buffer = BytesIO()
+        image.save(buffer, "PNG")
+        thumbnail = encode_stored_crop(buffer.getvalue(), "thumbnails", name="crop")
+        assert np.abs(decode_image(thumbnail, "thumbnail").astype(int) - value).max() <= 2
 
 
 def test_the_first_label_of_a_batch_stays_and_others_are_reported(tiny_run, data):
@@ -113,7 +136,7 @@ def test_the_first_label_of_a_batch_stays_and_others_are_reported(tiny_run, data
 
 def test_the_crop_of_a_sample_in_a_container_is_stored_as_png(tiny_run, monkeypatch, data):
     pixels = np.full((40, 20, 3), 90, np.uint8)
-    monkeypatch.setattr("passerby.gallery.gallery.read_image", lambda _sample: pixels)
+    monkeypatch.setattr("passerby.gallery.enrollment.read_image", lambda _sample: pixels)
     crop = Crop(image=dataclasses.replace(data.query[0], key="detected/1"), camera="c")
     assert crop.source.endswith("::detected/1")
     with Gallery("memory", model=tiny_run, keep="crops") as gallery:
@@ -167,7 +190,7 @@ def test_a_gallery_records_its_model(tiny_run, tmp_path, data):
     moved = tmp_path / "run"
     shutil.copytree(tiny_run, moved)
     where = tmp_path / "g"
-    with pytest.raises(NoGalleryError, match="no gallery; give a model to make one"):
+    with pytest.raises(NoGalleryError, match="no gallery here; enroll images with a model to make one"):
         Gallery(where)
     Gallery(where, model=moved).close()
     manifest = json.loads((moved / "manifest.json").read_text())
@@ -179,7 +202,7 @@ def test_a_gallery_records_its_model(tiny_run, tmp_path, data):
     with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"contains vectors of .*, opened with model"):
         gallery.search(data.query[0])
     shutil.rmtree(moved)
-    with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"its model's folder .*run is missing"):
+    with Gallery(where) as gallery, pytest.raises(GalleryError, match=r"its model .*run is missing"):
         gallery.search(data.query[0])
     with Gallery(where, model=tiny_run) as gallery:
         assert gallery.search(data.query[0]) == [[]]
@@ -214,11 +237,11 @@ def test_the_verbs_of_the_command_line_are_methods(tiny_run, tmp_path, data):
 
 
 @pytest.mark.parametrize("keep", ["vectors", "thumbnails", "crops"])
-def test_each_image_is_decoded_once(tiny_run, monkeypatch, data, keep):
-    """Once for the vector; the store encodes a thumbnail from those pixels, and checks a file without decoding it."""
+def test_enrollment_decodes_each_image_once(tiny_run, monkeypatch, data, keep):
+    """Once for vector and thumbnail. A file that is kept is decoded once more by the store, as files of others are."""
     decoded, loaded = [], []
-    decode, load_pixels = gallery_module.decode_image, ImageFile.ImageFile.load
-    monkeypatch.setattr(gallery_module, "decode_image", lambda *args: decoded.append(args[1]) or decode(*args))
+    decode, load_pixels = enrollment.decode_image, ImageFile.ImageFile.load
+    monkeypatch.setattr(enrollment, "decode_image", lambda *args: decoded.append(args[1]) or decode(*args))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: loaded.append(image) or load_pixels(image))
     crops = list_data_crops(SIMPLE)[:7]
     with Gallery("memory", model=tiny_run, keep=keep) as gallery:
@@ -311,3 +334,49 @@ def test_identify_without_labels_is_unknown_with_a_warning(tiny_run, data, tmp_p
         gallery.enroll(crop)
         assert gallery.identify(data.query[0].path)[0].label is None
     assert lines == [f"{tmp_path / 'g'}: no sighting that is searched has a label, so that every image is unknown"]
+
+
+def test_a_gallery_without_the_mirror_image_keeps_its_choice(tiny_run, tmp_path, data):
+    """Oracle: the model's embeddings with and without the mirror image."""
+    where, (query, *_) = tmp_path / "g", data.query
+    expected = {flip: load(tiny_run).embed(query, flip=flip) for flip in (True, False)}
+    assert not np.allclose(expected[True], expected[False], atol=1e-4)
+    with Gallery(where, model=tiny_run, flip=False) as gallery:
+        gallery.enroll(list_crops(query.path, camera="c1"))
+        (sighting,) = next(gallery.store.walk())
+        np.testing.assert_allclose(sighting.vector, expected[False][0], atol=1e-6)
+    with Gallery(where) as gallery:  # loads the model itself
+        assert not gallery.stats().card.flip
+        [[hit]] = gallery.search(query)
+        assert hit.distance == pytest.approx(0, abs=1e-6)
+        np.testing.assert_allclose(gallery.embedder.embed(query), expected[False], atol=1e-6)
+    with pytest.raises(GalleryError, match=r"vectors without the mirror image, opened for vectors with the mirror im"):
+        Gallery(where, flip=True)
+    with Gallery(where, model=tiny_run) as gallery:
+        assert gallery.search(query)[0][0].distance == pytest.approx(0, abs=1e-6)
+
+
+def test_the_other_kind_is_not_imported(tiny_run, tmp_path, data):
+    pytest.importorskip("pyarrow")
+    from passerby.gallery.parquet import import_sightings
+
+    with Gallery("memory", model=tiny_run, flip=False) as gallery:
+        gallery.enroll(list_crops(data.query[0].path, camera="c1"))
+        gallery.export(tmp_path / "plain.parquet")
+    with Gallery("memory", model=tiny_run) as gallery:
+        with pytest.raises(GalleryError, match=r"without the mirror image, the gallery those of .*, with the mirror"):
+            import_sightings(gallery.store, tmp_path / "plain.parquet")
+        assert gallery.stats().sightings == 0
+
+
+def test_a_card_without_the_field_averages_the_mirror_image(tiny_run):
+    """Cards of earlier versions have format 2. Oracle: their JSON."""
+    with Gallery("memory", model=tiny_run) as gallery:
+        card = gallery.store.card
+    tree = json.loads(card.to_json())
+    assert (tree["format"], "flip" in tree, GalleryCard.from_json(card.to_json(), "g")) == (2, False, card)
+    plain = dataclasses.replace(card, flip=False)
+    assert json.loads(plain.to_json())["format"] == 3  # refused by earlier versions
+    assert GalleryCard.from_json(plain.to_json(), "g") == plain
+    with pytest.raises(GalleryError, match="flip: got 'no', expected true or false"):
+        dataclasses.replace(card, flip="no")

@@ -41,6 +41,14 @@ def test_far_sightings_and_an_empty_gallery_are_unknown():
     assert identify_hits([], labels=0, line=LINE).probability == 1
 
 
+def test_an_answer_below_the_least_probability_is_not_sure():
+    equal = hits(("Alice", 0.3), ("Bob", 0.3))
+    answers = [identify_hits(equal, labels=2, line=LINE, at_least=p).answer for p in (0.3, 0.5)]
+    assert answers == ["identified", "not sure"]
+    assert identify_hits(hits(("Alice", 0.9)), labels=1, line=LINE, at_least=0.9).answer == "unknown"
+    assert identify_hits([], labels=0, line=LINE).answer == "unknown"
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("ABCDE"), st.floats(0, 2)), min_size=1, max_size=20),
     st.floats(0.01, 0.99),

@@ -1,10 +1,11 @@
 """Export and import. Oracle: the sightings that were added."""
 
 import dataclasses
-import os
+import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,9 +14,12 @@ import pytest
 from gallery.people import MODEL, NOW, OTHER, D, encoded_image, people
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
-from passerby.gallery.parquet import CARD_KEY, export_gallery, import_gallery, import_sightings, publish, read_card
+from passerby.gallery.parquet import CARD_KEY, export_gallery, import_gallery, import_sightings, read_card
 from passerby.gallery.results import EnrollResult
 from passerby.gallery.stores.opening import open_gallery
+
+WRITES_MISSING_LISTS = int(pa.__version__.split(".")[0]) >= 26
+"""Whether this PyArrow writes a missing list of fixed size to Parquet; 22 refuses it, 26 writes it."""
 
 
 @pytest.fixture
@@ -117,7 +121,7 @@ def ragged_vectors(table):
         ),
         (double_vectors, r"vector fixed_size_list<\w+: float>\[48\] \(expected fixed_size_list<\w+: float>\[24\]\)"),
         (ragged_vectors, r"vector list<\w+: float> \(expected"),
-        (set_value("vector", None), "a vector is missing"),
+        *([(set_value("vector", None), "a vector is missing")] if WRITES_MISSING_LISTS else []),
         (set_value("vector", [0.5] * D), r"row 6 cannot be imported \(.*vector has length"),
         (set_value("camera", None), r"row 6 cannot be imported \(.*camera is None"),
         (set_value("label", "Al\0ice"), r"row 6 cannot be imported \(.*label is"),
@@ -155,18 +159,36 @@ def test_text_that_is_not_utf8_is_not_imported(store, tmp_path):
         import_sightings(open_gallery("memory", model=MODEL), path)
 
 
-def test_an_export_works_without_hard_links_and_removes_drafts_of_killed_exports(store, tmp_path, monkeypatch):
-    def refuse(*_arguments, **_options):
-        raise PermissionError(1, "Operation not permitted")
+KILLED = """
+import os, pathlib, signal, sys
+sys.path[:0] = sys.argv[2:]
+from gallery.people import MODEL, people
+from passerby.gallery import parquet
+from passerby.gallery.stores.opening import open_gallery
+store = open_gallery("memory", model=MODEL)
+store.add(people(30))
+to_batch = parquet._to_batch
+def die(*arguments):
+    batch = to_batch(*arguments)
+    writer = sys._getframe(1).f_locals["writer"]
+    writer.write_batch(batch)
+    sys._getframe(1).f_locals["file"].flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+parquet._to_batch = die
+parquet.export_gallery(store, sys.argv[1])
+"""
 
-    monkeypatch.setattr(os, "link", refuse)
-    killed = subprocess.Popen([sys.executable, "-c", ""])
-    killed.wait()
-    (tmp_path / f".g.parquet.{killed.pid}.part").write_bytes(b"vectors")
-    (tmp_path / ".g.parquet.1.part").write_bytes(b"of a running process")
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files without a name")
+def test_an_export_that_is_killed_leaves_no_vector(tmp_path):
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "g.parquet"), tests], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_is_private(store, tmp_path):
     assert export_gallery(store, tmp_path / "g.parquet") == 30
     assert import_sightings(open_gallery("memory", model=MODEL), tmp_path / "g.parquet").new == 30
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".g.parquet.1.part", "g.parquet"]
+    assert [path.name for path in tmp_path.iterdir()] == ["g.parquet"]
     assert stat.S_IMODE((tmp_path / "g.parquet").stat().st_mode) == 0o600
-    with pytest.raises(FileExistsError):
-        publish(tmp_path / ".g.parquet.1.part", tmp_path / "g.parquet")

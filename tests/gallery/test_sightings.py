@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gallery.people import MODEL, NOW
-from passerby.cli.gallery import format_time
+from passerby.cli.gallery_options import format_time
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
 from passerby.gallery.sightings import Sighting

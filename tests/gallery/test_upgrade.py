@@ -23,6 +23,7 @@ from passerby.gallery.results import EnrollResult
 from passerby.gallery.stores import sqlite_database as database
 from passerby.gallery.stores.opening import open_gallery
 from passerby.gallery.upgrade import upgrade_gallery
+from passerby.reviewing.answers import Answer
 
 SCHEMA_1 = """
 CREATE TABLE card (one INTEGER PRIMARY KEY CHECK (one = 1), json TEXT NOT NULL);
@@ -201,3 +202,28 @@ def test_what_cannot_be_converted_raises(tmp_path):
     connection.close()
     with pytest.raises(GalleryError, match="old: the gallery's card cannot be converted"):
         upgrade_gallery(tmp_path / "old")
+
+
+def test_a_gallery_of_schema_2_gets_the_tables_of_answers(tmp_path):
+    folder, sightings = tmp_path / "old", people(12)
+    store = open_gallery(folder, model=MODEL)
+    store.add(sightings)
+    before = contents(store)
+    store.close()
+    connection = sqlite3.connect(folder / "gallery.sqlite")
+    for table in ("survey", "answers", "renames", "members", "identities", "actions"):
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute("PRAGMA user_version=2")
+    connection.commit()
+    connection.close()
+    with pytest.raises(GalleryError, match=r"`passerby gallery upgrade .*old`"):
+        open_gallery(folder)
+    assert upgrade_gallery(folder)
+    assert not upgrade_gallery(folder)
+    assert not (folder / database.COPY).exists()
+    store = open_gallery(folder)
+    assert contents(store) == before
+    assert store.answers.add([Answer(sightings[0].id, sightings[2].id, "same")]) == 1
+    assert len(store.answers.read()) == 1
+    assert [entry.action for entry in store.audit()] == ["create", "enroll", "upgrade", "answer"]
+    store.close()

@@ -8,8 +8,12 @@ from PIL import Image
 
 from passerby.errors import DataError, WeightsError
 from passerby.model.convnext_ap import convnext_ap
-from passerby.model.embed import Embedder, Preprocessing, embed_batches, load
-from passerby.model.weights import MANIFEST_FORMAT, save_model
+from passerby.model.embed import load
+from passerby.model.torch_encoder import TorchEncoder, embed_batches
+from passerby.model.weights import save_model
+from passerby.runtime.embedder import Embedder
+from passerby.runtime.model_manifest import MANIFEST_FORMAT
+from passerby.runtime.preprocessing import Preprocessing
 from passerby.types import Sample
 
 MODEL = {"backbone": "convnext_zepto_rms", "parts": 2, "part_dim": 8, "attention": True}
@@ -39,6 +43,11 @@ def run(tmp_path, network):
     return tmp_path
 
 
+def embedder_of(network):
+    preprocessing = Preprocessing((64, 32), MEAN, STD)
+    return Embedder(TorchEncoder(network, preprocessing), preprocessing, {})
+
+
 def noise(n, height=64, width=32):
     return np.random.default_rng(0).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
 
@@ -51,20 +60,18 @@ def normalized(pixels):
 
 def test_flip_averages_with_the_mirror_image(network):
     """Oracle: both embeddings by hand, their mean brought to unit length."""
-    images = normalized(noise(3))
+    pixels = noise(3)
     with torch.no_grad():
-        sides = [network.eval()(each).embedding.double().numpy() for each in (images, images.flip(-1))]
+        sides = [network.eval()(normalized(x)).embedding.double().numpy() for x in (pixels, pixels[:, :, ::-1])]
     mean = (sides[0] + sides[1]) / 2
     expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
-    np.testing.assert_allclose(embed_batches(network, [images]), expected, atol=1e-6)
-    np.testing.assert_allclose(embed_batches(network, [images], flip=False), sides[0], atol=1e-6)
+    np.testing.assert_allclose(embedder_of(network).embed(pixels), expected, atol=1e-6)
+    np.testing.assert_allclose(embedder_of(network).embed(pixels, flip=False), sides[0], atol=1e-6)
 
 
-def test_batches_are_embedded_in_order_and_counted(network):
+def test_batches_are_embedded_in_order(network):
     images = normalized(noise(5))
-    seen = []
-    vectors = embed_batches(network, images.split(2), total=5, progress=lambda *state: seen.append(state))
-    assert seen == [("embed", 2, 5), ("embed", 4, 5), ("embed", 5, 5)]
+    vectors = embed_batches(network, images.split(2))
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, embed_batches(network, [images]), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -72,6 +79,23 @@ def test_batches_are_embedded_in_order_and_counted(network):
 
 def test_no_image_gives_no_vector(network):
     assert embed_batches(network, []).shape == (0, 16)
+
+
+def test_an_empty_batch_has_no_vectors_and_a_batch_of_none_is_an_error(network):
+    embedder = embedder_of(network)
+    for flip in (False, True):
+        assert embedder.embed(noise(0), flip=flip).shape == (0, 16)
+    for encode in (embedder.encoder.encode, embedder.encoder.encode_mirrored):
+        vectors = encode(noise(0))
+        assert (vectors.shape, vectors.dtype) == ((0, 16), np.float32)
+    with pytest.raises(DataError, match="batch: got 0, expected at least 1 image"):
+        embedder.embed(noise(2), batch=0)
+
+
+def test_torch_computes_without_looking_for_an_exported_file(run, monkeypatch):
+    """Comparing a file with the weights reads all of them."""
+    monkeypatch.setattr("passerby.model.open_model.find_exported", lambda *_: pytest.fail("the weights are hashed"))
+    assert load(run, device="cpu", runtime="torch").encoder.runtime == "torch"
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -102,7 +126,7 @@ def test_every_kind_of_image_gives_the_same_vector(network, tmp_path):
     pixels = noise(1, height=100, width=40)[0]
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)
-    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embedder = embedder_of(network)
     kinds = [path, str(path), Sample(path, 1, 0), Image.fromarray(pixels), pixels]
     vectors = embedder.embed(kinds, batch=2)
     assert vectors.shape == (5, 16)
@@ -111,15 +135,15 @@ def test_every_kind_of_image_gives_the_same_vector(network, tmp_path):
 
 def test_pixels_are_normalized_by_the_manifests_values(network):
     pixels = noise(2)  # already of the network's size
-    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embedder = embedder_of(network)
     np.testing.assert_allclose(
-        embedder.embed([*pixels], flip=False), embed_batches(network, [normalized(pixels)], flip=False), atol=1e-5
+        embedder.embed([*pixels], flip=False), embed_batches(network, [normalized(pixels)]), atol=1e-5
     )
 
 
 def test_a_gray_array_is_three_equal_channels(network):
     gray = noise(1)[0, :, :, 0]
-    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embedder = embedder_of(network)
     vectors = embedder.embed([gray, np.stack([gray] * 3, axis=2)])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
 
@@ -136,7 +160,7 @@ def test_a_gray_array_is_three_equal_channels(network):
     ],
 )
 def test_a_value_that_is_no_image_is_named(network, image, message):
-    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embedder = embedder_of(network)
     with pytest.raises(DataError, match=message):
         embedder.embed([noise(1)[0], image])
 
@@ -146,7 +170,7 @@ def test_one_image_is_a_batch_of_one(network, tmp_path):
     pixels = noise(1, height=100, width=40)[0]
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)
-    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embedder = embedder_of(network)
     expected = embedder.embed([pixels])
     assert expected.shape == (1, 16)
     for image in (path, str(path), Sample(path, 1, 0), Image.fromarray(pixels), pixels):
@@ -157,7 +181,7 @@ def test_one_image_is_a_batch_of_one(network, tmp_path):
 def test_any_iterable_of_images_is_embedded(network):
     """Oracle: the list of the same images."""
     pixels = noise(5)
-    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embedder = embedder_of(network)
     expected = embedder.embed([*pixels], batch=2)
     for images in (pixels, tuple(pixels), iter(pixels), (image for image in pixels)):
         np.testing.assert_array_equal(embedder.embed(images, batch=2), expected)
@@ -166,7 +190,7 @@ def test_any_iterable_of_images_is_embedded(network):
 
 @pytest.mark.parametrize("images", [7, None, b"a.jpg", {"a": 1}])
 def test_an_argument_that_holds_no_images_is_named(network, images):
-    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embedder = embedder_of(network)
     with pytest.raises(DataError, match=f"images: got {type(images).__name__}, expected a path, Sample, Pillow image"):
         embedder.embed(images)
 
@@ -178,7 +202,7 @@ def test_samples_keep_their_identities_and_cameras(network, tmp_path):
         path = tmp_path / f"{number}.png"
         Image.fromarray(pixels).save(path)
         samples.append(Sample(path, person_id=number + 4, camera_id=number % 2))
-    embedder = Embedder(network, Preprocessing((64, 32), MEAN, STD), {})
+    embedder = embedder_of(network)
     embeddings = embedder.embed_samples(samples, batch=2)
     np.testing.assert_allclose(embeddings.vectors, embedder.embed(samples), atol=1e-6)
     assert embeddings.person_ids.tolist() == [4, 5, 6]
@@ -191,7 +215,7 @@ def test_a_saved_model_gives_the_same_vectors(network, run):
     assert not embedder.network.training
     assert embedder.manifest["seed"] == 7
     assert embedder.preprocessing == Preprocessing((64, 32), MEAN, STD)
-    expected = Embedder(network, embedder.preprocessing, {}).embed(pixels)
+    expected = embedder_of(network).embed(pixels)
     np.testing.assert_allclose(load(str(run), device="auto").embed(pixels), expected, atol=1e-4)
     np.testing.assert_array_equal(embedder.embed(pixels), expected)
 
@@ -208,7 +232,7 @@ def test_a_saved_model_gives_the_same_vectors(network, run):
         ({"model": {**MODEL, "parts": "two"}}, "cannot be built"),
         ({"model": {**MODEL, "part_dim": 16}}, "of another architecture.*mis-shaped: part_necks"),
         ({"identities": 9}, "of another architecture.*classifier"),
-        ({"preprocessing": {"size": [64, 32], "mean": MEAN}}, r"preprocessing: got .*\('std'\); expected size"),
+        ({"preprocessing": {"size": [64, 32], "mean": MEAN}}, r"preprocessing: got .*\(lacks 'std'\); expected size"),
         ({"preprocessing": {"size": [64], "mean": MEAN, "std": STD}}, "preprocessing: got"),
         ({"preprocessing": {"size": [64, 0], "mean": MEAN, "std": STD}}, "a side that is not 1 to 4096"),
         ({"preprocessing": {"size": ["a", "b"], "mean": MEAN, "std": STD}}, "preprocessing: got"),

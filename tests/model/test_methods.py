@@ -10,9 +10,10 @@ import passerby
 from passerby.errors import RecipeError, WeightsError
 from passerby.model.info import variants_info
 from passerby.model.methods import MODELS, build_model
-from passerby.model.weights import MANIFEST_FORMAT, save_model
+from passerby.model.weights import save_model
 from passerby.recipe import ModelSettings, parse_recipe
 from passerby.runs.arguments import model_arguments
+from passerby.runtime.model_manifest import MANIFEST_FORMAT
 
 META = torch.device("meta")
 PREPROCESSING = {"size": [64, 32], "mean": [0.5] * 3, "std": [0.5] * 3}
@@ -20,6 +21,8 @@ TINY = {
     "convnext_ap": {"backbone": "test_convnext", "parts": 2, "part_dim": 8, "refine": False},
     "hpm": {"backbone": "resnet18", "part_dim": 8},
     "bdb": {"backbone": "resnet18"},
+    "scpnet": {"backbone": "resnet18"},
+    "imported": {"backbone": "osnet_x0_25", "head": "average-fc16-bn-relu"},
 }
 
 
@@ -81,15 +84,17 @@ def test_a_manifest_of_another_method_is_refused_by_name(model, message, tmp_pat
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"method": "mgn"}, "model.method: .*'convnext_ap', 'hpm' or 'bdb', got 'mgn'"),
+        ({"method": "mgn"}, "model.method: expected convnext_ap, hpm, bdb, scpnet or imported, got 'mgn'"),
         ({"method": "hpm", "parts": 6, "refine": True}, "model: method hpm has no parts, refine; it has method, backb"),
         ({"method": "bdb", "part_dim": 8}, "model: method bdb has no part_dim; it has .*drop_height, drop_width"),
         ({"drop_height": 0.3}, "model: method convnext_ap has no drop_height"),
+        ({"method": "scpnet", "drop_height": 0.3}, "model: method scpnet has no drop_height; it has .*spatial_weight"),
+        ({"method": "bdb", "channel_parts": 4}, "model: method bdb has no channel_parts"),
         (
             {"method": "bdb", "drop_height": 1},
             "model: drop_height and drop_width are both 1, which drops the whole",
         ),
-        ({"method": "bdb", "drop_height": 0}, "model.drop_height: .*greater than 0, got 0"),
+        ({"method": "bdb", "drop_height": 0}, "model.drop_height: expected a number above 0 and at most 1, got 0"),
     ],
 )
 def test_a_recipe_with_options_of_another_method_is_an_error(model, message):

@@ -1,4 +1,4 @@
-"""The model that comes with the package. Oracle: its manifest and card, and rendered people whom it never saw."""
+"""The model that comes with the package. Oracle: its manifest and card, and synthetic people whom it never saw."""
 
 import json
 
@@ -6,7 +6,11 @@ import numpy as np
 
 import passerby
 from conftest import SIMPLE
-from passerby.model.weights import DEFAULT_MODEL, read_tensors
+from passerby.gallery.embedding_model import record_model
+from passerby.model.weights import read_tensors
+from passerby.openset.calibration import QUANTILES, Calibration
+from passerby.runtime.file_model import find_exported
+from passerby.runtime.model_manifest import DEFAULT_MODEL
 from passerby.types import Embeddings
 
 
@@ -14,7 +18,7 @@ def test_the_shipped_model_is_small_and_trained_on_rendered_people():
     manifest = json.loads((DEFAULT_MODEL / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["data"].startswith("synth:")
     assert (manifest["initial_weights"], manifest["model"]["pretrained"]) == ("random", False)
-    assert sum(file.stat().st_size for file in DEFAULT_MODEL.iterdir()) < 10_000_000
+    assert sum(file.stat().st_size for file in DEFAULT_MODEL.iterdir()) < 17_000_000  # the wheel stays below 20 MB
     card = (DEFAULT_MODEL / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert manifest["data"] in card
     assert manifest["whitening"] in card
@@ -35,8 +39,30 @@ def test_the_shipped_model_retrieves_unseen_rendered_people():
     assert scores.rank1 > 0.5
 
 
+def test_its_onnx_file_is_of_its_weights_and_interchangeable_with_them():
+    """Oracle: torch, on noise and on synthetic people; the certificate is in the file."""
+    (data,) = passerby.load_data(SIMPLE)
+    whole, file = (passerby.load("default", runtime=runtime) for runtime in ("torch", "onnx"))
+    noise = np.random.default_rng(0).integers(0, 256, (8, 90, 40, 3), dtype=np.uint8)
+    for images in ([*data.query], noise):
+        assert (whole.embed(images) * file.embed(images)).sum(axis=1).min() > 0.999
+    assert record_model(file).same_vectors(record_model(whole))
+    assert find_exported(DEFAULT_MODEL, whole.manifest) == DEFAULT_MODEL / "model.onnx"
+
+
 def test_its_calibration_is_of_identities_outside_its_training():
     calibration = passerby.load_calibration(DEFAULT_MODEL)
     assert not calibration.fitted_on.trained_on
     assert calibration.probability(0.05) > 0.9
     assert calibration.probability(1.0) < 0.1
+
+
+def test_its_calibration_has_the_reference_of_the_drift_metric_and_its_exported_file_the_same():
+    """Oracle: the definition; half of the distances of different people are below the median."""
+    calibration = passerby.load_calibration(DEFAULT_MODEL)
+    for part in (calibration, calibration.cameras):
+        assert part.reference.shape == (QUANTILES,)
+        assert part.reference[0] < part.distances[-1] <= part.reference[-1] + 1e-9
+        assert part.probability(part.reference[QUANTILES // 2]) < 0.01
+    certificate = json.loads((DEFAULT_MODEL / "model.onnx.json").read_text(encoding="utf-8"))
+    assert Calibration.from_dict(certificate["calibration"]).to_dict() == calibration.to_dict()

@@ -11,17 +11,14 @@ from passerby.errors import WeightsError, WriteError
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.embed import load
 from passerby.model.weights import (
-    DEFAULT_MODEL,
-    MANIFEST_FORMAT,
     fill,
     find_setting_differences,
     find_weights_file,
     load_state,
-    model_folder,
-    read_manifest,
     read_tensors,
     save_model,
 )
+from passerby.runtime.model_manifest import DEFAULT_MODEL, MANIFEST_FORMAT, model_folder, read_manifest
 
 MANIFEST = {"format": MANIFEST_FORMAT, "model": {}, "preprocessing": {}, "identities": 3, "passerby": "9.9"}
 
@@ -159,7 +156,7 @@ def test_tensors_under_an_ignored_name_are_left_out():
 
 
 def test_an_installation_without_a_default_model_is_an_error(monkeypatch, tmp_path):
-    monkeypatch.setattr("passerby.model.weights.DEFAULT_MODEL", tmp_path)
+    monkeypatch.setattr("passerby.runtime.model_manifest.DEFAULT_MODEL", tmp_path)
     for load_default in (load, lambda: load("default"), lambda: convnext_ap("test_convnext", weights="default")):
         with pytest.raises(
             WeightsError, match="default model: this installation has none; build it in a checkout with"

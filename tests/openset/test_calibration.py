@@ -133,7 +133,7 @@ def test_reading_returns_what_was_written(method):
         ({"metric": "manhattan"}, "metric is 'manhattan', expected one of cosine"),
         ({"distances": [1.0, 0.5]}, "expected ascending distances"),
         ({"log_ratios": [0.0, 1.0]}, "log_ratios that do not increase"),
-        ({"distances": [0.0]}, "1 distances and 2 log_ratios"),
+        ({"distances": [0.0]}, "1 distance and 2 log_ratios"),
         ({"distances": []}, r"distances has shape \(0,\)"),
         ({"log_ratios": [1.0, None]}, "log_ratios has shape|log_ratios cannot be read"),
         ({"distances": "near"}, "distances cannot be read"),

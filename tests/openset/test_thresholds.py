@@ -166,5 +166,5 @@ def test_an_unresolved_rate_is_rejected_with_the_number_of_queries_needed(argume
 
 def test_a_single_identity_is_rejected():
     images = embedded(1, 0.5, 0)
-    with pytest.raises(ValueError, match="gallery: shows 1 people, expected at least 2"):
+    with pytest.raises(ValueError, match="gallery: shows 1 person, expected at least 2"):
         compute_threshold(find_nearest_identities(images, images), 0.5)

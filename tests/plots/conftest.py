@@ -10,7 +10,7 @@ def drawn(monkeypatch):
     figures, savefig = [], Figure.savefig
 
     def keep(figure, *arguments, **options):
-        if figure not in figures:  # a figure is saved as PNG and as SVG
+        if figure not in figures:  # a figure may be saved in several formats
             figures.append(figure)
         return savefig(figure, *arguments, **options)
 

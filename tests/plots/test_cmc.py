@@ -28,7 +28,7 @@ def texts(figure):
 def test_cmc_is_plotted_in_percent_with_interval_and_protocol(tmp_path, drawn):
     run = scores(0.25, 0.5, 0.75, intervals={"rank1": (0.2, 0.3), "mAP": (0.35, 0.45)})
     files = plot_cmc({"AP": run}, tmp_path / "new" / "cmc.png", max_rank=2)
-    assert [file.name for file in files] == ["cmc.png", "cmc.svg"]
+    assert [file.name for file in files] == ["cmc.png"]
     assert all(file.stat().st_size for file in files)
     line = drawn[0].axes[0].lines[0]
     np.testing.assert_allclose(line.get_xydata(), [[1, 25], [2, 50]])

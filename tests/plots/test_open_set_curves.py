@@ -35,7 +35,7 @@ def lines(figure):
 def test_reliability_is_plotted_for_bins_with_pairs(tmp_path, drawn):
     result = measure_reliability(LINE, PAIRS)
     files = plot_reliability({"run": result}, tmp_path / "new" / "reliability.png")
-    assert [file.name for file in files] == ["reliability.png", "reliability.svg"]
+    assert [file.name for file in files] == ["reliability.png"]
     used = result.weight > 0
     np.testing.assert_allclose(lines(drawn[0])[1], np.stack([result.predicted[used], result.observed[used]], axis=1))
     heights = [bar.get_height() for bar in drawn[0].axes[1].patches]

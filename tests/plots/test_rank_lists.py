@@ -104,7 +104,7 @@ def test_rows_are_in_the_given_order_and_top_limits_the_list(tmp_path, drawn):
     [
         ([], QUERY, "chosen: got no query, expected indices from 0 to 1"),
         ([0, 2], QUERY, r"chosen: got \[2\]"),
-        ([0], QUERY[:1], "ranking: got 2 lists for 1 queries"),
+        ([0], QUERY[:1], "ranking: got 2 lists for 1 query"),
     ],
 )
 def test_invalid_arguments_of_plot_rank_lists_are_refused(tmp_path, chosen, query, message):

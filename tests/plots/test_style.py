@@ -9,7 +9,7 @@ import pytest
 
 from passerby import plots
 from passerby.errors import DataError, WriteError
-from passerby.plots.style import new_figure, save, style_axes
+from passerby.plots.style import name_png_and_svg, new_figure, save, style_axes
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
@@ -25,10 +25,23 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert target.read_bytes() == b"old"
 
 
-def test_an_svg_is_written_only_on_request(tmp_path):
-    save(new_figure(1, 1), tmp_path / "one.png")
-    save(new_figure(1, 1), tmp_path / "two.png", vector=True)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["one.png", "two.png", "two.svg"]
+def test_only_the_named_files_are_written_in_the_formats_of_their_names(tmp_path):
+    """Oracle: the files on the disk and their first bytes."""
+    assert save(new_figure(1, 1), tmp_path / "one.png") == [tmp_path / "one.png"]
+    save(new_figure(1, 1), str(tmp_path / "two.svg"))
+    files = name_png_and_svg(tmp_path / "three.png")
+    assert save(new_figure(1, 1), files) == files
+    starts = {file.name: file.read_bytes()[:5] for file in tmp_path.iterdir()}
+    png, svg = b"\x89PNG\r", b"<?xml"
+    assert starts == {"one.png": png, "two.svg": svg, "three.png": png, "three.svg": svg}
+
+
+def test_nothing_is_written_if_one_of_the_names_is_of_no_known_format(tmp_path):
+    with pytest.raises(DataError, match=r"two\.pdf: a plot is a PNG or SVG file; name it \.png or \.svg"):
+        save(new_figure(1, 1), [tmp_path / "one.png", tmp_path / "two.pdf"])
+    with pytest.raises(DataError, match="path: got none"):
+        save(new_figure(1, 1), [])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_dollars_in_labels_are_text_and_logarithmic_ticks_stay_formulas(tmp_path):
@@ -46,7 +59,7 @@ def test_dollars_in_labels_are_text_and_logarithmic_ticks_stay_formulas(tmp_path
 
 def test_a_plot_is_written_to_the_named_file_only(tmp_path):
     (tmp_path / "photo.png").write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"photo\.jpg: a plot is a PNG file; name it \.png"):
+    with pytest.raises(DataError, match=r"photo\.jpg: a plot is a PNG or SVG file"):
         save(new_figure(1, 1), tmp_path / "photo.jpg")
     assert save(new_figure(1, 1), tmp_path / "photo.PNG") == [tmp_path / "photo.PNG"]
     assert (tmp_path / "photo.png").read_bytes() == b"mine"

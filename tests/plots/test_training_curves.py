@@ -11,7 +11,7 @@ def log(epochs, steps):
     return [
         {
             "step": epoch * steps + step + 1,
-            "epoch": epoch,
+            "epoch": epoch + 1,
             "epoch_ends": step == steps - 1,
             "learning_rate": 0.1 / (epoch + 1),
             "losses": {"total": 4.0 - epoch, "identity": 2.0},
@@ -22,8 +22,8 @@ def log(epochs, steps):
 
 
 def test_learning_rate_is_plotted_over_epochs(tmp_path, drawn):
-    records = [*log(2, 5), {"step": 10, "epoch": 1, "scores": {"synth/mAP": 0.5}}]
-    (png, _) = plot_learning_rate(records, tmp_path / "lr.png")
+    records = [*log(2, 5), {"step": 10, "epoch": 2, "scores": {"synth/mAP": 0.5}}]
+    (png,) = plot_learning_rate(records, tmp_path / "lr.png")
     np.testing.assert_allclose(
         drawn[0].axes[0].lines[0].get_xydata(), [[step / 5, 0.1 if step <= 5 else 0.05] for step in range(1, 11)]
     )
@@ -32,7 +32,7 @@ def test_learning_rate_is_plotted_over_epochs(tmp_path, drawn):
 
 
 def test_losses_are_averaged_over_epochs_and_metrics_have_a_second_panel(tmp_path, drawn):
-    records = [*log(2, 4), {"step": 8, "epoch": 1, "scores": {"synth/mAP": 0.5}}]
+    records = [*log(2, 4), {"step": 8, "epoch": 2, "scores": {"synth/mAP": 0.5}}]
     plot_losses(records, tmp_path / "loss.png")
     left, right = drawn[0].axes
     by_name = {line.get_label(): line.get_xydata() for line in left.lines}

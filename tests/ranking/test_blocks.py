@@ -61,6 +61,8 @@ ones = np.ones((2, 3), dtype=np.float32)
         ([(1, ones)], r"a block of shape \(2, 3\) for query 1, expected query 0 of 2 next and 3 columns"),
         ([(0, ones[:, :2])], r"a block of shape \(2, 2\) for query 0"),
         ([(0, ones), (2, ones)], "a block of shape .* for query 2, expected query 2 of 2 next"),
+        ("x", r"distances: got str, expected \(2, 3\) floating point, or blocks \(first query, rows\)"),
+        (3, "distances: got int, expected"),
         ([(0, ones[:1])], "the blocks end after 1 of 2 queries"),
     ],
 )

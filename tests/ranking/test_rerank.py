@@ -174,7 +174,7 @@ few = people(np.eye(3, dtype=np.float32))
         (few, few, {"k1": 2, "k2": 0}, "k2: got 0"),
         (few, few, {"k1": 2, "k2": 1, "lambda_": 1.5}, "lambda_: got 1.5, expected 0 to 1"),
         (few, few, {"variant": "cubed"}, "variant: got 'cubed', expected one of zhong, squared-twice"),
-        (few, people(np.zeros((3, 3), np.float32)), {"k1": 2, "k2": 1}, "gallery: 3 vectors are all zero"),
+        (few, people(np.zeros((3, 3), np.float32)), {"k1": 2, "k2": 1}, "gallery: 3 vectors of zeros only"),
         (few, people(np.eye(4, dtype=np.float32)), {"k1": 2, "k2": 1}, "query: vectors are 3 wide, gallery's are 4"),
         (few, people(np.empty((0, 3), np.float32)), {"k1": 2, "k2": 1}, r"gallery: got vectors of shape \(0, 3\)"),
     ],

@@ -120,11 +120,11 @@ zeros = np.zeros(2, dtype=int)
         (two, zeros, {"method": "max"}, "method: got 'max', expected one of mean, attention"),
         (two, zeros[:1], {}, r"sets: got shape \(1,\), expected \(2,\) integers"),
         (two, zeros * 1.0, {}, r"sets: got shape \(2,\), expected \(2,\) integers"),
-        (two, zeros + 1, {}, "sets: got 1 numbers from 1 to 1, expected 0 to 0"),
+        (two, zeros + 1, {}, "sets: got 1 number from 1 to 1, expected 0 to 0"),
         (images([[1, 0], [0, 1]], [1, 2], [0, 0]), zeros, {}, "sets: set 0 mixes people"),
         (images([[1, 0], [0, 1]], [1, 1], [0, 1]), zeros, {}, "sets: set 0 mixes cameras"),
-        (images([[1, 0], [0, 0]], [1, 1], [0, 0]), zeros, {}, "images: 1 vectors are all zero, the first is row 1"),
-        (images([[1, 0], [-1, 0]], [1, 1], [0, 0]), zeros, {}, "sets: 1 vectors are all zero, the first is row 0"),
+        (images([[1, 0], [0, 0]], [1, 1], [0, 0]), zeros, {}, "images: 1 vector of zeros only, the first is row 1"),
+        (images([[1, 0], [-1, 0]], [1, 1], [0, 0]), zeros, {}, "sets: 1 vector of zeros only, the first is row 0"),
         (two, zeros, {"quality": np.ones(2)}, "quality: given to method='mean'"),
         (two, zeros, {"method": "attention", "quality": np.ones(3)}, r"quality: got shape \(3,\), expected \(2,\)"),
         (two, zeros, {"method": "attention", "temperature": 0}, "temperature: got 0, expected a finite number above 0"),
@@ -138,5 +138,5 @@ def test_invalid_sets_are_rejected(some, sets, options, message):
 def test_set_distances_reject_invalid_arguments_at_the_call():
     with pytest.raises(ValueError, match="method: got 'worst', expected one of best, average, hausdorff"):
         compare_sets(two, two, query_sets=zeros, gallery_sets=zeros, method="worst")
-    with pytest.raises(ValueError, match="sets: got 1 numbers"):
+    with pytest.raises(ValueError, match="sets: got 1 number"):
         compare_sets(two, two, query_sets=zeros, gallery_sets=zeros + 3)

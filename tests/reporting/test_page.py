@@ -15,7 +15,7 @@ from passerby.reporting.page import PageFigure, PageSection, PageTable, render_p
 def make_figure(tmp_path, name, **more):
     plot = new_figure(2, 1)
     plot.add_subplot().imshow(np.eye(3))
-    path, _ = save(plot, tmp_path / f"{name}.png", vector=True)
+    path, _ = save(plot, [tmp_path / f"{name}.png", tmp_path / f"{name}.svg"])
     return PageFigure(path, f"caption of {name}", f"alt of {name}", **more)
 
 

@@ -84,7 +84,6 @@ def test_training_calibrates_the_model_in_memory(tmp_path, monkeypatch):
         raise AssertionError("the model was loaded")
 
     with monkeypatch.context() as patch:
-        patch.setattr("passerby.runs.run_plots.plot_evaluation", lambda _result, _out: None)
         for name in ("load", "load_run_data"):
             patch.setattr(f"passerby.runs.calibrate.{name}", refuse)
         train(tiny_recipe("schedule.epochs=2"), SIMPLE, tmp_path / "run", device="cpu")

@@ -38,6 +38,7 @@ COUNTS = {
         RESNET,
         (2 * 2048 * 512 + 9 * 512 * 512 + 2 * (512 + 512 + 2048)) + neck(2048, 512) + neck(2048, 1024),
     ),
+    "scpnet": (RESNET, 4 * (2048 * 2048 + 2048 + 2 * 2048) + 4 * 2049 * IDENTITIES),
     "osnet": (1_905_828, neck(512, 512)),
     "osnet-x0-25": (134_792, neck(128, 512)),
     "plain-convnext": (CONVNEXT, neck(1024)),
@@ -51,6 +52,7 @@ SMALL = {
     "strong-reid": "resnet18",
     "hpm": "resnet18",
     "bdb": "resnet18",
+    "scpnet": "resnet18",
     "osnet-x0-25": "osnet_x0_25",
     "plain-swin": "swin_tiny_patch4_window7_224",
     "plain-vit": "test_vit",
@@ -67,7 +69,7 @@ def test_a_recipe_builds_the_network_of_its_paper(name):
     info = model_info(network, size=recipe.images.size)
     assert (info.parameters["backbone"], info.parameters["head"]) == COUNTS[name]
     height, width = recipe.images.size
-    stride = 32 if name in ("plain-convnext", "plain-swin") else 16
+    stride = 32 if name in ("plain-convnext", "plain-swin", "scpnet") else 16
     assert info.map[1:] == (height // stride, width // stride)
 
 
@@ -76,7 +78,7 @@ def test_recipe_costs_equal_the_table_in_the_docs():
     from test_docs import ROOT
 
     text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    for names in (["pcb"], ["pcb-rpp"], ["strong-reid"], ["hpm"], ["bdb"], ["osnet", "osnet-x0-25"]):
+    for names in (["pcb"], ["pcb-rpp"], ["strong-reid"], ["hpm"], ["bdb"], ["scpnet"], ["osnet", "osnet-x0-25"]):
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{names[0]}`")]
         figures = [f"{COUNTS[name][0] / 1e6:.1f}; {sum(COUNTS[name]) / 1e6:.1f}" for name in names]
         assert row.endswith(f"| {' and '.join(figures)} |")
@@ -134,6 +136,7 @@ def test_a_recipe_takes_a_step_on_a_small_network(name):
     before = {key: parameter.clone() for key, parameter in network.named_parameters()}
     (first, second) = (next(steps), next(steps))
     on = {key for key, value in recipe.loss.model_dump().items() if value} | {"loss"}
+    on |= {"own"} if name == "scpnet" else set()
     assert first.losses.keys() == second.losses.keys() == on
     assert all(math.isfinite(value) for value in second.losses.values())
     assert all(parameter.isfinite().all() for parameter in network.parameters())

@@ -27,7 +27,6 @@ SMALL = (
 )
 
 
-@pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize(("name", "width"), [("convnext-ap", 6 * 256), ("convnext-ap-modern", 6 * 256 + 1024)])
 def test_a_recipe_for_a_gpu_trains_and_is_scored(name, width, tmp_path):
     recipe = load_recipe(name, overrides=list(SMALL))

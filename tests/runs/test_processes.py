@@ -22,7 +22,6 @@ SAME = (
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("without_plots")
 def test_two_processes_run_the_stages_of_one(tmp_path):
     """What is frozen has no gradient to share: 18 steps in three stages, losses within 1e-3 of one process's."""
     recipe = (*STAGED, "model.drop_path=0", "optimizer.name=sgd", "evaluation.calibration=null")
@@ -39,7 +38,6 @@ def test_two_processes_run_the_stages_of_one(tmp_path):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("without_plots")
 def test_two_processes_equal_one_and_only_the_first_writes(tmp_path):
     """Sums run in another order, no more: losses within 1e-3 of each other after twelve steps, weights near."""
     one, two = tmp_path / "one", tmp_path / "two"

@@ -1,5 +1,7 @@
 """From embeddings to lists: each method is the library's function of that name. Oracle: calling that function."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,8 @@ from passerby.ranking.fuse import fuse
 from passerby.ranking.rank import rank
 from passerby.ranking.rerank import rerank
 from passerby.ranking.sets import compare_sets, group_images, pool
-from passerby.runs.ranking_method import RankingMethod, rank_with
-from passerby.types import Embeddings
+from passerby.runs.ranking_method import RankingMethod, number_tracks, rank_with
+from passerby.types import Embeddings, Sample
 
 
 def matrix(blocks):
@@ -123,7 +125,7 @@ def test_few_images_have_fewer_neighbors_of_the_reranking():
         assert lines == []
         assert method.limit(4).title == "re-ranked (k-reciprocal, 4, 5, 0.3)"
     assert lines == [
-        "re-ranking: the gallery has 4 items; k1 is 4 in place of 20, and k2 is 5. Choose them with --k1 and --k2"
+        "re-ranking: the gallery has 4 items; k1 is 4 in place of 20, and k2 is 5. Choose them with k1 and k2"
     ]
 
 
@@ -132,9 +134,31 @@ def test_few_images_have_fewer_neighbors_of_the_reranking():
     [
         ({"k1": 0}, "k1: got 0, expected 1 or more"),
         ({"k1": 5, "k2": 7}, r"k2: got 7, expected 1 to k1 \+ 1 = 6"),
-        ({"lambda_": 7}, "lambda: got 7, expected 0 to 1"),
+        ({"lambda_": 7}, "lambda_: got 7, expected 0 to 1"),
     ],
 )
 def test_parameters_out_of_range_are_refused(values, message):
     with pytest.raises(DataError, match=message):
         RankingMethod(**values)
+
+
+def test_tracks_are_one_row_each_with_the_mean_of_their_images(pairs):
+    """Each image of an identity in a camera is alternately of one of two tracks. Oracle: pool by those numbers."""
+    query, gallery = pairs[0]
+    tracks = []
+    for side in (query, gallery):
+        half = np.arange(len(side)) % 2
+        tracks.append(np.unique(2 * group_images(side) + half, return_inverse=True)[1])
+    method = RankingMethod(fuse_by="average").of_tracks()
+    lists = rank_with(method, pairs[:1], tracks=(tracks[0], tracks[1]))
+    expected = iter_distances(pool(query, tracks[0]), pool(gallery, tracks[1]))
+    np.testing.assert_array_equal(matrix(lists.blocks), matrix(expected))
+    assert method.title == "sets of images (mean)"
+    assert RankingMethod(sets="best").of_tracks().sets == "best"
+
+
+def test_tracks_are_numbered_in_order_of_first_appearance():
+    samples = [Sample(Path("a"), 1, 0, track=track) for track in (7, 3, 7, 5)]
+    assert number_tracks(samples).tolist() == [0, 1, 0, 2]
+    assert number_tracks([*samples, Sample(Path("b"), 1, 0)]) is None
+    assert number_tracks([]) is None

@@ -9,10 +9,8 @@ import pytest
 import passerby
 from passerby.errors import DataError, RecipeError, TrainingError
 from passerby.runs.evaluate import evaluate
-from passerby.runs.run_data import describe_data, load_run_data, public_spec
+from passerby.runs.run_data import describe_data, load_run_data
 from passerby.runs.train import resume
-
-pytestmark = pytest.mark.usefixtures("without_plots")
 
 
 def scores(run):
@@ -61,18 +59,6 @@ def test_resuming_takes_the_same_data_at_another_path(workspace, tmp_path):
 
 def test_data_without_a_path_have_no_place():
     assert describe_data("synth:identities=8", "run") == {"data": "synth:identities=8"}
-
-
-@pytest.mark.parametrize(
-    ("spec", "public"),
-    [
-        ("market1501:/home/ana/Market-1501?camera=none", "market1501:Market-1501?camera=none"),
-        ("table:/home/ana/a.csv?camera=x+synth:identities=4", "table:a.csv?camera=x+synth:identities=4"),
-        ("gone:/home/ana/x", "gone:x"),
-    ],
-)
-def test_published_specs_have_no_folders(spec, public):
-    assert public_spec(spec) == public
 
 
 def test_a_stale_calibration_is_not_taken_for_the_new_run(workspace):

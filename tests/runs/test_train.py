@@ -15,12 +15,17 @@ import passerby
 from conftest import SIMPLE, STAGED, logged, tiny_recipe
 from passerby.data.datasets import load_data
 from passerby.errors import DataError, RecipeError, TrainingError, WriteError
+from passerby.model.torch_encoder import TorchEncoder
 from passerby.runs.evaluate import evaluate
 from passerby.runs.train import resume, train
 from passerby.training.log import read_log
 
 
-def test_run_folder_holds_all_documented_files(tiny_run):
+@pytest.mark.usefixtures("plots")
+def test_run_folder_holds_all_documented_files(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "copy")
+    evaluate(tmp_path / "copy", device="cpu")
+    tiny_run = tmp_path / "copy"
     left = {str(path.relative_to(tiny_run)) for path in tiny_run.rglob("*") if path.is_file()}
     figures = next((tiny_run / "plots").glob("synth*")).relative_to(tiny_run)
     promised = {"model.safetensors", "manifest.json", "recipe.yaml", "scores.json", "log.jsonl"}
@@ -40,7 +45,6 @@ def test_run_folder_holds_all_documented_files(tiny_run):
     assert [record["step"] for record in read_log(tiny_run / "log.jsonl")] == list(range(1, 19))
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_loaded_model_reproduces_the_evaluated_embeddings(tiny_run):
     result = evaluate(tiny_run, device="cpu")[0]
     vectors = passerby.load(tiny_run).embed(result.data.query[:5])
@@ -49,7 +53,17 @@ def test_loaded_model_reproduces_the_evaluated_embeddings(tiny_run):
     assert (scores.rank1, scores.mAP) == (result.scores.rank1, result.scores.mAP)
 
 
-@pytest.mark.usefixtures("without_plots")
+def test_an_evaluation_after_the_training_computes_no_embedding(tmp_path, monkeypatch):
+    """Oracle: the metrics at the end of the training, whose embeddings are in the user's cache."""
+    monkeypatch.setenv("PASSERBY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PASSERBY_EMBEDDING_CACHE", "on")
+    (trained,) = train(tiny_recipe(), SIMPLE, tmp_path / "m", device="cpu")
+    monkeypatch.setattr(TorchEncoder, "encode", None)
+    monkeypatch.setattr(TorchEncoder, "encode_mirrored", None)
+    (result,) = evaluate(tmp_path / "m", device="cpu")
+    assert result.scores.mAP == trained.scores.mAP
+
+
 def test_another_data_set_and_rule_are_added_to_the_scores(tiny_run, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
@@ -76,6 +90,7 @@ def test_each_evaluation_has_its_own_plots(tiny_run, tmp_path, monkeypatch):
     assert words == ["market-step", "market-trapezoid", "single-gallery-shot-step-no-flip"]
 
 
+@pytest.mark.usefixtures("plots")
 def test_without_matplotlib_a_run_is_scored_and_the_extra_is_named(tiny_run, tmp_path, monkeypatch):
     """Oracle: the metrics of the run that drew its plots."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -101,17 +116,15 @@ def test_multi_query_result_holds_the_ranked_vectors(tiny_run, monkeypatch):
         np.testing.assert_allclose(vector, single.vectors[same].mean(axis=0), atol=1e-6)
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_scores_during_training_are_logged(tmp_path):
     with logged() as lines:
         train(tiny_recipe("training.evaluate_every=2"), SIMPLE, tmp_path / "run", device="cpu")
     scored = [record for record in read_log(tmp_path / "run" / "log.jsonl") if "scores" in record]
-    assert [record["epoch"] for record in scored] == [1]
+    assert [record["epoch"] for record in scored] == [2]
     assert set(scored[0]["scores"]) == {"synth/rank1", "synth/mAP"}
     assert without_epochs(lines)[0].startswith("epoch 2: synth")
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_stopped_run_keeps_the_scores_of_each_stage(tmp_path):
     """Oracle: the run that was not stopped, byte for byte; one that stops within the second stage loses nothing."""
     runs = [tmp_path / "unbroken", tmp_path / "stopped"]
@@ -141,14 +154,13 @@ def test_stopped_run_keeps_the_scores_of_each_stage(tmp_path):
     assert json.loads((runs[0] / "scores.json").read_text())["stages"] == scores["stages"]
 
 
-@pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize(
     ("settings", "lines"),
     [
         ([], []),
         (
             ["model.attention=false", "model.instance_norm=1"],
-            ["--set model.attention=true --set model.instance_norm=0"],
+            ["model.attention=true model.instance_norm=0"],
         ),
     ],
 )
@@ -158,12 +170,12 @@ def test_weights_of_another_computation_are_named_in_a_warning(tiny_run, tmp_pat
     with logged() as messages:
         train(recipe, SIMPLE, tmp_path / "run", device="cpu")
     about = [line for line in messages if line.startswith(f"weights {tiny_run}")]
-    assert [line.split("expect lower accuracy. Add ")[1] for line in about] == lines
+    assert [line.split("expect lower accuracy. Set ")[1] for line in about] == lines
 
 
 def test_a_run_is_not_overwritten(tiny_run):
     before = snapshot(tiny_run)
-    with pytest.raises(TrainingError, match="already holds a run; continue it with --resume"):
+    with pytest.raises(TrainingError, match="already holds a run; continue it with `passerby train --resume"):
         train(tiny_recipe(), SIMPLE, tiny_run, device="cpu")
     assert snapshot(tiny_run) == before
 
@@ -201,7 +213,6 @@ def test_one_test_camera_is_refused_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_data_without_queries_is_trained_on_with_a_warning(tmp_path):
     """One of the people has a single image, which P x K repeats."""
     source = sorted((load_data(SIMPLE)[0].root / "bounding_box_train").glob("*.jpg"))
@@ -223,6 +234,7 @@ def test_data_without_queries_is_trained_on_with_a_warning(tmp_path):
     assert lines == [f"{run}: already finished; evaluating it", warning]
 
 
+@pytest.mark.usefixtures("plots")
 def test_two_data_sets_are_trained_on_together_and_evaluated_one_by_one(tmp_path):
     """Oracle: as many classes as both have training people."""
     other = "synth:identities=8,cameras=2,images=2,seed=3"
@@ -245,7 +257,6 @@ def test_resuming_on_changed_data_is_refused(tmp_path):
     assert snapshot(run) == before
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_full_disk_loses_only_the_steps_after_the_last_checkpoint(tiny_run, tmp_path, monkeypatch):
     """Oracle: the checkpoint of the first epoch, byte for byte; and `tiny_run`, once there is free space again."""
     run = tmp_path / "run"
@@ -265,7 +276,6 @@ def test_full_disk_loses_only_the_steps_after_the_last_checkpoint(tiny_run, tmp_
     assert [record["step"] for record in read_log(run / "log.jsonl")] == list(range(1, 19))
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_every_step_is_reported_and_every_epoch_is_logged(tmp_path):
     """Oracle: the run's own log."""
     states = []
@@ -278,12 +288,11 @@ def test_every_step_is_reported_and_every_epoch_is_logged(tmp_path):
     notes = [note for _, done, _, note in steps if done % 6 == 0]
     assert [line for line in lines if line.endswith("images/s")] == notes
     for note, record in zip(notes, records[5::6], strict=True):
-        words = f"epoch {record['epoch'] + 1}  loss {record['losses']['loss']:.3f}  lr {record['learning_rate']:.2e}  "
+        words = f"epoch {record['epoch']}  loss {record['losses']['loss']:.3f}  lr {record['learning_rate']:.2e}  "
         assert note == f"{words}{record['images_per_second']:.0f} images/s"
     assert {state[0] for state in states} == {"decode", "train", "embed"}
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_training_with_progress_logs_each_epoch(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     train(tiny_recipe("schedule.epochs=2"), SIMPLE, tmp_path / "shown", device="cpu", progress=True)

@@ -74,7 +74,6 @@ def test_an_old_run_becomes_the_run_of_this_version(old_run, tiny_run):
     assert not upgrade_run(old_run)
 
 
-@pytest.mark.usefixtures("without_plots")
 def test_training_continues_from_a_converted_checkpoint(old_run, tiny_run):
     """Oracle: the model of the run that was not converted."""
     (old_run / "model.safetensors").unlink()

@@ -1,18 +1,24 @@
 """Networks from files. Oracle: the mean of each channel, computed by NumPy."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from passerby.errors import DataError, MissingExtraError
+from passerby.runtime import networks
 from passerby.runtime.networks import load_network
+from programs import require_module
 from runtime.small_networks import save_channel_means, save_constant
 
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+require_module("onnx")
+require_module("onnxruntime")
 
 
 def save_as_openvino(source, target):
-    openvino = pytest.importorskip("openvino")
+    openvino = require_module("openvino")
     openvino.save_model(openvino.convert_model(str(source)), str(target), compress_to_fp16=False)
 
 
@@ -42,7 +48,7 @@ def test_files_that_are_no_networks_raise(tmp_path):
             (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(DataError, match=message):
             load_network(tmp_path / name)
-    pytest.importorskip("openvino")
+    require_module("openvino")
     (tmp_path / "alone.bin").write_bytes(b"")
     with pytest.raises(DataError, match=r"alone\.xml: cannot be read as OpenVINO IR"):
         load_network(tmp_path / "alone.xml")
@@ -51,12 +57,46 @@ def test_files_that_are_no_networks_raise(tmp_path):
         load_network(tmp_path / "two.onnx")
 
 
-@pytest.mark.parametrize(
-    ("name", "module", "extra"), [("a.onnx", "onnxruntime", "video"), ("a.xml", "openvino", "openvino")]
-)
-def test_a_missing_runtime_raises_with_the_extra(tmp_path, monkeypatch, name, module, extra):
-    monkeypatch.setitem(__import__("sys").modules, module, None)
-    for suffix in (".onnx", ".xml", ".bin"):
+def test_a_missing_runtime_raises_with_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    for suffix in (".xml", ".bin"):
         (tmp_path / "a").with_suffix(suffix).write_bytes(b"")
-    with pytest.raises(MissingExtraError, match=rf'pip install "passerby\[{extra}\]"'):
-        load_network(tmp_path / name)
+    with pytest.raises(MissingExtraError, match=r'pip install "passerby\[openvino\]"'):
+        load_network(tmp_path / "a.xml")
+
+
+def test_a_signal_after_two_networks_were_released_reaches_its_handler(tmp_path):
+    """Two cores of OpenVINO leave an unmapped signal stack, on which the kernel cannot call the handler."""
+    save_channel_means(tmp_path / "means.onnx")
+    save_as_openvino(tmp_path / "means.onnx", tmp_path / "means.xml")
+    program = (
+        "import faulthandler, signal\n"
+        "from passerby.runtime.networks import load_network\n"
+        "faulthandler.enable()\n"
+        "networks = [load_network('means.xml', threads=1) for _ in range(2)]\n"
+        "while networks:\n"
+        "    del networks[0]\n"
+        "try:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('handled')\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "handled\n", "")
+
+
+def test_openvino_is_imported_for_a_user_without_a_home(monkeypatch, tmp_path):
+    """Its telemetry looks for a home folder at import; the folder is given for the import only."""
+    homes = []
+    monkeypatch.setattr(networks, "has_home", lambda: False)
+    monkeypatch.setattr(networks, "require_extra", lambda name: homes.append((name, os.environ["HOME"])))
+    monkeypatch.setenv("PASSERBY_CACHE", str(tmp_path))
+    for before in (None, "relative"):
+        if before is None:
+            monkeypatch.delenv("HOME", raising=False)
+        else:
+            monkeypatch.setenv("HOME", before)
+        networks.require_openvino()
+        assert os.environ.get("HOME") == before
+    assert homes == [("openvino", str(tmp_path))] * 2

@@ -1,4 +1,4 @@
-"""Files of a rendered data set."""
+"""Files of a synthetic data set."""
 
 
 def contents(folder):

@@ -1,4 +1,4 @@
-"""Rendered data sets: layout, determinism, table. Oracles: the settings, the files, the images rendered again."""
+"""Synthetic data sets: layout, determinism, table. Oracles: the settings, the files, the images rendered again."""
 
 import re
 from pathlib import Path
@@ -116,15 +116,15 @@ def test_images_of_an_identity_are_more_similar_than_images_of_others(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"identities": 0}, "synth: identities is 0, expected 2 to 99999"),
-        ({"cameras": 1}, "synth: cameras is 1, expected 2 to 999"),
-        ({"images": 1}, "synth: images is 1, expected 2 to 999"),
-        ({"seed": -1}, "synth: seed is -1, expected 0"),
-        ({"height": 15}, "synth: height is 15, expected 16 to 1024"),
-        ({"lookalikes": 101}, "synth: lookalikes is 101, expected 0 to 100"),
-        ({"views": 4}, r"synth: views is 4, expected 2 to 3 \(the cameras\), or 0 for all"),
-        ({"views": 1}, "synth: views is 1"),
-        ({"test": 25}, r"synth: test is 25, expected at most 24 \(the identities\)"),
+        ({"identities": 0}, "identities: got 0, expected 2 to 99999"),
+        ({"cameras": 1}, "cameras: got 1, expected 2 to 999"),
+        ({"images": 1}, "images: got 1, expected 2 to 999"),
+        ({"seed": -1}, "seed: got -1, expected 0"),
+        ({"height": 15}, "height: got 15, expected 16 to 1024"),
+        ({"lookalikes": 101}, "lookalikes: got 101, expected 0 to 100"),
+        ({"views": 4}, r"views: got 4, expected 2 to 3 \(the cameras\), or 0 for all"),
+        ({"views": 1}, "views: got 1"),
+        ({"test": 25}, r"test: got 25, expected at most 24 \(the identities\)"),
     ],
 )
 def test_a_setting_out_of_its_range_is_named(changes, message):

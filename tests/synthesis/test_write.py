@@ -1,4 +1,4 @@
-"""Writing of rendered data sets: resuming, processes, faults. Oracle: the files of an undisturbed rendering."""
+"""Writing of synthetic data sets: resuming, processes, faults. Oracle: the files of an undisturbed rendering."""
 
 import json
 import multiprocessing
@@ -22,7 +22,8 @@ from synthesis.files import contents
 def test_two_processes_render_the_same_files_as_one(tmp_path):
     """17 identities are two shards; the distractors are a third."""
     settings = SynthSettings(identities=17, cameras=2, images=2, height=16)
-    synth(tmp_path / "one", settings, workers=0)
+    result = synth(tmp_path / "one", settings, workers=0)
+    assert result.images == len([*(tmp_path / "one").rglob("*.jpg")]) == settings.total
     synth(tmp_path / "two", settings, workers=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
@@ -212,15 +213,25 @@ def test_a_full_disk_is_reported_and_the_rendered_images_stay(tmp_path, monkeypa
 
 def test_a_killed_worker_is_reported_and_the_rendered_images_stay(tmp_path):
     """Oracle: the images of an undisturbed rendering."""
-    settings = SynthSettings(identities=33, cameras=2, images=2, height=16)
+    settings = SynthSettings(identities=161, cameras=2, images=2, height=16)
 
     def kill(_task, _done, _total, _note=""):
-        os.kill(workers()[0], signal.SIGKILL)
+        if alive := workers():  # all have ended where they were faster than this process
+            os.kill(alive[0], signal.SIGKILL)
 
-    with pytest.raises(DataError, match=r"a: not written \(a worker process was killed.*fewer --workers"):
+    with pytest.raises(DataError, match=r"a: not written \(a worker process was killed.*fewer workers"):
         synth(tmp_path / "a", settings, workers=2, progress=kill)
     reported = []
     synth(tmp_path / "a", settings, workers=0, progress=lambda _task, *step: reported.append(step))
     assert len(reported) < settings.shards
     synth(tmp_path / "whole", settings, workers=0)
     assert contents(tmp_path / "a") == contents(tmp_path / "whole")
+
+
+def test_a_link_in_place_of_the_lock_is_refused_and_its_target_is_kept(tmp_path):
+    (tmp_path / "mine").write_text("text")
+    (tmp_path / ".a.lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(WriteError, match=r"\.a\.lock: cannot be locked"):
+        synth(tmp_path / "a", SynthSettings(identities=2, cameras=2, images=2, height=16), workers=0)
+    assert (tmp_path / "mine").read_text() == "text"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.lock", "mine"]

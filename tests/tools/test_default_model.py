@@ -16,6 +16,7 @@ from passerby.data.images import read_image
 from passerby.errors import RecipeError, TrainingError
 from passerby.recipe import load_recipe
 from passerby.runs.evaluate import evaluate
+from passerby.runtime.file_model import find_exported
 from tools.default_model.build import build_default_model, pack
 from tools.default_model.card import ATTRIBUTES, group_queries
 from tools.default_model.whitening import whiten_reductions
@@ -52,6 +53,7 @@ def test_the_shipped_model_returns_the_whitened_vectors_of_the_run_at_half_the_s
     manifest = json.loads((shipped / "manifest.json").read_text())
     assert (manifest["data"], manifest["identities"], manifest["trained_identities"]) == (DATA, 0, 24)
     assert manifest["whitening"] == WHITENING
+    assert find_exported(shipped, manifest) == shipped / "model.onnx"
     fitted_on = json.loads((shipped / "calibration.json").read_text())["fitted_on"]
     assert (fitted_on["data"], fitted_on["identities"], fitted_on["trained_on"]) == (OTHERS, 11, False)
 

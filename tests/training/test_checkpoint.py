@@ -81,7 +81,10 @@ def test_another_architecture_is_named_and_nothing_is_loaded(stepped, tmp_path, 
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "not a checkpoint"),
         (lambda path: path.write_bytes(b""), "not a checkpoint"),
         (lambda path: save_file({"x": torch.zeros(1)}, path), "not a checkpoint"),
-        (lambda path: save_file({}, path, metadata={"passerby": json.dumps({"format": 99})}), "format 99.*reads 1"),
+        (
+            lambda path: save_file({"x": torch.zeros(1)}, path, metadata={"passerby": json.dumps({"format": 99})}),
+            "format 99.*reads 1",
+        ),
     ],
 )
 def test_a_file_that_is_no_checkpoint_is_named(stepped, tmp_path, spoil, message):

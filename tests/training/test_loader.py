@@ -174,5 +174,5 @@ def test_available_memory_respects_the_container(tmp_path, monkeypatch):
 
 
 def test_the_sampler_gets_its_settings(training_set):
-    with pytest.raises(DataError, match="takes 99 persons"):
+    with pytest.raises(DataError, match="takes 99 people"):
         make_loader(training_set, persons=99)

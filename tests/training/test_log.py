@@ -46,3 +46,13 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
         with pytest.raises(WriteError, match=r"log\.jsonl: not written \(No space left on device\).*--resume"):
             log.write({"step": 1})
     log.close()
+
+
+def test_epochs_of_old_records_are_counted_from_1(tmp_path):
+    """A run that an earlier version began and this one resumed has records of both kinds."""
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1, "epoch": 0}\n{"step": 2, "epoch": 2, "first_epoch": 1}\n{"step": 3}\n')
+    expected = [{"step": 1, "epoch": 1, "first_epoch": 1}, {"step": 2, "epoch": 2, "first_epoch": 1}, {"step": 3}]
+    assert read_log(path) == expected
+    RunLog(path, tmp_path / "tensorboard", step=3).close()  # writes them again
+    assert read_log(path) == expected

@@ -165,7 +165,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_names_the_files(people):
     next(steps)
     with torch.no_grad():
         next(state.network.parameters()).fill_(float("nan"))
-    with pytest.raises(TrainingError, match=r"at step 1 \(epoch 0\): loss nan.*files: \d{4}_c\ds\d.*jpg"):
+    with pytest.raises(TrainingError, match=r"at step 1 \(epoch 1\): loss nan.*files: \d{4}_c\ds\d.*jpg"):
         next(steps)
 
 
@@ -176,7 +176,7 @@ def test_a_gradient_that_is_not_a_number_stops_the_run_before_it_is_taken(people
     before = weights(state.network)
     next(state.network.parameters()).register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(
-        TrainingError, match=r"gradient at step 1 \(epoch 0\): loss \d.*, gradient norm (inf|nan)\..*jpg"
+        TrainingError, match=r"gradient at step 1 \(epoch 1\): loss \d.*, gradient norm (inf|nan)\..*jpg"
     ):
         next(steps)
     assert state.step == 1
@@ -236,7 +236,7 @@ def test_a_bad_step_is_named_when_losses_are_read_later_and_no_checkpoint_is_wri
                 list(steps)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
-    assert "at step 1 (epoch 0)" in messages[0]
+    assert "at step 1 (epoch 1)" in messages[0]
     assert not list(tmp_path.iterdir())
 
 
@@ -284,5 +284,5 @@ def test_fp16_skips_a_step_whose_gradient_overflows(people):
 
 def test_more_batches_to_a_step_than_an_epoch_has_is_refused(people):
     _, steps = begin(tiny_recipe(), people, accumulate=1000)
-    with pytest.raises(TrainingError, match=r"accumulate: 1000 batches make a step, but an epoch has \d+"):
+    with pytest.raises(TrainingError, match=r"accumulate: 1,000 batches make a step, but an epoch has \d+"):
         next(steps)

@@ -8,11 +8,12 @@ import pytest
 from passerby.errors import DataError
 from passerby.video.file_detector import file_detector
 from passerby.video.frames import read_frames
+from programs import require_module
 from runtime.small_networks import save_constant
 
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
-pytest.importorskip("cv2", exc_type=ImportError)
+require_module("onnx")
+require_module("onnxruntime")
+require_module("cv2")
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 WEIGHTS = SHARED / "weights/pedestrian-detection-adas-0002/pedestrian-detection-adas-0002.xml"
@@ -89,7 +90,7 @@ def test_other_layouts_and_settings_raise(tmp_path):
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="needs ../shared/data with the weights of a detector")
 def test_a_real_detector_finds_people_on_a_real_street():
     """By visual inspection, frame 0 shows three people, and frame 100 seven, of which five are found at 0.5."""
-    pytest.importorskip("openvino")
+    require_module("openvino")
     detect = file_detector(WEIGHTS, threads=1)
     frames = [frame for frame in read_frames(SHARED / "vtest.avi", every=50) if frame.number <= 100]
     counts = [len(detect(frame.pixels)) for frame in frames]

@@ -1,5 +1,7 @@
 """Frames of a drawn video. Oracle: what was drawn."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def test_invalid_videos_raise(tmp_path, walkers):
     (tmp_path / "no.avi").write_bytes(b"nothing" * 50)
     with pytest.raises(DataError, match=r"no\.avi: not a video that can be read \(350 bytes\)"):
         list(read_frames(tmp_path / "no.avi"))
-    with pytest.raises(DataError, match=r"gone\.avi: no such file; expected a video"):
+    with pytest.raises(DataError, match=r"gone\.avi: cannot be read: No such file or directory"):
         read_video_info(tmp_path / "gone.avi")
     with pytest.raises(DataError, match="every: got 0, expected at least 1 frame"):
         list(read_frames(walkers, every=0))
@@ -56,9 +58,22 @@ def test_the_missing_end_of_a_file_is_reported(tmp_path, walkers):
 def test_addresses_and_playlists_raise(tmp_path):
     with pytest.raises(DataError, match="rtsp://camera/1: is an address, expected a video file"):
         read_video_info("rtsp://camera/1")
-    (tmp_path / "list.m3u8").write_text("#EXTM3U\n/etc/hostname\n")
-    with pytest.raises(DataError, match="is a playlist of other files"):
-        read_video_info(tmp_path / "list.m3u8")
+    playlists = (
+        "#EXTM3U\n/etc/hostname\n",
+        "\ufeff\n#EXTM3U\n",
+        "ffconcat version 1.0\n",
+        "v=0\nc=IN IP4 10.0.0.1\n",
+        "<MPD/>",
+    )
+    for text in playlists:
+        (tmp_path / "list.mp4").write_text(text)
+        with pytest.raises(DataError, match="is a playlist of other files"):
+            read_video_info(tmp_path / "list.mp4")
+    with pytest.raises(DataError, match=r"^0: no such file, expected a video; a camera of that index needs live=True"):
+        read_video_info("0")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(DataError, match="is a pipe, a device or a socket; expected a file"):
+        read_video_info(tmp_path / "pipe.mp4")
 
 
 def test_a_missing_opencv_raises_with_the_extra(walkers, monkeypatch):

@@ -85,9 +85,11 @@ def test_boxes_beyond_the_video_and_invalid_settings_raise(walkers, model):
         track_people(walkers, model, boxes={}, min_boxes=0)
 
 
-def tracklet(start, end, vector, quality=0.5, boxes=5):
+def tracklet(start, end, vector, quality=0.5, boxes=5, left=0):
+    """A person of 100 pixels height who stands still, at 10 frames per second."""
     unit = np.array(vector, np.float32) / np.linalg.norm(vector)
-    return Tracklet(start, end, boxes, unit, quality, b"", (0, 0, 1, 1), round(start * 10))
+    path = np.array([[round(time * 10), left, 0, left + 40, 100, 0.9] for time in (start, end)])
+    return Tracklet(start, end, boxes, unit, quality, b"", (left, 0, left + 40, 100), round(start * 10), path)
 
 
 def test_short_gaps_are_joined_by_appearance():
@@ -103,7 +105,7 @@ def test_short_gaps_are_joined_by_appearance():
     assert join_tracklets([a], threshold=0.2, gap=2.0) == [a]
 
 
-def test_a_person_lost_twice_is_one_trackletand_the_nearest_follows():
+def test_a_person_lost_twice_is_one_tracklet_and_the_nearest_follows():
     """The first and the third are 11 s apart: each gap counts by itself."""
     path = [tracklet(0, 10, (1, 0)), tracklet(11, 20, (1, 0.1)), tracklet(21, 30, (1, 0.2))]
     (whole,) = join_tracklets(path, threshold=0.2, gap=2.0)
@@ -112,6 +114,21 @@ def test_a_person_lost_twice_is_one_trackletand_the_nearest_follows():
     assert [(item.start, item.end) for item in join_tracklets([*path, twin], threshold=0.2, gap=2.0)] == [
         (0, 15),
         (11, 30),
+    ]
+
+
+def test_tracklets_out_of_reach_are_not_joined_however_alike():
+    """A gap of 1 s permits 1.0 heights: 100 pixels."""
+    before = tracklet(0, 2, (1, 0))
+    assert len(join_tracklets([before, tracklet(3, 5, (1, 0), left=99)], threshold=0.2, gap=2.0)) == 1
+    assert len(join_tracklets([before, tracklet(3, 5, (1, 0), left=101)], threshold=0.2, gap=2.0)) == 2
+
+
+def test_the_nearest_that_can_be_reached_follows():
+    before, far, near = tracklet(0, 2, (1, 0)), tracklet(3, 5, (1, 0), left=300), tracklet(3, 6, (1, 0.1), left=50)
+    assert [(item.start, item.end) for item in join_tracklets([before, far, near], threshold=0.2, gap=2.0)] == [
+        (0, 6),
+        (3, 5),
     ]
 
 
@@ -173,7 +190,7 @@ def test_boxes_that_make_no_track_are_counted(walkers, model):
 
 def test_fractions_of_the_frame_raise(walkers, model):
     for boxes in (lambda _: make_detections([[0.1, 0.2, 0.2, 0.5]]), {3: make_detections([[0.1, 0.2, 0.2, 0.5]])}):
-        with pytest.raises(DataError, match=r"boxes end within the first 2 pixels.*probably fractions of the frame"):
+        with pytest.raises(DataError, match=r"all within the first 2 pixels.*probably fractions of the frame"):
             track_people(walkers, model, boxes=boxes)
 
 
@@ -188,7 +205,9 @@ def test_slow_cameras_keep_a_person_over_a_missed_frame(tmp_path, model, rate):
 
 
 def test_too_few_frames_for_a_track_raise(walkers, model):
-    with pytest.raises(DataError, match=r"40 frames, of which every=10 uses 4; a track needs 5 boxes"):
+    with pytest.raises(
+        DataError, match=r"40 frames, of which every=10 uses 4; a track needs 5 boxes: use more of the frames"
+    ):
         track_people(walkers, model, boxes=boxes_of(range(40)), every=10)
 
 

@@ -1,4 +1,4 @@
-"""Build the default model: render, train, whiten, convert to half precision, calibrate, evaluate, write the card."""
+"""Build the default model: render, train, whiten, convert to half precision, calibrate, evaluate and export."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import RecipeError, TrainingError
+from passerby.exporting.export_model import export_model
 from passerby.files import write_atomic
-from passerby.model.image_batches import evaluation_batches
 from passerby.model.methods import build_model
-from passerby.model.weights import fill, read_manifest, read_tensors, save_model
+from passerby.model.torch_encoder import TorchEncoder
+from passerby.model.weights import fill, read_tensors, save_model
 from passerby.progress import ProgressOption
 from passerby.recipe import find_differences, load_recipe
 from passerby.runs.calibrate import calibrate
@@ -20,6 +21,9 @@ from passerby.runs.evaluate import evaluate
 from passerby.runs.run_data import ABSOLUTE
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.train import resume, train
+from passerby.runtime.model_manifest import read_manifest
+from passerby.runtime.preprocessing import parse_preprocessing
+from passerby.runtime.read_ahead import read_batches
 from tools.default_model.card import group_queries, model_card
 from tools.default_model.whitening import whiten_reductions
 
@@ -75,7 +79,20 @@ def build_default_model(
     (result,) = evaluate(shipped, data, out=folder.root / "whitened", device=device)
     card = model_card(read_manifest(shipped), build_command(folder.recipe, data), result, group_queries(result))
     write_atomic(shipped / "MODEL_CARD.md", card.encode())
+    export_shipped(shipped)
     return shipped
+
+
+def export_shipped(shipped: Path) -> None:
+    """Write `model.onnx` of the model to ship, for installations without PyTorch, in place of an earlier one.
+
+    Raises:
+        ExportError: If its vectors differ from those of the model.
+    """
+    file = shipped / "model.onnx"
+    for path in (file, shipped / "model.onnx.json"):
+        path.unlink(missing_ok=True)
+    export_model(shipped, file)
 
 
 def build_command(recipe: Path, data: str) -> str:
@@ -112,9 +129,9 @@ def pack(run: Path, out: Path, *, data: str = DATA, whitening: str = WHITENING) 
     tensors = {key: value for key, value in read_tensors(folder.model).items() if ".classifier." not in key}
     fill(network, tensors, source=str(folder.model))
     (others,) = load_data(whitening)
-    preprocessing = manifest["preprocessing"]
-    images = {"size": tuple(preprocessing["size"]), "mean": preprocessing["mean"], "std": preprocessing["std"]}
-    batches = evaluation_batches(others.train, **images, batch=128)
+    preprocessing = parse_preprocessing(manifest["preprocessing"], folder.manifest)
+    encoder = TorchEncoder(network, preprocessing, device="cpu")
+    batches = map(encoder.normalize, read_batches(others.train, size=preprocessing.size, batch=128))
     whiten_reductions(network, batches, [sample.person_id for sample in others.train])
     for parameter in network.parameters():
         if parameter.ndim > 1:

@@ -135,7 +135,7 @@ def _read_table(data: DataSet) -> dict[str, dict[str, Any]]:
 
     path = data.root / "images.parquet"
     if not path.is_file():
-        raise TrainingError(f"{path}: no such file; expected a rendered data set, which has a table of its images")
+        raise TrainingError(f"{path}: no such file; expected a synthetic data set, which has a table of its images")
     columns = [name for name in pyarrow.parquet.read_schema(path).names if name != "mask"]
     rows = pyarrow.parquet.read_table(path, columns=columns).to_pylist()
     return {Path(row["file"]).name: row for row in rows}

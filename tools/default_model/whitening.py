@@ -52,6 +52,7 @@ def whiten_reductions(network: ReID, batches: Iterable[Tensor], person_ids: Arra
     matrices = [whitening_matrix(vectors, identities, ridge=ridge) for vectors in reduced]
     with torch.no_grad():
         for neck, matrix in zip(necks, matrices, strict=True):
+            assert isinstance(neck.norm, torch.nn.BatchNorm1d)
             _fold_matrix(neck.reduce, neck.norm, torch.from_numpy(matrix))
 
 

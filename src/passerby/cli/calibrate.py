@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from passerby.cli.common import Device, Json, print_json
+from passerby.text import plural
 
 
 def calibrate(
@@ -32,9 +33,9 @@ def calibrate(
         return
     fitted_on = calibration.fitted_on
     typer.echo(
-        f"{RunFolder(run).calibration}: {calibration.method}, fitted to {fitted_on.same:,} pairs of the same and "
-        f"{fitted_on.different:,} pairs of different identities, {fitted_on.identities:,} identities of "
-        f"{fitted_on.data}"
+        f"{RunFolder(run).calibration}: {calibration.method}, fitted to {plural(fitted_on.same, 'pair')} of the same "
+        f"and {plural(fitted_on.different, 'pair')} of different identities, "
+        f"{plural(fitted_on.identities, 'identity')} of {fitted_on.data}"
     )
     if fitted_on.trained_on:
         typer.echo("The network was trained on these images: probabilities on other images will be over-confident.")

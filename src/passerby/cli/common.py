@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
+from typer.core import TyperCommand
+from typer.models import CommandFunctionType
 
-from passerby.errors import DataError
+from passerby.errors import DataError, name_arguments
 from passerby.files import write_atomic
 from passerby.text import escape_controls
 
@@ -20,14 +22,46 @@ if TYPE_CHECKING:
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 
-Data = Annotated[str, typer.Option("--data", help="name:path?option=value. Join several with +.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, mps. Under torchrun each process has its own GPU.")]
+AcceptDrift = Annotated[
+    bool,
+    typer.Option(
+        "--accept-drift",
+        help="Accept a model that differs from the gallery's by rounding, such as its int8 file; the card records it.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe: schedule.epochs=60. Repeatable."),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run, or default for the default model.")]
+
+
+class Command(TyperCommand):
+    """A command whose errors name its options where the library names arguments."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with name_arguments({str(parameter.name): _name(parameter) for parameter in self.params}):
+            return super().invoke(ctx)
+
+
+class App(typer.Typer):
+    """A group of commands of class `Command`."""
+
+    def command(
+        self, name: str | None = None, *, cls: type[TyperCommand] | None = Command, **settings: Any
+    ) -> Callable[[CommandFunctionType], CommandFunctionType]:
+        """Register a command."""
+        return super().command(name, cls=cls, **settings)
+
+
+def _name(parameter: Any) -> str:
+    """Return `--gallery-size` for an option, RUN for an argument."""
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name).strip("[].").upper()
+    return str(next((text for text in parameter.opts if text.startswith("--")), parameter.opts[0]))
 
 
 def print_json(tree: Any) -> None:
@@ -57,8 +91,11 @@ def require_image_name(
 
 
 def cell(value: object) -> Text:
-    """Make the content of a table's cell from any text: no markup, no terminal sequences."""
-    return Text(escape_controls(str(value)))
+    """Make the content of a table's cell from any text: no markup, no terminal sequences.
+
+    What is too wide for the terminal is folded, not cut off, since users copy ids and names.
+    """
+    return Text(escape_controls(str(value)), overflow="fold")
 
 
 def save_image(image: Image.Image, path: Path) -> None:

@@ -20,7 +20,7 @@ def compare(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each method.")] = 1,
     like: Annotated[
-        str | None, typer.Option(help="Recipe whose images, batches, optimizer and schedule all methods take.")
+        str | None, typer.Option(help="Recipe whose images, batches, optimizer and schedule all methods use.")
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from passerby.cli.common import Json, print_json, require_image_name, save_image
+from passerby.cli.common import App, Json, print_json, require_image_name, save_image
 from passerby.errors import DataError
+from passerby.text import plural
 
-app = typer.Typer(name="data", help="Check, count and show data sets.", no_args_is_help=True)
+app = App(name="data", help="Check, count and show data sets.", no_args_is_help=True)
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help="name:path?option=value. Join several with +.")]
 
@@ -75,6 +76,6 @@ def show_command(
 
     sets = load_data(spec)
     if len(sets) > 1:
-        raise DataError(f"data show: {len(sets)} data sets given; expected one")
+        raise DataError(f"data show: {plural(len(sets), 'data set')} given; expected one")
     require_image_name(out, option="--out")
     save_image(draw_contact_sheet(sets[0], split=split, identities=identities, images=images), out)

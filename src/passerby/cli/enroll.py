@@ -1,9 +1,9 @@
-"""`passerby enroll`: add people to a gallery."""
+"""`passerby enroll`: add sightings to a gallery."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +11,20 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from passerby.cli.common import Device, Json, cell, print_json
-from passerby.cli.gallery import Where, parse_time
+from passerby.cli.common import AcceptDrift, Device, Json, cell, print_json
+from passerby.cli.enroll_sources import prepare_job
+from passerby.cli.gallery_options import Where, format_time
 from passerby.errors import GalleryError, NoGalleryError
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from passerby.gallery.gallery import Gallery
     from passerby.gallery.results import EnrollResult
+    from passerby.video.enroll_live import LiveSighting
 
-    Job = Callable[[Gallery], EnrollResult]
+
+_VIDEOS, _NEW = "Videos", "New galleries"
+"""Headings of options in the help."""
 
 
 def enroll(
@@ -28,61 +33,149 @@ def enroll(
         Path | None,
         typer.Option(help="An image, a folder, or a .csv or .parquet table: path, camera, time, label, ..."),
     ] = None,
-    video: Annotated[str | None, typer.Option(help="A video; each track of a person becomes one sighting.")] = None,
+    video: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A video; each track of a person becomes one sighting. Repeatable with --live: rtsp://, 0, a folder.",
+            rich_help_panel=_VIDEOS,
+        ),
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Enroll from the --video while it runs, until Ctrl-C or SIGTERM.", rich_help_panel=_VIDEOS
+        ),
+    ] = False,
     data: Annotated[str | None, typer.Option(help="A data set, such as synth:identities=40,cameras=4.")] = None,
-    camera: Annotated[str | None, typer.Option(help="Camera of all images, or of the video.")] = None,
-    time: Annotated[str | None, typer.Option(help="Time of all images: ISO 8601 (UTC) or seconds since 1970.")] = None,
+    embeddings: Annotated[Path | None, typer.Option(help="Folder of shards that `passerby embed` wrote.")] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Camera of all images, or of the video; with --live one for each --video.")
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="Time of all images or of the video's first frame: ISO 8601 (UTC) or seconds since 1970."),
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Label of all images.")] = None,
     folders: Annotated[
         str | None, typer.Option(help="Meaning of the folders inside: camera, label, camera/label, label/camera.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Of the data set: train, query or gallery (default).")] = None,
-    boxes: Annotated[Path | None, typer.Option(help="Boxes of the video, MOT or CSV, in place of a detector.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the data set: train, query or gallery (default).")] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="Boxes of the video, MOT or CSV, in place of a detector.", rich_help_panel=_VIDEOS),
+    ] = None,
     detector: Annotated[
         Path | None,
-        typer.Option(help="Detector, .onnx or .xml, with SSD or YOLOX outputs; default: OpenCV's HOG detector."),
+        typer.Option(
+            help="Detector, .onnx or .xml, with SSD or YOLOX outputs; default: OpenCV's HOG detector.",
+            rich_help_panel=_VIDEOS,
+        ),
     ] = None,
     min_score: Annotated[
         float | None,
-        typer.Option(min=0, help="Least score of a box; default 0.5 with --detector, 0.3 with HOG, 0 with --boxes."),
+        typer.Option(
+            min=0,
+            help="Least score of a box; default 0.5 with --detector, 0.3 with HOG, 0 with --boxes.",
+            rich_help_panel=_VIDEOS,
+        ),
     ] = None,
-    tracks: Annotated[Path | None, typer.Option(help="MOT file to write with the tracks of the video.")] = None,
-    draw: Annotated[Path | None, typer.Option(help="Video to write with the tracks drawn, .mp4 or .avi.")] = None,
-    every: Annotated[int | None, typer.Option(min=1, help="Use every n-th frame of the video; default 1.")] = None,
+    tracks: Annotated[
+        Path | None, typer.Option(help="MOT file to write with the tracks of the video.", rich_help_panel=_VIDEOS)
+    ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="Video to write with the tracks drawn, .mp4 or .avi.", rich_help_panel=_VIDEOS)
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Use every n-th frame of the video; default 1.", rich_help_panel=_VIDEOS)
+    ] = None,
     gap: Annotated[
         float | None,
-        typer.Option(min=0, help="Longest gap in seconds over which tracks are joined by appearance; default 3."),
+        typer.Option(
+            min=0,
+            help="Longest gap in seconds over which tracks are joined by appearance; default 3.",
+            rich_help_panel=_VIDEOS,
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Folder of a run, or default. An existing gallery has its own model.")
+        str | None,
+        typer.Option(help="Folder of a run, or default. An existing gallery has its own model.", rich_help_panel=_NEW),
     ] = None,
     keep: Annotated[
-        str | None, typer.Option(help="What a new gallery stores of crops: vectors, thumbnails (default), crops.")
+        str | None,
+        typer.Option(
+            help="What a new gallery stores of crops: vectors, thumbnails (default), crops.", rich_help_panel=_NEW
+        ),
     ] = None,
-    retention: Annotated[float | None, typer.Option(help="Days that a new gallery keeps a sighting.")] = None,
+    retention: Annotated[
+        float | None, typer.Option(help="Days that a new gallery keeps a sighting.", rich_help_panel=_NEW)
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Average each vector of a new gallery with that of the mirrored image (default), at twice the time.",
+            rich_help_panel=_NEW,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Precision of a new gallery's vectors: fp32 (default), or bf16 by OpenVINO.", rich_help_panel=_NEW
+        ),
+    ] = None,
+    accept_drift: AcceptDrift = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Add people to a gallery, which is made if it is missing. Images that are enrolled already are skipped.
+    """Add sightings to a gallery. A missing gallery is made; images that are in it are skipped.
 
     [bold]passerby enroll people --images crops/ --camera north[/]
 
     [bold]passerby enroll staff --images photos/ --camera badge --folders label[/]
 
     [bold]passerby enroll people --video door.avi --camera door --time 2026-11-01T08:00[/]
+
+    [bold]passerby enroll people --live --video rtsp://10.0.0.7/1 --camera door --video 0 --camera hall[/]
     """
-    options: dict[str, object] = {"camera": camera, "time": time, "label": label, "folders": folders, "split": split}
+    options: dict[str, object] = {
+        "camera": camera if live else _take_one("--camera", camera),
+        "time": time,
+        "label": label,
+        "folders": folders,
+        "split": split,
+    }
     options |= {"boxes": boxes, "detector": detector, "min_score": min_score, "every": every, "gap": gap}
     options |= {"tracks": tracks, "draw": draw}
-    job = _prepare({"images": images, "video": video, "data": data}, options)
-    with _open(where, model=model, keep=keep, retention=retention, device=device) as gallery:
+    sources: dict[str, object] = {"images": images, "data": data, "embeddings": embeddings}
+    if live:
+        sources["video --live"] = video or []
+        options["on_sighting"] = _print_json_line if as_json else _print_sighting
+    else:
+        sources["video"] = _take_one("--video", video)
+    job = prepare_job(sources, options)
+    if embeddings is not None:  # the shards name the model of a new gallery
+        from passerby.gallery.enroll_shards import open_for_shards
+
+        open_for_shards(where, embeddings, retention=retention, accept_drift=accept_drift).close()
+    with _open(
+        where,
+        model=model,
+        keep=keep,
+        retention=retention,
+        flip=flip,
+        precision=precision,
+        accept_drift=accept_drift,
+        device=device,
+    ) as gallery:
         result = job(gallery)
         total = gallery.store.count()
-    if as_json:
+    if as_json and live:
+        _print_json_line({**result.to_dict(), "sightings": total})
+    elif as_json:
         print_json({**result.to_dict(), "sightings": total})
     else:
         console = Console(highlight=False, soft_wrap=True)
-        console.print(cell(f"{where}: {result.new:,} new, {result.known:,} known; {total:,} sightings in all"))
+        console.print(cell(f"{where}: {result.new:,} new, {result.known:,} known; {plural(total, 'sighting')} in all"))
         _print_counts(console, result)
         unreadable = [f"{source}: {reason}" for source, reason in result.unreadable]
         conflicts = [
@@ -102,12 +195,42 @@ def _print_counts(console: Console, result: EnrollResult) -> None:
     if counts is None:
         return
     if counts.damaged:
-        console.print(f"[yellow]damaged[/] {counts.damaged:,} frames could not be decoded; all others were used")
+        console.print(
+            f"[yellow]damaged[/] {plural(counts.damaged, 'frame')} could not be decoded; all others were used"
+        )
     console.print(
-        f"{counts.frames:,} frames, {counts.boxes:,} boxes: {counts.left_out:,} below the least score, "
-        f"{counts.flat:,} without an area, {counts.untracked:,} in no track; "
-        f"{counts.short:,} tracks had too few boxes"
+        f"{plural(counts.frames, 'frame')}, {plural(counts.boxes, 'box')}: {counts.left_out:,} below the least score, "
+        f"{counts.flat:,} without an area, {counts.untracked:,} in no track; {plural(counts.short, 'track')} had too "
+        "few boxes"
     )
+    if counts.dropped or counts.losses:
+        console.print(
+            f"{plural(counts.dropped, 'frame')} of streams dropped, {plural(counts.losses, 'connection')} lost"
+        )
+
+
+def _print_json_line(value: Any) -> None:
+    """Print one line of JSON, at once."""
+    print(json.dumps(value if isinstance(value, dict) else value.to_dict()), flush=True)
+
+
+def _print_sighting(sighting: LiveSighting) -> None:
+    """Print one line for a sighting of a live camera."""
+    how = "new" if sighting.first else "again"
+    if sighting.probability is not None:
+        how = f"probability {sighting.probability:.2f}"
+    elif sighting.distance is not None:
+        how = f"again, distance {sighting.distance:.3f}"
+    seconds = f"{sighting.end - sighting.start:.1f} s, {plural(sighting.boxes, 'box')}"
+    line = f"{format_time(sighting.start)} {sighting.camera}: {sighting.identity} ({how}; {seconds})"
+    Console(highlight=False, soft_wrap=True).print(cell(line))
+
+
+def _take_one(option: str, values: list[str] | None) -> str | None:
+    """Return the value of an option that only live sources may repeat."""
+    if values and len(values) > 1:
+        raise GalleryError(f"enroll: {option} is given {plural(len(values), 'time')}; only --live takes several")
+    return values[0] if values else None
 
 
 def _print_first(console: Console, what: str, lines: Sequence[str], *, hint: str) -> None:
@@ -115,87 +238,6 @@ def _print_first(console: Console, what: str, lines: Sequence[str], *, hint: str
     more = [f"and {len(lines) - 3:,} more; {hint}"] if len(lines) > 3 else []
     for line in (*lines[:3], *more):
         console.print(Text.assemble((what, "yellow"), " ", cell(line)))
-
-
-def _prepare(sources: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
-    """Check the options, read the list of images, and return what remains to be done with the open gallery."""
-    given = [name for name, value in sources.items() if value is not None]
-    if len(given) != 1:
-        raise GalleryError("enroll: expected one of --images, --data and --video")
-    (source,) = given
-    prepare = _SOURCES[source]
-    accepted = [*inspect.signature(prepare).parameters][1:]
-    used = {name: value for name, value in options.items() if value is not None}
-    wrong = [f"--{name}" for name in used if name not in accepted]
-    if wrong:
-        names = ", ".join(f"--{name}" for name in accepted)
-        raise GalleryError(f"enroll: {', '.join(wrong)} cannot be used with --{source}, which takes {names}")
-    return prepare(sources[source], **used)
-
-
-def _prepare_images(
-    images: Path, *, camera: str | None = None, time: str | None = None, label: str | None = None, folders: Any = None
-) -> Job:
-    from passerby.gallery.crops import list_crops
-
-    crops = list_crops(images, camera=camera, time=parse_time(time, "--time"), label=label, folders=folders)
-    return lambda gallery: gallery.enroll(crops, progress=True)
-
-
-def _prepare_data(data: str, *, split: Any = "gallery") -> Job:
-    from passerby.gallery.crops import list_data_crops
-
-    crops = list_data_crops(data, split=split)
-    return lambda gallery: gallery.enroll(crops, progress=True)
-
-
-def _prepare_video(
-    video: str,
-    *,
-    camera: str | None = None,
-    time: str | None = None,
-    boxes: Path | None = None,
-    detector: Path | None = None,
-    min_score: float | None = None,
-    tracks: Path | None = None,
-    draw: Path | None = None,
-    every: int = 1,
-    gap: float = 3.0,
-) -> Job:
-    from passerby.video.boxes import hog_detector, read_boxes
-    from passerby.video.enroll_video import enroll_video
-    from passerby.video.file_detector import file_detector
-    from passerby.video.frames import read_video_info
-    from passerby.video.outputs import check_drawing
-
-    if camera is None:
-        raise GalleryError("enroll: --video needs --camera")
-    if boxes is not None and detector is not None:
-        raise GalleryError("enroll: expected one of --boxes and --detector")
-    for option, output in (("--tracks", tracks), ("--draw", draw)):
-        if output is not None and output.resolve() in [path.resolve() for path in (boxes, detector) if path]:
-            raise GalleryError(f"enroll: {option} {output} would overwrite an input; choose another name")
-    if draw is not None:
-        check_drawing(draw)
-    read_video_info(video)  # a video that cannot be read makes no gallery
-    options: dict[str, Any] = {"camera": camera, "started": parse_time(time, "--time"), "every": every, "gap": gap}
-    options |= {"tracks": tracks, "draw": draw}
-    score: dict[str, Any] = {} if min_score is None else {"min_score": min_score}
-    people: Any
-    if boxes is not None:
-        people = read_boxes(boxes, **score)
-    elif detector is not None:
-        people = file_detector(detector, **score)
-    else:
-        people = hog_detector(**score)
-    return lambda gallery: enroll_video(gallery, video, boxes=people, progress=True, **options)
-
-
-_SOURCES: dict[str, Callable[..., Job]] = {
-    "images": _prepare_images,
-    "data": _prepare_data,
-    "video": _prepare_video,
-}
 
 
 def _open(where: str, *, model: str | None, **settings: Any) -> Gallery:

@@ -49,13 +49,16 @@ def evaluate(
             help="All images of an identity in a camera as one item: mean, attention, best, average, hausdorff."
         ),
     ] = None,
-    fuse: Annotated[str | None, typer.Option(help="Other runs, joined with commas, whose lists are fused in.")] = None,
+    fuse: Annotated[str | None, typer.Option(help="Other runs whose rank lists are fused, joined with commas.")] = None,
     fuse_by: Annotated[
         str | None, typer.Option(help="Rule of --fuse: reciprocal, average, borda; default: reciprocal.")
     ] = None,
     open_set: Annotated[
-        bool, typer.Option("--open-set", help="Measure DIR at FAR, ROC and the error of the calibration, too.")
+        bool, typer.Option("--open-set", help="Also measure DIR at FAR, ROC and the error of the calibration.")
     ] = False,
+    precision: Annotated[
+        str, typer.Option(help="In which embeddings are computed: fp32, or bf16 by OpenVINO.")
+    ] = "fp32",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -90,6 +93,7 @@ def evaluate(
         ranking=ranking,
         fuse=[name for name in (fuse or "").split(",") if name],
         open_set=open_set,
+        precision=cast("Any", precision),
         device=device,
         progress=True,
     )

@@ -1,9 +1,8 @@
-"""`passerby gallery`: contents, labels, erasure and transfer of a gallery; options that its commands share."""
+"""`passerby gallery`: contents, labels, erasure and transfer of a gallery."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,38 +10,29 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from passerby.cli.common import Json, cell, print_json
-from passerby.errors import GalleryError
-from passerby.text import escape_controls
+from passerby.cli.common import App, Device, Json, cell, print_json
+from passerby.cli.gallery_options import (
+    Cameras,
+    Ids,
+    Labels,
+    Since,
+    Sources,
+    Until,
+    Where,
+    Yes,
+    format_time,
+    make_filter,
+    open_existing,
+    resolve_sources,
+)
+from passerby.errors import GalleryError, argument
+from passerby.text import escape_controls, plural
 
 if TYPE_CHECKING:
     from passerby.gallery.filters import Filter
     from passerby.gallery.stores.protocol import GalleryStore
 
-app = typer.Typer(name="gallery", help="Inspect, label, erase, export and import a gallery.", no_args_is_help=True)
-
-
-def _refuse_memory(where: str) -> str:
-    """Refuse the address of a gallery that would not outlive the command."""
-    if where == "memory":
-        raise GalleryError("memory: such a gallery is lost at the end of a command; name a folder, such as ./memory")
-    return where
-
-
-Where = Annotated[
-    str,
-    typer.Argument(metavar="GALLERY", help="A folder, or milvus://host:port/name.", callback=_refuse_memory),
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-Cameras = Annotated[list[str] | None, typer.Option("--camera", help="Only this camera. Repeatable.")]
-NotCameras = Annotated[list[str] | None, typer.Option("--not-camera", help="Not this camera. Repeatable.")]
-Since = Annotated[str | None, typer.Option(help="Seen at this time or later: ISO 8601 (UTC) or seconds since 1970.")]
-Until = Annotated[str | None, typer.Option(help="Seen before this time.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="Only this label. Repeatable.")]
-Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this sighting. Repeatable.")]
-Images = Annotated[list[Path] | None, typer.Option("--image", help="Only sightings from this file. Repeatable.")]
-
-_MAX_CAMERAS = 30  # in a message
+app = App(name="gallery", help="Inspect, label, erase, export and import a gallery.", no_args_is_help=True)
 
 
 @app.callback()
@@ -50,106 +40,33 @@ def gallery() -> None:
     """Inspect, label, erase, export and import a gallery."""
 
 
-def make_filter(
-    *,
-    cameras: list[str] | None = None,
-    not_cameras: list[str] | None = None,
-    since: str | None = None,
-    until: str | None = None,
-    labels: list[str] | None = None,
-    ids: list[str] | None = None,
-    images: list[Path] | None = None,
-) -> Filter:
-    """Convert options to a filter."""
-    from passerby.gallery.filters import Filter
-
-    return Filter(
-        cameras=cameras or None,
-        not_cameras=not_cameras or (),
-        since=parse_time(since, "--since"),
-        until=parse_time(until, "--until"),
-        labels=labels or None,
-        ids=ids or None,
-        sources=_resolve(images),
-    )
-
-
-def parse_time(text: str | None, option: str) -> float | None:
-    """Convert the text of an option to seconds since 1970 UTC."""
-    from passerby.data.records import parse_timestamp
-    from passerby.gallery.sightings import require_time
-
-    try:
-        seconds = None if text is None else parse_timestamp(text)
-    except (ValueError, OverflowError) as error:
-        raise GalleryError(f"{option}: {error}") from None
-    require_time(option, "time", seconds)
-    return seconds
-
-
-def require_names(store: GalleryStore, selected: Filter) -> None:
-    """Check that the cameras and labels of a filter exist, so that a typing error is not an empty result.
-
-    Raises:
-        GalleryError: If no sighting has one of them; the message lists the gallery's cameras.
-    """
-    from passerby.gallery.filters import Filter
-
-    require_cameras(store, selected)
-    for label in selected.labels or ():
-        if not store.count(Filter(labels=[label])):
-            raise GalleryError(f"label {label!r}: no sighting has it")
-
-
-def require_cameras(store: GalleryStore, selected: Filter) -> None:
-    """Check that the cameras of a filter exist; see `require_names`."""
-    from passerby.gallery.filters import Filter
-
-    for camera in (*(selected.cameras or ()), *selected.not_cameras):
-        if not store.count(Filter(cameras=[camera])):
-            names = [*store.stats().cameras]
-            known = ", ".join(names[:_MAX_CAMERAS]) + (
-                f" and {len(names) - _MAX_CAMERAS:,} more" * (len(names) > _MAX_CAMERAS)
-            )
-            raise GalleryError(f"camera {camera!r}: no sighting has it; cameras of the gallery: {known or 'none'}")
-
-
-def format_time(seconds: float | None) -> str:
-    """Format a time as ISO 8601 to the second in UTC; empty if unknown, a number outside the years 1 to 9999."""
-    if seconds is None:
-        return ""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):  # stored by an earlier version
-        return f"{seconds:g} s"
-
-
-def open_existing(where: str, *, confirm_erase: bool = False) -> GalleryStore:
-    """Open an existing gallery without loading its model."""
-    from passerby.gallery.stores.opening import open_gallery
-
-    return open_gallery(where, confirm_erase=confirm_erase)
+_ONE = {"queries": "query", "identities": "identity"}
+"""Singular of the counted things in the audit log that do not end in s alone."""
 
 
 @app.command("stats")
 def stats_command(where: Where, as_json: Json = False) -> None:
     """Print the numbers of sightings, labels and cameras, the model and the settings."""
+    from passerby.gallery.card import describe_flip
+
     stats = open_existing(where).stats()
     if as_json:
         print_json(stats.to_dict())
         return
     card = stats.card
-    seen = f"{format_time(stats.first)} to {format_time(stats.last)}" if stats.first is not None else "unknown"
+    seen = f"{format_time(stats.first)} to {format_time(stats.last)}" if stats.first is not None else "not given"
     table = Table(show_header=False, title=cell(stats.address), title_justify="left")
     for name, value in (
         ("sightings", f"{stats.sightings:,}"),
         ("labels", f"{stats.labels:,}"),
         *((f"camera {camera}", f"{count:,}") for camera, count in stats.cameras.items()),
-        ("seen", seen),
+        ("time", seen),
         ("keep", card.keep),
-        ("retention", "unlimited" if card.retention is None else f"{card.retention:g} days"),
+        ("retention", "unlimited" if card.retention is None else plural(card.retention, "day")),
         ("model", str(card.model)),
-        ("store", f"{stats.store}, search {stats.index}"),
+        ("vectors", f"{card.precision}, {describe_flip(card.flip)}"),
+        *(("accepted", str(item)) for item in card.accepted),
+        ("store", f"{stats.store}, search: {stats.index}"),
         ("on disk", "on the server" if stats.bytes is None else f"{stats.bytes / 1e6:.1f} MB"),
     ):
         table.add_row(cell(name), cell(value))
@@ -164,7 +81,10 @@ def audit_command(where: Where, as_json: Json = False) -> None:
         print_json([entry.to_dict() for entry in entries])
         return
     for entry in entries:
-        counts = ", ".join(f"{count:,} {name}" for name, count in entry.counts.items())
+        counts = ", ".join(
+            f"{count:,} {_ONE.get(name, name.removesuffix('s')) if count == 1 else name}"
+            for name, count in entry.counts.items()
+        )
         line = f"{format_time(entry.time)}  {entry.user:12}  {entry.action:8}  {counts}".rstrip()
         typer.echo(escape_controls(line))
 
@@ -172,18 +92,20 @@ def audit_command(where: Where, as_json: Json = False) -> None:
 @app.command("label")
 def label_command(
     where: Where,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="New label; left out, removes it.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="New label; without it, the label is removed.")
+    ] = None,
     labels: Labels = None,
     ids: Ids = None,
-    images: Images = None,
+    sources: Sources = None,
     yes: Yes = False,
 ) -> None:
     """Set or remove the label of sightings. `cluster --json` and `search --json` print their ids."""
     store = open_existing(where)
-    selected = make_filter(labels=labels, ids=ids, images=images)
+    selected = make_filter(labels=labels, ids=ids, sources=sources)
     if _confirm(store, selected, "unlabel" if name is None else f"label as {name!r}", yes=yes):
         count = store.relabel(selected, name)
-        typer.echo(f"{count:,} sightings {'unlabeled' if name is None else 'labeled'}")
+        typer.echo(f"{plural(count, 'sighting')} {'unlabeled' if name is None else 'labeled'}")
 
 
 @app.command("remove")
@@ -191,17 +113,17 @@ def remove_command(
     where: Where,
     labels: Labels = None,
     ids: Ids = None,
-    images: Images = None,
+    sources: Sources = None,
     cameras: Cameras = None,
     since: Since = None,
     until: Until = None,
     yes: Yes = False,
 ) -> None:
-    """Remove sightings from searches. Their bytes stay in the files until they are overwritten; see forget."""
+    """Remove sightings from searches. Use forget to erase them from the files, too."""
     store = open_existing(where)
-    selected = make_filter(cameras=cameras, since=since, until=until, labels=labels, ids=ids, images=images)
+    selected = make_filter(cameras=cameras, since=since, until=until, labels=labels, ids=ids, sources=sources)
     if _confirm(store, selected, "remove", yes=yes):
-        typer.echo(f"{store.remove(selected):,} sightings removed")
+        typer.echo(f"{plural(store.remove(selected), 'sighting')} removed")
 
 
 @app.command("forget")
@@ -209,16 +131,24 @@ def forget_command(
     where: Where,
     label: Annotated[str | None, typer.Option(help="Label of the sightings.")] = None,
     ids: Ids = None,
-    images: Images = None,
+    sources: Sources = None,
+    rewrite_shards: Annotated[
+        bool, typer.Option("--rewrite-shards", help="Write shards of `passerby embed` again without the vectors.")
+    ] = False,
     yes: Yes = False,
 ) -> None:
     """Erase a label, sightings or files: rows, vectors and crops, in the gallery's files too."""
     from passerby.gallery.forget import forget
 
     store = open_existing(where)
-    selected = make_filter(labels=[label] if label is not None else None, ids=ids, images=images)
+    conditions = {"label": label, "ids": ids, "sources": sources}
+    if sum(bool(condition) for condition in conditions.values()) > 1:
+        raise GalleryError(f"forget: give one of {', '.join(map(argument, conditions))}, and repeat the command")
+    selected = make_filter(labels=[label] if label is not None else None, ids=ids, sources=sources)
     if _confirm(store, selected, "erase", yes=yes):
-        typer.echo(f"{forget(store, label=label, ids=ids or None, sources=_resolve(images)):,} sightings erased")
+        files = resolve_sources(sources)
+        count = forget(store, label=label, ids=ids or None, sources=files, rewrite_shards=rewrite_shards)
+        typer.echo(f"{plural(count, 'sighting')} erased")
 
 
 @app.command("expire")
@@ -230,16 +160,38 @@ def expire_command(
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Erase sightings by age. A gallery with a retention does so whenever it is opened, unless it is most of them."""
+    """Erase sightings by age. Opening a gallery with a retention does so, up to 80 % of its sightings."""
     from passerby.gallery.filters import Filter
-    from passerby.gallery.forget import DAY, expire
+    from passerby.gallery.forget import DAY, expire, expire_by_retention
 
-    store = open_existing(where, confirm_erase=confirm_erase)
+    store = open_existing(where, expire=False)
     limit = store.card.retention if days is None else days
     if limit is None:
         raise GalleryError(f"{where}: the gallery has no retention; give --days")
-    if days is None or _confirm(store, Filter(enrolled_before=time.time() - limit * DAY), "erase", yes=yes):
-        typer.echo(f"{expire(store, days=limit):,} sightings erased")
+    old = Filter(enrolled_before=time.time() - limit * DAY)
+    if days is None:
+        erased = expire_by_retention(store, confirm_erase=confirm_erase)
+        typer.echo(f"{plural(erased, 'sighting')} erased")
+    elif not store.count(old) or _confirm(store, old, "erase", yes=yes):
+        typer.echo(f"{plural(expire(store, days=limit), 'sighting')} erased")
+
+
+@app.command("retention")
+def retention_command(
+    where: Where,
+    days: Annotated[
+        float | None, typer.Option(help="Days that a sighting is kept after its enrollment; default: no limit.")
+    ] = None,
+    confirm_erase: Annotated[
+        bool, typer.Option("--confirm-erase", help="Erase the sightings that are past the new retention.")
+    ] = False,
+) -> None:
+    """Change the retention of a gallery. Without --days it has none."""
+    from passerby.gallery.retention import set_retention
+
+    erased = set_retention(open_existing(where), days, confirm_erase=confirm_erase)
+    kept = "sightings are kept" if days is None else f"sightings are kept {days:g} days"
+    typer.echo(f"{kept}; {erased:,} erased now")
 
 
 @app.command("export")
@@ -252,13 +204,14 @@ def export_command(
     labels: Labels = None,
 ) -> None:
     """Write sightings to a Parquet file, with vectors and stored crops."""
+    from passerby.gallery.known_names import require_names
     from passerby.gallery.parquet import export_gallery
 
     selected = make_filter(cameras=cameras, since=since, until=until, labels=labels)
     store = open_existing(where)
     require_names(store, selected)
     count = export_gallery(store, out, where=selected, progress=True)
-    typer.echo(f"{out}: {count:,} sightings")
+    typer.echo(f"{out}: {plural(count, 'sighting')}")
 
 
 @app.command("import")
@@ -272,11 +225,59 @@ def import_command(
     typer.echo(f"{where}: {result.new:,} new, {result.known:,} known")
 
 
+@app.command("backup")
+def backup_command(
+    where: Where,
+    out: Annotated[Path, typer.Option(help="New folder to write; it contains vectors and crops of people.")],
+) -> None:
+    """Copy a gallery to a new folder; other processes may use it meanwhile."""
+    from passerby.gallery.backup import backup_gallery
+
+    typer.echo(f"{out}: {plural(backup_gallery(where, out), 'sighting')}")
+
+
+@app.command("restore")
+def restore_command(
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="Folder that `gallery backup` wrote.")],
+    where: Annotated[Path, typer.Argument(metavar="GALLERY", help="New folder of the gallery.")],
+) -> None:
+    """Copy a backup to a new gallery folder."""
+    from passerby.gallery.backup import restore_gallery
+
+    typer.echo(f"{where}: {plural(restore_gallery(backup, where), 'sighting')}")
+
+
+@app.command("reembed")
+def reembed_command(
+    where: Where,
+    model: Annotated[str, typer.Option(help="Folder of the new model, or default.")],
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Compute all vectors again by another model, from the stored crops; ids, labels and answers stay."""
+    from passerby.gallery.reembed import reembed_gallery
+
+    result = reembed_gallery(where, model=model, device=device, progress=True)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    if not result.sightings:
+        typer.echo(f"{where}: has vectors of this model already")
+        return
+    typer.echo(f"{where}: {plural(result.sightings, 'vector')} of {model}")
+    if result.tracks:
+        typer.echo(
+            f"{plural(result.tracks, 'vector')} of tracks of videos: each is now that of the track's best crop alone"
+        )
+    if result.keep == "thumbnails":
+        typer.echo("The crops are thumbnails of at most 64 x 128 pixels; vectors of the original images differ")
+
+
 @app.command("upgrade")
 def upgrade_command(
     path: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of a gallery, or an exported file.")],
     model: Annotated[
-        str | None, typer.Option(help="Folder of the gallery's model if it was moved, or default.")
+        str | None, typer.Option(help="Folder of the gallery's model, if it was moved; or default.")
     ] = None,
 ) -> None:
     """Convert a gallery or an exported file of an earlier version."""
@@ -285,19 +286,32 @@ def upgrade_command(
     typer.echo(f"{path}: {'converted' if upgrade_gallery(path, model=model) else 'up to date'}")
 
 
-def _resolve(images: list[Path] | None) -> list[str] | None:
-    from passerby.gallery.sightings import to_source
-
-    return [to_source(image) for image in images] if images else None
-
-
 def _confirm(store: GalleryStore, selected: Filter, action: str, *, yes: bool) -> bool:
-    """Return whether there are sightings and the user confirms."""
+    """Return whether the user confirms.
+
+    Raises:
+        GalleryError: If no sighting matches, so that a typing error is not taken for an erasure.
+    """
+    from passerby.gallery.known_names import require_cameras
+
     if selected.selects_all:
         raise GalleryError(f"{action}: no condition; give --label, --id or --image, so that not all are selected")
     require_cameras(store, selected)
     count = store.count(selected)
     if not count:
-        typer.echo("no such sighting")
-        return False
-    return yes or typer.confirm(f"{action} {count:,} of {store.count():,} sightings?", err=True)
+        raise GalleryError(f"nothing matched {_describe(selected)}; no sighting was changed")
+    return yes or typer.confirm(f"{action} {count:,} of {plural(store.count(), 'sighting')}?", err=True)
+
+
+def _describe(selected: Filter) -> str:
+    """Write the conditions of a filter as options."""
+    given = {
+        "--label": selected.labels,
+        "--id": selected.ids,
+        "--image": selected.sources,
+        "--camera": selected.cameras,
+    }
+    parts = [f"{name} {value}" for name, values in given.items() for value in values or ()]
+    if selected.since is not None or selected.until is not None:
+        parts.append("the time")
+    return ", ".join(parts[:4]) + (f" and {len(parts) - 4:,} more" if len(parts) > 4 else "")

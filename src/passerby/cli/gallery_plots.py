@@ -10,11 +10,15 @@ import typer
 from rich.console import Console
 
 from passerby.cli.common import require_image_name
-from passerby.cli.gallery import format_time
+from passerby.cli.gallery_options import format_time
+from passerby.text import plural
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from passerby.gallery.gallery import Gallery
-    from passerby.gallery.sightings import Hit, SightingInfo
+    from passerby.gallery.sightings import Hit, Sighting, SightingInfo
 
 Plot = Annotated[Path | None, typer.Option("--open", help="Plot the result into this PNG file and open it.")]
 MAX_CLUSTERS = 20
@@ -40,7 +44,7 @@ def plot_hits(gallery: Gallery, rows: Sequence[tuple[Path, str, Sequence[Hit]]],
         for rank, (hit, sighting) in enumerate(zip(hits, sightings, strict=True), start=1):
             name = _shorten(hit.label or hit.camera)
             lines = (f"{rank}: {hit.distance:.3f}", name, hit.camera if hit.label else "")
-            crops.append(CaptionedCrop(sighting.crop, lines))
+            crops.append(CaptionedCrop(_decode_crop(sighting), lines))
         plotted.append((heading, crops))
     plot_crop_rows(plotted, path, title=title, across=11, note="rank: distance; below it label and camera")
 
@@ -60,14 +64,14 @@ def plot_clusters(
     for heading, cluster in zip(headings[:MAX_CLUSTERS], clusters, strict=False):
         crops = [
             CaptionedCrop(
-                sighting.crop,
+                _decode_crop(sighting),
                 (_shorten(sighting.camera), format_time(sighting.time)[11:], _shorten(sighting.label or "")),
             )
             for sighting in gallery.store.get([info.id for info in _spread(cluster)])
         ]
         plotted.append((heading, crops))
     hidden = len(clusters) - len(plotted)
-    plot_crop_rows(plotted, path, title=title, note=f"and {hidden:,} more clusters" if hidden else "")
+    plot_crop_rows(plotted, path, title=title, note=f"and {plural(hidden, 'more cluster')}" if hidden else "")
 
 
 def show_plot(path: Path | None, *, quiet: bool) -> None:
@@ -78,6 +82,14 @@ def show_plot(path: Path | None, *, quiet: bool) -> None:
         typer.echo(f"{path}")
     if Console().is_terminal:
         typer.launch(str(path))
+
+
+def _decode_crop(sighting: Sighting) -> NDArray[np.uint8] | None:
+    """Decode the stored image of a sighting, within the limits of every image that is read; None if none is stored."""
+    from passerby.data.images import decode_image
+
+    assert sighting.crop is None or isinstance(sighting.crop, bytes)
+    return None if sighting.crop is None else decode_image(sighting.crop, f"stored crop of {sighting.id}")
 
 
 def _spread(cluster: Sequence[Any]) -> list[Any]:

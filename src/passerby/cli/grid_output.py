@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.common import print_json
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from passerby.experiments.grid_tables import Ablation, Comparison
@@ -23,7 +24,7 @@ def print_result(result: Ablation | Comparison, out: Path, *, dry_run: bool, as_
     elif dry_run:
         for number, run in enumerate(result.runs, 1):
             typer.echo(f"[{number}/{len(result.runs)}] {run}")
-        typer.echo(f"{sum(run.state != 'done' for run in result.runs)} of {len(result.runs)} trainings to do")
+        typer.echo(f"{sum(run.state != 'done' for run in result.runs)} of {plural(len(result.runs), 'training')} to do")
     else:
         typer.echo(result.to_markdown())
         typer.echo(f"tables: {out}/{', '.join(result.to_files())}")

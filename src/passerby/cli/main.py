@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 
 import typer
 from rich.text import Text
@@ -11,23 +12,28 @@ from rich.text import Text
 from passerby import __version__
 from passerby.cli import (
     ablate,
+    adapt,
     calibrate,
     compare,
     data,
+    embed_source,
     enroll,
     evaluate,
     gallery,
     model,
     report,
+    review,
     search,
+    serve,
     synth,
     threshold,
     train,
 )
+from passerby.cli.common import App
 from passerby.progress import show_log, stderr_console
 from passerby.text import escape_lines
 
-app = typer.Typer(
+app = App(
     help="Person re-identification: train, evaluate and search, with ConvNeXt-AP and other models.",
     no_args_is_help=True,
     add_completion=False,
@@ -55,12 +61,16 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
 app.command("compare")(compare.compare)
+app.command("adapt")(adapt.adapt)
 app.command("calibrate")(calibrate.calibrate)
 app.command("threshold")(threshold.threshold)
+app.command("embed")(embed_source.embed)
 app.command("enroll")(enroll.enroll)
 app.command("search")(search.search)
 app.command("identify")(search.identify)
 app.command("cluster")(search.cluster)
+app.command("review")(review.review)
+app.command("serve")(serve.serve)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
@@ -72,6 +82,8 @@ def main() -> None:
     A user's error (`PasserbyError`, `OSError`, a missing extra) is one message and exit code 1. Ctrl-C is 130. Any
     other exception is a bug and keeps its traceback.
     """
+    # The error of `decode_image` follows.
+    warnings.filterwarnings("ignore", r"Image size \(.* could be decompression bomb", RuntimeWarning)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is escaped
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""`passerby model`: parameters and multiply-adds of networks, before training."""
+"""`passerby model`: parameters and multiply-adds of networks, runtimes, conversion of old runs, export, import."""
 
 from __future__ import annotations
 
@@ -9,17 +9,28 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from passerby.cli.common import Json, Overrides, print_json
+from passerby.cli.common import App, Json, Overrides, print_json
+from passerby.cli.model_export import export_command
+from passerby.cli.model_import import import_command
+from passerby.cli.model_runtimes import runtimes_command
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from passerby.model.info import ModelInfo
 
-app = typer.Typer(name="model", help="Inspect networks.", no_args_is_help=True)
+app = App(
+    name="model", help="Inspect networks, import and export models, and convert older runs.", no_args_is_help=True
+)
 
 
 @app.callback()
 def model() -> None:
-    """Inspect networks."""
+    """Inspect networks, import and export models, and convert older runs."""
+
+
+app.command("export")(export_command)
+app.command("import")(import_command)
+app.command("runtimes")(runtimes_command)
 
 
 @app.command("info")
@@ -39,7 +50,7 @@ def info_command(
         print_json({name: info.to_dict() for name, info in counts.items()})
         return
     height, width = settings.images.size
-    title = f"{settings.model.backbone}, {height} x {width} pixels, {identities} training identities"
+    title = f"{settings.model.backbone}, {height} x {width} pixels, {plural(identities, 'training identity')}"
     Console().print(_build_table(title, counts))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from passerby.cli.common import Device
+from passerby.text import plural
 
 
 def report(
@@ -19,7 +20,7 @@ def report(
         str | None,
         typer.Option("--data", help="Data sets for all runs; default: those of each training."),
     ] = None,
-    images: Annotated[bool, typer.Option("--images/--no-images", help="Show images of people, or none at all.")] = True,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Show images of people.")] = True,
     queries: Annotated[int, typer.Option(help="Number of rank lists of each kind: worst, random, best.")] = 6,
     device: Device = "auto",
 ) -> None:
@@ -32,4 +33,4 @@ def report(
     from passerby.reporting.report import report as write_report
 
     result = write_report(runs, out, data=data, images=images, queries=queries, device=device, progress=True)
-    typer.echo(f"report: {result.page} ({len(result.plots)} plots in {result.page.stem}_files/)")
+    typer.echo(f"report: {result.page} ({plural(len(result.plots), 'plot')} in {result.page.stem}_files/)")

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from passerby.cli.common import Device, Json, cell, print_json
-from passerby.cli.gallery import (
+from passerby.cli.common import AcceptDrift, Device, Json, cell, print_json
+from passerby.cli.gallery_options import (
     Cameras,
     Labels,
     NotCameras,
@@ -20,17 +20,19 @@ from passerby.cli.gallery import (
     Where,
     format_time,
     make_filter,
-    require_names,
 )
 from passerby.cli.gallery_plots import MAX_CLUSTERS, Plot, check_plot, plot_clusters, plot_hits, show_plot
-from passerby.text import escape_controls
+from passerby.reviewing.defaults import PAIR_PRIOR
+from passerby.text import escape_controls, plural
 
 if TYPE_CHECKING:
     from passerby.gallery.results import IdentifyResult
     from passerby.gallery.sightings import Hit, SightingInfo
 
 Queries = Annotated[list[Path], typer.Option("--image", help="A crop of one person. Repeatable.")]
-Model = Annotated[str | None, typer.Option(help="Folder of the gallery's model if it was moved, or default.")]
+Model = Annotated[
+    str | None, typer.Option(help="Path of the gallery's model if it was moved, a file of it, or default.")
+]
 SeenBy = Annotated[
     str | None,
     typer.Option(
@@ -51,6 +53,7 @@ def search(
     seen_by: SeenBy = None,
     plot: Plot = None,
     model: Model = None,
+    accept_drift: AcceptDrift = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -61,10 +64,11 @@ def search(
     [bold]passerby search people --image a.jpg --seen-by north[/]
     """
     from passerby.gallery.gallery import Gallery
+    from passerby.gallery.known_names import require_names
 
     check_plot(plot, images)
     selected = make_filter(cameras=cameras, not_cameras=not_cameras, since=since, until=until, labels=labels)
-    with Gallery(where, model=model, device=device) as gallery:
+    with Gallery(where, model=model, accept_drift=accept_drift, device=device) as gallery:
         require_names(gallery.store, selected)
         results = gallery.search(images, top=top, where=selected, seen_by=seen_by)
         if plot is not None:
@@ -85,7 +89,7 @@ def identify(
     unknown: Annotated[
         float, typer.Option(help="Prior probability that an image shows none of the labels, 0 to 1.")
     ] = 0.5,
-    at_least: Annotated[float, typer.Option(help="Least probability for naming a label.")] = 0.5,
+    at_least: Annotated[float, typer.Option(help="Least probability for an answer: a label, or unknown.")] = 0.5,
     cameras: Cameras = None,
     not_cameras: NotCameras = None,
     since: Since = None,
@@ -93,15 +97,17 @@ def identify(
     seen_by: SeenBy = None,
     plot: Plot = None,
     model: Model = None,
+    accept_drift: AcceptDrift = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Identify the person on each image: a label or unknown, with a calibrated probability."""
+    """Identify the person on each image: a label, unknown or not sure, with a calibrated probability."""
     from passerby.gallery.gallery import Gallery
+    from passerby.gallery.known_names import require_names
 
     check_plot(plot, images)
     selected = make_filter(cameras=cameras, not_cameras=not_cameras, since=since, until=until)
-    with Gallery(where, model=model, device=device) as gallery:
+    with Gallery(where, model=model, accept_drift=accept_drift, device=device) as gallery:
         require_names(gallery.store, selected)
         results = gallery.identify(images, where=selected, unknown=unknown, at_least=at_least, seen_by=seen_by)
         if plot is not None:
@@ -132,12 +138,13 @@ def cluster(
     ] = None,
     prior: Annotated[
         float, typer.Option(help="Prior probability that a pair of sightings shows one identity, 0 to 1.")
-    ] = 0.01,
+    ] = PAIR_PRIOR,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
     """Group sightings by identity across cameras, without labels, the largest cluster first."""
     from passerby.gallery.gallery import Gallery
+    from passerby.gallery.known_names import require_names
 
     check_plot(plot)
     selected = make_filter(cameras=cameras, not_cameras=not_cameras, since=since, until=until)
@@ -152,7 +159,7 @@ def cluster(
     if as_json:
         print_json(result.to_dict())
     else:
-        typer.echo(f"{count:,} clusters in {sum(map(len, result.clusters)):,} sightings")
+        typer.echo(f"{plural(count, 'cluster')} in {plural(sum(map(len, result.clusters)), 'sighting')}")
         for number, line in enumerate(lines[:MAX_CLUSTERS], start=1):
             typer.echo(f"{number:5}  {escape_controls(line)}")
         if count > MAX_CLUSTERS:
@@ -165,6 +172,8 @@ def cluster(
 
 def _format_result(result: IdentifyResult) -> str:
     probability = _format_probability(result.probability)
+    if result.answer == "not sure":
+        return f"not sure (unknown {probability})"
     return f"unknown ({probability})" if result.label is None else f"{result.label} ({probability})"
 
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from passerby.cli.common import require_image_name, save_image
 from passerby.errors import DataError
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from passerby.synthesis.dataset import SynthSettings
@@ -46,9 +47,11 @@ def synth(
         _preview(settings, preview)
         return
     assert out is not None
-    synth(out, settings, workers=workers, progress=True)
+    result = synth(out, settings, workers=workers, progress=True)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{settings.total:,} images of {identities:,} synthetic identities: {escape(str(out))}")
+    console.print(
+        f"{plural(result.images, 'image')} of {plural(result.identities, 'synthetic identity')}: {escape(str(out))}"
+    )
     console.print(f"[dim]To train:[/] passerby train --recipe demo --data market1501:{escape(str(out))} --out RUN")
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from passerby.cli.common import print_json
 from passerby.evaluation.summary import METRICS, interval, value
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from passerby.evaluation.summary import Scores
@@ -59,9 +60,10 @@ def build_open_set_table(title: str, result: OpenSetResult) -> Table:
     """Build a table of open-set metrics with the number of queries and pairs that they were measured on."""
     scores, verification, reliability = result.scores, result.verification, result.reliability
     caption = (
-        f"{scores.unknown_queries:,.0f} unknown and {scores.known_queries:,.0f} known queries, {scores.enrolled:,.0f} "
-        f"identities enrolled, {scores.repeats} draws; {verification.same:,} pairs of the same and "
-        f"{verification.different:,} of different identities; cosine distances of the model"
+        f"{scores.unknown_queries:,.0f} unknown and {plural(round(scores.known_queries), 'known query')}, "
+        f"{plural(round(scores.enrolled), 'identity')} enrolled, {plural(scores.repeats, 'draw')}; "
+        f"{plural(verification.same, 'pair')} of the same and {verification.different:,} of different identities; "
+        "cosine distances of the model"
     )
     rows: dict[str, str] = {}
     for rate in scores.rates:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.common import Device, Json, Run, print_json
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def threshold(
     run: Run,
     far: Annotated[
-        float, typer.Option(help="False alarm rate: probability that an unknown person is recognized, 0 to 1.")
+        float, typer.Option(help="False alarm rate: probability that an unknown person is identified, 0 to 1.")
     ],
     gallery_size: Annotated[
         int | None, typer.Option(help="Number of identities to be enrolled; default: as many as the data have.")
@@ -58,20 +59,19 @@ def _build_table(result: MeasuredThreshold) -> Table:
     measured = result.threshold
     low, high = measured.interval
     low_rate, high_rate = measured.rate_interval
-    others = f"{measured.other_identities:,} other identities, {measured.images:.1f} images each"
+    others = f"{plural(measured.other_identities, 'other identity')}, {measured.images:.1f} images each"
     source = "training identities" if result.trained_on else f"identities of {result.split}"
     rows = {
         "threshold": f"{measured.threshold:.4f}  [{low:.4f}-{high:.4f}]  cosine distance",
         "recognized": "Rank-1 match closer than the threshold",
-        "false alarms": f"{100 * measured.far:g} % of unknown persons are recognized as an enrolled one (FAR)",
-        "detections": f"{100 * measured.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  of enrolled persons "
+        "false alarms": f"{100 * measured.far:g} % of unknown people are recognized as an enrolled one (FAR)",
+        "detections": f"{100 * measured.rate:.1f} %  [{100 * low_rate:.1f}-{100 * high_rate:.1f}]  of enrolled people "
         "are recognized (DIR)",
-        "gallery": f"{measured.gallery_size:,} identities{', extrapolated' if measured.extrapolated else ''}",
-        "measured on": f"{source}: {measured.queries:,} images of {result.identities:,} against {others}",
+        "gallery": f"{plural(measured.gallery_size, 'identity')}{', extrapolated' if measured.extrapolated else ''}",
+        "measured on": f"{source}: {plural(measured.queries, 'image')} of {result.identities:,} against {others}",
     }
     caption = "in brackets: 95 % interval, bootstrap over identities"
     if measured.extrapolated:
-        caption += (
-            f"\nextrapolated: the data have {measured.other_identities:,} identities; larger galleries are not measured"
-        )
+        have = plural(measured.other_identities, "identity")
+        caption += f"\nextrapolated: the data have {have}; larger galleries are not measured"
     return build_value_table(result.data.title, rows, caption=caption)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from passerby.data.images import read_image
 from passerby.errors import DataError
+from passerby.text import plural
 from passerby.types import DISTRACTOR, DataSet, Sample
 
 TILE = (128, 64)
@@ -54,7 +55,7 @@ def draw_contact_sheet(data: DataSet, *, split: Split = "train", identities: int
     column_width = images * (width + _GAP) + _GAP
     row_height = height + _LINE + _GAP
     font = ImageFont.load_default(12)
-    title = f"{data.title}, {split}: {len(shown)} of {len(person_ids)} identities"
+    title = f"{data.title}, {split}: {len(shown)} of {plural(len(person_ids), 'identity')}"
     sheet_width = max(_LEFT + len(cameras) * column_width, round(font.getlength(title)) + 2 * _GAP)
     sheet = Image.new("RGB", (sheet_width, _TOP + len(shown) * row_height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)

@@ -11,10 +11,11 @@ from typing import Literal
 from passerby.data.datasets import DATASETS
 from passerby.data.datasets.listing import count_suffixes
 from passerby.data.datasets.spec import ReaderResult, parse_spec
-from passerby.data.formats import read_bytes
 from passerby.data.images import decode_image, read_image
 from passerby.errors import DataError
+from passerby.files import read_bytes
 from passerby.progress import ProgressCallback, ProgressOption, open_progress, part_of
+from passerby.text import escape_controls
 from passerby.types import DISTRACTOR, DataSet, Result, Sample
 
 Severity = Literal["error", "warning", "note"]
@@ -81,7 +82,8 @@ def check(spec: str, *, decode: bool = True, progress: ProgressOption = False) -
             for finding in (
                 *_check_names(result), *_check_splits(result), *_check_identities(result.data), *file_check.findings()
             ):  # fmt: skip
-                findings.append(replace(finding, message=title + finding.message))
+                example = escape_controls(finding.example)
+                findings.append(replace(finding, message=title + finding.message, example=example))
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 

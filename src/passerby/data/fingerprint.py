@@ -15,7 +15,7 @@ SPLITS = ("train", "query", "gallery", "multi_query")
 
 
 def fingerprint(sets: Sequence[DataSet]) -> str:
-    """Compute SHA-256 over split, path inside the data set, key, size in bytes, person and camera of each image.
+    """Compute SHA-256 over split, path inside the data set, key, size in bytes, person, camera and track of each image.
 
     Pixels are not read, which would take minutes. The order of the sets, their location and the text of the spec do not
     matter; an option that changes a split does.
@@ -49,6 +49,7 @@ def _lines(data: DataSet, file_size: Callable[[Path], int]) -> list[str]:
                 file_size(sample.path),
                 sample.person_id,
                 sample.camera_id,
+                *(() if sample.track is None else (sample.track,)),  # equal to what earlier versions computed
             ]
         )
         for split in SPLITS

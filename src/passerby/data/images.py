@@ -6,13 +6,14 @@ JPEG is decoded by simplejpeg (fastest per core), the other formats of `passerby
     alpha       composited over white (also palette images with transparency)
     CMYK, YCCK  Pillow's conversion, with Adobe's inverted values
     gray, 1-bit the same value in all three channels
-    EXIF        the rotation is applied
+    EXIF        the rotation is applied; EXIF data that cannot be read is ignored
     GIF, TIFF   the first frame or page
 """
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +22,11 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from passerby.data.formats import FORMATS, identify_format, read_bytes
-from passerby.errors import DataError
+from passerby.data.damage import describe_png_damage, mend_jpeg
+from passerby.data.formats import FORMATS, identify_format
+from passerby.data.scene_boxes import PREFIX, crop_box
+from passerby.errors import DataError, explain
+from passerby.files import read_bytes
 from passerby.types import Sample
 
 MAX_PIXELS = 89_000_000
@@ -48,14 +52,15 @@ def read_image(sample_or_path: Sample | Path, *, size: tuple[int, int] | None = 
     """Decode one image.
 
     Args:
-        sample_or_path: An image file, or a sample, whose `key` names an image inside a container.
+        sample_or_path: An image file, or a sample, whose `key` names an image inside a container or a box of an image.
         size: (height, width) of the result in pixels; None keeps the size of the file.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous.
 
     Raises:
-        DataError: For a file that is missing, empty, truncated, not an image, or above `MAX_PIXELS`, naming it.
+        DataError: For a file that is missing, empty, truncated, not an image, or above `MAX_PIXELS`, or a box outside
+            of the image, naming it.
 
     Example:
         >>> read_image(Path("a.jpg"), size=(64, 32)).shape
@@ -64,8 +69,9 @@ def read_image(sample_or_path: Sample | Path, *, size: tuple[int, int] | None = 
     path, key = (
         (sample_or_path.path, sample_or_path.key) if isinstance(sample_or_path, Sample) else (sample_or_path, None)
     )
-    if key is None:
+    if key is None or key.startswith(PREFIX):
         image = decode_image(read_bytes(path), str(path))
+        image = image if key is None else crop_box(image, key, str(path))
     else:
         from passerby.data.datasets.cuhk03_mat import read_cell  # loads h5py
 
@@ -73,17 +79,20 @@ def read_image(sample_or_path: Sample | Path, *, size: tuple[int, int] | None = 
     return image if size is None else resize_image(image, size)
 
 
-def decode_image(data: bytes, name: str, *, warn: Callable[[str], object] | None = None) -> Pixels:
+def decode_image(
+    data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, warn: Callable[[str], object] | None = None
+) -> Pixels:
     """Decode the bytes of an image file to (H, W, 3) uint8 RGB.
 
     Args:
         data: Content of the file.
         name: Name of the image, with which every message begins.
-        warn: Called with a message if the file is damaged and all its pixels are whole, such as a JPEG with stray bytes
-            before its end marker.
+        max_pixels: Larger images are refused before decoding.
+        warn: Called with a message if the file is damaged and all its pixels are whole: a JPEG with stray bytes between
+            its segments or without its end marker, a PNG with a damaged chunk outside of the pixels.
 
     Raises:
-        DataError: For an empty, damaged or truncated file, a format that is not in `FORMATS`, or above `MAX_PIXELS`.
+        DataError: For an empty, damaged or truncated file, a format that is not in `FORMATS`, or above `max_pixels`.
     """
     if not data:
         raise DataError(f"{name}: the file is empty (0 bytes); copy it again or delete it")
@@ -93,15 +102,20 @@ def decode_image(data: bytes, name: str, *, warn: Callable[[str], object] | None
             f"{name}: not an image that can be read (starts with {data[:8]!r}); expected {', '.join(FORMATS)}"
         )
     try:
-        image = _decode_jpeg(data, name, warn) if kind == "JPEG" else _decode_other(data, name, kind)
+        image, damage = (_decode_jpeg if kind == "JPEG" else _decode_other)(data, name, kind, max_pixels)
+        if warn is not None and kind == "PNG":
+            damage = describe_png_damage(data)
     except DataError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(name) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limit comes first
+        (count,) = re.findall(r"[0-9]+ (?=pixels\))", str(error))
+        raise _too_large(name, f"{int(count):,}", max_pixels) from None
     except Exception as error:  # decoders raise many types for damaged files, MemoryError among them
         raise DataError(
-            f"{name}: a damaged or truncated {kind} file ({error or type(error).__name__}); copy it again or delete it"
+            f"{name}: a damaged or truncated {kind} file ({explain(error)}); copy it again or delete it"
         ) from None
+    if warn is not None and damage is not None:
+        warn(f"{name}: {damage}")
     return image
 
 
@@ -129,17 +143,17 @@ def rgb_pixels(image: Image.Image, name: str = "image") -> Pixels:
         DataError: For a mode with an unknown range (floating point, 32-bit integers above 65535), or too many pixels.
             A truncated file raises Pillow's OSError, which `decode_image` converts to DataError.
     """
-    _refuse_bomb(*image.size, name)
+    _refuse_bomb(*image.size, name, MAX_PIXELS)
     if image.mode == "F":
         raise DataError(f"{name}: floating-point pixels, whose range is unknown; save it with 8 bits per channel")
-    image.load()  # also turns a TIFF upright, so that its orientation must be read afterwards
+    image.load()  # also turns a TIFF upright, so that its orientation must be read afterward
     width, height = image.size
     result = np.empty((height, width, 3), np.uint8)
     rows = max(1, _BLOCK // max(1, width))
     for top in range(0, height, rows):
         block = image.crop((0, top, width, min(height, top + rows)))
         result[top : top + rows] = _convert_block(block, name)
-    return _rotate(result, image.getexif().get(_ORIENTATION, 1))
+    return _rotate(result, _read_orientation(image))
 
 
 def _convert_block(block: Image.Image, name: str) -> Pixels:
@@ -150,6 +164,14 @@ def _convert_block(block: Image.Image, name: str) -> Pixels:
         over = Image.new("RGBA", block.size, "white")
         block = Image.alpha_composite(over, block.convert("RGBA"))
     return np.asarray(block.convert("RGB"))
+
+
+def _read_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, if there is none or it cannot be read."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises many types for damaged EXIF data
+        return 1
 
 
 def _rotate(image: Pixels, orientation: int) -> Pixels:
@@ -165,36 +187,52 @@ def _from_integers(values: NDArray[np.integer], name: str) -> Pixels:
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
-def _decode_jpeg(data: bytes, name: str, warn: Callable[[str], object] | None) -> Pixels:
-    """Decode a JPEG by simplejpeg; CMYK and YCCK, which it cannot convert to RGB, by Pillow."""
-    height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
-    _refuse_bomb(width, height, name)
-    if colors in ("CMYK", "YCCK"):
-        return _decode_other(data, name, "JPEG")
+def _decode_jpeg(data: bytes, name: str, kind: str, max_pixels: int) -> tuple[Pixels, str | None]:
+    """Decode a JPEG; return the pixels, and the damage if the file is damaged and all its pixels are whole."""
     try:
-        image: Pixels = simplejpeg.decode_jpeg(data, "RGB")
+        return _decode_intact_jpeg(data, name, kind, max_pixels), None
+    except DataError:
+        raise
     except ValueError as error:
-        if _STRAY not in str(error):
+        damage = str(error).removeprefix("Corrupt JPEG data: ")
+        return _decode_intact_jpeg(mend_jpeg(data), name, kind, max_pixels, stray=True), damage
+
+
+def _decode_intact_jpeg(data: bytes, name: str, kind: str, max_pixels: int, *, stray: bool = False) -> Pixels:
+    """Decode a JPEG by simplejpeg; CMYK and YCCK, which it cannot convert to RGB, by Pillow.
+
+    With `stray`, stray bytes before the end marker are accepted: the scan is complete, and all decoders skip them.
+
+    Raises:
+        ValueError: For any other damage; Pillow raises no error for a cut scan with an end marker.
+    """
+    height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
+    _refuse_bomb(width, height, name, max_pixels)
+    space = "CMYK" if colors in ("CMYK", "YCCK") else "RGB"
+    try:
+        image: Pixels = simplejpeg.decode_jpeg(data, space)
+    except ValueError as error:
+        if not stray or _STRAY not in str(error):
             raise
-        # The scan is complete: all decoders ignore what lies between it and the end marker.
-        image = simplejpeg.decode_jpeg(data, "RGB", strict=False)
-        if warn is not None:
-            warn(f"{name}: {str(error).removeprefix('Corrupt JPEG data: ')} (end of the image)")
+        image = simplejpeg.decode_jpeg(data, space, strict=False)
+    if space == "CMYK":
+        return _decode_other(data, name, kind, max_pixels)[0]
     if b"Exif\0\0" not in data[:65536]:
         return image
-    return _rotate(image, Image.open(io.BytesIO(data), formats=["JPEG"]).getexif().get(_ORIENTATION, 1))
+    return _rotate(image, _read_orientation(Image.open(io.BytesIO(data), formats=["JPEG"])))
 
 
-def _decode_other(data: bytes, name: str, kind: str) -> Pixels:
+def _decode_other(data: bytes, name: str, kind: str, max_pixels: int) -> tuple[Pixels, None]:
     """Decode one format by Pillow; the size is checked before decoding."""
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
-        return rgb_pixels(image, name)
+        _refuse_bomb(*image.size, name, max_pixels)
+        return rgb_pixels(image, name), None
 
 
-def _refuse_bomb(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, f"{width} x {height} pixels is ")
+def _refuse_bomb(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise _too_large(name, f"{width} x {height}", max_pixels)
 
 
-def _too_large(name: str, size: str = "") -> DataError:
-    return DataError(f"{name}: {size}more than {MAX_PIXELS // 10**6} megapixels; crop it or leave it out")
+def _too_large(name: str, size: str, max_pixels: int) -> DataError:
+    return DataError(f"{name}: {size} pixels, expected at most {max_pixels:,}; give a smaller image")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -12,9 +14,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import DataError
+from passerby.errors import DataError, explain
 from passerby.extras import require_extra
+from passerby.files import read_bytes
+from passerby.text import plural
 
+MAX_BYTES = 2**30
+"""Limit of a CSV file."""
 _WHOLE_FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.0+")
 
 
@@ -35,20 +41,20 @@ def read_records(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
 
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            return list(reader.fieldnames or []), list(reader)
+        reader = csv.DictReader(io.StringIO(read_bytes(path, limit=MAX_BYTES).decode("utf-8-sig"), newline=""))
+        return list(reader.fieldnames or []), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); for Parquet, name it .parquet") from None
+        raise DataError(f"{path}: not a CSV file in UTF-8 ({explain(error)}); for Parquet, name it .parquet") from None
 
 
 def _read_parquet(path: Path) -> tuple[list[str], Iterable[dict[str, Any]]]:
     parquet = require_extra("pyarrow.parquet")
+    read_bytes(path, first=1)  # refuses pipes and devices
     try:
         table = parquet.read_table(path)
-    except (require_extra("pyarrow").ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error})") from None
-    return table.column_names, table.to_pylist()
+        return table.column_names, table.to_pylist()  # texts are decoded here
+    except (require_extra("pyarrow").ArrowException, OSError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({explain(error)}); copy or write it again") from None
 
 
 def read_text_columns(record: dict[str, Any], columns: Iterable[str], *, ids: Collection[str] = ()) -> dict[str, str]:
@@ -68,7 +74,7 @@ def read_text_columns(record: dict[str, Any], columns: Iterable[str], *, ids: Co
         {'id': '7', 'camera': ''}
     """
     if None in record:
-        raise ValueError(f"{len(record[None])} values more than the table has columns")  # type: ignore[index]
+        raise ValueError(f"{plural(len(record[None]), 'value')} more than the table has columns")  # type: ignore[index]
     return {name: _read_text(record.get(name), name, is_id=name in ids) for name in columns}
 
 
@@ -86,6 +92,23 @@ def _read_text(value: Any, name: str, *, is_id: bool) -> str:
     if not isinstance(value, int | float | Decimal | date | time):
         raise ValueError(f"column {name}: {type(value).__name__}; expected text, a number or a date")
     return str(value)
+
+
+def locate_image(folder: Path, path: str) -> Path:
+    r"""Return the path of an image of a table, relative to `folder`.
+
+    Raises:
+        ValueError: For a NUL character, or for backslashes in a path that does not exist.
+
+    Example:
+        >>> locate_image(Path("crops"), "north/1.jpg").as_posix()
+        'crops/north/1.jpg'
+    """
+    if "\0" in path:
+        raise ValueError(f"path {path[:80]!r} has a NUL character")
+    if "\\" in path and os.sep == "/" and not os.path.exists(folder / path):
+        raise ValueError(f"path {path[:80]!r} has backslashes and does not exist; write / between folder and file")
+    return folder / path
 
 
 def parse_timestamp(value: Any) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from passerby.errors import DataError
+from passerby.text import plural
 from passerby.types import IntArray
 
 _IDENTITY_IMAGES = 1
@@ -38,12 +39,12 @@ class PKSampler:
         persons: P, identities in the global batch.
         images: K, images of each identity.
         alike: Identities of a group, at least 1: 4 draws an identity with its three nearest. 1 draws all at random.
-        seed: Of the run, at least 0.
+        seed: Seed of the run, at least 0.
         rank: Number of this process, from 0.
         world: Number of processes that share a batch.
 
     Raises:
-        DataError: For more persons than identities, persons that the processes cannot share evenly, or data without
+        DataError: For more people than identities, people that the processes cannot share evenly, or data without
             two images of any identity while K > 1.
 
     Example:
@@ -186,16 +187,16 @@ def _group_neighbors(
 def _require_batches(sizes: IntArray, *, persons: int, images: int, world: int) -> None:
     if persons > len(sizes):
         raise DataError(
-            f"batches.persons: a batch takes {persons} persons, but the training data has {len(sizes)} identities; "
-            "lower batches.persons or add data"
+            f"batches.persons: a batch takes {plural(persons, 'person')}, but the training data has "
+            f"{plural(len(sizes), 'identity')}; lower batches.persons or add data"
         )
     if persons % world:
         raise DataError(
-            f"batches.persons: {persons} persons cannot be shared evenly by {world} processes; "
-            f"use a multiple of {world}"
+            f"batches.persons: {plural(persons, 'person')} cannot be shared evenly by {plural(world, 'process')}; use "
+            f"a multiple of {world}"
         )
     if images > 1 and sizes.max() < 2:
         raise DataError(
-            f"training data: none of the {len(sizes)} identities has two images, so there is no pair to learn from; "
-            "check how person ids are read, or set batches.images to 1"
+            f"training data: none of the {plural(len(sizes), 'identity')} has two images, so there is no pair to learn "
+            "from; check how person ids are read, or set batches.images to 1"
         )

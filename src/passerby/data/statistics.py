@@ -24,6 +24,7 @@ class Statistics(Result):
         query_images: Images of the query split.
         gallery_identities: Identities of the gallery.
         gallery_images: Images of the gallery.
+        tracks: Tracks of all splits, 0 for a data set of single images.
         distractors: Gallery images that match no query.
         junk: Images that the reader dropped.
     """
@@ -38,6 +39,7 @@ class Statistics(Result):
     query_images: int
     gallery_identities: int
     gallery_images: int
+    tracks: int
     distractors: int
     junk: int
 
@@ -75,6 +77,7 @@ def _count(data: DataSet) -> Statistics:
         query_images=len(data.query),
         gallery_identities=_count_identities(data.gallery),
         gallery_images=len(data.gallery),
+        tracks=len({sample.track for sample in samples} - {None}),
         distractors=data.distractors,
         junk=data.junk,
     )

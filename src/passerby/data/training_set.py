@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from passerby.errors import DataError
+from passerby.text import plural
 from passerby.types import DataSet, IntArray, Sample
 
 
@@ -64,19 +65,21 @@ def join_training(sets: Sequence[DataSet]) -> TrainingSet:
 def _require_trainable(samples: Sequence[Sample], identities: int, names: str) -> None:
     """Raise DataError for a training set on which training is impossible or pointless."""
     if identities < 2:
-        raise DataError(f"{names}: {identities} training identities; expected at least 2")
+        raise DataError(f"{names}: {plural(identities, 'training identity')}; expected at least 2")
     if len({sample.camera_id for sample in samples}) < 2:
         raise DataError(
-            f"{names}: all {len(samples)} training images are from one camera; re-identification is learned across "
-            "cameras. Check how the data states cameras, or add ?camera=none for a folder that does not state them"
+            f"{names}: {plural(len(samples), 'training image')} from one camera only; re-identification is learned "
+            "across cameras. Check how the data states cameras, or add ?camera=none for a folder that does not state "
+            "them"
         )
     if len(samples) == identities:
         raise DataError(
-            f"{names}: each of {identities} training identities has one image; expected two or more of some of them"
+            f"{names}: each of {plural(identities, 'training identity')} has one image; expected two or more of some "
+            "of them"
         )
     files = {(sample.path.resolve(), sample.key) for sample in samples}
     if len(files) < len(samples):
         raise DataError(
-            f"{names}: {len(samples) - len(files)} training images are in it twice; the same data set was given "
+            f"{names}: {plural(len(samples) - len(files), 'training image')} in it twice; the same data set was given "
             "twice, or one is inside another"
         )

@@ -6,6 +6,7 @@ import numpy as np
 
 from passerby.errors import DataError
 from passerby.ranking.distance import Metric
+from passerby.text import plural
 from passerby.types import Embeddings, IntArray
 
 
@@ -43,15 +44,15 @@ def average_queries(query: Embeddings, images: Embeddings | None = None, *, metr
     if len(missing):
         person, camera = query.person_ids[missing[0]], query.camera_ids[missing[0]]
         raise DataError(
-            f"multi_query: no image for {len(missing)} of {len(query)} queries, the first is query {missing[0]} "
-            f"(person {person}, camera id {camera}); give images of every query's person in its camera"
+            f"multi_query: no image for {len(missing)} of {plural(len(query), 'query')}, the first is query "
+            f"{missing[0]} (person {person}, camera id {camera}); give images of every query's person in its camera"
         )
     vectors = source.vectors.astype(np.float64)
     if metric == "cosine":
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         zero = np.flatnonzero(lengths == 0)
         if len(zero):
-            raise DataError(f"multi_query: {len(zero)} vectors are all zero, the first is row {zero[0]}")
+            raise DataError(f"multi_query: {plural(len(zero), 'vector')} of zeros only, the first is row {zero[0]}")
         vectors /= lengths
     sums = np.zeros((groups, vectors.shape[1]))
     np.add.at(sums, source_groups, vectors)

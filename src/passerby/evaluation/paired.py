@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from passerby.errors import DataError
 from passerby.extras import require_extra
+from passerby.text import plural
 from passerby.types import Result, as_array
 
 
@@ -77,7 +78,7 @@ def paired_test(variant: ArrayLike, baseline: ArrayLike, person_ids: ArrayLike, 
     seeds, queries = differences.shape
     identities = int(membership.max(initial=-1)) + 1
     if identities < 2:
-        raise DataError(f"paired test: queries of {identities} people, expected two or more")
+        raise DataError(f"paired test: queries of {plural(identities, 'person')}, expected two or more")
     mean = float(differences.mean())
     sums = np.bincount(membership, weights=differences.mean(axis=0) - mean)  # deviation of each identity
     identity_variance = float(sums @ sums) * identities / (identities - 1) / queries**2

@@ -9,6 +9,7 @@ from passerby.errors import DataError
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import IdentityIndex, rank_matches
+from passerby.text import plural
 from passerby.types import Embeddings, Labels, as_array
 
 LEVELS = np.linspace(0, 1, 101)
@@ -60,7 +61,9 @@ def precision_at_recall(
                 total += _interpolate(np.arange(1, len(ranks) + 1) / ranks)
                 valid += 1
     if not valid:
-        raise DataError(f"query: none of {len(query)} queries has a match in another camera; there is no precision")
+        raise DataError(
+            f"query: none of {plural(len(query), 'query')} has a match in another camera; there is no precision"
+        )
     return total / valid
 
 

@@ -18,6 +18,7 @@ from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.camera_normalization import normalize_cameras
 from passerby.ranking.distance import Metric
 from passerby.ranking.matches import IdentityIndex, rank_matches
+from passerby.text import plural
 from passerby.types import DISTRACTOR, ApRule, Embeddings, IntArray, Labels, ProtocolName, as_array
 
 
@@ -110,8 +111,8 @@ def score(
     valid = np.flatnonzero(queries.first_match)
     if not len(valid):
         raise DataError(
-            f"query: none of {len(query)} queries has a match among {len(gallery)} gallery items once its own camera "
-            "is left out; check that query and gallery show the same people from different cameras"
+            f"query: none of {plural(len(query), 'query')} has a match among {plural(len(gallery), 'gallery item')} "
+            "once its own camera is left out; check that query and gallery show the same people from different cameras"
         )
     hits = queries.hits[valid]
     intervals = {}

@@ -9,7 +9,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, explain
+from passerby.text import plural
 from passerby.types import ApRule, FloatArray, IntArray, ProtocolName, Result, to_json
 
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "mAP": "mAP", "mINP": "mINP"}
@@ -104,7 +105,7 @@ def _read(tree: Mapping[str, Any], key: str, convert: Callable[[Any], Any]) -> A
     try:
         return convert(tree[key])
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"scores: {key} cannot be read ({error}); was the file written by passerby?") from None
+        raise DataError(f"scores: {key} cannot be read ({explain(error)}); was the file written by passerby?") from None
 
 
 def _read_intervals(tree: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
@@ -140,7 +141,7 @@ def percent(scores: Scores, metric: str) -> str:
 def describe(scores: Scores) -> str:
     """Describe in one line how the metrics were measured: protocol, AP rule, valid queries, gallery size."""
     rule = f"{scores.protocol} rule" if scores.protocol == "market" else scores.protocol
-    valid = f"{scores.valid_queries:,} of {scores.queries:,} queries valid"
+    valid = f"{scores.valid_queries:,} of {plural(scores.queries, 'query')} valid"
     return f"{rule}, {scores.ap} AP, {valid}, gallery {scores.gallery:,}"
 
 

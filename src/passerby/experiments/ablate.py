@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, explain
 from passerby.evaluation.paired import PairedTest, paired_test
 from passerby.evaluation.summary import Scores, value
 from passerby.experiments.axes import NEEDS, GridCell, parse_axes, span_grid
@@ -94,7 +94,7 @@ def ablate(
         >>> recipe = passerby.load_recipe("lab-atto")
         >>> plan = ablate(recipe, "market1501:people", out="runs/grid", axes="attention", seeds=1, dry_run=True)
         >>> plan.runs
-        [GridRun(Baseline, market1501, seed 0: new), GridRun(A, market1501, seed 0: new)]
+        [GridRun(Baseline, market1501 (synthetic), seed 0: new), GridRun(A, market1501 (synthetic), seed 0: new)]
         >>> plan
         Ablation(Table 2: attention (A); 0 of 2 runs done, 0 failed)
     """
@@ -117,7 +117,7 @@ def _evaluate(run: GridRun, cell: GridCell, device: str) -> None:
     """Evaluate a trained run with the cell's kind of embedding, and write the scores with those of each query."""
     embedder = load(run.folder.root, device=device, embedding=cast("EmbeddingKind", cell.embedding))
     result = evaluate_model([embedder], run.data, evaluation_options(run.recipe))
-    tree = {"person_ids": result.query.person_ids.tolist(), "scores": result.scores.to_dict()}
+    tree = {"person_ids": [sample.person_id for sample in result.query_samples], "scores": result.scores.to_dict()}
     write_json(run.result_path(cell), tree)
 
 
@@ -127,7 +127,7 @@ def _read_result(path: Path) -> tuple[IntArray, Scores]:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return np.asarray(tree["person_ids"], dtype=np.int64), Scores.from_dict(tree["scores"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); delete it and repeat the command") from None
+        raise DataError(f"{path}: cannot be read ({explain(error)}); delete it and repeat the command") from None
 
 
 def make_tables(runs: Sequence[GridRun], axes: Mapping[str, Sequence[str]]) -> list[AblationTable]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from passerby.errors import RecipeError
+from passerby.errors import RecipeError, argument
 from passerby.recipe import Recipe
+from passerby.text import plural, suggest
 
 Changes = Mapping[str, Any]
 Level = Changes | Callable[[Recipe], Changes]
@@ -37,7 +38,7 @@ def three_stages(recipe: Recipe) -> Changes:
     stripes = schedule.epochs - 2 * sixth
     if not stages and stripes <= schedule.warmup_epochs:
         raise RecipeError(
-            f"{schedule.epochs} epochs leave {stripes} for the stripes, of which "
+            f"of {plural(schedule.epochs, 'epoch')}, {stripes} remain for the stripes, of which "
             f"{schedule.warmup_epochs} warm up; set schedule.epochs higher, or give stages"
         )
     slow = {"lr_max": 0.1 * schedule.lr_max, "lr_min": min(schedule.lr_min, 0.1 * schedule.lr_max)}
@@ -130,7 +131,9 @@ def parse_axes(text: str) -> dict[str, tuple[str, ...]]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         axis, chosen, names = part.partition("=")
         if axis not in AXES:
-            raise RecipeError(f"axis {axis!r}: unknown; expected some of {', '.join(AXES)}, joined with commas")
+            raise RecipeError(
+                f"axis {axis!r}: unknown; {suggest(axis, AXES)}expected some of {', '.join(AXES)}, joined with commas"
+            )
         if axis in levels:
             raise RecipeError(f"axis {axis!r}: given twice; name it once, its levels joined with /")
         levels[axis] = tuple(dict.fromkeys(names.split("/"))) if chosen else tuple(AXES[axis])
@@ -138,7 +141,7 @@ def parse_axes(text: str) -> dict[str, tuple[str, ...]]:
             if level not in AXES[axis]:
                 raise RecipeError(f"axis {axis!r}: unknown level {level!r}; expected some of {', '.join(AXES[axis])}")
     if not levels:
-        raise RecipeError(f"axes: got {text!r}, expected some of {', '.join(AXES)}, joined with commas")
+        raise RecipeError(f"{argument('axes')}: got {text!r}, expected some of {', '.join(AXES)}, joined with commas")
     if {"parts", "stripes"} <= levels.keys():
         raise RecipeError("axes: parts and stripes both set model.parts; give one of them")
     return {axis: levels[axis] for axis in AXES if axis in levels}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import RecipeError
+from passerby.errors import RecipeError, argument
 from passerby.evaluation.summary import Scores
 from passerby.experiments.axes import GridCell
 from passerby.experiments.grid import GridRun, count_cost, plan_grid, run_grid
@@ -19,8 +19,10 @@ from passerby.model.embed import load
 from passerby.progress import ProgressOption
 from passerby.recipe import Recipe, load_recipe
 from passerby.reporting.published import load_published_results
-from passerby.reporting.reported_runs import is_rendered
+from passerby.reporting.reported_runs import is_synthetic
 from passerby.runs.run_folder import write_json
+from passerby.runs.scores_file import read_scores
+from passerby.text import plural
 from passerby.training.log import read_log
 
 
@@ -63,22 +65,25 @@ def compare(
     Example:
         >>> plan = compare(["pcb", "osnet"], "market1501:people", out="runs/methods", epochs=12, dry_run=True)
         >>> plan.runs
-        [GridRun(pcb, market1501, seed 0: new), GridRun(osnet, market1501, seed 0: new)]
+        [GridRun(pcb, market1501 (synthetic), seed 0: new), GridRun(osnet, market1501 (synthetic), seed 0: new)]
         >>> plan
-        Comparison(market1501, 12 epochs each; 0 of 2 runs done, 0 failed)
+        Comparison(market1501 (synthetic), 12 epochs each; 0 of 2 runs done, 0 failed)
     """
     if (epochs is None) == (budget_minutes is None):
-        raise RecipeError("compare: give either epochs or budget_minutes, so that every method gets the same")
+        raise RecipeError(
+            f"compare: give either {argument('epochs')} or {argument('budget_minutes')}, so that every method gets the "
+            "same"
+        )
     if budget_minutes is not None and budget_minutes <= 0:
-        raise RecipeError(f"budget_minutes: got {budget_minutes}, expected more than 0")
+        raise RecipeError(f"{argument('budget_minutes')}: got {budget_minutes}, expected more than 0")
     cells = _make_cells(methods, epochs, like, overrides)
     runs = plan_grid(cells, data, out=out, seeds=seeds, minutes=budget_minutes)
     data_set = runs[0].data
-    if epochs is not None:
-        budget = f"{epochs} epoch{'' if epochs == 1 else 's'} each"
+    if budget_minutes is None:
+        budget = f"{plural(epochs or 0, 'epoch')} each"
     else:
-        budget = f"{budget_minutes:g} minutes of training each, in whole epochs"
-    quoted = [] if is_rendered(data_set) or data_set.variant else load_published_results(data_set.name)
+        budget = f"{plural(budget_minutes, 'minute')} of training each, in whole epochs"
+    quoted = [] if is_synthetic(data_set) or data_set.variant else load_published_results(data_set.name)
 
     def finish(run: GridRun) -> Scores:
         speed_file = run.result_path(run.cells[0])
@@ -100,7 +105,9 @@ def _make_cells(
 ) -> list[GridCell]:
     """Load the recipes of the methods and change them as `compare` describes."""
     if not methods or len({Path(name).stem for name in methods}) < len(methods):
-        raise RecipeError(f"methods: got {', '.join(methods) or 'none'}; expected one or more, each file name once")
+        raise RecipeError(
+            f"{argument('methods')}: got {', '.join(methods) or 'none'}; expected one or more, each file name once"
+        )
 
     def load_method(name: str) -> Recipe:
         recipe = load_recipe(name, overrides=list(overrides))
@@ -118,7 +125,7 @@ def _make_cells(
 
 def _read_scores(run: GridRun) -> Scores:
     """Read the scores on the run's data set, as the training recorded them."""
-    evaluations = json.loads(run.folder.scores.read_text(encoding="utf-8"))["evaluations"]
+    evaluations = read_scores(run.folder)["evaluations"]
     identifier = fingerprint([run.data])
     return Scores.from_dict(next(entry for entry in evaluations if entry["fingerprint"] == identifier))
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from passerby.data.datasets import load_data
+from passerby.data.datasets.public_spec import public_spec
 from passerby.data.fingerprint import fingerprint
 from passerby.data.training_set import join_training
-from passerby.errors import DataError, PasserbyError, RecipeError, TrainingError
+from passerby.errors import DataError, PasserbyError, RecipeError, TrainingError, argument
 from passerby.evaluation.summary import Scores
 from passerby.experiments.axes import GridCell
 from passerby.experiments.grid_tables import Ablation, Comparison
@@ -47,7 +48,7 @@ class GridRun(Result):
     Attributes:
         cells: Cells that the run serves; several if they differ in the evaluation alone.
         data: Data set that is trained and evaluated on.
-        label: Name of the data set in tables: its title, or its spec if several data sets have that title.
+        label: Name of the data set in tables: its title, or its spec without folders if several have that title.
         recipe: Recipe with the seed of the run.
         folder: Run folder, which may not exist yet.
         minutes: Minutes of training that set the number of epochs; None if the recipe sets it.
@@ -85,7 +86,7 @@ class GridRun(Result):
         """Return cells, data, seed, state and run folder as JSON-serializable values."""
         return {
             "cells": [cell.name for cell in self.cells],
-            "data": self.data.spec,
+            "data": public_spec(self.data.spec),
             "seed": self.seed,
             "state": self.state,
             "run": str(self.folder.root),
@@ -121,15 +122,20 @@ def plan_grid(
         TrainingError: If the folder of a run holds a run of another recipe.
     """
     if seeds < 1:
-        raise RecipeError(f"seeds: got {seeds}, expected 1 or more")
+        raise RecipeError(f"{argument('seeds')}: got {seeds}, expected 1 or more")
     by_slug: dict[str, list[GridCell]] = {}
     for cell in cells:
         by_slug.setdefault(cell.slug, []).append(cell)
     sets = _load_sets([data] if isinstance(data, str) else data)
     titles = [data_set.title for data_set in sets.values()]
+    specs = [public_spec(data_set.spec) for data_set in sets.values()]
+    names = {
+        identifier: spec if specs.count(spec) == 1 else f"{spec} ({identifier[:8]})"
+        for identifier, spec in zip(sets, specs, strict=True)
+    }
     runs = []
     for number, (identifier, data_set), (slug, shared) in product(range(seeds), sets.items(), by_slug.items()):
-        label = data_set.title if titles.count(data_set.title) == 1 else data_set.spec
+        label = data_set.title if titles.count(data_set.title) == 1 else names[identifier]
         seed = shared[0].recipe.training.seed + number
         recipe = shared[0].recipe.with_changes(training={"seed": seed})
         folder = RunFolder(Path(out) / "runs" / f"{data_set.name}-{identifier[:8]}" / slug / f"seed-{seed}")
@@ -144,7 +150,8 @@ def _require_same_recipe(run: GridRun) -> None:
         recorded = load_recipe(run.folder.recipe)
         if recorded != (run.recipe if run.minutes is None else set_epochs(run.recipe, recorded.schedule.epochs)):
             raise TrainingError(
-                f"{run.folder.root}: holds a run of another recipe; give another --out, or the settings of that run"
+                f"{run.folder.root}: holds a run of another recipe; give another {argument('out')}, or the settings of "
+                "that run"
             )
 
 
@@ -154,15 +161,20 @@ def _load_sets(specs: Sequence[str]) -> dict[str, DataSet]:
     for spec in specs:
         loaded = load_data(spec)
         if len(loaded) != 1:
-            raise DataError(f"data {spec!r}: {len(loaded)} data sets joined; expected one, as each is trained on apart")
+            raise DataError(
+                f"{argument('data')} {spec!r}: {len(loaded)} data sets joined; expected one, as each is trained on "
+                "apart"
+            )
         if not loaded[0].query:
-            raise DataError(f"data {spec!r}: no query split; give a data set with queries, to compare the rows on")
+            raise DataError(
+                f"{argument('data')} {spec!r}: no query split; give a data set with queries, to compare the rows on"
+            )
         require_valid_queries(loaded[0])
         sets[fingerprint(loaded)] = loaded[0]
     if not sets:
-        raise DataError("data: got none, expected at least one data set")
+        raise DataError(f"{argument('data')}: got none, expected at least one data set")
     if len(sets) < len(specs):
-        raise DataError(f"data: {', '.join(specs)}: the same data set twice; give each once")
+        raise DataError(f"{argument('data')}: {', '.join(specs)}: the same data set twice; give each once")
     return sets
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from passerby.evaluation.summary import METRICS, Scores, describe, percent
 from passerby.reporting.published import PublishedResult, load_published_source
+from passerby.text import plural, quote_formula
 from passerby.types import Result
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class AblationTable(Result):
     rows: Sequence[TableRow]
 
     def __repr__(self) -> str:
-        return f"AblationTable({self.title}; {', '.join(self.data)}; {len(self.rows)} rows)"
+        return f"AblationTable({self.title}; {', '.join(self.data)}; {plural(len(self.rows), 'row')})"
 
     def to_text(self) -> TextTable:
         """Return title, headings and cells as text."""
@@ -131,7 +132,7 @@ class Ablation(Result):
     def __repr__(self) -> str:
         done = sum(run.state == "done" for run in self.runs)
         titles = ", ".join(table.title for table in self.tables)
-        return f"Ablation({titles}; {done} of {len(self.runs)} runs done, {len(self.failed)} failed)"
+        return f"Ablation({titles}; {done} of {plural(len(self.runs), 'run')} done, {len(self.failed)} failed)"
 
     def to_markdown(self) -> str:
         """Return the tables, followed by the notes."""
@@ -214,7 +215,7 @@ class Comparison(Result):
     def __repr__(self) -> str:
         rows = "".join(f", {row.method} mAP {row.scores.mAP:.1%}" for row in self.rows)
         done = sum(run.state == "done" for run in self.runs)
-        counts = f"{done} of {len(self.runs)} runs done, {len(self.failed)} failed"
+        counts = f"{done} of {plural(len(self.runs), 'run')} done, {len(self.failed)} failed"
         return f"Comparison({self.data}, {self.budget}{rows}; {counts})"
 
     def to_markdown(self) -> str:
@@ -319,20 +320,9 @@ def format_csv(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     """Format lines of values as CSV under a line of column names; no text is a formula of a spreadsheet."""
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(
-        [[_quote_formula(cell) for cell in line] for line in (columns, *lines)]
+        [[quote_formula(cell) if isinstance(cell, str) else cell for cell in line] for line in (columns, *lines)]
     )
     return stream.getvalue()
-
-
-def _quote_formula(cell: Any) -> Any:
-    """Put an apostrophe before text that a spreadsheet would compute."""
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
 
 
 def escape_latex(text: str) -> str:

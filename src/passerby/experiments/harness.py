@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from passerby.errors import RecipeError
 from passerby.recipe import Recipe
+from passerby.text import plural
 
 
 def apply_harness(harness: Recipe, method: Recipe) -> Recipe:
@@ -60,8 +61,8 @@ def set_epochs(recipe: Recipe, epochs: int) -> Recipe:
     """
     if epochs < max(1, len(recipe.stages)):
         raise RecipeError(
-            f"{recipe.name}: got {epochs} epochs, expected at least {max(1, len(recipe.stages))}"
-            + (f", one for each of its {len(recipe.stages)} stages" if recipe.stages else "")
+            f"{recipe.name}: got {plural(epochs, 'epoch')}, expected at least {max(1, len(recipe.stages))}"
+            + (f", one for each of its {plural(len(recipe.stages), 'stage')}" if recipe.stages else "")
         )
     fraction = epochs / recipe.schedule.epochs
     stages = [stage.model_dump() for stage in recipe.stages]

@@ -12,11 +12,13 @@ from passerby.distributed import join_processes
 from passerby.errors import RecipeError, TrainingError
 from passerby.recipe import Recipe
 from passerby.runs.assemble import training_loader, training_state, training_steps
+from passerby.text import plural
 from passerby.training.loop import steps_per_epoch
+from passerby.training.state import Step
 from passerby.types import DataSet
 
 if TYPE_CHECKING:
-    from passerby.model.embed import Embedder
+    from passerby.runtime.embedder import Embedder
 
 EMBEDDED_IMAGES, EMBEDDING_REPEATS = 256, 3
 
@@ -33,26 +35,35 @@ def measure_training_speed(
         seconds: Approximate duration after the first two steps; at least three steps are timed.
 
     Returns:
-        Images per second (median over the steps) and images per epoch.
+        Images per second and images per epoch. The speed is the median over the steps on the CPU, and over groups of
+        steps whose losses are read together on a GPU.
 
     Raises:
         PasserbyError: As `train`.
     """
     training_set = join_training(load_data(data))
     rates: list[float] = []
+    timed: Step | None = None
     with join_processes(device) as process:
         _, state = training_state(recipe, training_set.identities, process)
         loader = training_loader(recipe, training_set, process)
         steps = steps_per_epoch(len(loader), recipe.optimizer.accumulate)
         for step in training_steps(state, loader, recipe, process, training_set):
-            if step.step > 2:
+            if step.step <= 2:  # the first steps allocate and compile; they are read, so that they are in no rate
+                assert step.losses
+                began = time.monotonic()
+                continue
+            timed = step
+            if step.losses_read:  # reading a rate at every step would wait for the device at every step
                 rates.append(step.images_per_second)
-            else:
-                began = time.monotonic()  # the first steps allocate and compile
-            if len(rates) >= 3 and time.monotonic() - began > seconds:
+            if step.step >= 5 and time.monotonic() - began > seconds:
                 break
+        if timed is not None and not rates:
+            rates.append(timed.images_per_second)
     if not rates:
-        raise TrainingError(f"{data}: too few steps in {recipe.schedule.epochs} epochs to be timed; give more epochs")
+        raise TrainingError(
+            f"{data}: too few steps in {plural(recipe.schedule.epochs, 'epoch')} to be timed; give more epochs"
+        )
     return statistics.median(rates), steps * count_step_images(recipe)
 
 
@@ -71,8 +82,8 @@ def fit_epochs(recipe: Recipe, data: str, minutes: float, *, device: str) -> int
     epochs = int(60 * minutes * rate / images)
     if epochs < 1:
         raise RecipeError(
-            f"{recipe.name}: {minutes:g} minutes are less than one epoch of {images:,} images at {rate:.0f} images/s "
-            f"here; give at least {images / rate / 60:.1f}"
+            f"{recipe.name}: {plural(minutes, 'minute')}: less than one epoch of {plural(images, 'image')} at "
+            f"{rate:.0f} images/s here; give at least {images / rate / 60:.1f}"
         )
     return epochs
 

@@ -21,12 +21,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, argument
 from passerby.gallery.filters import Filter
 from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
-from passerby.gallery.stores.protocol import GalleryStore
+from passerby.gallery.stores.protocol import GalleryStore, Key
 from passerby.ranking.camera_normalization import MIN_IMAGES, CameraStatistics, shrink_statistics
+from passerby.text import plural
 from passerby.types import FloatArray
 
 SAMPLE = 1000
@@ -40,7 +41,7 @@ _Standardized = tuple[Sighting, FloatArray]  # with its (D,) vector standardized
 
 
 class CameraViews:
-    """Statistics of a gallery's cameras, each shrunk towards those of all cameras while it has few sightings.
+    """Statistics of a gallery's cameras, each shrunk toward those of all cameras while it has few sightings.
 
     Args:
         store: Store of the gallery.
@@ -58,8 +59,8 @@ class CameraViews:
         self.sightings = stats.sightings
         if self.sightings < MIN_IMAGES:
             raise GalleryError(
-                f"{stats.address}: {self.sightings} sightings, expected at least {MIN_IMAGES} to estimate the "
-                "statistics of cameras; search without the query's camera, or enroll more"
+                f"{stats.address}: {plural(self.sightings, 'sighting')}, expected at least {MIN_IMAGES} to estimate "
+                f"the statistics of cameras; search without {argument('seen_by')}, or enroll more"
             )
         own = {camera: view for camera in stats.cameras if (view := _estimate(store, camera)) is not None}
         self.general, self._views = shrink_statistics(own)
@@ -75,8 +76,9 @@ class CameraViews:
             cameras = sorted(self._views)
             more = f" and {len(cameras) - 10} more" if len(cameras) > 10 else ""
             raise GalleryError(
-                f"seen by {camera!r}: the gallery has no sighting of that camera, only of {', '.join(cameras[:10])}"
-                f"{more}; enroll some, or leave the camera out"
+                f"{argument('seen_by')} {camera!r}: the gallery has no sighting of that camera, only of "
+                f"{', '.join(cameras[:10])}"
+                f"{more}; enroll some, or leave {argument('seen_by')} out"
             )
         return self._views[camera]
 
@@ -97,6 +99,25 @@ class CameraViews:
             yield self.general, length, replace(where, not_cameras=[*where.not_cameras, *self._views])
         elif others := [camera for camera in where.cameras if camera not in self._views]:
             yield self.general, length, replace(where, cameras=others)
+
+
+class CameraSearch:
+    """Search of a gallery under camera-wise normalization; keeps the statistics until the gallery has changed much.
+
+    Args:
+        store: Store of the gallery.
+    """
+
+    def __init__(self, store: GalleryStore) -> None:
+        self._store = store
+        self._views: CameraViews | None = None
+
+    def search(self, vectors: ArrayLike, *, seen_by: str, top: int, where: Filter) -> list[list[Hit]]:
+        """Find the nearest sightings of each query; see `search_across`."""
+        views = self._views
+        if views is None or seen_by not in views or abs(self._store.count() / views.sightings - 1) > GROWTH:
+            self._views = views = CameraViews(self._store)
+        return search_across(self._store, views, vectors, seen_by=seen_by, top=top, where=where)
 
 
 def search_across(
@@ -129,35 +150,34 @@ def search_across(
     """
     queries = views[seen_by].standardize(np.atleast_2d(np.asarray(vectors)))  # (Q, D)
     count = max(CANDIDATE_FACTOR * top, MIN_CANDIDATES)
-    scored: list[list[tuple[float, str]]] = [[] for _ in queries]
+    scored: list[list[tuple[float, Key]]] = [[] for _ in queries]
     for view, typical, part in views.split_filter(where):
         directions = queries * view.scale
         lengths, offsets = np.linalg.norm(directions, axis=1), directions @ view.mean
         proposals = store.propose(directions.astype(np.float32), count=count, where=part)
-        for (ids, distances), length, offset, candidates in zip(proposals, lengths, offsets, scored, strict=True):
+        for (keys, distances), length, offset, candidates in zip(proposals, lengths, offsets, scored, strict=True):
             scores = ((1 - distances) * length - offset) / typical
-            candidates.extend(zip(scores.tolist(), ids, strict=True))
-    best = [[name for _, name in sorted(candidates, reverse=True)[:count]] for candidates in scored]
-    standardized = _read_standardized(store, views, {name for names in best for name in names})
+            candidates.extend(zip(scores.tolist(), keys, strict=True))
+    best = [[key for _, key in sorted(candidates, reverse=True)[:count]] for candidates in scored]
+    standardized = _read_standardized(store, views, sorted({key for keys in best for key in keys}))
     hits = [
-        _order(query.astype(np.float32), [standardized[name] for name in names if name in standardized], top=top)
-        for query, names in zip(queries, best, strict=True)
+        _order(query.astype(np.float32), [standardized[key] for key in keys if key in standardized], top=top)
+        for query, keys in zip(queries, best, strict=True)
     ]
     store.log("search", queries=len(hits), hits=sum(map(len, hits)))
     return hits
 
 
-def _read_standardized(store: GalleryStore, views: CameraViews, ids: set[str]) -> dict[str, _Standardized]:
+def _read_standardized(store: GalleryStore, views: CameraViews, keys: Sequence[Key]) -> dict[Key, _Standardized]:
     """Read the candidates that are still stored, each with its vector standardized by its camera's statistics."""
-    by_camera: dict[str, list[Sighting]] = {}
-    for sightings in store.walk(Filter(ids=sorted(ids)), crops=False) if ids else ():
-        for sighting in sightings:
-            by_camera.setdefault(sighting.camera, []).append(sighting)
-    standardized: dict[str, _Standardized] = {}
-    for camera, sightings in by_camera.items():
-        vectors = views.get(camera).standardize(np.stack([sighting.vector for sighting in sightings]))
-        for sighting, vector in zip(sightings, vectors.astype(np.float32), strict=True):
-            standardized[sighting.id] = sighting, vector
+    by_camera: dict[str, list[tuple[Key, Sighting]]] = {}
+    for key, sighting in store.read_proposed(keys).items():
+        by_camera.setdefault(sighting.camera, []).append((key, sighting))
+    standardized: dict[Key, _Standardized] = {}
+    for camera, members in by_camera.items():
+        vectors = views.get(camera).standardize(np.stack([sighting.vector for _, sighting in members]))
+        for (key, sighting), vector in zip(members, vectors.astype(np.float32), strict=True):
+            standardized[key] = sighting, vector
     return standardized
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, argument, explain
+from passerby.gallery.accepted_models import AcceptedModel, Rounding, parse_rounding
+from passerby.text import plural
 from passerby.types import Result
 
-CARD_FORMAT = 2
+CARD_FORMAT = 4
+"""Version of the card. 3: it has `flip` and `precision`. 4: it has `accepted`, and its model `rounding`. A card that
+an earlier format can express is written in that, which earlier versions read."""
 Keep = Literal["vectors", "thumbnails", "crops"]
+Precision = Literal["fp32", "bf16"]
 
 
 _TYPES: dict[str, Any] = {
@@ -21,6 +26,7 @@ _TYPES: dict[str, Any] = {
     "preprocessing": Mapping,
     "calibration": Mapping | None,
     "source": str | None,
+    "rounding": Rounding | None,
 }
 
 
@@ -38,6 +44,8 @@ class GalleryModel(Result):
             vectors, so two calibrations of one model are compatible.
         source: Folder from which the model was loaded, so that it need not be named again; `default` for the default
             model, None if unknown. Copies of one model are compatible.
+        rounding: Difference from the network that it was made from, of an int8 file for example; None if their vectors
+            are interchangeable.
     """
 
     architecture: str
@@ -46,6 +54,7 @@ class GalleryModel(Result):
     dimension: int
     calibration: Mapping[str, Any] | None = None
     source: str | None = None
+    rounding: Rounding | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dimension, int) or self.dimension < 1:
@@ -57,21 +66,56 @@ class GalleryModel(Result):
     def __str__(self) -> str:
         size = "x".join(map(str, self.preprocessing.get("size", ()))) or "unknown size"
         return (
-            f"model {self.architecture[:12]} (weights {self.weights[:12]}, {self.dimension} dimensions, images of "
-            f"{size}, {'calibrated' if self.calibration else 'not calibrated'})"
+            f"model {self.architecture[:12]} (weights {self.weights[:12]}, {plural(self.dimension, 'dimension')}, "
+            f"images of {size}, {'calibrated' if self.calibration else 'not calibrated'}"
+            f"{f'; {self.rounding}' if self.rounding else ''})"
         )
 
     def __repr__(self) -> str:
         return f"<{self}>"
 
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> GalleryModel:
+        """Parse the output of `to_dict`."""
+        return cls(**{**tree, "rounding": parse_rounding(tree.get("rounding"))})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serializable values; `rounding` only if there is one."""
+        tree = super().to_dict()
+        if self.rounding is None:
+            del tree["rounding"]  # earlier versions do not know it
+        return tree
+
     def same_vectors(self, other: GalleryModel) -> bool:
         """Whether both models compute the same vectors of the same image."""
-        return self._vector_key == other._vector_key
+        return self._key(self.weights) == other._key(other.weights)
+
+    def same_network(self, other: GalleryModel) -> bool:
+        """Whether both compute the vectors of one network, in different precisions or by different files."""
+        return self._key(self.network) == other._key(other.network)
 
     @property
-    def _vector_key(self) -> str:
+    def network(self) -> str:
+        """SHA-256 of the weights of the network from which the model was made."""
+        return self.weights if self.rounding is None else self.rounding.network
+
+    def _key(self, weights: str) -> str:
         """Everything that a vector depends on. JSON, in which lists and tuples are equal."""
-        return json.dumps([self.architecture, self.weights, self.preprocessing, self.dimension], sort_keys=True)
+        return json.dumps([self.architecture, weights, self.preprocessing, self.dimension], sort_keys=True)
+
+
+def check_keep_and_retention(keep: str | None, retention: float | None) -> None:
+    """Check two settings of a gallery, before a model is loaded for it; None is the default of `keep`.
+
+    Raises:
+        GalleryError: For a value outside its range.
+    """
+    if keep is not None and keep not in get_args(Keep):
+        raise GalleryError(f"{argument('keep')}: got {keep!r}, expected one of {', '.join(get_args(Keep))}")
+    if retention is not None and not 0 < retention < math.inf:
+        raise GalleryError(
+            f"{argument('retention')}: got {retention}, expected days above 0, or None to keep everything"
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,6 +126,9 @@ class GalleryCard(Result):
         model: Model that made the vectors.
         keep: What is stored of a crop: `vectors` (nothing), `thumbnails` of at most 64 x 128 pixels, or `crops`.
         retention: Days after which a sighting is erased, counted from its enrollment; None keeps it.
+        flip: Whether each vector is the mean of the image and its mirror image.
+        precision: In which vectors are computed: `fp32`, or `bf16`.
+        accepted: Models that differ from `model` by rounding, whose vectors the gallery holds too.
 
     Raises:
         GalleryError: For a value outside its range.
@@ -90,16 +137,52 @@ class GalleryCard(Result):
     model: GalleryModel
     keep: Keep = "thumbnails"
     retention: float | None = None
+    flip: bool = True
+    precision: Precision = "fp32"
+    accepted: tuple[AcceptedModel, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.keep not in get_args(Keep):
-            raise GalleryError(f"keep: got {self.keep!r}, expected one of {', '.join(get_args(Keep))}")
-        if self.retention is not None and not 0 < self.retention < math.inf:
-            raise GalleryError(f"retention: got {self.retention}, expected days above 0, or None to keep everything")
+        check_keep_and_retention(self.keep, self.retention)
+        if not isinstance(self.flip, bool):
+            raise GalleryError(f"{argument('flip')}: got {self.flip!r}, expected true or false")
+        if self.precision not in get_args(Precision):
+            raise GalleryError(f"{argument('precision')}: got {self.precision!r}, expected fp32 or bf16")
 
     def to_json(self) -> str:
         """Serialize to one line of JSON."""
-        return json.dumps({"format": CARD_FORMAT, **self.to_dict()}, sort_keys=True)
+        tree = {"format": CARD_FORMAT, **self.to_dict()}
+        if not self.accepted and self.model.rounding is None:
+            tree["format"] = 3
+            del tree["accepted"]
+            if self.flip and self.precision == "fp32":
+                tree["format"] = 2
+                del tree["flip"], tree["precision"]
+        return json.dumps(tree, sort_keys=True)
+
+    def holds(self, model: GalleryModel) -> bool:
+        """Whether the gallery may hold vectors of a model: of its own, or one that was accepted."""
+        return self.model.same_vectors(model) or (
+            self.model.same_network(model) and model.weights in (item.weights for item in self.accepted)
+        )
+
+    def takes(self, other: GalleryCard) -> bool:
+        """Whether the gallery may hold all vectors of another gallery."""
+        return self.flip == other.flip and all(self.holds(model) for model in (other.model, *other.accepted_models()))
+
+    def accepted_models(self) -> tuple[GalleryModel, ...]:
+        """Return the models that were accepted."""
+        return tuple(replace(self.model, weights=item.weights, rounding=item.rounding) for item in self.accepted)
+
+    def accept(self, model: GalleryModel) -> GalleryCard:
+        """Return the card that also accepts the vectors of a model of the same network."""
+        if self.holds(model):
+            return self
+        return replace(self, accepted=(*self.accepted, AcceptedModel(model.weights, model.rounding)))
+
+    def describe_vectors(self) -> str:
+        """Return what made the vectors, for messages."""
+        accepted = "".join(f", accepted {item}" for item in self.accepted)
+        return f"{self.model}, {describe_flip(self.flip)}{accepted}"
 
     @classmethod
     def from_json(cls, text: str, source: str) -> GalleryCard:
@@ -114,36 +197,90 @@ class GalleryCard(Result):
         """
         try:
             tree = json.loads(text)
-            if tree["format"] == 1:
-                raise GalleryError(f"{source}: {UPGRADE_HINT.format(source)}")
-            if tree["format"] != CARD_FORMAT:
-                raise ValueError(f"format {tree['format']!r}, this version reads {CARD_FORMAT}")
-            return cls(GalleryModel(**tree["model"]), keep=tree["keep"], retention=tree["retention"])
-        except GalleryError:
-            raise
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise GalleryError(f"{source}: the gallery's card cannot be read ({error})") from None
+            if tree["format"] not in range(1, CARD_FORMAT + 1):
+                raise ValueError(f"format {tree['format']!r}, this version reads 2 to {CARD_FORMAT}")
+            if tree["format"] != 1:
+                return cls.from_dict(tree)
+        except (GalleryError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise GalleryError(
+                f"{source}: the gallery's card cannot be read ({explain(error)}); restore a backup"
+            ) from None
+        raise GalleryError(f"{source}: {UPGRADE_HINT.format(source)}")
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> GalleryCard:
+        """Parse the output of `to_dict`; what earlier formats lack has its default."""
+        return cls(
+            GalleryModel.from_dict(tree["model"]),
+            keep=tree["keep"],
+            retention=tree["retention"],
+            accepted=tuple(AcceptedModel.from_dict(item) for item in tree.get("accepted", ())),
+            **{name: tree[name] for name in ("flip", "precision") if name in tree},
+        )
 
 
 UPGRADE_HINT = "written by an earlier version; convert it with `passerby gallery upgrade {}`"
 
 
+def describe_flip(flip: bool) -> str:
+    """Return `with the mirror image` or `without the mirror image`."""
+    return f"{'with' if flip else 'without'} the mirror image"
+
+
 def check_card(
-    card: GalleryCard, address: str, *, model: GalleryModel | None, keep: Keep | None, retention: float | None
+    card: GalleryCard,
+    address: str,
+    *,
+    model: GalleryModel | None,
+    keep: Keep | None = None,
+    retention: float | None = None,
+    flip: bool | None = None,
+    precision: Precision | None = None,
+    accept_drift: bool = False,
 ) -> None:
     """Compare a gallery's card with a model and settings; None is not compared.
+
+    Args:
+        card: Card of the gallery.
+        address: Its address, for messages.
+        model: The model.
+        keep: Setting `keep`.
+        retention: Setting `retention`.
+        flip: Setting `flip`.
+        precision: In which the model computes.
+        accept_drift: Whether the model may differ from the gallery's by rounding.
 
     Raises:
         GalleryError: If they differ; the message contains both.
     """
-    if model is not None and not card.model.same_vectors(model):
+    rounded = model is not None and card.model.same_network(model) and (accept_drift or card.holds(model))
+    if precision is not None and precision != card.precision and not rounded:
+        raise GalleryError(
+            f"{address}: {argument('precision')}: contains vectors of {card.precision}, opened for {precision}; a "
+            f"gallery holds one kind. Leave the choice out, add {argument('accept_drift', True)} to hold both, or "
+            "enroll the images into a new gallery"
+        )
+    if model is not None and not rounded:
+        if card.model.same_network(model):
+            raise GalleryError(
+                f"{address}: contains vectors of {card.model}, opened with {model}: one network, whose vectors differ "
+                "by rounding. Open it with its own model, or accept the difference, which the gallery then records: "
+                f"{argument('accept_drift', True)}"
+            )
         raise GalleryError(
             f"{address}: contains vectors of {card.model}, opened with {model}; distances between them have no "
             "meaning. Open it with its own model, or enroll the images into a new gallery"
         )
+    if flip is not None and flip != card.flip:
+        raise GalleryError(
+            f"{address}: {argument('flip')}: contains vectors {describe_flip(card.flip)}, opened for vectors "
+            f"{describe_flip(flip)}; a gallery holds one kind. Leave the choice out, or enroll the images into a new "
+            "gallery"
+        )
+    hints = {"keep": "or export into a new gallery", "retention": "or change it with `passerby gallery retention`"}
     for name, value in (("keep", keep), ("retention", retention)):
         if value is not None and value != getattr(card, name):
             raise GalleryError(
-                f"{address}: {name} is {getattr(card, name)!r} since the gallery was made, opened with {value!r}; "
-                "leave it out, or export into a new gallery"
+                f"{address}: {argument(name)} is {getattr(card, name)!r} in the gallery, opened with "
+                f"{value!r}; leave it out, {hints[name]}"
             )

@@ -7,13 +7,15 @@ in camera north. Columns of a table:
     camera    camera; not needed if one camera is given for all
     time      optional: seconds since 1970, or ISO 8601 (UTC without a time zone)
     label     optional: identity
+    x, y, width, height
+              optional: box of the person in the image, in pixels; see `passerby.data.scene_boxes`
     ...       every other column is stored as an attribute; its name cannot begin with "track."
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,10 +23,13 @@ from typing import Literal, get_args
 from passerby.data.datasets import load_data
 from passerby.data.datasets.listing import contents, count_suffixes, require_folder, tree_images
 from passerby.data.formats import SUFFIXES
-from passerby.data.records import parse_timestamp, read_records, read_text_columns
-from passerby.errors import GalleryError
+from passerby.data.images import read_image
+from passerby.data.records import locate_image, parse_timestamp, read_records, read_text_columns
+from passerby.data.scene_boxes import BOX_COLUMNS, box_key, has_boxes
+from passerby.errors import DataError, GalleryError, argument
+from passerby.files import describe_kind, expand_home
 from passerby.gallery.sightings import TRACK, SightingInfo, Value, check_metadata, to_source
-from passerby.text import escape_controls
+from passerby.text import escape_controls, plural
 from passerby.types import DISTRACTOR, Sample
 
 logger = logging.getLogger(__name__)
@@ -104,18 +109,40 @@ def list_crops(
         >>> sorted({crop.camera for crop in list_crops("crops", folders="camera")})
         ['north', 'south']
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     common: _Common = {"camera": camera, "label": label, "time": time}
     if path.is_file() and path.suffix.lower() in (".csv", ".parquet"):
         if folders is not None:
-            raise GalleryError(f"{path}: folders={folders!r} is for a folder; a table has columns {', '.join(COLUMNS)}")
+            raise GalleryError(
+                f"{path}: {argument('folders', folders)} is for a folder; a table has columns {', '.join(COLUMNS)}"
+            )
         return _list_table(path, common)
     if path.is_file():
         if folders is not None:
-            raise GalleryError(f"{path}: folders={folders!r} is for a folder, this is a file")
+            raise GalleryError(f"{path}: {argument('folders', folders)} is for a folder, this is a file")
         return [_make_crop(path, common, str(path))]
+    if path.exists() and not path.is_dir():
+        kind = describe_kind(path.stat().st_mode)
+        raise GalleryError(f"{path}: is {kind}; expected an image, a folder, or a .csv or .parquet table")
     require_folder(path, name="images", expected="images of people, or a .csv or .parquet table")
     return _list_folder(path, common, folders)
+
+
+def require_readable(crops: Sequence[Crop]) -> None:
+    """Check that at least one image can be read, before a gallery is made for them.
+
+    Raises:
+        GalleryError: If none can; the message has the reason of the last.
+    """
+    reason: Exception | None = None
+    for crop in crops:
+        try:
+            read_image(crop.image)
+            return
+        except (DataError, OSError) as error:
+            reason = error
+    if reason is not None:
+        raise GalleryError(f"no readable image among {len(crops):,}: {reason}")
 
 
 def list_data_crops(spec: str, *, split: Split = "gallery", labeled: bool = True) -> list[Crop]:
@@ -138,12 +165,13 @@ def list_data_crops(spec: str, *, split: Split = "gallery", labeled: bool = True
         'c1'
     """
     if split not in get_args(Split):
-        raise GalleryError(f"split: got {split!r}, expected one of {', '.join(get_args(Split))}")
+        raise GalleryError(f"{argument('split')}: got {split!r}, expected one of {', '.join(get_args(Split))}")
     data_sets = load_data(spec)
     samples = getattr(data_sets[0], split)
     if len(data_sets) > 1 or not samples:
         raise GalleryError(
-            f"data {spec}: {len(data_sets)} data sets, {split} has {len(samples)} images; expected one with images"
+            f"data {spec}: {plural(len(data_sets), 'data set')}, {split} has {plural(len(samples), 'image')}; expected "
+            "one with images"
         )
     return [
         Crop(
@@ -158,11 +186,13 @@ def list_data_crops(spec: str, *, split: Split = "gallery", labeled: bool = True
 
 def _list_folder(folder: Path, common: _Common, folders: Folders | None) -> list[Crop]:
     if folders is not None and folders not in get_args(Folders):
-        raise GalleryError(f"folders: got {folders!r}, expected one of {', '.join(get_args(Folders))}")
+        raise GalleryError(f"{argument('folders')}: got {folders!r}, expected one of {', '.join(get_args(Folders))}")
     names = [] if folders is None else folders.split("/")
     for name in names:
         if common[name] is not None:
-            raise GalleryError(f"{folder}: {name} is given for all, and folders={folders!r} contains it; give one")
+            raise GalleryError(
+                f"{folder}: {argument(name)} is given for all, and {argument('folders', folders)} contains it; give one"
+            )
     skipped: list[Path] = []
     images = tree_images(folder, skipped=skipped)
     if not images:
@@ -170,13 +200,15 @@ def _list_folder(folder: Path, common: _Common, folders: Folders | None) -> list
             f"{folder}: no image in it; expected {', '.join(sorted(SUFFIXES))}; it contains {contents(folder)}"
         )
     if skipped:
-        logger.warning("%s: left out %s, such as %s", folder, count_suffixes(skipped), skipped[0].relative_to(folder))
+        example = escape_controls(str(skipped[0].relative_to(folder)))
+        logger.warning("%s: left out %s, such as %s", folder, escape_controls(count_suffixes(skipped)), example)
     crops = []
     for path in images:
         parts = path.relative_to(folder).parts[:-1]
         if len(parts) < len(names):
             raise GalleryError(
-                f"{path}: inside {len(parts)} folders of {folder}, folders={folders!r} expects {len(names)}"
+                f"{path}: inside {plural(len(parts), 'folder')} of {folder}, {argument('folders', folders)} expects "
+                f"{len(names)}"
             )
         crops.append(_make_crop(path, {**common, **dict(zip(names, parts, strict=False))}, str(path)))
     return crops
@@ -191,14 +223,22 @@ def _list_table(table: Path, common: _Common) -> list[Crop]:
     reserved = [name for name in columns if name.startswith(TRACK)]
     if reserved:
         raise GalleryError(f"{table}: columns that begin with {TRACK} are those of videos; rename {reserved[0]}")
+    try:
+        boxed = has_boxes(columns)
+    except ValueError as error:
+        raise GalleryError(f"{table}: {error}") from None
     for name, value in common.items():
         if value is not None and name in columns:
-            raise GalleryError(f"{table}: {name} is given for all, and the table has a column of that name; give one")
+            raise GalleryError(
+                f"{table}: {argument(name)} is given for all, and the table has a column of that name; give one"
+            )
     crops = []
     for number, record in enumerate(records, start=1):
         row = f"{table}: row {number}"
         try:
             text = read_text_columns(record, columns, ids=("camera", "label"))
+            key = box_key(text) if boxed else None
+            path = locate_image(table.parent, text["path"])
         except ValueError as error:
             raise GalleryError(f"{row}: {error}") from None
         if not text["path"]:
@@ -209,8 +249,11 @@ def _list_table(table: Path, common: _Common) -> list[Crop]:
                 values["time"] = parse_timestamp(record["time"])
             except (ValueError, OverflowError) as error:
                 raise GalleryError(f"{row}: {error}") from None
-        attributes = {name: text[name] for name in columns if name not in COLUMNS and text[name]}
-        crops.append(replace(_make_crop(table.parent / text["path"], values, row), attributes=attributes))
+        known = (*COLUMNS, *BOX_COLUMNS) if boxed else COLUMNS
+        attributes = {name: text[name] for name in columns if name not in known and text[name]}
+        crop = replace(_make_crop(path, values, row), attributes=attributes)
+        image = crop.image if key is None else Sample(path, DISTRACTOR, 0, key=key)
+        crops.append(replace(crop, image=image))
     if not crops:
         raise GalleryError(f"{table}: the table has no rows; expected one row per image")
     return crops

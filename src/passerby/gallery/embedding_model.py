@@ -1,28 +1,109 @@
-"""Loading of the model that makes a gallery's vectors, and of its calibration."""
+"""The model that makes a gallery's vectors, and its calibration."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from passerby.errors import GalleryError
-from passerby.gallery.card import GalleryModel
+from passerby.errors import GalleryError, argument, explain
+from passerby.files import expand_home, read_json
+from passerby.gallery.accepted_models import Rounding
+from passerby.gallery.card import GalleryCard, GalleryModel, Precision, check_card
+from passerby.openset.calibration import Calibration
+from passerby.openset.identification import Identification
+from passerby.runtime.model_fingerprint import fingerprint_architecture, fingerprint_network, fingerprint_weights
+from passerby.runtime.model_manifest import model_folder
+from passerby.types import DEFAULT
 
 if TYPE_CHECKING:
-    from passerby.model.embed import Embedder
+    from passerby.runtime.embedder import Embedder
 
 
-def load_model(source: str, device: str) -> tuple[Embedder, GalleryModel]:
+class EmbeddingModel:
+    """Model of an open gallery: its embedder and calibration, loaded when they are first used.
+
+    Args:
+        where: Address of the gallery, for messages.
+        card: Card of the gallery.
+        device: Where images are embedded.
+        embedder: The model, if it is loaded.
+    """
+
+    def __init__(self, where: str, card: GalleryCard, *, device: str, embedder: Embedder | None) -> None:
+        self._where, self._card, self._device, self._embedder = where, card, device, embedder
+        self._calibration: tuple[object, Calibration] | None = None
+        if embedder is not None:
+            self._prepare(embedder)
+
+    @property
+    def embedder(self) -> Embedder:
+        """See `Gallery.embedder`."""
+        if self._embedder is None:
+            source = self._card.model.source
+            if source is None:
+                raise GalleryError(
+                    f"{self._where}: its model's folder is unknown; name that of {self._card.model} with "
+                    f"{argument('model')}"
+                )
+            if source != DEFAULT and not Path(source).exists():
+                raise GalleryError(
+                    f"{self._where}: its model {source} is missing; name its present path with {argument('model')}"
+                )
+            embedder, record = load_model(source, self._device, self._card.precision)
+            check_card(self._card, self._where, model=record)
+            self._prepare(embedder)
+            self._embedder = embedder
+        return self._embedder
+
+    def _prepare(self, embedder: Embedder) -> None:
+        embedder.set_flip(self._card.flip)
+        if self._where != "memory":  # leaves nothing on the disk
+            embedder.use_cache()
+
+    @property
+    def calibration(self) -> Calibration:
+        """See `Gallery.calibration`."""
+        model = self._card.model
+        content = model.calibration if model.source is None else read_calibration(model.source) or model.calibration
+        if content is None:
+            raise GalleryError(
+                f"{self._where}: its model is not calibrated, so distances have no probabilities; run `passerby "
+                f"calibrate {model.source or 'RUN'}`, or give {argument('threshold')} where it is accepted"
+            )
+        if self._calibration is None or self._calibration[0] is not content:  # the file was read again
+            self._calibration = content, Calibration.from_dict(content)
+        return self._calibration[1]
+
+    def identification(self, *, normalized: bool) -> Identification:
+        """Return the log likelihood ratio of distances, or of distances normalized per camera.
+
+        Raises:
+            GalleryError: If the calibration is missing, or of an earlier version without it.
+        """
+        calibration = self.calibration.cameras if normalized else self.calibration
+        line = None if calibration is None else calibration.identification
+        if line is None:
+            raise GalleryError(
+                f"{self._where}: its model's calibration is of an earlier version, without identification; calibrate "
+                "the model again"
+            )
+        return line
+
+
+def find_source(model: str | Path) -> str:
+    """Return what a gallery's card records as the source of a model: an absolute path, or `default`."""
+    return DEFAULT if model == DEFAULT else str(expand_home(model).resolve())
+
+
+def load_model(source: str, device: str, precision: Precision = "fp32") -> tuple[Embedder, GalleryModel]:
     """Load a model and compute its record for the gallery's card.
 
     Args:
         source: Folder of a run, or `default`.
         device: Where images are embedded.
+        precision: In which vectors are computed.
 
     Raises:
         WeightsError: If the folder contains no trained model.
@@ -30,8 +111,44 @@ def load_model(source: str, device: str) -> tuple[Embedder, GalleryModel]:
     """
     from passerby.model.embed import load
 
-    embedder = load(source, device=device)
-    return embedder, record_model(embedder, calibration=read_calibration(source), source=source)
+    embedder = load(source, device=device, precision=precision)
+    calibration = read_calibration(source) or (embedder.exported or {}).get("calibration")
+    return embedder, record_model(embedder, calibration=calibration, source=source)
+
+
+def load_given_model(
+    where: str | Path,
+    model: str | Path | None,
+    *,
+    device: str,
+    precision: Precision | None,
+    flip: bool | None,
+    accept_drift: bool,
+) -> tuple[Embedder, GalleryModel] | tuple[None, None]:
+    """Load the model with which a gallery is opened, in the gallery's precision unless another one is given.
+
+    Args:
+        where: The gallery, which may be missing.
+        model: See `Gallery`.
+        device: Where images are embedded.
+        precision: See `Gallery`.
+        flip: Average the mirror image; checked before a gallery is made.
+        accept_drift: See `Gallery`.
+
+    Returns:
+        Nothing if no model is given, and none is needed to compare another precision with the gallery's.
+    """
+    from passerby.gallery.stores.opening import read_card
+
+    card = read_card(where) if accept_drift or (model is not None and precision is None) else None
+    if model is None and card is not None and precision is not None:
+        model = card.model.source
+    if model is None:
+        return None, None
+    embedder, record = load_model(find_source(model), device, precision or (card.precision if card else "fp32"))
+    if flip is not None:
+        embedder.set_flip(flip)
+    return embedder, record
 
 
 def record_model(
@@ -42,23 +159,26 @@ def record_model(
     Args:
         embedder: Loaded model.
         calibration: Content of its `calibration.json`.
-        source: Folder from which it was loaded, or `default`.
+        source: Folder or file from which it was loaded, or `default`.
     """
-    import torch
-
-    weights = hashlib.sha256()
-    for name, tensor in sorted(embedder.network.state_dict().items()):
-        weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        weights.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    settings = json.dumps(embedder.manifest["model"], sort_keys=True)
+    weights, network = fingerprint_weights(embedder), fingerprint_network(embedder)
     return GalleryModel(
-        architecture=hashlib.sha256(settings.encode()).hexdigest(),
-        weights=weights.hexdigest(),
-        preprocessing=asdict(embedder.preprocessing),
-        dimension=embedder.network.embedding_width,
+        architecture=fingerprint_architecture(embedder),
+        weights=weights,
+        preprocessing=embedder.preprocessing.to_dict(),
+        dimension=embedder.width,
         calibration=calibration,
         source=source,
+        rounding=None if weights == network else _describe_rounding(embedder, network),
     )
+
+
+def _describe_rounding(embedder: Embedder, network: str) -> Rounding:
+    precision = embedder.encoder.precision
+    if embedder.exported is None or precision != embedder.exported["precision"]:  # bf16 is a choice of the runtime
+        return Rounding(network, precision)
+    cosines = (embedder.exported["certificate"].get(name) for name in ("cosine_min", "cosine_mean"))
+    return Rounding(network, precision, *cosines)
 
 
 def read_calibration(source: str) -> Mapping[str, Any] | None:
@@ -73,8 +193,10 @@ def read_calibration(source: str) -> Mapping[str, Any] | None:
     Raises:
         GalleryError: If the file cannot be read.
     """
-    from passerby.model.weights import model_folder
+    from passerby.runtime.file_model import is_model_file
 
+    if is_model_file(source) and not Path(source).is_dir():
+        return None
     path = model_folder(source) / "calibration.json"
     if not path.is_file():
         return None
@@ -85,7 +207,7 @@ def read_calibration(source: str) -> Mapping[str, Any] | None:
 @lru_cache(maxsize=8)
 def _read_json(path: Path, _mtime: int, _size: int) -> Mapping[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(path)
     except (OSError, ValueError) as error:
-        raise GalleryError(f"{path}: cannot be read ({error}); calibrate the model again") from None
+        raise GalleryError(f"{path}: cannot be read ({explain(error)}); calibrate the model again") from None
     return content

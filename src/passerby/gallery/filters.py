@@ -61,7 +61,9 @@ class Filter:
     def __repr__(self) -> str:
         conditions = {field.name: getattr(self, field.name) for field in fields(self)}
         given = [
-            f"{name}={value!r}" for name, value in conditions.items() if value is not None and value not in ((), False)
+            f"{name}={value!r}"
+            for name, value in conditions.items()
+            if value is not None and value is not False and not (name == "not_cameras" and not value)
         ]
         return f"Filter({', '.join(given)})"
 

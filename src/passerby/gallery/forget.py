@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, argument
+from passerby.gallery.adapted_runs import drop_erased
+from passerby.gallery.enrolled_shards import find_shards, has_jobs, rewrite_shard
 from passerby.gallery.filters import Filter
 from passerby.gallery.stores.protocol import GalleryStore
+from passerby.runtime.embedding_cache import clear_embedding_cache
+from passerby.text import plural
+
+logger = logging.getLogger(__name__)
 
 DAY = 86_400.0
 """Seconds."""
@@ -24,14 +33,19 @@ def forget(
     label: str | None = None,
     ids: Sequence[str] | None = None,
     sources: Sequence[str] | None = None,
+    rewrite_shards: bool = False,
 ) -> int:
     """Erase the sightings of a label, of ids, or from files: rows, vectors and crops, in the store's files too.
+
+    The cache of embeddings of this user is emptied. Runs that were adapted by an erased crop, and shards of
+    `passerby embed` that hold an erased vector, are logged as warnings.
 
     Args:
         store: Store of the gallery.
         label: Erase all sightings with this label.
         ids: Erase these sightings.
         sources: Erase the sightings from these files.
+        rewrite_shards: Write the shards from which the gallery was enrolled again without the erased vectors.
 
     Returns:
         Number of erased sightings. The audit log contains this number and nothing else about them.
@@ -45,9 +59,10 @@ def forget(
         0
     """
     if sum(selection is not None for selection in (label, ids, sources)) != 1:
-        raise GalleryError(f"forget: got label={label!r}, ids={ids!r} and sources={sources!r}, expected one of them")
+        names = ", ".join(map(argument, ("label", "ids", "sources")))
+        raise GalleryError(f"forget: got {label!r}, {ids!r} and {sources!r} for {names}; expected one of them")
     where = Filter(ids=ids, sources=sources) if label is None else Filter(labels=[label])
-    return store.remove(where, action="forget")
+    return _erase(store, where, action="forget", rewrite_shards=rewrite_shards)
 
 
 def expire(store: GalleryStore, *, days: float | None = None, clock: Callable[[], float] = time.time) -> int:
@@ -73,12 +88,43 @@ def expire(store: GalleryStore, *, days: float | None = None, clock: Callable[[]
     if days is None:
         return 0
     if days < 0:
-        raise GalleryError(f"expire: got {days} days, expected 0 or more")
+        raise GalleryError(f"{argument('days')}: got {days}, expected 0 or more")
     old = Filter(enrolled_before=clock() - days * DAY)
-    return store.remove(old, action="expire") if store.count(old) else 0
+    return _erase(store, old, action="expire") if store.count(old) else 0
 
 
-def expire_on_opening(store: GalleryStore, *, clock: Callable[[], float], confirm_erase: bool) -> int:
+def _erase(
+    store: GalleryStore, where: Filter, *, action: Literal["forget", "expire"], rewrite_shards: bool = False
+) -> int:
+    """Remove sightings, their ids in the list of adapted runs, and the embeddings that were cached on the way."""
+    shards = _find_shards(store, where)
+    try:
+        count = store.remove(where, action=action)
+    finally:
+        clear_embedding_cache()
+    for run in drop_erased(store.address, store.stored_labels):
+        logger.warning("%s: was adapted by erased crops; adapt again, and delete it and its copies", run)
+    for path, ids in shards.items():
+        vectors = plural(len(ids), "erased vector")
+        if rewrite_shards:
+            rewrite_shard(path, ids)
+            logger.warning("%s: written again without %s; delete its copies", path, vectors)
+        else:
+            advice = f", or erase with {argument('rewrite_shards')}" if action == "forget" else ""
+            logger.warning("%s: holds %s; delete it%s", path, vectors, advice)
+    return count
+
+
+def _find_shards(store: GalleryStore, where: Filter) -> dict[Path, set[str]]:
+    """Return the shards that hold sightings of a filter, with their ids, before these are erased."""
+    if not has_jobs(store.address):
+        return {}
+    return find_shards(store.address, {item.id for sightings in store.walk(where, crops=False) for item in sightings})
+
+
+def expire_by_retention(
+    store: GalleryStore, *, clock: Callable[[], float] = time.time, confirm_erase: bool = False
+) -> int:
     """Erase the sightings past the gallery's retention, unless they are most of the gallery.
 
     Args:
@@ -99,9 +145,11 @@ def expire_on_opening(store: GalleryStore, *, clock: Callable[[], float], confir
     if not confirm_erase:
         old, total = store.count(Filter(enrolled_before=now - store.card.retention * DAY)), store.count()
         if old > MAX_EXPIRED * total:
+            where = store.address
             today = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M")
             raise GalleryError(
-                f"{old:,} of {total:,} sightings are past the retention of {store.card.retention:g} days, by a clock "
-                f"at {today} UTC; nothing was erased. If the clock is right: `passerby gallery expire --confirm-erase`"
+                f"{where}: {old:,} of {plural(total, 'sighting')} past the retention of "
+                f"{plural(store.card.retention, 'day')}, by a clock at {today} UTC; nothing was erased. If the clock "
+                f"is right: `passerby gallery expire {where} --confirm-erase`"
             )
     return expire(store, clock=lambda: now)

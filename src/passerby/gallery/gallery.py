@@ -5,41 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from passerby.data.formats import read_bytes
-from passerby.data.images import decode_image, read_image
-from passerby.errors import DataError, GalleryError
 from passerby.extras import require_extra
-from passerby.gallery.card import Keep, check_card
+from passerby.gallery.card import Keep, Precision, check_keep_and_retention
+from passerby.gallery.contents import GalleryContents
 from passerby.gallery.crops import Crop
-from passerby.gallery.embedding_model import load_model, read_calibration
+from passerby.gallery.embedding_model import EmbeddingModel, load_given_model
+from passerby.gallery.enrollment import enroll_crops
 from passerby.gallery.filters import EVERYTHING, Filter
-from passerby.gallery.forget import expire, forget
-from passerby.gallery.results import (
-    AuditEntry,
-    ClusterResult,
-    EnrollResult,
-    GalleryStats,
-    IdentifyResult,
-    LabelConflict,
-)
-from passerby.gallery.sightings import Hit, Sighting, SightingInfo, make_sighting_id
-from passerby.gallery.stored_crops import encode_stored_crop
+from passerby.gallery.results import ClusterResult, EnrollResult, IdentifyResult
+from passerby.gallery.sightings import Hit
 from passerby.gallery.stores.opening import open_gallery
-from passerby.gallery.stores.protocol import GalleryStore
 from passerby.openset.calibration import Calibration
-from passerby.progress import ProgressOption, open_progress
-from passerby.types import DEFAULT, FloatArray, Sample
+from passerby.progress import ProgressOption
+from passerby.reviewing.defaults import ERROR_RATE, PAIR_PRIOR
 
 if TYPE_CHECKING:
-    from passerby.gallery.camera_search import CameraViews
-    from passerby.model.embed import Embedder, ImageLike
+    from passerby.gallery.camera_search import CameraSearch
+    from passerby.gallery.review import Review
+    from passerby.runtime.embedder import Embedder
+    from passerby.runtime.read_ahead import ImageLike
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +37,7 @@ IDENTIFY_HITS = 100
 """Nearest labeled sightings from which `identify` computes probabilities."""
 
 
-class Gallery:
+class Gallery(GalleryContents):
     """Searchable gallery of people, with identification, clustering, retention and erasure.
 
     Args:
@@ -56,7 +46,13 @@ class Gallery:
             model otherwise. None opens an existing gallery with its own model.
         keep: What is stored of crops, fixed when the gallery is made: `vectors` (nothing), `thumbnails` (default, at
             most 64 x 128 pixels) or `crops`.
-        retention: Days that a sighting is kept, fixed likewise; None keeps it.
+        retention: Days that a sighting is kept, of a new gallery; None keeps it. `set_retention` changes it.
+        flip: Average each vector with that of the mirrored image, which doubles the time; fixed like `keep`. None is
+            yes for a new gallery. `embedder.embed` follows it.
+        precision: In which vectors are computed, fixed likewise: `fp32` (default), or `bf16`, which needs the extra
+            `openvino` and a processor that has it.
+        accept_drift: Accept a `model` or `precision` that differs from the gallery's by rounding alone, such as the
+            int8 file of its run; the gallery's card records it.
         user: Name in the audit log; None is the user of this process.
         device: `auto`, `cpu`, `cuda` or `mps`: where images are embedded.
         confirm_erase: Erase what is past its retention even if it is most of the gallery; see `open_gallery`.
@@ -70,9 +66,8 @@ class Gallery:
         WeightsError: If `model` is not a trained model.
 
     Example:
-        >>> from passerby.gallery.crops import list_crops
         >>> with Gallery("ours", model="runs/m") as gallery:
-        ...     result = gallery.enroll(list_crops("crops", folders="camera"))
+        ...     result = gallery.enroll(passerby.list_crops("crops", folders="camera"))
         ...     hits = gallery.search("a.jpg", top=3)
         >>> result.new == len(list(Path("crops").rglob("*.jpg")))
         True
@@ -87,39 +82,57 @@ class Gallery:
         model: str | Path | None = None,
         keep: Keep | None = None,
         retention: float | None = None,
+        flip: bool | None = None,
+        precision: Precision | None = None,
+        accept_drift: bool = False,
         user: str | None = None,
         device: str = "auto",
         confirm_erase: bool = False,
     ) -> None:
-        self._where, self._device = str(where), device
-        self._views: CameraViews | None = None
-        self._calibration: tuple[object, Calibration] | None = None
-        record = None
-        if model is not None:
-            source = DEFAULT if model == DEFAULT else str(Path(model).expanduser().resolve())
-            self.embedder, record = load_model(source, device)  # replaces the property
-        self.store: GalleryStore = open_gallery(
-            where, model=record, keep=keep, retention=retention, user=user, confirm_erase=confirm_erase
+        check_keep_and_retention(keep, retention)
+        embedder, record = load_given_model(
+            where, model, device=device, precision=precision, flip=flip, accept_drift=accept_drift
         )
+        store = open_gallery(
+            where,
+            model=record,
+            keep=keep,
+            retention=retention,
+            flip=flip,
+            precision=precision,
+            accept_drift=accept_drift,
+            user=user,
+            confirm_erase=confirm_erase,
+        )
+        super().__init__(store)
+        self._where = str(where)
+        try:
+            self._model = EmbeddingModel(self._where, store.card, device=device, embedder=embedder)
+        except BaseException:
+            store.close()
+            raise
+        self._camera_search: CameraSearch | None = None
 
     def __repr__(self) -> str:
         return f"Gallery({self._where!r})"
 
-    @cached_property
+    @property
     def embedder(self) -> Embedder:
         """The gallery's model, loaded when an image is first embedded.
 
         Raises:
             GalleryError: If its folder is unknown or missing, or contains another model.
         """
-        source = self.store.card.model.source
-        if source is None:
-            raise GalleryError(f"{self._where}: its model's folder is unknown; name that of {self.store.card.model}")
-        if source != DEFAULT and not Path(source).is_dir():
-            raise GalleryError(f"{self._where}: its model's folder {source} is missing; name its present folder")
-        embedder, record = load_model(source, self._device)
-        check_card(self.store.card, self._where, model=record, keep=None, retention=None)
-        return embedder
+        return self._model.embedder
+
+    @property
+    def calibration(self) -> Calibration:
+        """Calibration of the model's distances: the present one of its folder, or that of the gallery's card.
+
+        Raises:
+            GalleryError: If there is neither.
+        """
+        return self._model.calibration
 
     def enroll(self, crops: Sequence[Crop], *, batch: int = 64, progress: ProgressOption = False) -> EnrollResult:
         """Add crops. Each batch is durable before the next begins, so a call that was interrupted can be repeated.
@@ -142,38 +155,8 @@ class Gallery:
             ...     gallery.enroll([Crop(image=Path("a.jpg"), camera="north", label="Ada")])
             EnrollResult(new=1, known=0, unreadable=0)
         """
-        new = known = 0
-        unreadable: list[tuple[str, str]] = []
-        conflicts: list[LabelConflict] = []
-        with open_progress(progress) as report:
-            for start in range(0, len(crops), batch):
-                part = crops[start : start + batch]
-                ids = [make_sighting_id(crop.source, crop.camera, crop.time) for crop in part]
-                by_id = dict(zip(reversed(ids), reversed(part), strict=True))  # the first of equal ids
-                stored = self.store.stored_labels(list(by_id))
-                labels = {name: crop.label for name, crop in by_id.items()} | stored
-                conflicts += [
-                    LabelConflict(crop.source, labels[name], crop.label)
-                    for name, crop in zip(ids, part, strict=True)
-                    if crop.label is not None and crop.label != labels[name]
-                ]
-                images = []
-                for crop in (by_id[name] for name in dict.fromkeys(ids) if name not in stored):
-                    try:
-                        images.append((crop, *_read_crop(crop, self.store.card.keep)))
-                    except (DataError, GalleryError) as error:
-                        unreadable.append((crop.source, str(error)))
-                vectors = self.embedder.embed([pixels for _, pixels, _ in images], batch=batch)
-                added = self.store.add(
-                    [
-                        _make_sighting(crop, vector, kept)
-                        for (crop, _, kept), vector in zip(images, vectors, strict=True)
-                    ]
-                )
-                new += len(added.new)
-                known += len(stored) + len(added.known) + len(part) - len(by_id)
-                report("enroll", start + len(part), len(crops))
-        return EnrollResult(new, known, tuple(unreadable), tuple(conflicts))
+        embed = partial(self.embedder.embed, batch=batch)
+        return enroll_crops(self.store, crops, embed=embed, batch=batch, progress=progress)
 
     def search(
         self,
@@ -200,29 +183,42 @@ class Gallery:
             GalleryError: For a camera without sightings, or fewer than ten sightings for its statistics.
 
         Example:
-            >>> from passerby.gallery.crops import list_crops
             >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     _ = gallery.enroll(list_crops("a.jpg", camera="north"))
+            ...     _ = gallery.enroll(passerby.list_crops("a.jpg", camera="north"))
             ...     [[hit]] = gallery.search("a.jpg")
             >>> hit.camera, round(hit.distance, 3)
             ('north', 0.0)
         """
-        vectors = self.embedder.embed(images)
+        return self.search_vectors(self.embedder.embed(images), top=top, where=where, seen_by=seen_by)
+
+    def search_vectors(
+        self, vectors: ArrayLike, *, top: int = 10, where: Filter = EVERYTHING, seen_by: str | None = None
+    ) -> list[list[Hit]]:
+        """Find the nearest sightings of each vector; see `search`.
+
+        Args:
+            vectors: (Q, D) or (D,) floating point that the gallery's model made.
+            top: Hits per vector.
+            where: Sightings to search.
+            seen_by: Camera of the images.
+
+        Raises:
+            GalleryError: For vectors of another shape; as `search`.
+
+        Example:
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     _ = gallery.enroll(passerby.list_crops("a.jpg", camera="north"))
+            ...     [[hit]] = gallery.search_vectors(gallery.embedder.embed("a.jpg"))
+            >>> hit.camera
+            'north'
+        """
         if seen_by is None:
             return self.store.search(vectors, top=top, where=where)
-        from passerby.gallery.camera_search import search_across
+        if self._camera_search is None:
+            from passerby.gallery.camera_search import CameraSearch
 
-        views = self._estimate_views(seen_by)
-        return search_across(self.store, views, vectors, seen_by=seen_by, top=top, where=where)
-
-    def _estimate_views(self, camera: str) -> CameraViews:
-        """Return the cameras' statistics, estimated again if the gallery has changed much or lacks `camera`."""
-        from passerby.gallery.camera_search import GROWTH, CameraViews
-
-        views = self._views
-        if views is None or camera not in views or abs(self.store.count() / views.sightings - 1) > GROWTH:
-            self._views = views = CameraViews(self.store)
-        return views
+            self._camera_search = CameraSearch(self.store)
+        return self._camera_search.search(vectors, seen_by=seen_by, top=top, where=where)
 
     def identify(
         self,
@@ -233,13 +229,13 @@ class Gallery:
         at_least: float = 0.5,
         seen_by: str | None = None,
     ) -> list[IdentifyResult]:
-        """Identify the person on each image, or return unknown; see `identify_hits` for the probabilities.
+        """Identify the person on each image: a label, unknown or not sure; see `identify_hits` for the probabilities.
 
         Args:
             images: One image or several, as for `search`.
             where: Sightings to search; those without a label do not count.
             unknown: Prior probability that an image shows none of the labels, between 0 and 1.
-            at_least: Least probability for naming a label, 0 to 1.
+            at_least: Least probability for an answer, a label or unknown, 0 to 1.
             seen_by: Camera of the images, as for `search`.
 
         Returns:
@@ -250,37 +246,60 @@ class Gallery:
             DataError: For an image that cannot be read.
 
         Example:
-            >>> from passerby.gallery.crops import list_crops
             >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     _ = gallery.enroll(list_crops("a.jpg", camera="north", label="Ada"))
+            ...     _ = gallery.enroll(passerby.list_crops("a.jpg", camera="north", label="Ada"))
             ...     [result] = gallery.identify("a.jpg")
             >>> result.label
             'Ada'
         """
+        vectors = self.embedder.embed(images)
+        return self.identify_vectors(vectors, where=where, unknown=unknown, at_least=at_least, seen_by=seen_by)
+
+    def identify_vectors(
+        self,
+        vectors: ArrayLike,
+        *,
+        where: Filter = EVERYTHING,
+        unknown: float = 0.5,
+        at_least: float = 0.5,
+        seen_by: str | None = None,
+    ) -> list[IdentifyResult]:
+        """Identify the person of each vector; see `identify`.
+
+        Args:
+            vectors: (Q, D) or (D,) floating point that the gallery's model made.
+            where: Sightings to search; those without a label do not count.
+            unknown: Prior probability that a vector shows none of the labels, between 0 and 1.
+            at_least: Least probability for an answer, 0 to 1.
+            seen_by: Camera of the images.
+
+        Raises:
+            GalleryError: For vectors of another shape; as `identify`.
+
+        Example:
+            >>> with Gallery("memory", model="runs/m") as gallery:
+            ...     _ = gallery.enroll(passerby.list_crops("a.jpg", camera="north", label="Ada"))
+            ...     [result] = gallery.identify_vectors(gallery.embedder.embed("a.jpg"))
+            >>> result.answer
+            'identified'
+        """
         from passerby.gallery.identify import identify_hits
 
-        calibration = self.calibration if seen_by is None else self.calibration.cameras
-        line = None if calibration is None else calibration.identification
-        if line is None:
-            raise GalleryError(
-                f"{self._where}: its model's calibration is of an earlier version, without identification; calibrate "
-                "the model again"
-            )
+        line = self._model.identification(normalized=seen_by is not None)
         labeled = replace(where, labeled=True)
-        hits = self.search(images, top=IDENTIFY_HITS, where=labeled, seen_by=seen_by)
+        hits = self.search_vectors(vectors, top=IDENTIFY_HITS, where=labeled, seen_by=seen_by)
         labels = self.store.count_labels(labeled)
         if not labels:
             logger.warning("%s: no sighting that is searched has a label, so that every image is unknown", self._where)
-        return [
-            identify_hits(nearest, labels=labels, line=line, unknown=unknown, at_least=at_least) for nearest in hits
-        ]
+        identify = partial(identify_hits, labels=labels, line=line, unknown=unknown, at_least=at_least)
+        return [identify(nearest) for nearest in hits]
 
     def cluster(
-        self, *, where: Filter = EVERYTHING, threshold: float | None = None, prior: float = 0.01
+        self, *, where: Filter = EVERYTHING, threshold: float | None = None, prior: float = PAIR_PRIOR
     ) -> ClusterResult:
         """Group sightings by identity, without labels; see `cluster_vectors`.
 
-        Tracks of one camera that overlap in time are never in one cluster.
+        Tracks of one camera that overlap in time are never in one cluster. Answers that were given in a review hold.
 
         Args:
             where: Sightings to group.
@@ -295,217 +314,36 @@ class Gallery:
             MissingExtraError: Without the extra `eval`.
 
         Example:
-            >>> from passerby.gallery.crops import list_crops
             >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     _ = gallery.enroll(list_crops("crops", folders="camera"))
+            ...     _ = gallery.enroll(passerby.list_crops("crops", folders="camera"))
             ...     result = gallery.cluster(threshold=2.0)
             >>> len(result.clusters)
             1
         """
-        from passerby.gallery.cluster import b_cubed, cluster_vectors, find_pair_threshold, find_simultaneous_tracks
+        from passerby.gallery.cluster import cluster_sightings, find_pair_threshold
 
         limit = find_pair_threshold(self.calibration, prior=prior) if threshold is None else threshold
-        sightings: list[SightingInfo] = []
-        vectors: list[FloatArray] = []
-        for batch in self.store.walk(where, crops=False):
-            sightings += [SightingInfo(**sighting.info) for sighting in batch]
-            vectors += [sighting.vector for sighting in batch]
-        if not sightings:
-            return ClusterResult((), limit)
-        numbers = cluster_vectors(np.stack(vectors), threshold=limit, excluded=find_simultaneous_tracks(sightings))
-        clusters: list[list[SightingInfo]] = [[] for _ in range(int(numbers.max()) + 1)]
-        for number, sighting in zip(numbers.tolist(), sightings, strict=True):
-            clusters[number].append(sighting)
-        clusters.sort(key=lambda cluster: (-len(cluster), min(sighting.id for sighting in cluster)))
-        labels = [sighting.label for sighting in sightings]
-        scores = b_cubed(numbers, labels) if any(label is not None for label in labels) else (None, None)
-        return ClusterResult(tuple(tuple(sorted(cluster, key=_by_time)) for cluster in clusters), limit, *scores)
+        return cluster_sightings(self.store, where=where, threshold=limit)
 
-    def stats(self) -> GalleryStats:
-        """Return size, contents and settings.
-
-        Example:
-            >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     gallery.stats()
-            GalleryStats('memory', sightings=0, labels=0, cameras=0)
-        """
-        return self.store.stats()
-
-    def audit(self) -> list[AuditEntry]:
-        """Return the audit log, oldest entry first.
-
-        Example:
-            >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     [entry.action for entry in gallery.audit()]
-            ['create']
-        """
-        return self.store.audit()
-
-    def label(self, name: str | None, *, where: Filter) -> int:
-        """Set the label of the sightings that pass a filter, None to remove it; return their number.
-
-        Raises:
-            GalleryError: As `GalleryStore.relabel`.
-
-        Example:
-            >>> from passerby.gallery.filters import Filter
-            >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     gallery.label("Ada", where=Filter(ids=["s1"]))
-            0
-        """
-        return self.store.relabel(where, name)
-
-    def remove(self, *, where: Filter) -> int:
-        """Remove the sightings that pass a filter; return their number. Use `forget` to erase them from the files.
-
-        Raises:
-            GalleryError: For a filter without conditions.
-
-        Example:
-            >>> from passerby.gallery.filters import Filter
-            >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     gallery.remove(where=Filter(cameras=["north"]))
-            0
-        """
-        return self.store.remove(where)
-
-    def forget(
-        self, *, label: str | None = None, ids: Sequence[str] | None = None, sources: Sequence[str] | None = None
-    ) -> int:
-        """Erase the sightings of a label, of ids, or from files, in the store's files too; return their number.
-
-        Raises:
-            GalleryError: As `passerby.gallery.forget.forget`.
-
-        Example:
-            >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     gallery.forget(label="Ada")
-            0
-        """
-        return forget(self.store, label=label, ids=ids, sources=sources)
-
-    def expire(self, *, days: float | None = None) -> int:
-        """Erase the sightings enrolled more than `days` ago (None: the retention); return their number.
-
-        Raises:
-            GalleryError: As `passerby.gallery.forget.expire`.
-
-        Example:
-            >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     gallery.expire(days=30)
-            0
-        """
-        return expire(self.store, days=days)
-
-    def export(
-        self,
-        path: str | Path,
-        *,
-        where: Filter = EVERYTHING,
-        progress: ProgressOption = False,
-    ) -> int:
-        """Write sightings with vectors and stored crops to a Parquet file; return their number.
+    def review(self, *, prior: float = PAIR_PRIOR, error_rate: float = ERROR_RATE) -> Review:
+        """Start a review: questions to a person, and the identities that follow from the answers.
 
         Args:
-            path: File to write; an existing file is not replaced.
-            where: Sightings to write.
-            progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
+            prior: Prior probability that a pair of sightings shows one person, between 0 and 1.
+            error_rate: Assumed fraction of wrong answers, above 0 and below 0.5.
 
         Raises:
-            GalleryError: If the file exists or cannot be written.
+            GalleryError: If the model is not calibrated, the store keeps no answers, or a number is outside its range.
             MissingExtraError: Without the extra `eval`.
 
         Example:
             >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     gallery.export("empty.parquet")
-            0
+            ...     _ = gallery.enroll(passerby.list_crops("crops", folders="camera"))
+            ...     questions = gallery.review().questions(3)
+            >>> len(questions) <= 3
+            True
         """
-        require_extra("pyarrow")
-        from passerby.gallery.parquet import export_gallery
+        require_extra("numba")
+        from passerby.gallery.review import Review
 
-        return export_gallery(self.store, path, where=where, progress=progress)
-
-    def import_(self, path: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
-        """Add the sightings of a file that `export` wrote. `passerby.import_gallery` also makes the gallery.
-
-        Args:
-            path: Exported file of a gallery of the same model.
-            progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
-
-        Raises:
-            GalleryError: If the file contains another model's vectors, or is not an exported gallery.
-            MissingExtraError: Without the extra `eval`.
-
-        Example:
-            >>> with Gallery("memory", model="runs/m") as gallery:
-            ...     _ = gallery.export("moved.parquet")
-            ...     gallery.import_("moved.parquet")
-            EnrollResult(new=0, known=0, unreadable=0)
-        """
-        require_extra("pyarrow")
-        from passerby.gallery.parquet import import_sightings
-
-        return import_sightings(self.store, path, progress=progress)
-
-    @property
-    def calibration(self) -> Calibration:
-        """Calibration of the model's distances: the present one of its folder, or that of the gallery's card.
-
-        Raises:
-            GalleryError: If there is neither.
-        """
-        model = self.store.card.model
-        content = model.calibration if model.source is None else read_calibration(model.source) or model.calibration
-        if content is None:
-            raise GalleryError(
-                f"{self._where}: its model is not calibrated, so distances have no probabilities; run `passerby "
-                f"calibrate {model.source or 'RUN'}`, or give a threshold where one is accepted"
-            )
-        if self._calibration is None or self._calibration[0] is not content:  # the file was read again
-            self._calibration = content, Calibration.from_dict(content)
-        return self._calibration[1]
-
-    def close(self) -> None:
-        """Release files and connections."""
-        self.store.close()
-
-    def __enter__(self) -> Gallery:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _read_crop(crop: Crop, keep: Keep) -> tuple[NDArray[np.uint8], bytes | NDArray[np.uint8]]:
-    """Decode an image once; return its pixels, and what the store encodes: the file for `crops`, else the pixels.
-
-    Raises:
-        DataError: If it cannot be read.
-        GalleryError: If it cannot be stored, so that the other crops of its batch can.
-    """
-    if isinstance(crop.image, Sample) and crop.image.key is not None:
-        pixels = read_image(crop.image)
-        return pixels, pixels
-    path = crop.image.path if isinstance(crop.image, Sample) else crop.image
-    content = read_bytes(path)
-    pixels = decode_image(content, str(path))
-    if keep != "crops":
-        return pixels, pixels
-    encode_stored_crop(content, keep, name=f"crop {path}")
-    return pixels, content
-
-
-def _make_sighting(crop: Crop, vector: FloatArray, content: bytes | NDArray[np.uint8]) -> Sighting:
-    return Sighting(
-        vector=vector,
-        crop=content,
-        camera=crop.camera,
-        time=crop.time,
-        label=crop.label,
-        source=crop.source,
-        attributes=crop.attributes,
-    )
-
-
-def _by_time(sighting: SightingInfo) -> tuple[float, str, str]:
-    return (np.inf if sighting.time is None else sighting.time, sighting.camera, sighting.id)
+        return Review(self.store, self.calibration, prior=prior, error_rate=error_rate)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, argument
 from passerby.gallery.results import Candidate, IdentifyResult
 from passerby.gallery.sightings import Hit
 from passerby.openset.identification import Identification
@@ -34,7 +34,7 @@ def identify_hits(
         labels: K, number of different labels that pass the filter.
         line: Log likelihood ratio of the model's distances.
         unknown: u, prior probability that the query shows none of the labels; between 0 and 1.
-        at_least: Least probability for naming a label, 0 to 1.
+        at_least: Least probability for an answer, a label or unknown, 0 to 1.
 
     Raises:
         GalleryError: If a probability is outside its range.
@@ -45,9 +45,11 @@ def identify_hits(
         IdentifyResult(label='Ada', probability=0.992, candidates=1)
     """
     if not 0 < unknown < 1:
-        raise GalleryError(f"unknown: got {unknown}, expected a probability between 0 and 1, both excluded")
+        raise GalleryError(
+            f"{argument('unknown')}: got {unknown}, expected a probability between 0 and 1, both excluded"
+        )
     if not 0 <= at_least <= 1:
-        raise GalleryError(f"at_least: got {at_least}, expected a probability from 0 to 1")
+        raise GalleryError(f"{argument('at_least')}: got {at_least}, expected a probability from 0 to 1")
     nearest: dict[str, Hit] = {}
     for hit in hits:
         assert hit.label is not None
@@ -66,5 +68,6 @@ def identify_hits(
     )
     best = candidates[0]  # the nearest: the ratio does not increase with the distance
     if best.probability >= at_least:
-        return IdentifyResult(best.label, best.probability, candidates)
-    return IdentifyResult(None, float(np.exp(np.log(unknown) - total)), candidates)
+        return IdentifyResult(best.label, best.probability, candidates, "identified")
+    none = float(np.exp(np.log(unknown) - total))
+    return IdentifyResult(None, none, candidates, "unknown" if none >= at_least else "not sure")

@@ -6,9 +6,7 @@ contains the gallery's card, so that vectors of one model are not imported among
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,10 @@ import pyarrow as pa
 import pyarrow.lib
 import pyarrow.parquet as pq
 
-from passerby.errors import GalleryError, NoGalleryError
-from passerby.files import make_private
+from passerby.errors import GalleryError, NoGalleryError, explain
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.filters import EVERYTHING, Filter
+from passerby.gallery.new_file import write_new
 from passerby.gallery.results import EnrollResult
 from passerby.gallery.sightings import Sighting
 from passerby.gallery.stored_crops import encode_stored_crop
@@ -72,25 +70,19 @@ def export_gallery(
     exists = GalleryError(f"{target}: the file exists; name another file, or move it")
     if target.exists():
         raise exists
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     schema = _make_schema(store.card)
     total, written = store.count(where), 0
-    _remove_stale_drafts(target)
-    make_private(draft)
     try:
-        with open_progress(progress) as report, draft.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
+        with open_progress(progress) as report, write_new(target) as file, pq.ParquetWriter(file, schema) as writer:
             for sightings in store.walk(where, batch=_BATCH):
                 writer.write_batch(_to_batch(sightings, schema))
                 written += len(sightings)
                 report("export", written, max(total, written))
-        publish(draft, target)
     except FileExistsError:
         raise exists from None
     except OSError as error:
         reason = error.strerror or error
         raise GalleryError(f"{target}: not written ({reason}); free disk space or grant write access") from None
-    finally:
-        draft.unlink(missing_ok=True)
     store.log("export", sightings=written)
     return written
 
@@ -100,41 +92,6 @@ def _make_schema(card: GalleryCard) -> pa.Schema:
     return pa.schema(
         [*_INFO.items(), ("vector", vector), ("crop", pa.binary())], metadata={CARD_KEY: card.to_json().encode()}
     )
-
-
-def publish(draft: Path, target: Path) -> None:
-    """Make a written file durable and link it to its name, unless that exists.
-
-    Raises:
-        FileExistsError: If the name exists. A rename would replace what another process has written meanwhile.
-    """
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: the name is reserved first
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        os.replace(draft, target)
-
-
-def _remove_stale_drafts(target: Path) -> None:
-    """Delete the drafts of exports to this name that were killed; they contain vectors and crops."""
-    for draft in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
-        number = draft.name.split(".")[-2]
-        if number.isdecimal() and not _is_running(int(number)):
-            draft.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return process != os.getpid()
 
 
 def read_card(path: str | Path) -> GalleryCard:
@@ -175,7 +132,16 @@ def import_gallery(where: str | Path, path: str | Path, *, progress: ProgressOpt
         try:
             store = open_gallery(where)
         except NoGalleryError:
-            store = open_gallery(where, model=card.model, keep=card.keep, retention=card.retention)
+            store = open_gallery(
+                where,
+                model=card.model,
+                keep=card.keep,
+                retention=card.retention,
+                flip=card.flip,
+                precision=card.precision,
+            )
+            for model in card.accepted_models():
+                store.accept_model(model)
         try:
             return _add_sightings(store, source, card, file, report)
         finally:
@@ -214,10 +180,11 @@ def _add_sightings(
     store: GalleryStore, source: Path, card: GalleryCard, file: pq.ParquetFile, report: ProgressCallback
 ) -> EnrollResult:
     """Add the sightings of a validated file."""
-    if not card.model.same_vectors(store.card.model):
+    if not store.card.takes(card):
         raise GalleryError(
-            f"{source}: contains vectors of {card.model}, the gallery those of {store.card.model}; distances between "
-            "them have no meaning. Import it into a gallery of its own model"
+            f"{source}: contains vectors of {card.describe_vectors()}, the gallery those of "
+            f"{store.card.describe_vectors()}; distances between them have no meaning. Import it into a gallery of its "
+            "own model and kind"
         )
     new = known = done = 0
     for batch in file.iter_batches(batch_size=_BATCH):
@@ -255,7 +222,9 @@ def _validate_export(path: Path, card: GalleryCard, report: ProgressCallback) ->
                     raise GalleryError(f"the id {sighting.id!r} is there twice")
             report("validate", row, file.metadata.num_rows)
     except (GalleryError, ValueError, TypeError, RecursionError, pyarrow.lib.ArrowException, OSError) as error:
-        raise GalleryError(f"{path}: row {row + 1} cannot be imported ({error}); nothing was imported") from None
+        raise GalleryError(
+            f"{path}: row {row + 1} cannot be imported ({explain(error)}); nothing was imported"
+        ) from None
     return file
 
 
@@ -272,7 +241,9 @@ def open_export(path: Path) -> pq.ParquetFile:
                 f"{path}: a Parquet file, but not an exported gallery; make one with `passerby gallery export`"
             )
     except (pyarrow.lib.ArrowException, OSError) as error:
-        raise GalleryError(f"{path}: cannot be read as an exported gallery ({error})") from None
+        raise GalleryError(
+            f"{path}: cannot be read as an exported gallery ({explain(error)}); copy or export it again"
+        ) from None
     return file
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.sightings import Hit, SightingInfo
+from passerby.text import plural
 from passerby.types import Result
+
+IdentifyAnswer = Literal["identified", "unknown", "not sure"]
 
 
 @dataclass(frozen=True)
@@ -82,14 +86,16 @@ class IdentifyResult(Result):
     """Open-set identification of one query.
 
     Attributes:
-        label: Identity; None for unknown.
+        label: Identity; None for unknown and not sure.
         probability: Probability of `label`, or of showing no label of the gallery where `label` is None; 0 to 1.
         candidates: The nearest labels, most probable first.
+        answer: `identified`, `unknown`, or `not sure` where neither reaches the least probability for an answer.
     """
 
     label: str | None
     probability: float
     candidates: tuple[Candidate, ...] = ()
+    answer: IdentifyAnswer = "unknown"
 
     def __repr__(self) -> str:
         count = len(self.candidates)
@@ -113,8 +119,9 @@ class ClusterResult(Result):
     b_cubed_recall: float | None = None
 
     def __repr__(self) -> str:
-        sightings = sum(map(len, self.clusters))
-        return f"ClusterResult({len(self.clusters)} clusters of {sightings} sightings, threshold={self.threshold:.3f})"
+        sightings = plural(sum(map(len, self.clusters)), "sighting")
+        clusters = plural(len(self.clusters), "cluster")
+        return f"ClusterResult({clusters} of {sightings}, threshold={self.threshold:.3f})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,7 +131,8 @@ class AuditEntry(Result):
     Attributes:
         time: Seconds since 1970 UTC.
         user: User that opened the gallery.
-        action: `create`, `enroll`, `search`, `label`, `remove`, `forget`, `expire`, `export`, `import` or `upgrade`.
+        action: `create`, `enroll`, `search`, `label`, `remove`, `forget`, `expire`, `export`, `import`, `upgrade`,
+            or one of a review: `answer`, `merge`, `split`, `rename`, `undo`.
         counts: Numbers by name, such as `{"queries": 1, "hits": 10}`.
     """
 

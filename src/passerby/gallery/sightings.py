@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import GalleryError
-from passerby.text import escape_controls
+from passerby.text import escape_controls, plural
 from passerby.types import FloatArray, Result, to_json
 
 Value = str | int | float | bool
@@ -152,7 +152,7 @@ def check_metadata(info: SightingInfo, name: str) -> None:
     for what in ("id", "source"):
         require_text(name, what, getattr(info, what))
     if len(info.id) > 64:
-        raise GalleryError(f"{name}: id has {len(info.id)} characters, expected at most 64")
+        raise GalleryError(f"{name}: id has {plural(len(info.id), 'character')}, expected at most 64")
     for what in ("time", "enrolled"):
         require_time(name, what, getattr(info, what))
     if info.quality is not None and not (_is_number(info.quality) and 0 <= info.quality <= 1):
@@ -227,7 +227,8 @@ def _to_unit_vector(vector: ArrayLike, name: str) -> FloatArray:
     array = np.asarray(vector)
     if array.ndim != 1 or array.dtype.kind != "f" or not array.size:
         raise GalleryError(f"{name}: vector has shape {array.shape} of {array.dtype}, expected (D,) floating point")
-    length = float(np.sqrt(np.square(array.astype(np.float64)).sum()))
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity have no length of 1
+        length = float(np.sqrt(np.square(array.astype(np.float64)).sum()))
     if not abs(length - 1) <= LENGTH_TOLERANCE:  # also true for NaN
         raise GalleryError(f"{name}: vector has length {length:.4g}, expected 1; divide it by its length")
     return np.ascontiguousarray(array, dtype=np.float32)

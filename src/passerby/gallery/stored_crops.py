@@ -6,13 +6,13 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from passerby.data.formats import FORMATS
-from passerby.data.images import MAX_PIXELS
-from passerby.errors import GalleryError
+from passerby.data.images import decode_image
+from passerby.errors import DataError, GalleryError, explain
 from passerby.gallery.card import Keep
 from passerby.gallery.sightings import SightingInfo
+from passerby.text import plural
 
 THUMBNAIL = (64, 128)
 """Largest width and height of a thumbnail."""
@@ -35,21 +35,18 @@ def encode_stored_crop(crop: bytes | NDArray[np.uint8] | None, keep: Keep, *, na
     """
     if crop is None or keep == "vectors":
         return None
+    if isinstance(crop, bytes):
+        try:
+            pixels = decode_image(crop, f"{name}: crop of {plural(len(crop), 'byte')} cannot be stored")
+        except DataError as error:
+            raise GalleryError(error) from None
+        return crop if keep == "crops" else _encode_pixels(Image.fromarray(pixels), keep)
     try:
-        if not isinstance(crop, bytes):
-            return _encode_pixels(Image.fromarray(np.asarray(crop)), keep)
-        with Image.open(io.BytesIO(crop), formats=list(FORMATS)) as image:
-            if image.width * image.height > MAX_PIXELS:  # the limit of enrolled images
-                raise ValueError(f"{image.width} x {image.height} pixels, expected at most {MAX_PIXELS:,}")
-            if keep == "crops":
-                image.verify()
-                return crop
-            image.draft("RGB", (2 * THUMBNAIL[0], 2 * THUMBNAIL[1]))  # decodes a large JPEG at a fraction of its size
-            return _encode_pixels(ImageOps.exif_transpose(image).convert("RGB"), keep)
-    except Exception as error:  # decoders raise many kinds of exceptions for damaged files
-        size = f"{len(crop):,} bytes" if isinstance(crop, bytes) else f"shape {np.shape(crop)}"
+        return _encode_pixels(Image.fromarray(np.asarray(crop)), keep)
+    except Exception as error:  # Pillow raises many types for arrays that are no image
         raise GalleryError(
-            f"{name}: crop of {size} cannot be stored ({error}); give an encoded image (JPEG, PNG), pixels, or None"
+            f"{name}: crop of shape {np.shape(crop)} cannot be stored ({explain(error)}); give an encoded image (JPEG, "
+            "PNG), pixels, or None"
         ) from None
 
 

@@ -13,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import GalleryError, NoGalleryError
+from passerby.errors import GalleryError, NoGalleryError, argument, explain
 from passerby.extras import require_extra
 from passerby.files import make_private
 from passerby.gallery.card import GalleryCard, GalleryModel
-from passerby.gallery.embedding_model import load_model
-from passerby.gallery.stores.sqlite_database import AUDIT_TRIGGERS, COPY, FILE, SCHEMA_VERSION, Database
+from passerby.gallery.embedding_model import find_source, load_model
+from passerby.gallery.stores.answers_schema import ANSWERS_SCHEMA
+from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error, read_card_text
+from passerby.gallery.stores.sqlite_schema import AUDIT_TRIGGERS, SCHEMA_VERSION, TRIGGERS
 from passerby.gallery.user import read_user
 from passerby.types import DEFAULT
 
@@ -78,19 +80,28 @@ def _upgrade_folder(folder: Path, model: str | Path | None) -> bool:
     database = Database(folder)
     copy = folder / COPY
     try:
-        if database.schema_version() >= SCHEMA_VERSION:
+        version = database.schema_version()
+        if version == 0:
+            raise empty_database_error(folder)
+        if version >= SCHEMA_VERSION:
             database.has_tables()  # refuses a later version
             copy.unlink(missing_ok=True)
             return False
-        database.check_programs(dict.fromkeys(_OLD_TRIGGERS))
-        with database.read() as run:
-            text = run.execute("SELECT json FROM card").fetchone()[0]
-        card = _convert_card(text, str(folder), model)
+        card = None
+        if version == 1:
+            database.check_programs(dict.fromkeys(_OLD_TRIGGERS))
+            with database.read() as run:
+                text = read_card_text(run, folder)
+            card = _convert_card(text, str(folder), model)
+        else:
+            database.check_programs(TRIGGERS)
         _copy_database(database, copy)
         with database.write() as run:
-            if database.schema_version() < SCHEMA_VERSION:  # another process may have been faster
-                database.run_script(_TO_SCHEMA_2)
-                run.execute("UPDATE card SET json = ?", (card.to_json(),))
+            if database.schema_version() == version:  # another process may have been faster
+                if card is not None:
+                    database.run_script(_TO_SCHEMA_2)
+                    run.execute("UPDATE card SET json = ?", (card.to_json(),))
+                database.run_script(ANSWERS_SCHEMA)
                 entry = (time.time(), read_user(), "upgrade", "{}")
                 run.execute("INSERT INTO audit (time, user, action, counts) VALUES (?, ?, ?, ?)", entry)
                 run.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -122,13 +133,15 @@ def _convert_card(text: str, source: str, model: str | Path | None) -> GalleryCa
         stored = GalleryModel(architecture=old["manifest"], source=recorded, **unchanged)
         converted = GalleryCard(stored, keep=card["pictures"], retention=card["retention"])
     except (ValueError, KeyError, TypeError) as error:
-        raise GalleryError(f"{source}: the gallery's card cannot be converted ({error})") from None
+        raise GalleryError(f"{source}: the gallery's card cannot be converted ({explain(error)})") from None
     name = recorded if model is None else model
     if name is None:  # vectors of the caller's own making: no model can be loaded
         return converted
-    name = str(name) if str(name) == DEFAULT else str(Path(name).expanduser().resolve())
+    name = find_source(name)
     if name != DEFAULT and not Path(name).is_dir():
-        raise GalleryError(f"{source}: its model's folder {name} is missing; name its present folder with --model")
+        raise GalleryError(
+            f"{source}: its model's folder {name} is missing; name its present folder with {argument('model')}"
+        )
     _, present = load_model(name, "cpu")
     if not replace(present, architecture=stored.architecture).same_vectors(stored):
         raise GalleryError(f"{source}: contains vectors of {stored}, {name} contains {present}; name its own model")

@@ -42,7 +42,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "center": center_loss,
 }
 """Losses by name. `identity` takes the logits, `center` the average of the map, the others the embedding, or each
-branch of a network that has branches (their mean)."""
+branch of a network that has branches (their mean). A method's own loss is added as `own`, see `Output.own_loss`."""
 
 
 class Losses:
@@ -79,11 +79,12 @@ class Losses:
         """Compute the loss of this process's rows, for `backward`, and move the network's centers for the center loss.
 
         Args:
-            output: Of the network, for B / world images.
+            output: Output of the network, for B / world images.
             labels: (B / world,) class of each image.
 
         Returns:
-            The weighted sum, and each loss by name before weighting; scalars in float32 on the device.
+            The weighted sum, and each loss by name before weighting, with `own` (weighted) of a network that has a
+            loss of its own; scalars in float32 on the device.
 
         Raises:
             RecipeError: For a center loss and a network without centers.
@@ -101,6 +102,9 @@ class Losses:
                 else:
                     named[name] = torch.stack([function(rows, all_labels) for rows in vectors]).mean()
         total = torch.stack([self.weights[name] * value for name, value in named.items()]).sum()
+        if output.own_loss is not None:  # a mean over this process's rows, as the identity loss
+            named["own"] = output.own_loss.float()
+            total = total + named["own"]
         return total, named
 
     def _center(self, output: Output, all_labels: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from timm.models.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from passerby.errors import RecipeError, WeightsError
-from passerby.model.baselines.osnet import WIDTHS, OSNet
+from passerby.errors import RecipeError, WeightsError, explain
+from passerby.model.baselines.osnet import VARIANTS, OSNet
 from passerby.model.baselines.transformers import any_size_options, is_transformer, require_patches, token_map
 from passerby.model.checks import require
 from passerby.model.depthwise import replace_depthwise_convolutions
@@ -81,12 +81,14 @@ class Backbone(nn.Module):
             require_patches(self.net, size)
         elif min(size) < self.stride:  # a network that pads its maps accepts it
             try:
-                deepcopy(self).to("meta").eval()(torch.empty(1, 3, *size, device="meta"))
+                features = deepcopy(self).to("meta").eval()(torch.empty(1, 3, *size, device="meta"))
             except RuntimeError:
+                features = None
+            if features is None or 0 in features.shape:  # torch 2.6 computes an empty map on the meta device
                 raise RecipeError(
                     f"images.size: {list(size)} is too small for this backbone; the smallest size is "
                     f"{[max(side, self.stride) for side in size]}"
-                ) from None
+                )
 
 
 def build_backbone(
@@ -105,7 +107,7 @@ def build_backbone(
 
     Args:
         name: timm's name of a ConvNeXt v1 or v2, such as `convnext_base` or `convnext_base.fb_in22k_ft_in1k`; as a
-            plain baseline, of another network with a map, Swin and ViT among them; or one of `osnet.WIDTHS`.
+            plain baseline, of another network with a map, Swin and ViT among them; or one of `osnet.VARIANTS`.
         pretrained: Download the weights that timm has under this name.
         weights: A safetensors file: timm's weights of this network, or the `model.safetensors` of a run, from which
             the backbone is loaded.
@@ -132,7 +134,7 @@ def build_backbone(
     require(0 <= drop_path < 1, "drop_path", drop_path, "0 to below 1")
     require(not (pretrained and weights), "weights", weights, "none together with pretrained: true; keep one of them")
     require(0 <= instance_norm <= 3, "instance_norm", instance_norm, "0 to 3 stages")
-    is_osnet = name in WIDTHS
+    is_osnet = name in VARIANTS
     net: Any = (
         _osnet(name, pretrained=pretrained, drop_path=drop_path)
         if is_osnet
@@ -149,7 +151,7 @@ def build_backbone(
         heads = () if is_osnet else ("head.",) if is_convnext else _classifiers(net)
         fill(net, _backbone_tensors(Path(weights)), source=str(weights), ignore=heads)
     if last_stride == 1:
-        _keep_last_map(net, name)
+        keep_last_map(net, name)
         stride //= 2
     replace_depthwise_convolutions(net)
     if attention:
@@ -184,7 +186,7 @@ def _create(name: str, *, pretrained: bool, drop_path: float, layer_scale: float
         if drop_path == 0:
             raise
         raise RecipeError(
-            f"backbone {name!r}: does not support drop_path {drop_path} ({error}); set drop_path: 0"
+            f"backbone {name!r}: does not support drop_path {drop_path} ({explain(error)}); set drop_path: 0"
         ) from None
     except (OSError, RuntimeError) as error:
         if not pretrained:
@@ -208,7 +210,8 @@ def _osnet(name: str, *, pretrained: bool, drop_path: float) -> OSNet:
         raise RecipeError(f"backbone {name!r}: has no weights to download; set pretrained: false, or weights to a file")
     if drop_path > 0:
         raise RecipeError(f"backbone {name!r}: does not support drop_path {drop_path}; set drop_path: 0")
-    return OSNet(WIDTHS[name])
+    width, styles = VARIANTS[name]
+    return OSNet(width, styles=styles)
 
 
 def _classifiers(net: Any) -> tuple[str, ...]:
@@ -229,7 +232,7 @@ def _require_known(name: str, *, pretrained: bool) -> None:
     """Raise RecipeError, with close names, unless timm has `name` and, if `pretrained`, weights for it."""
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, [*timm.list_models(), *WIDTHS], n=5, cutoff=0.5)
+        close = difflib.get_close_matches(architecture, [*timm.list_models(), *VARIANTS], n=5, cutoff=0.5)
         raise RecipeError(f"backbone {name!r}: timm has no such network; close names: {', '.join(close) or 'none'}")
     known = timm.list_pretrained(f"{architecture}.*")
     if (tag and name not in known) or (pretrained and not known):
@@ -261,7 +264,7 @@ def _backbone_tensors(path: Path) -> dict[str, Tensor]:
     return inside or tensors
 
 
-def _keep_last_map(net: Any, name: str) -> None:
+def keep_last_map(net: Any, name: str) -> None:
     """Start the last stage with stride 1 instead of 2; no weight changes shape."""
     if _is_convnext(net):
         norm, conv = net.stages[-1].downsample

@@ -39,6 +39,8 @@ class Output:
         branches: Vectors that metric losses compare separately, each (B, D of one part), in place of the embedding;
             empty where they compare the embedding.
         centers: (I, C) centers of the identities for the center loss; None without it.
+        own_loss: Scalar loss of the method, weighted, that is added to those of the recipe; None in evaluation and
+            for methods without one.
     """
 
     embedding: Tensor
@@ -48,15 +50,17 @@ class Output:
     map: Tensor
     branches: tuple[Tensor, ...] = ()
     centers: Tensor | None = None
+    own_loss: Tensor | None = None
 
 
 class ReID(nn.Module):
-    """Backbone, parts and their necks; built by `convnext_ap`, `hpm` and `bdb`.
+    """Backbone, parts and their necks; built by `convnext_ap` and the builders in `baselines`.
 
     Args:
         backbone: (B, 3, H, W) -> (B, C, h, w).
         identities: Training identities; 0 leaves the classifiers out.
-        pooling: (B, C, h, w) -> (B, P, C), such as `Stripes`; None for no parts.
+        pooling: (B, C, h, w) -> (B, P, C), such as `Stripes`; None for no parts. If it has a method
+            `own_loss(features, parts)`, the network returns its value in training.
         part_widths: Width of each reduced part, P in all.
         part_names: Names of the parts in plots; `part 1` and so on by default.
         refine: Pool by the part classifier in place of `pooling`.
@@ -64,6 +68,7 @@ class ReID(nn.Module):
         embedding: `reduced`: outputs of the necks; `full`: pooled vectors.
         relu: End each neck in a ReLU.
         branches: Metric losses compare each part separately.
+        reduced_by_pooling: The pooling computes the reduced parts, all of one width; the necks are classifiers only.
 
     Attributes:
         embedding_parts: Width of each part in the embedding, from the top; the global branch is last.
@@ -84,6 +89,7 @@ class ReID(nn.Module):
         embedding: EmbeddingKind = "reduced",
         relu: bool = False,
         branches: bool = False,
+        reduced_by_pooling: bool = False,
     ) -> None:
         super().__init__()
         require(identities >= 0, "identities", identities, "0 or more")
@@ -94,16 +100,20 @@ class ReID(nn.Module):
         self.refinement = Refinement(channels, parts) if refine else None
         self.refined = refine  # a stage of a training may pool by stripes instead
         self.part_necks = nn.ModuleList(
-            Neck(channels, width=width, identities=identities, relu=relu) for width in part_widths
+            Neck(width, width=None, identities=identities, norm=False)
+            if reduced_by_pooling
+            else Neck(channels, width=width, identities=identities, relu=relu)
+            for width in part_widths
         )
         has_global = global_branch or parts == 0
         self.global_neck = Neck(channels, width=None, identities=identities) if has_global else None
         self.embedding_kind = embedding
         self.identities = identities
         self.branches = branches
+        self.has_own_loss = hasattr(pooling, "own_loss")
         self.centers: Tensor | None
         self.register_buffer("centers", None)  # not in the state dict while it is None
-        widths = tuple(part_widths) if embedding == "reduced" else (channels,) * parts
+        widths = tuple(part_widths) if embedding == "reduced" or reduced_by_pooling else (channels,) * parts
         self.embedding_parts = widths + (channels,) * has_global
         self.embedding_width = sum(self.embedding_parts)
         names = tuple(part_names) or tuple(f"part {number + 1}" for number in range(parts))
@@ -132,7 +142,16 @@ class ReID(nn.Module):
             map=features,
             branches=tuple(vectors) if self.branches else (),
             centers=self.centers,
+            own_loss=self._own_loss(features, parts),
         )
+
+    def _own_loss(self, features: Tensor, parts: Tensor) -> Tensor | None:
+        """Compute the pooling's own loss in training: (B, C, H, W), (B, P, C) -> scalar; None without one."""
+        if not (self.training and self.has_own_loss):
+            return None
+        pooling: Any = self.pooling
+        loss: Tensor = pooling.own_loss(features, parts)
+        return loss
 
     def keep_centers(self) -> None:
         """Create a center at 0 for each identity, as a buffer; the center loss moves them."""
@@ -150,7 +169,7 @@ class ReID(nn.Module):
         if self.pooling is not None:
             pooled: Tensor = self.pooling(features)
             return pooled
-        return features.new_empty(len(features), 0, features.shape[1])
+        return features.new_empty(features.shape[0], 0, features.shape[1])
 
 
 def _join(vectors: Any) -> Tensor:

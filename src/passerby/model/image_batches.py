@@ -1,12 +1,12 @@
-"""Evaluation batches: decoded, resized and normalized images in the order of their samples.
+"""Batches of images as tensors: normalization, and the loader of batches.
 
-N images   B batch   H W image height and width
+B batch   H W image height and width
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -20,48 +20,6 @@ from passerby.types import Sample
 
 Transform = Callable[[Tensor], Tensor]
 T = TypeVar("T")
-
-
-def evaluation_batches(
-    samples: Sequence[Sample],
-    *,
-    size: tuple[int, int],
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    batch: int,
-    workers: int = 0,
-) -> Iterator[Tensor]:
-    """Yield resized and normalized images in the order of `samples`.
-
-    Args:
-        samples: N images.
-        size: (height, width) in pixels.
-        mean: Per channel, of values in 0 to 1.
-        std: Per channel, of values in 0 to 1.
-        batch: Images in a batch; the last batch may have fewer.
-        workers: Processes that decode images; 0 decodes in this process.
-
-    Yields:
-        (B, 3, H, W) float32.
-
-    Raises:
-        DataError: While iterating, naming the file of an image that cannot be read.
-
-    Example:
-        >>> from passerby.data.datasets import load_data
-        >>> (data,) = load_data("market1501:people")
-        >>> zeros, ones = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        >>> for images in evaluation_batches(data.query, size=(64, 32), mean=zeros, std=ones, batch=16):
-        ...     print(tuple(images.shape))
-        (16, 3, 64, 32)
-        (8, 3, 64, 32)
-    """
-    starts = range(0, len(samples), batch)
-    batches = _EvaluationBatches(samples, size=size, batch=batch, transform=build_normalization(mean=mean, std=std))
-    loader = build_batch_loader(
-        batches, starts, workers=min(workers, count_cores(), len(starts)), prefetch=2, persistent=False
-    )
-    return map(unwrap_batch, loader)
 
 
 def build_normalization(*, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Transform:
@@ -78,23 +36,6 @@ def normalization_steps(mean: tuple[float, float, float], std: tuple[float, floa
 def read_tensor(sample: Sample, size: tuple[int, int]) -> Tensor:
     """Decode and resize one image: (3, H, W) uint8. Raises DataError naming the file."""
     return torch.tensor(read_image(sample, size=size)).permute(2, 0, 1)  # (3, H, W)
-
-
-class _EvaluationBatches(Dataset[Tensor | str]):
-    """Map the index of a batch's first sample to the batch, or to the message of a DataError."""
-
-    def __init__(self, samples: Sequence[Sample], *, size: tuple[int, int], batch: int, transform: Transform) -> None:
-        self._samples = samples
-        self._size = size
-        self._batch = batch
-        self._transform = transform
-
-    def __getitem__(self, start: int) -> Tensor | str:
-        try:
-            pixels = [read_tensor(sample, self._size) for sample in self._samples[start : start + self._batch]]
-        except DataError as error:
-            return str(error)
-        return self._transform(torch.stack(pixels))  # (B, 3, H, W)
 
 
 def unwrap_batch(batch: T | str) -> T:

@@ -18,6 +18,7 @@ from passerby.model.convnext_ap import ReID, variants
 from passerby.model.methods import build_model
 from passerby.model.parts import Neck
 from passerby.model.simam import SimAM
+from passerby.text import plural
 from passerby.types import Result
 
 PIECES = ("backbone", "attention", "parts", "classifiers", "head", "total")
@@ -47,7 +48,7 @@ class ModelInfo(Result):
     def __repr__(self) -> str:
         total, adds = self.parameters["total"], self.multiply_adds["total"]
         height, width = self.size
-        return f"ModelInfo({total:,} parameters, {adds:,} multiply-adds at {height} x {width})"
+        return f"ModelInfo({plural(total, 'parameter')}, {adds:,} multiply-adds at {height} x {width})"
 
 
 def model_info(network: ReID, *, size: tuple[int, int]) -> ModelInfo:

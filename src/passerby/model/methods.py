@@ -9,10 +9,19 @@ from typing import Any
 from passerby.errors import RecipeError
 from passerby.model.baselines.bdb import bdb
 from passerby.model.baselines.hpm import hpm
+from passerby.model.baselines.scpnet import scpnet
 from passerby.model.convnext_ap import ReID, convnext_ap
+from passerby.model.imported.network import imported
 
-MODELS: dict[str, Callable[..., ReID]] = {"convnext_ap": convnext_ap, "hpm": hpm, "bdb": bdb}
-"""Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`. The options of a
+MODELS: dict[str, Callable[..., ReID]] = {
+    "convnext_ap": convnext_ap,
+    "hpm": hpm,
+    "bdb": bdb,
+    "scpnet": scpnet,
+    "imported": imported,
+}
+"""Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`;
+networks that `import_model` converts are settings of `imported`. The options of a
 method are the parameters of its builder; `recipe.ModelSettings` adds their bounds."""
 
 

@@ -71,13 +71,25 @@ class Neck(nn.Module):
         width: D after reduction; None for no reduction (BNNeck of a global vector), D = C.
         identities: Training identities; 0 for no classifier.
         relu: Add a ReLU after the batch norm.
+        bias: Add a bias to the reduction.
+        norm: Use a batch norm.
     """
 
-    def __init__(self, channels: int, *, width: int | None, identities: int, relu: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        width: int | None,
+        identities: int,
+        relu: bool = False,
+        bias: bool = False,
+        norm: bool = True,
+    ) -> None:
         super().__init__()
+        self.channels = channels
         self.width = channels if width is None else width
-        self.reduce = nn.Identity() if width is None else nn.Linear(channels, width, bias=False)
-        self.norm = nn.BatchNorm1d(self.width)
+        self.reduce = nn.Identity() if width is None else nn.Linear(channels, width, bias=bias)
+        self.norm = nn.BatchNorm1d(self.width) if norm else nn.Identity()
         self.relu = relu
         self.classifier = nn.Linear(self.width, identities) if identities else None
         if isinstance(self.reduce, nn.Linear):

@@ -11,19 +11,10 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from passerby.errors import WeightsError
-from passerby.files import read_json, write_all_atomic
-from passerby.types import DEFAULT
+from passerby.errors import WeightsError, explain
+from passerby.files import write_all_atomic
+from passerby.runtime.model_manifest import MANIFEST_FILE, MODEL_FILE, holds_network_file, model_folder, read_manifest
 
-MANIFEST_FORMAT = 2
-"""Version of the manifest. 2: the recipe has the keys `optimizer` and `loss.center`, and `fingerprints` holds one
-fingerprint for each data set, in the order of `titles` (`fingerprint` is that of all of them together)."""
-MODEL_FILE = "model.safetensors"
-MANIFEST_FILE = "manifest.json"
-DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
-"""Folder of the shipped model, trained on rendered people only."""
-MANIFEST_KEYS = ("format", "model", "preprocessing", "identities")
-"""Keys that a manifest needs for its model to be loaded; the manifest of a run has more."""
 WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes of the names of tensors, which a wrapper around a network adds when it is saved."""
 UNSEEN = ("attention", "attention_position", "last_stride", "instance_norm")
@@ -41,65 +32,6 @@ def save_model(folder: Path, network: nn.Module, manifest: Mapping[str, Any]) ->
     write_all_atomic({folder / MODEL_FILE: safetensors.torch.save(tensors), folder / MANIFEST_FILE: text.encode()})
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the manifest of a saved model.
-
-    Raises:
-        WeightsError: When there is none, or it has another format than `MANIFEST_FORMAT`.
-
-    Example:
-        >>> read_manifest(Path("runs/m"))["data"]
-        'market1501:people'
-    """
-    path = folder / MANIFEST_FILE
-    if not path.is_file():
-        raise WeightsError(
-            f"{folder}: not a run or a saved model; expected a folder with {MANIFEST_FILE} and {MODEL_FILE}"
-        )
-    try:
-        manifest = read_json(path)
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not readable as JSON ({error})") from None
-    if not isinstance(manifest, dict) or "format" not in manifest:
-        raise WeightsError(f"{path}: not a manifest of passerby; expected an object with {', '.join(MANIFEST_KEYS)}")
-    if manifest["format"] != MANIFEST_FORMAT:
-        older = manifest["format"] == 1
-        advice = (
-            f"convert it with `passerby model upgrade {folder}`"
-            if older
-            else f"install the version of passerby that wrote it ({manifest.get('passerby', 'not named')})"
-        )
-        raise WeightsError(f"{path}: format {manifest['format']!r}, this version reads {MANIFEST_FORMAT}; {advice}")
-    missing = [key for key in MANIFEST_KEYS if key not in manifest]
-    if missing:
-        raise WeightsError(f"{path}: lacks {', '.join(missing)}; copy it again from the run that made the model")
-    return manifest
-
-
-def model_folder(name: str | Path = DEFAULT) -> Path:
-    """Find the folder of a model: `default` is the shipped one, any other name is the folder itself.
-
-    This is the one function that resolves `default`; every function and command that takes a model calls it.
-
-    Raises:
-        WeightsError: When the name is `default` and this installation contains no model.
-
-    Example:
-        >>> model_folder("runs/m").as_posix()
-        'runs/m'
-        >>> model_folder("default").name
-        'shipped'
-    """
-    if str(name) != DEFAULT:
-        return Path(name)
-    if not (DEFAULT_MODEL / MODEL_FILE).is_file():
-        raise WeightsError(
-            "default model: this installation has none; build it in a checkout with `python -m tools.default_model "
-            "--out RUN`, which takes hours, and name RUN/shipped, or name the folder of another run"
-        )
-    return DEFAULT_MODEL
-
-
 def find_weights_file(weights: str | Path | None) -> Path | None:
     """Find the safetensors file that a recipe's `model.weights` names.
 
@@ -107,11 +39,16 @@ def find_weights_file(weights: str | Path | None) -> Path | None:
         weights: The file, the folder of a run, or `default`; None for no weights.
 
     Raises:
-        WeightsError: As `model_folder`.
+        WeightsError: For an imported ONNX or OpenVINO file; as `model_folder`.
     """
     if weights is None:
         return None
     path = model_folder(weights)
+    if (path / MANIFEST_FILE).is_file() and holds_network_file(read_manifest(path)):
+        raise WeightsError(
+            f"weights {path}: an imported ONNX or OpenVINO file, which cannot be trained; training needs a run or an "
+            "imported checkpoint with model.safetensors"
+        )
     return path / MODEL_FILE if path.is_dir() else path
 
 
@@ -134,7 +71,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
                 "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
             ) from None
         raise WeightsError(
-            f"weights {path}: not a complete safetensors file ({error}); copy or download it again"
+            f"weights {path}: not a complete safetensors file ({explain(error)}); copy or download it again"
         ) from None
 
 

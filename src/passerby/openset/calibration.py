@@ -1,6 +1,6 @@
 """Calibration: the probability that two images show the same person, as a function of their distance.
 
-A calibration holds the likelihood ratio p(distance | same person) / p(distance | different persons). The ratio does
+A calibration holds the likelihood ratio p(distance | same person) / p(distance | different people). The ratio does
 not depend on how frequent pairs of the same person are; that prior is an argument of `Calibration.probability`.
 
 A calibration that was fitted to the training identities of the network is over-confident on other identities, because
@@ -18,12 +18,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, argument, explain
 from passerby.openset.identification import Identification
 from passerby.ranking.distance import Metric
+from passerby.text import plural
 from passerby.types import Result, as_array
 
 CalibrationMethod = Literal["logistic", "isotonic"]
+QUANTILES = 21
+"""Number of the quantiles of `Calibration.reference`."""
 FORMAT = 1
 """Version of the entries in calibration.json."""
 
@@ -61,6 +64,8 @@ class Calibration(Result):
         fitted_on: Pairs that the calibration was fitted to.
         identification: Log likelihood ratio for identification in a gallery; None if it was not fitted.
         cameras: Calibration of distances under camera-wise normalization; None if it was not fitted.
+        reference: (21,) quantiles 0, 0.05, ..., 1 of the distances of the pairs of different people, not descending:
+            the distribution that `passerby.openset.drift` compares with. None in a calibration of an earlier version.
 
     Raises:
         DataError: (a ValueError) naming the field that is invalid.
@@ -81,6 +86,7 @@ class Calibration(Result):
     fitted_on: FittedOn
     identification: Identification | None = None
     cameras: Calibration | None = None
+    reference: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("method", get_args(CalibrationMethod)), ("metric", get_args(Metric))):
@@ -88,9 +94,15 @@ class Calibration(Result):
                 raise DataError(f"calibration: {name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
         for name in ("distances", "log_ratios"):
             object.__setattr__(self, name, _read_numbers(getattr(self, name), name))
+        if self.reference is not None:
+            object.__setattr__(self, "reference", _read_numbers(self.reference, "reference"))
+            assert self.reference is not None
+            if len(self.reference) != QUANTILES or (np.diff(self.reference) < 0).any():
+                raise DataError(f"calibration: reference is not {QUANTILES} distances that do not descend")
         if len(self.distances) != len(self.log_ratios):
             raise DataError(
-                f"calibration: {len(self.distances)} distances and {len(self.log_ratios)} log_ratios, expected as many"
+                f"calibration: {plural(len(self.distances), 'distance')} and {len(self.log_ratios)} log_ratios, "
+                "expected as many"
             )
         if (np.diff(self.distances) <= 0).any() or (np.diff(self.log_ratios) > 0).any():
             raise DataError("calibration: expected ascending distances and log_ratios that do not increase")
@@ -127,7 +139,7 @@ class Calibration(Result):
             DataError: For a prior that is not between 0 and 1, or NaN.
         """
         if not 0 < prior < 1:
-            raise DataError(f"prior: got {prior}, expected a probability between 0 and 1, both excluded")
+            raise DataError(f"{argument('prior')}: got {prior}, expected a probability between 0 and 1, both excluded")
         log_odds = self.log_ratio(distances) + np.log(prior) - np.log1p(-prior)
         return np.asarray(np.exp(-np.logaddexp(0, -log_odds)))
 
@@ -142,6 +154,7 @@ class Calibration(Result):
             "log_ratios": self.log_ratios.tolist(),
             "fitted_on": asdict(self.fitted_on),
             **{name: value.to_dict() for name, value in optional.items() if value is not None},
+            **({} if self.reference is None else {"reference": self.reference.tolist()}),
         }
 
     @classmethod
@@ -171,6 +184,7 @@ class Calibration(Result):
             FittedOn(**{field.name: facts[field.name] for field in fields(FittedOn)}),
             identification=identification,
             cameras=cls.from_dict(tree["cameras"]) if "cameras" in tree else None,
+            reference=tree.get("reference"),
         )
 
 
@@ -187,7 +201,9 @@ def _read_numbers(values: Any, name: str) -> NDArray[np.float64]:
     try:
         numbers = as_array(values).astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"calibration: {name} cannot be read ({error}); was the file written by passerby?") from None
+        raise DataError(
+            f"calibration: {name} cannot be read ({explain(error)}); was the file written by passerby?"
+        ) from None
     if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
         raise DataError(f"calibration: {name} has shape {numbers.shape}, expected one or more finite numbers in a row")
     return numbers

@@ -19,6 +19,7 @@ from passerby.errors import DataError
 from passerby.openset.nearest_identities import NearestIdentities, find_nearest_identities
 from passerby.ranking.blocks import DistanceBlocks
 from passerby.ranking.distance import Metric
+from passerby.text import plural
 from passerby.types import BoolArray, Embeddings, IntArray, Labels, Result, to_json
 
 FARS = (0.001, 0.01, 0.1)
@@ -203,8 +204,9 @@ def _draw_unknown(
     count = round(fraction * len(identities)) if 0 < fraction < 1 else 0
     if not 0 < count < len(identities):
         raise DataError(
-            f"unknown: {fraction} of {len(identities)} people with a query and a match leaves none known or none "
-            "unknown; expected a fraction between 0 and 1 of at least two people, or None for queries without a match"
+            f"unknown: {fraction} of {plural(len(identities), 'person')} with a query and a match leaves none known or "
+            "none unknown; expected a fraction between 0 and 1 of at least two people, or None for queries without a "
+            "match"
         )
     return [generator.choice(identities, count, replace=False) for _ in range(repeats)]
 
@@ -245,8 +247,8 @@ def _summarize(
     for f, far in enumerate(fars):
         if far * fewest + 1e-9 < 1:
             reason = (
-                f"{100 * far:g} % of {fewest} unknown queries is less than one query; "
-                f"at least {int(np.ceil(1 / far - 1e-9))} are needed"
+                f"{100 * far:g} % of {plural(fewest, 'unknown query')} is less than one query; at least "
+                f"{int(np.ceil(1 / far - 1e-9))} are needed"
             )
             results.append(DirAtFar(far, np.nan, (np.nan, np.nan), np.nan, reason))
         else:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.extras import require_extra
-from passerby.openset.calibration import Calibration, CalibrationMethod, FittedOn
+from passerby.openset.calibration import QUANTILES, Calibration, CalibrationMethod, FittedOn
 from passerby.ranking.distance import Metric
 
 if TYPE_CHECKING:
@@ -44,15 +44,18 @@ def fit_calibration(
         array([0.99, 0.39, 0.  ])
     """
     if method not in get_args(CalibrationMethod):
-        raise DataError(f"method: got {method!r}, expected one of {', '.join(get_args(CalibrationMethod))}")
+        raise DataError(
+            f"{argument('method')}: got {method!r}, expected one of {', '.join(get_args(CalibrationMethod))}"
+        )
     pairs.require_both()
+    reference = _find_quantiles(pairs)
     used = np.flatnonzero(pairs.same + pairs.different)
     x, same, different = pairs.centers[used], pairs.same[used].astype(float), pairs.different[used].astype(float)
     if method == "isotonic":
-        return Calibration(method, metric, *_fit_steps(x, same, different), fitted_on)
+        return Calibration(method, metric, *_fit_steps(x, same, different), fitted_on, reference=reference)
     offset, slope = fit_logistic_line(x, same, different, decreasing=True)
     ends = np.unique(x[[0, -1]])  # beyond the observed distances the ratio is constant
-    return Calibration(method, metric, ends, offset + slope * ends, fitted_on)
+    return Calibration(method, metric, ends, offset + slope * ends, fitted_on, reference=reference)
 
 
 def fit_logistic_line(
@@ -86,6 +89,14 @@ def fit_logistic_line(
             return offset - slope * center, slope
     # The loss is convex: where the best slope is above its bound, the best line within the bound has slope 0.
     return float(np.log(positive.sum() / negative.sum())), 0.0
+
+
+def _find_quantiles(pairs: PairHistogram) -> NDArray[np.float64]:
+    """Return the quantiles of the distances of different people, linear within the bins."""
+    used = np.flatnonzero(pairs.different)
+    first, last = used[0], used[-1] + 1
+    shares = np.concatenate([[0], np.cumsum(pairs.different[first:last])]) / pairs.different.sum()
+    return np.interp(np.linspace(0, 1, QUANTILES), shares, pairs.edges[first : last + 1])
 
 
 def _fit_steps(

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.extras import require_extra
 from passerby.openset.nearest_identities import NearestIdentities
+from passerby.text import plural
 from passerby.types import BoolArray, IntArray, Result
 
 gammaln: Any = require_extra("scipy.special").gammaln
@@ -89,16 +90,16 @@ def compute_threshold(
         (10, 19, True)
     """
     if not 0 < far < 1:
-        raise DataError(f"far: got {far}, expected a false alarm rate between 0 and 1, such as 0.01")
+        raise DataError(f"{argument('far')}: got {far}, expected a false alarm rate between 0 and 1, such as 0.01")
     if bootstrap < 1:
         raise DataError(f"bootstrap: got {bootstrap}, expected at least 1 replicate")
     kept = nearest.is_identity
     if kept.sum() < 2:
-        raise DataError(f"gallery: shows {kept.sum()} people, expected at least 2")
+        raise DataError(f"gallery: shows {plural(kept.sum(), 'person')}, expected at least 2")
     others = int(kept.sum()) - int(np.isin(nearest.query_ids, nearest.gallery_ids).any())
     size = others if gallery_size is None else gallery_size
     if size < 1:
-        raise DataError(f"gallery_size: got {size}, expected at least 1 person")
+        raise DataError(f"{argument('gallery_size')}: got {size}, expected at least 1 person")
     copies = max(1.0, size / others)
     copy_far = -np.expm1(np.log1p(-far) / copies)  # false alarm rate of one of the independent galleries
     _require_resolution(far, copy_far, size=size, others=others, queries=len(nearest.own))
@@ -140,8 +141,9 @@ def _require_resolution(far: float, copy_far: float, *, size: int, others: int, 
     needed = int(np.ceil(min(size, others) / others / copy_far - 1e-9))
     if needed > queries:
         raise DataError(
-            f"far: {far:g} in a gallery of {size} people is less than one of {queries} queries against {others} "
-            f"people; {needed - queries} more are needed, {needed} in all. Give more images, or a larger far"
+            f"{argument('far')}: {far:g} in a gallery of {plural(size, 'person')} is less than one of "
+            f"{plural(queries, 'query')} against {plural(others, 'person')}; {needed - queries} more are needed, "
+            f"{needed} in all. Give more images, or a larger {argument('far')}"
         )
 
 

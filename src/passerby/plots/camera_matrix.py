@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from passerby.errors import DataError
-from passerby.plots.style import INK, MUTED, new_figure, save, style_axes
+from passerby.plots.style import INK, MUTED, PlotPath, new_figure, save, style_axes
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from passerby.evaluation.camera_pairs import CameraPairs
@@ -17,14 +18,14 @@ MOST_CAMERAS = 16
 """Largest number of rows and of columns; more would not be legible."""
 
 
-def plot_camera_pairs(pairs: CameraPairs, path: str | Path, *, title: str = "Rank-1 by pair of cameras") -> list[Path]:
+def plot_camera_pairs(pairs: CameraPairs, path: PlotPath, *, title: str = "Rank-1 by pair of cameras") -> list[Path]:
     """Plot Rank-1 of the queries of one camera in the gallery images of another camera, for each pair of cameras.
 
     Of more than `MOST_CAMERAS` cameras, those with the most valid queries are shown. Camera numbers start at 1.
 
     Args:
         pairs: Rank-1 and number of valid queries by pair of cameras.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
 
     Returns:
@@ -40,7 +41,7 @@ def plot_camera_pairs(pairs: CameraPairs, path: str | Path, *, title: str = "Ran
         >>> cameras = np.array([0, 1])
         >>> pairs = CameraPairs(cameras, cameras, np.array([[np.nan, 0.5], [0.25, np.nan]]), np.array([[0, 8], [8, 0]]))
         >>> [file.name for file in plot_camera_pairs(pairs, Path("cameras.png"))]
-        ['cameras.png', 'cameras.svg']
+        ['cameras.png']
     """
     if not pairs.valid.any():
         raise DataError("pairs: no query has its identity in another camera; there is no pair of cameras to plot")
@@ -62,7 +63,7 @@ def plot_camera_pairs(pairs: CameraPairs, path: str | Path, *, title: str = "Ran
     axes.set_yticks(range(rows), [str(camera + 1) for camera in shown.query_cameras])
     note = "Rank-1 in percent, number of valid queries below"
     if len(pairs.query_cameras) > rows or len(pairs.gallery_cameras) > columns:
-        note += f"; the {rows} of {len(pairs.query_cameras)} cameras with the most valid queries"
+        note += f"; the {rows} of {plural(len(pairs.query_cameras), 'camera')} with the most valid queries"
     figure.tight_layout(rect=(0, 0.18 / height, 1, 1))
     figure.text(0.02, 0.08 / height, note, fontsize=8, color=MUTED, va="bottom")
-    return save(figure, path, vector=True)
+    return save(figure, path)

@@ -11,7 +11,7 @@ import numpy as np
 
 from passerby.evaluation.summary import Scores, describe, percent
 from passerby.plots.curve_page import new_curve_page
-from passerby.plots.style import line_style, require_any, style_axes
+from passerby.plots.style import PlotPath, line_style, require_any, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ _LINE = 90  # characters of a legend line that fit on the page
 
 
 def plot_cmc(
-    runs: Mapping[str, Scores], path: str | Path, *, max_rank: int = 20, title: str = "Cumulative match characteristic"
+    runs: Mapping[str, Scores], path: PlotPath, *, max_rank: int = 20, title: str = "Cumulative match characteristic"
 ) -> list[Path]:
     """Plot the CMC curves of one or several runs, with the 95 % interval of Rank-1 as a bar.
 
@@ -28,7 +28,7 @@ def plot_cmc(
 
     Args:
         runs: Scores by the name for the legend, at least one.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         max_rank: Ranks on the x axis.
         title: Title of the plot.
 
@@ -45,7 +45,7 @@ def plot_cmc(
         >>> query = Embeddings(np.eye(2, dtype=np.float32), [1, 2], [0, 0])
         >>> gallery = Embeddings(np.eye(2, dtype=np.float32), [1, 2], [1, 1])
         >>> [file.name for file in plot_cmc({"example": score(query, gallery)}, Path("cmc.png"))]
-        ['cmc.png', 'cmc.svg']
+        ['cmc.png']
     """
     require_any(runs, "runs")
     rules = {name: describe(scores) for name, scores in runs.items()}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, Pixels, draw_cell, new_page
-from passerby.plots.style import GRID, INK, require_any, rgb, save
+from passerby.plots.style import GRID, INK, PlotPath, require_any, rgb, save
 
 _HEAD = 0.28  # inches: height of a row's heading
 _NARROWEST = 3  # cells that a heading takes
 _MOSAIC_GAP = 2  # pixels
+_NO_IMAGE = np.full((128, 64, 3), rgb(GRID), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -23,24 +22,23 @@ class CaptionedCrop:
     """A crop with its caption.
 
     Attributes:
-        image: Encoded image, or (H, W, 3) RGB; None for a gray box, where the gallery kept no image.
+        image: (H, W, 3) RGB; None for a gray box, where the gallery kept no image.
         lines: Caption, at most three short lines; the first is bold.
         color: Color of the box and of the first line.
     """
 
-    image: bytes | Pixels | None
+    image: Pixels | None
     lines: tuple[str, ...]
     color: str = INK
 
 
 def plot_crop_rows(
     rows: Sequence[tuple[str, Sequence[CaptionedCrop]]],
-    path: str | Path,
+    path: PlotPath,
     *,
     title: str,
     across: int = 10,
     note: str = "",
-    vector: bool = False,
 ) -> list[Path]:
     """Plot rows of crops, each below its heading.
 
@@ -48,11 +46,10 @@ def plot_crop_rows(
 
     Args:
         rows: (heading, crops) from the top; headings may be empty.
-        path: The PNG to write.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
         across: Crops side by side.
         note: Text below the plot.
-        vector: Also write an SVG.
 
     Returns:
         The files written.
@@ -62,7 +59,8 @@ def plot_crop_rows(
         MissingExtraError: When matplotlib is not installed.
 
     Example:
-        >>> crop = CaptionedCrop(Path("a.jpg").read_bytes(), ("query", "camera 1"))
+        >>> import numpy as np
+        >>> crop = CaptionedCrop(np.full((128, 64, 3), 128, np.uint8), ("query", "camera 1"))
         >>> [file.name for file in plot_crop_rows([("one crop", [crop])], Path("rows.png"), title="Crops")]
         ['rows.png']
     """
@@ -79,21 +77,21 @@ def plot_crop_rows(
             down, right = divmod(column + number, across)
             draw_cell(
                 page,
-                _decode(crop.image),
+                _NO_IMAGE if crop.image is None else crop.image,
                 left=LEFT + right * CELL,
                 top=top + head + down * step,
                 color=crop.color,
                 lines=crop.lines,
             )
-    return save(figure, path, vector=vector)
+    return save(figure, path)
 
 
-def plot_mosaic(images: Pixels, path: str | Path, *, title: str, across: int = 16) -> list[Path]:
+def plot_mosaic(images: Pixels, path: PlotPath, *, title: str, across: int = 16) -> list[Path]:
     """Plot many images of one size, close together.
 
     Args:
         images: (N, H, W, 3) RGB, at least one.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
         across: Images side by side.
 
@@ -108,7 +106,7 @@ def plot_mosaic(images: Pixels, path: str | Path, *, title: str, across: int = 1
         >>> import numpy as np
         >>> images = np.full((4, 64, 32, 3), 128, np.uint8)
         >>> [file.name for file in plot_mosaic(images, Path("mosaic.png"), title="Four images")]
-        ['mosaic.png', 'mosaic.svg']
+        ['mosaic.png']
     """
     require_any(images, "images")
     count, rows, columns, _ = images.shape
@@ -122,7 +120,7 @@ def plot_mosaic(images: Pixels, path: str | Path, *, title: str, across: int = 1
     height = width * sheet.shape[0] / sheet.shape[1]
     figure, page = new_page(width + 2 * LEFT, TOP + height + LEFT, title=title)
     page.imshow(sheet, interpolation="antialiased", aspect="auto", extent=(LEFT, LEFT + width, TOP + height, TOP))
-    return save(figure, path, vector=True)
+    return save(figure, path)
 
 
 def _arrange(counts: Sequence[int], across: int) -> tuple[list[tuple[int, int]], int, int]:
@@ -136,12 +134,3 @@ def _arrange(counts: Sequence[int], across: int) -> tuple[list[tuple[int, int]],
         columns = max(columns, min(column + needed, across))
         line, column = (line, column + needed) if needed < across else (line + -(-needed // across), 0)
     return starts, columns, line + bool(column)
-
-
-def _decode(image: bytes | Pixels | None) -> Pixels:
-    if image is None:
-        return np.full((128, 64, 3), rgb(GRID), np.uint8)
-    if isinstance(image, bytes):
-        with Image.open(BytesIO(image)) as decoded:
-            return np.array(decoded.convert("RGB"))
-    return image

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from passerby.plots.style import INK, MUTED, new_figure, save
+from passerby.plots.style import INK, MUTED, PlotPath, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,12 +33,12 @@ class CurvePage:
     panels: tuple[Axes, ...]
     legend_top: float
 
-    def save(self, path: str | Path) -> list[Path]:
-        """Add the legend of all labeled curves; write PNG and SVG."""
+    def save(self, path: PlotPath) -> list[Path]:
+        """Add the legend of all labeled curves and write the files."""
         self.figure.legend(
             loc="upper left", bbox_to_anchor=(0.08, self.legend_top), fontsize=9, frameon=False, labelcolor=INK
         )
-        return save(self.figure, path, vector=True)
+        return save(self.figure, path)
 
 
 def new_curve_page(labels: Sequence[str], notes: Sequence[str], *, panels: int = 0) -> CurvePage:

@@ -14,6 +14,7 @@ from passerby.plots.style import (
     RIGHT,
     TITLE,
     WRONG,
+    PlotPath,
     add_legend,
     line_style,
     new_figure,
@@ -21,6 +22,7 @@ from passerby.plots.style import (
     save,
     style_axes,
 )
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +33,7 @@ _BARS = 100  # of a histogram
 
 
 def plot_distances(
-    runs: Mapping[str, PairHistogram], path: str | Path, *, title: str = "Distances of all pairs of images"
+    runs: Mapping[str, PairHistogram], path: PlotPath, *, title: str = "Distances of all pairs of images"
 ) -> list[Path]:
     """Plot histograms of the distances of same-identity and different-identity pairs, one panel for each run.
 
@@ -39,7 +41,7 @@ def plot_distances(
 
     Args:
         runs: Counted pairs by the run's name, at least one.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
 
     Returns:
@@ -54,7 +56,7 @@ def plot_distances(
         >>> from passerby.evaluation.pair_histogram import PairHistogram
         >>> pairs = PairHistogram(0.0, 2.0, np.array([5, 2, 0, 0]), np.array([0, 3, 9, 4]))
         >>> [file.name for file in plot_distances({"example": pairs}, Path("distances.png"))]
-        ['distances.png', 'distances.svg']
+        ['distances.png']
     """
     require_any(runs, "runs")
     if empty := [name for name, pairs in runs.items() if not (pairs.same.any() or pairs.different.any())]:
@@ -73,7 +75,7 @@ def plot_distances(
     if len(runs) > 1:
         figure.suptitle(title, x=0.01, ha="left", **TITLE)
     figure.tight_layout()
-    return save(figure, path, vector=True)
+    return save(figure, path)
 
 
 def _draw_histograms(axes: Axes, pairs: PairHistogram, *, merge: int) -> None:
@@ -86,17 +88,17 @@ def _draw_histograms(axes: Axes, pairs: PairHistogram, *, merge: int) -> None:
         if total:
             percents = 100 * np.add.reduceat(counts, starts) / total
             axes.stairs(percents, edges, fill=True, color=color, alpha=0.35)
-            axes.stairs(percents, edges, color=color, linewidth=1.4, label=f"{label}: {total:,} pairs")
+            axes.stairs(percents, edges, color=color, linewidth=1.4, label=f"{label}: {plural(total, 'pair')}")
 
 
 def plot_precision_recall(
-    runs: Mapping[str, ArrayLike], path: str | Path, *, title: str = "Precision and recall"
+    runs: Mapping[str, ArrayLike], path: PlotPath, *, title: str = "Precision and recall"
 ) -> list[Path]:
     """Plot the mean interpolated precision against recall.
 
     Args:
         runs: (L,) precision, 0 to 1, at L evenly spaced levels of recall from 0 to 1, by the run's name; at least one.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
 
     Returns:
@@ -108,7 +110,7 @@ def plot_precision_recall(
 
     Example:
         >>> [file.name for file in plot_precision_recall({"example": [1.0, 0.8, 0.5]}, Path("curve.png"))]
-        ['curve.png', 'curve.svg']
+        ['curve.png']
     """
     require_any(runs, "runs")
     figure = new_figure(7.2, 4.0 + 0.19 * len(runs))
@@ -122,4 +124,4 @@ def plot_precision_recall(
     axes.set_ylim(0, 100)
     add_legend(axes, loc="best")
     figure.tight_layout()
-    return save(figure, path, vector=True)
+    return save(figure, path)

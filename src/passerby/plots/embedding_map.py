@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.extras import require_extra
-from passerby.plots.style import COLORS, GRID, MUTED, TITLE, add_legend, new_figure, require_any, save
+from passerby.plots.style import COLORS, GRID, MUTED, TITLE, PlotPath, add_legend, new_figure, require_any, save
 from passerby.types import IntArray
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MARKERS = "os^Dv<>P"
 
 def plot_embedding_map(
     points: ArrayLike,
-    path: str | Path,
+    path: PlotPath,
     *,
     identities: ArrayLike,
     cameras: ArrayLike,
@@ -32,7 +32,7 @@ def plot_embedding_map(
 
     Args:
         points: (N, 2) coordinates, such as t-SNE of embeddings.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         identities: (N,) identity of each image.
         cameras: (N,) 0-based camera of each image; the legend counts from 1.
         highlighted: Identities to color, at most eight.
@@ -51,7 +51,7 @@ def plot_embedding_map(
         ...     title="Three images",
         ... )
         >>> [file.name for file in files]
-        ['map.png', 'map.svg']
+        ['map.png']
     """
     points, identities, cameras = np.asarray(points), np.asarray(identities), np.asarray(cameras)
     require_any(points, "points")
@@ -84,7 +84,7 @@ def plot_embedding_map(
         spine.set_color(GRID)
     _add_camera_legend(axes, np.unique(cameras[~gray]))
     figure.tight_layout()
-    return save(figure, path, vector=True)
+    return save(figure, path)
 
 
 def _marker(camera: int) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 
 from passerby.errors import DataError
 from passerby.plots.curve_page import new_curve_page
-from passerby.plots.style import COLORS, MUTED, line_style, require_any, style_axes
+from passerby.plots.style import COLORS, MUTED, PlotPath, line_style, require_any, style_axes
+from passerby.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 _LOWEST_RATE = 1e-4  # left end of the ROC's x axis
 
 
-def plot_reliability(results: Mapping[str, Reliability], path: str | Path, *, title: str = "Reliability") -> list[Path]:
+def plot_reliability(results: Mapping[str, Reliability], path: PlotPath, *, title: str = "Reliability") -> list[Path]:
     """Plot observed fractions against predicted probabilities, and below them the number of pairs in each bin.
 
     Args:
         results: Reliability by the name for the legend, at least one.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
 
     Returns:
@@ -43,7 +44,7 @@ def plot_reliability(results: Mapping[str, Reliability], path: str | Path, *, ti
         >>> bins = np.array([0.25, 0.75]), np.array([0.2, 0.8]), np.array([0.5, 0.5])
         >>> result = Reliability(*bins, 0.05, 0.16, 0.5, 0.69, 1.2, 0.5, 40, 40)
         >>> [file.name for file in plot_reliability({"example": result}, Path("reliability.png"))]
-        ['reliability.png', 'reliability.svg']
+        ['reliability.png']
     """
     require_any(results, "results")
     labels = [
@@ -77,7 +78,7 @@ def plot_reliability(results: Mapping[str, Reliability], path: str | Path, *, ti
 
 
 def plot_roc(
-    results: Mapping[str, Verification], path: str | Path, *, title: str = "Receiver operating characteristic"
+    results: Mapping[str, Verification], path: PlotPath, *, title: str = "Receiver operating characteristic"
 ) -> list[Path]:
     """Plot true against false positive rates over all pairs; dots mark the equal error rates.
 
@@ -85,7 +86,7 @@ def plot_roc(
 
     Args:
         results: Verification results by the name for the legend, at least one.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
 
     Returns:
@@ -101,7 +102,7 @@ def plot_roc(
         >>> from passerby.openset.verification import verify
         >>> pairs = PairHistogram(0.0, 2.0, np.array([5, 2, 0, 0]), np.array([0, 3, 9, 4]))
         >>> [file.name for file in plot_roc({"example": verify(pairs)}, Path("roc.png"))]
-        ['roc.png', 'roc.svg']
+        ['roc.png']
     """
     require_any(results, "results")
     labels = [
@@ -125,7 +126,7 @@ def plot_roc(
 
 def plot_dir(
     results: Mapping[str, OpenSetScores],
-    path: str | Path,
+    path: PlotPath,
     *,
     title: str = "Detection and identification rate at false alarm rate",
 ) -> list[Path]:
@@ -135,7 +136,7 @@ def plot_dir(
 
     Args:
         results: Open-set scores by the name for the legend, at least one.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
 
     Returns:
@@ -150,7 +151,7 @@ def plot_dir(
         >>> rates = DirAtFar(0.01, 0.3, (0.2, 0.4), 0.3), DirAtFar(0.1, 0.6, (0.5, 0.7), 0.4)
         >>> result = OpenSetScores(rates, 0.5, 50, 50, 25, 100)
         >>> [file.name for file in plot_dir({"example": result}, Path("dir.png"))]
-        ['dir.png', 'dir.svg']
+        ['dir.png']
     """
     require_any(results, "results")
     resolved = {
@@ -160,8 +161,9 @@ def plot_dir(
     if not any(resolved.values()):
         raise DataError(f"results: no rate can be plotted; {next(iter(results.values())).rates[0].reason}")
     labels = {
-        name: f"{name}: {result.known_queries:,.0f} known and {result.unknown_queries:,.0f} unknown queries, "
-        f"{result.enrolled:,.0f} identities enrolled"
+        name: f"{name}: {result.known_queries:,.0f} known and "
+        f"{plural(round(result.unknown_queries), 'unknown query')}, "
+        f"{plural(round(result.enrolled), 'identity')} enrolled"
         for name, result in results.items()
     }
     notes = ["band: 95 % interval over the draws of unknown identities (or over the bootstrap)"]
@@ -187,7 +189,7 @@ def plot_dir(
 def _count_pairs(results: Mapping[str, Reliability] | Mapping[str, Verification]) -> str:
     """Return the numbers of pairs in words, on one line when all results have the same."""
     counts = {
-        name: f"{result.same:,} same-identity pairs, {result.different:,} different-identity pairs"
+        name: f"{plural(result.same, 'same-identity pair')}, {plural(result.different, 'different-identity pair')}"
         for name, result in results.items()
     }
     if len(set(counts.values())) == 1:

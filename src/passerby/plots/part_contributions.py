@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, PAD, TEXT, TOP, Pixels, draw_cell, new_page
-from passerby.plots.style import COLORS, INK, MUTED, RIGHT, WRONG, require_any, save
+from passerby.plots.style import COLORS, INK, MUTED, RIGHT, WRONG, PlotPath, require_any, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,13 +42,13 @@ class PartContributions:
 
 
 def plot_part_contributions(
-    pairs: Sequence[PartContributions], path: str | Path, *, title: str, across: int = 2
+    pairs: Sequence[PartContributions], path: PlotPath, *, title: str, across: int = 2
 ) -> list[Path]:
     """Plot, between the two images of each pair, a bar for each part at the height of its stripe.
 
     Args:
         pairs: At least one.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
         across: Pairs side by side.
 
@@ -64,7 +64,7 @@ def plot_part_contributions(
         >>> image = np.full((64, 32, 3), 128, np.uint8)
         >>> pair = PartContributions(image, image, np.array([0.4, 0.2]), True, ("match",), ("upper", "lower"))
         >>> [file.name for file in plot_part_contributions([pair], Path("parts.png"), title="Parts")]
-        ['parts.png', 'parts.svg']
+        ['parts.png']
     """
     require_any(pairs, "pairs")
     across = min(across, len(pairs))
@@ -84,7 +84,7 @@ def plot_part_contributions(
         draw_cell(page, pair.query, left=left, top=top, color=INK, lines=("query",))
         draw_cell(page, pair.gallery, left=left + CELL + _BARS, top=top, color=color, lines=pair.lines)
         _draw_bars(page, pair, left=left + CELL, top=top, longest=longest, color=color)
-    return save(figure, path, vector=True)
+    return save(figure, path)
 
 
 def _draw_bars(page: Axes, pair: PartContributions, *, left: float, top: float, longest: float, color: str) -> None:

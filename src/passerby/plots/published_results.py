@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from passerby.evaluation.summary import Scores
-from passerby.plots.style import COLORS, GRID, INK, MUTED, new_figure, require_any, save, style_axes
+from passerby.plots.style import COLORS, GRID, INK, MUTED, PlotPath, new_figure, require_any, save, style_axes
 
 
 def plot_published_results(
-    published: Mapping[str, tuple[float, float]], runs: Mapping[str, Scores], path: str | Path, *, title: str
+    published: Mapping[str, tuple[float, float]], runs: Mapping[str, Scores], path: PlotPath, *, title: str
 ) -> list[Path]:
     """Plot bars of Rank-1 and mAP, sorted by mAP: published results in gray, runs in color.
 
     Args:
         published: (Rank-1, mAP) in percent by method, at least one.
         runs: Scores of runs on the same data set, by name.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
 
     Returns:
@@ -32,7 +32,7 @@ def plot_published_results(
     Example:
         >>> files = plot_published_results({"OSNet": (94.8, 84.9)}, {}, Path("bars.png"), title="Market-1501")
         >>> [file.name for file in files]
-        ['bars.png', 'bars.svg']
+        ['bars.png']
     """
     require_any(published, "published")
     measured = {name: (100 * scores.rank1, 100 * scores.mAP) for name, scores in runs.items()}
@@ -56,4 +56,4 @@ def plot_published_results(
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(visible=False, axis="y")
     figure.tight_layout()
-    return save(figure, path, vector=True)
+    return save(figure, path)

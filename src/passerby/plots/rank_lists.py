@@ -11,7 +11,8 @@ import numpy as np
 from passerby.errors import DataError
 from passerby.evaluation.summary import Scores
 from passerby.plots.cells import BOTTOM, CELL, IMAGE, LEFT, TEXT, TOP, Pixels, draw_cell, new_page
-from passerby.plots.style import INK, RIGHT, WRONG, save
+from passerby.plots.style import INK, RIGHT, WRONG, PlotPath, save
+from passerby.text import plural
 from passerby.types import DISTRACTOR, IntArray, Ranking, Sample
 
 Order = Literal["worst", "best", "random"]
@@ -48,8 +49,8 @@ def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: 
         raise DataError(f"count: got {count}, expected at least 1 query")
     if len(scores.average_precision) != scores.queries:
         raise DataError(
-            f"scores: got {len(scores.average_precision)} AP values for {scores.queries} queries; "
-            "score again, or save the scores with per_query=True"
+            f"scores: got {len(scores.average_precision)} AP values for {plural(scores.queries, 'query')}; score "
+            "again, or save the scores with per_query=True"
         )
     valid = np.flatnonzero(~np.isnan(scores.average_precision))
     if order == "random":
@@ -61,7 +62,7 @@ def choose_queries(scores: Scores, count: int, *, order: Order = "worst", seed: 
 
 def plot_rank_lists(
     ranking: Ranking,
-    path: str | Path,
+    path: PlotPath,
     *,
     query: Sequence[Sample],
     gallery: Sequence[Sample],
@@ -69,7 +70,6 @@ def plot_rank_lists(
     read: ReadImage,
     top: int = 10,
     title: str = "Rank lists",
-    vector: bool = False,
 ) -> list[Path]:
     """Plot the first `top` gallery images of the chosen queries, one row for each query.
 
@@ -78,14 +78,13 @@ def plot_rank_lists(
 
     Args:
         ranking: Rank lists of all Q queries.
-        path: The PNG to write.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         query: The Q query samples.
         gallery: The G gallery samples.
         chosen: Indices of the queries to plot, as from `choose_queries`.
         read: Function that returns the (H, W, 3) RGB image of a sample, such as `passerby.data.images.read_image`.
         top: Largest number of gallery images in a row.
         title: Title of the plot.
-        vector: Also write an SVG.
 
     Returns:
         The files written.
@@ -109,7 +108,7 @@ def plot_rank_lists(
     if not len(chosen) or outside:
         raise DataError(f"chosen: got {outside or 'no query'}, expected indices from 0 to {len(query) - 1}")
     if len(ranking.indices) != len(query):
-        raise DataError(f"ranking: got {len(ranking.indices)} lists for {len(query)} queries")
+        raise DataError(f"ranking: got {plural(len(ranking.indices), 'list')} for {plural(len(query), 'query')}")
     shown = min(top, ranking.indices.shape[1])
     figure, page = new_page(
         2 * LEFT + (shown + 1) * CELL + _GAP,
@@ -134,7 +133,7 @@ def plot_rank_lists(
                 color=RIGHT if match else WRONG,
                 lines=(first, *_caption(item)),
             )
-    return save(figure, path, vector=vector)
+    return save(figure, path)
 
 
 def _caption(sample: Sample) -> tuple[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from passerby.errors import DataError
 from passerby.extras import require_extra
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PlotPath: TypeAlias = str | Path | Sequence[str | Path]
+"""The file of a plot, or several files in different formats."""
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#6B5FB5", "#4D4D4D")
 """Colors of lines, distinguishable with any color vision (Okabe and Ito 2008)."""
 RIGHT, WRONG = "#00916A", "#D0381B"
@@ -25,6 +27,8 @@ DPI = 150
 """Pixels per inch of a PNG."""
 TITLE: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "color": INK}
 """Style of a title."""
+_METADATA: dict[str, dict[str, None]] = {".png": {"Software": None}, ".svg": {"Date": None}}
+"""Metadata by suffix: what would differ from machine to machine is left out."""
 
 
 def rgb(color: str) -> tuple[int, int, int]:
@@ -91,42 +95,52 @@ def add_legend(axes: Axes, **options: Any) -> None:
     axes.legend(fontsize=9, frameon=False, labelcolor=INK, **options)
 
 
-def save(figure: Figure, path: str | Path, *, vector: bool = False) -> list[Path]:
-    """Write a figure as PNG, and on request as SVG beside it.
+def save(figure: Figure, path: PlotPath) -> list[Path]:
+    """Write a figure to the named files and to no others.
 
     The same figure gives the same bytes: the files hold no date and no random ids.
 
     Args:
         figure: From `new_figure`.
-        path: The PNG; its folder is made.
-        vector: Also write an SVG with the same name.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each. Folders are made.
 
     Returns:
-        The files written, PNG first.
+        The files, in the order given.
 
     Raises:
-        DataError: When the name does not end in .png.
+        DataError: When a name ends in neither .png nor .svg, or no file is named. Nothing is written then.
         WriteError: When a file cannot be written; a file that was there before stays unchanged.
 
     Example:
-        >>> [file.name for file in save(new_figure(1, 1), Path("empty.png"), vector=True)]
+        >>> [file.name for file in save(new_figure(1, 1), ["empty.png", "empty.svg"])]
         ['empty.png', 'empty.svg']
     """
     from matplotlib import rc_context
 
-    if Path(path).suffix.lower() != ".png":
-        raise DataError(f"{path}: a plot is a PNG file; name it .png")
+    files = [Path(path)] if isinstance(path, str | Path) else [Path(file) for file in path]
+    for file in files:
+        if file.suffix.lower() not in _METADATA:
+            raise DataError(f"{file}: a plot is a PNG or SVG file; name it .png or .svg")
+    require_any(files, "path")
     _show_dollars(figure)
-    written = []
-    for suffix in (".png", ".svg") if vector else (".png",):
-        content = BytesIO()
-        metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
+    for file in files:
+        content, suffix = BytesIO(), file.suffix.lower()
+        # Level 4 takes 0.4 times the time of Pillow's own level 6 for 3 % more bytes (a page of rank lists).
+        options: dict[str, Any] = {"pil_kwargs": {"compress_level": 4}} if suffix == ".png" else {}
         with rc_context({"svg.hashsalt": "passerby"}):
-            figure.savefig(content, format=suffix[1:], metadata=metadata)
-        target = Path(path) if suffix == ".png" else Path(path).with_suffix(suffix)
-        write_atomic(target, content.getvalue())
-        written.append(target)
-    return written
+            figure.savefig(content, format=suffix[1:], metadata=_METADATA[suffix], **options)
+        write_atomic(file, content.getvalue())
+    return files
+
+
+def name_png_and_svg(png: Path) -> list[Path]:
+    """Return the path of a PNG and of an SVG with the same name, for plots that are written in both formats.
+
+    Example:
+        >>> [file.name for file in name_png_and_svg(Path("cmc.png"))]
+        ['cmc.png', 'cmc.svg']
+    """
+    return [png, png.with_suffix(".svg")]
 
 
 def _show_dollars(figure: Figure) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.plots.style import COLORS, add_legend, line_style, new_figure, save, style_axes
+from passerby.plots.style import COLORS, PlotPath, add_legend, line_style, new_figure, save, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,12 +22,12 @@ Record = Mapping[str, Any]
 _POINTS = 2000  # largest number of points of a curve
 
 
-def plot_learning_rate(records: Sequence[Record], path: str | Path, *, title: str = "Learning rate") -> list[Path]:
+def plot_learning_rate(records: Sequence[Record], path: PlotPath, *, title: str = "Learning rate") -> list[Path]:
     """Plot the learning rate of each step.
 
     Args:
         records: Records of `log.jsonl`; those with `learning_rate` are used.
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the plot.
 
     Returns:
@@ -38,9 +38,9 @@ def plot_learning_rate(records: Sequence[Record], path: str | Path, *, title: st
         MissingExtraError: When matplotlib is not installed.
 
     Example:
-        >>> records = [{"step": step, "epoch": 0, "learning_rate": step / 100} for step in range(1, 11)]
+        >>> records = [{"step": step, "epoch": 1, "learning_rate": step / 100} for step in range(1, 11)]
         >>> [file.name for file in plot_learning_rate(records, Path("rate.png"))]
-        ['rate.png', 'rate.svg']
+        ['rate.png']
     """
     steps = _select(records, "learning_rate")
     x, unit = _progress(steps, steps)
@@ -51,17 +51,17 @@ def plot_learning_rate(records: Sequence[Record], path: str | Path, *, title: st
     style_axes(axes, title=title, x=unit, y="Learning rate")
     axes.set_xlim(0, 1.01 * x[-1])
     axes.set_ylim(0, None)
-    return save(figure, path, vector=True)
+    return save(figure, path)
 
 
-def plot_losses(records: Sequence[Record], path: str | Path, *, title: str = "Losses") -> list[Path]:
+def plot_losses(records: Sequence[Record], path: PlotPath, *, title: str = "Losses") -> list[Path]:
     """Plot the losses of a training and, in a second panel, the metrics measured during training if there are any.
 
     Each loss is drawn twice: pale at every step, and strong as its mean over each epoch.
 
     Args:
         records: Records of `log.jsonl`: those with `losses`, and those with `scores` (0 to 1).
-        path: The PNG to write; the SVG is written beside it.
+        path: The file to write, or several; `.png` or `.svg` selects the format of each.
         title: Title of the losses' panel.
 
     Returns:
@@ -72,9 +72,9 @@ def plot_losses(records: Sequence[Record], path: str | Path, *, title: str = "Lo
         MissingExtraError: When matplotlib is not installed.
 
     Example:
-        >>> records = [{"step": step, "epoch": 0, "losses": {"total": 5 / step}} for step in range(1, 11)]
+        >>> records = [{"step": step, "epoch": 1, "losses": {"total": 5 / step}} for step in range(1, 11)]
         >>> [file.name for file in plot_losses(records, Path("losses.png"))]
-        ['losses.png', 'losses.svg']
+        ['losses.png']
     """
     steps = _select(records, "losses")
     measured = [record for record in records if record.get("scores")]
@@ -90,7 +90,7 @@ def plot_losses(records: Sequence[Record], path: str | Path, *, title: str = "Lo
         _draw_metrics(axes, measured, _progress(measured, steps)[0], unit)
         axes.set_xlim(left.get_xlim())
     figure.tight_layout()
-    return save(figure, path, vector=True)
+    return save(figure, path)
 
 
 def _draw_losses(axes: Axes, steps: Sequence[Record], x: NDArray[np.float64], *, by_epoch: bool) -> None:
@@ -136,7 +136,7 @@ def _progress(records: Sequence[Record], steps: Sequence[Record]) -> tuple[NDArr
     """Return each record's x value and the unit: epochs when at least one epoch is complete, steps before that."""
     ends = [record for record in steps if record.get("epoch_ends")]
     x = np.array([record["step"] for record in records], dtype=np.float64)
-    return (x * (ends[0]["epoch"] + 1) / ends[0]["step"], "Epoch") if ends else (x, "Step")
+    return (x * ends[0]["epoch"] / ends[0]["step"], "Epoch") if ends else (x, "Step")
 
 
 def _epoch_means(

@@ -73,9 +73,13 @@ def check_distances(distances: ArrayLike | DistanceBlocks, *, shape: tuple[int, 
         Iterator of (first, (q, G) distances), as from `distance_blocks`.
 
     Raises:
-        DataError: For another shape or dtype, NaN, blocks that leave a gap or end too early.
+        DataError: For another type, shape or dtype, NaN, blocks that leave a gap or end too early.
     """
     given = as_distances(distances)
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise DataError(
+            f"distances: got {type(given).__name__}, expected {shape} floating point, or blocks (first query, rows)"
+        )
     if not isinstance(given, np.ndarray):
         return _check_blocks(given, shape=shape)
     if given.shape != shape or given.dtype.kind != "f":

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
+from passerby.text import plural
 from passerby.types import Embeddings, Result, as_array
 
 Name = TypeVar("Name")
 
 MIN_IMAGES = 10
-"""Images of a camera below which its statistics would be those of the persons in them."""
+"""Images of a camera below which its statistics would be those of the people in them."""
 
 PRIOR_IMAGES = 30
 """Number of images at which a camera's own statistics and those of all cameras have the same weight."""
@@ -139,12 +140,14 @@ def normalize_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embedding
         rows = np.flatnonzero(cameras == camera)
         if len(rows) < MIN_IMAGES:
             raise DataError(
-                f"camera {camera}: {len(rows)} images, expected at least {MIN_IMAGES} to normalize by; leave "
+                f"camera {camera}: {plural(len(rows), 'image')}, expected at least {MIN_IMAGES} to normalize by; leave "
                 "camera-wise normalization out, or join cameras"
             )
         statistics = CameraStatistics.from_vectors(vectors[rows])
         if not statistics.deviation.any():
-            raise DataError(f"camera {camera}: all {len(rows)} images have the same vector, expected different ones")
+            raise DataError(
+                f"camera {camera}: all {plural(len(rows), 'image')} have the same vector, expected different ones"
+            )
         vectors[rows] = statistics.standardize(vectors[rows])
     return (
         Embeddings(vectors[: len(query)].astype(query.vectors.dtype), query.person_ids, query.camera_ids),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
+from passerby.text import plural
 from passerby.types import FloatArray, as_array
 
 if TYPE_CHECKING:
@@ -169,13 +170,14 @@ def _measure_lengths(vectors: Vectors, name: str, *, metric: Metric) -> NDArray[
     bad = np.flatnonzero(~(lengths <= limit))  # also NaN, which is never at most the limit
     if len(bad):
         raise DataError(
-            f"{name}: {len(bad)} vectors hold NaN or infinity or are too long to compare, the first is row {bad[0]}"
+            f"{name}: {plural(len(bad), 'vector')} with NaN or infinity, or too long to compare, the first is row "
+            f"{bad[0]}"
         )
     zero = np.flatnonzero(lengths == 0)
     if metric == "cosine" and len(zero):
         raise DataError(
-            f"{name}: {len(zero)} vectors are all zero, the first is row {zero[0]}; cosine needs a direction: "
-            "drop them, or use metric='euclidean'"
+            f"{name}: {plural(len(zero), 'vector')} of zeros only, the first is row {zero[0]}; cosine needs a "
+            "direction: drop them, or use metric='euclidean'"
         )
     return lengths
 

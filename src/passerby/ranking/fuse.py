@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
 from passerby.ranking.blocks import DistanceBlocks, check_distances
+from passerby.text import plural
 from passerby.types import FloatArray, as_array
 
 Fusion = Literal["reciprocal", "average", "borda"]
@@ -93,11 +94,11 @@ def fuse_blocks(
         raise DataError("lists: got none, expected at least one")
     shares = np.ones(len(lists)) if weights is None else as_array(weights).astype(np.float64)
     if shares.shape != (len(lists),) or not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
-        raise DataError(f"weights: got {weights!r}, expected {len(lists)} numbers, at least 0 and not all 0")
+        raise DataError(f"weights: got {weights!r}, expected {plural(len(lists), 'number')}, at least 0 and not all 0")
     if calibrations is not None and (method != "average" or len(calibrations) != len(lists)):
         raise DataError(
-            f"calibrations: got {len(calibrations)} for {len(lists)} lists and method={method!r}, expected one "
-            "for each list and method='average'"
+            f"calibrations: got {len(calibrations)} for {plural(len(lists), 'list')} and method={method!r}, expected "
+            "one for each list and method='average'"
         )
     if k < 1:
         raise DataError(f"k: got {k}, expected at least 1")
@@ -132,8 +133,8 @@ def _align(lists: Sequence[DistanceBlocks]) -> Iterator[list[FloatArray]]:
         queries, rows = [number for number, _ in heads], [row for _, row in heads]
         if set(queries) != {query} or len({row.shape for row in rows}) != 1:
             raise DataError(
-                f"lists: expected query {query}, got queries {queries} with {[len(row) for row in rows]} gallery items"
-                "; give distances of the same queries, in order, and of the same gallery"
+                f"lists: expected query {query}, got queries {queries} with {[len(row) for row in rows]} gallery "
+                "items; give distances of the same queries, in order, and of the same gallery"
             )
         yield rows
 
@@ -150,7 +151,7 @@ def _score_items(row: FloatArray, *, method: Fusion, calibrate: Calibrate | None
         probabilities = np.asarray(calibrate(row[finite]), dtype=np.float64)
         if probabilities.shape != values.shape or not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise DataError(
-                f"calibrations: gave shape {probabilities.shape} for {len(values)} distances, or not 0 to 1"
+                f"calibrations: gave shape {probabilities.shape} for {plural(len(values), 'distance')}, or not 0 to 1"
             )
         scores[finite] = -probabilities
     elif len(values):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.ranking.distance import Metric, Vectors, distance_blocks
 from passerby.ranking.neighbors import find_neighbors
 from passerby.ranking.rank import rank
@@ -133,9 +133,9 @@ def rerank_blocks(
     limits = (("k1", k1, len(gallery), "the size of the gallery"), ("k2", k2, k1 + 1, "k1 + 1"))
     for name, value, largest, reason in limits:
         if type(value) is not int or not 1 <= value <= largest:
-            raise DataError(f"{name}: got {value}, expected a whole number from 1 to {largest}, {reason}")
+            raise DataError(f"{argument(name)}: got {value}, expected a whole number from 1 to {largest}, {reason}")
     if not 0 <= lambda_ <= 1:
-        raise DataError(f"lambda_: got {lambda_}, expected 0 to 1")
+        raise DataError(f"{argument('lambda_')}: got {lambda_}, expected 0 to 1")
     power = 1 if variant == "zhong" else 2
     dtype = np.promote_types(query.vectors.dtype, np.float32)
     vectors = np.concatenate([query.vectors, gallery.vectors], dtype=dtype)  # (N, D)

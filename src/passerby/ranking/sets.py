@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import DataError
 from passerby.ranking.distance import Metric, distance_blocks
+from passerby.text import plural
 from passerby.types import DISTRACTOR, Embeddings, FloatArray, IntArray, Labels, as_array
 
 Pooling = Literal["mean", "attention"]
@@ -199,8 +200,8 @@ def _find_first_images(images: Embeddings | Labels, sets: IntArray) -> IntArray:
     numbers, first = np.unique(sets, return_index=True)
     if numbers[0] != 0 or numbers[-1] != len(numbers) - 1:
         raise DataError(
-            f"sets: got {len(numbers)} numbers from {numbers[0]} to {numbers[-1]}, expected 0 to {len(numbers) - 1}, "
-            "each used; np.unique(..., return_inverse=True) makes them"
+            f"sets: got {plural(len(numbers), 'number')} from {numbers[0]} to {numbers[-1]}, expected 0 to "
+            f"{len(numbers) - 1}, each used; np.unique(..., return_inverse=True) makes them"
         )
     for name, ids in (("people", images.person_ids), ("cameras", images.camera_ids)):
         mixed = np.flatnonzero(ids != ids[first][sets])
@@ -222,5 +223,7 @@ def _normalize(vectors: NDArray[np.floating], *, name: str) -> NDArray[np.float6
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     zero = np.flatnonzero(lengths < 1e-12)
     if len(zero):
-        raise DataError(f"{name}: {len(zero)} vectors are all zero, the first is row {zero[0]}; they have no direction")
+        raise DataError(
+            f"{name}: {plural(len(zero), 'vector')} of zeros only, the first is row {zero[0]}; no direction to compare"
+        )
     return np.asarray(rows / lengths)

@@ -4,27 +4,29 @@
 run. Other packages take plain arguments or settings objects of their own, made from a recipe in `passerby.runs`.
 """
 
+from passerby.recipe.loss_settings import (
+    CenterLossSettings,
+    CircleLossSettings,
+    ContrastiveLossSettings,
+    IdentityLossSettings,
+    LossSettings,
+    SupConLossSettings,
+    TripletLossSettings,
+)
 from passerby.recipe.problems import RENAMED_KEYS
 from passerby.recipe.read import RECIPES, find_differences, load_recipe, recipe_names
 from passerby.recipe.recipe import Recipe, parse_recipe
 from passerby.recipe.sections import (
     BatchSettings,
-    CenterLossSettings,
-    CircleLossSettings,
-    ContrastiveLossSettings,
     ErasingSettings,
     EvaluationSettings,
-    IdentityLossSettings,
     ImageSettings,
     JitterSettings,
-    LossSettings,
     ModelSettings,
     OptimizerSettings,
     ScheduleSettings,
     StageSettings,
-    SupConLossSettings,
     TrainingSettings,
-    TripletLossSettings,
 )
 
 __all__ = [

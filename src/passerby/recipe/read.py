@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import RecipeError
+from passerby.errors import RecipeError, argument
 from passerby.recipe.read_yaml import MAX_CHARACTERS, read_yaml
 from passerby.recipe.recipe import Recipe, parse_recipe, set_key
+from passerby.text import plural, suggest
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 """Folder of the shipped recipes."""
@@ -49,20 +50,22 @@ def load_recipe(name: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
     path = RECIPES / f"{name}.yaml" if str(name) in recipe_names() else Path(name)
     if not path.is_file():
         raise RecipeError(
-            f"recipe {str(name)!r}: neither a shipped recipe ({', '.join(recipe_names())}) nor a file that exists"
+            f"recipe {str(name)!r}: {suggest(str(name), recipe_names())}neither a shipped recipe "
+            f"({', '.join(recipe_names())}) nor a file that exists"
         )
     try:
         if path.stat().st_size > 4 * MAX_CHARACTERS:
-            raise ValueError(f"{path.stat().st_size:,} bytes, expected at most {MAX_CHARACTERS:,}")
+            raise ValueError(f"{plural(path.stat().st_size, 'byte')}, expected at most {MAX_CHARACTERS:,}")
         tree = read_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise RecipeError(f"recipe {path}: not YAML: {error}") from None
     except ValueError as error:
         raise RecipeError(f"recipe {path}: {error}") from None
     if not isinstance(tree, dict):
-        raise RecipeError(f"recipe {path}: holds {type(tree).__name__}, expected keys such as model: and schedule:")
+        content = {list: "a list", type(None): "nothing"}.get(type(tree), "one value")
+        raise RecipeError(f"recipe {path}: contains {content}, expected sections such as model: and schedule:")
     for override in overrides:
-        _apply(tree, override)
+        apply_override(tree, override)
     return parse_recipe(tree, source=str(name))
 
 
@@ -88,16 +91,22 @@ def _differences(tree: Mapping[str, Any], other: Mapping[str, Any] | None, prefi
     return overrides
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
-    """Set one `a.b.c=value` in a nested dict; the value is read as YAML."""
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Set one `a.b.c=value` in a nested dict; the value is read as YAML.
+
+    Raises:
+        RecipeError: For another form, a value that is not YAML, or a key below a value.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(f"--set {override!r}: expected key.subkey=value, such as schedule.epochs=60")
+        raise RecipeError(
+            f"{argument('overrides')} {override!r}: expected key.subkey=value, such as schedule.epochs=60"
+        )
     try:
         value = read_yaml(text)
     except ValueError as error:
-        raise RecipeError(f"--set {override[:200]!r}: the value is {error}") from None
+        raise RecipeError(f"{argument('overrides')} {override[:200]!r}: the value is {error}") from None
     try:
         set_key(tree, key, value)
     except RecipeError as error:
-        raise RecipeError(f"--set {override[:200]!r}: {error}") from None
+        raise RecipeError(f"{argument('overrides')} {override[:200]!r}: {error}") from None

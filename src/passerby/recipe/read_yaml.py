@@ -7,6 +7,9 @@ from typing import Any
 
 import yaml
 
+from passerby.errors import explain
+from passerby.text import plural
+
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 32
 MAX_NODES = 20_000
@@ -28,13 +31,21 @@ def read_yaml(text: str) -> Any:
         ValueError: line 2: key 'a' is given twice; keep one
     """
     if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"{len(text):,} characters, expected at most {MAX_CHARACTERS:,}")
+        raise ValueError(f"{plural(len(text), 'character')}, expected at most {MAX_CHARACTERS:,}")
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"not YAML: {error}") from None
+        raise ValueError(f"not YAML: {_explain(error)}") from None
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:  # of PyYAML's own code
-        raise ValueError(f"not YAML: a value does not fit its tag ({error})") from None
+        raise ValueError(f"not YAML: a value does not fit its tag ({explain(error)})") from None
+
+
+def _explain(error: yaml.YAMLError) -> str:
+    """Return the place and the cause of a syntax error in one line."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"character {getattr(error, 'position', 0) + 1}: {getattr(error, 'reason', error)}"
+    mark, cause = error.problem_mark, str(error.problem).replace("'<stream end>'", "the end")
+    return f"line {mark.line + 1}, column {mark.column + 1}: {cause}"
 
 
 class _Loader(yaml.SafeLoader):
@@ -77,7 +88,7 @@ class _Loader(yaml.SafeLoader):
     def construct_number(self, node: Any) -> Any:
         """Construct an integer or a float of few digits."""
         if len(node.value) > MAX_DIGITS:
-            raise ValueError(f"line {node.start_mark.line + 1}: a number of {len(node.value):,} characters")
+            raise ValueError(f"line {node.start_mark.line + 1}: a number of {plural(len(node.value), 'character')}")
         is_integer = node.tag == "tag:yaml.org,2002:int"
         return self.construct_yaml_int(node) if is_integer else self.construct_yaml_float(node)
 

@@ -9,19 +9,20 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from passerby.errors import RecipeError
+from passerby.recipe.loss_settings import LossSettings
 from passerby.recipe.problems import describe_problems
 from passerby.recipe.sections import (
     BatchSettings,
     EvaluationSettings,
     ImageSettings,
-    LossSettings,
     ModelSettings,
     OptimizerSettings,
     ScheduleSettings,
-    Settings,
     StageSettings,
     TrainingSettings,
 )
+from passerby.recipe.settings_base import Settings
+from passerby.text import plural
 
 CONVNEXT_STRIDE = 32
 """Image pixels per position of the map of a ConvNeXt, whose convolutions pad nothing: the smallest side of an image."""
@@ -40,7 +41,7 @@ class Recipe(Settings):
         60
         >>> recipe.schedule.epochs = 0
         Traceback (most recent call last):
-        passerby.errors.RecipeError: epochs: Input should be greater than or equal to 1, got 0
+        passerby.errors.RecipeError: schedule.epochs: expected an integer of at least 1, got 0
     """
 
     name: str = "unnamed"
@@ -56,16 +57,15 @@ class Recipe(Settings):
 
     def __repr__(self) -> str:
         return (
-            f"Recipe({self.name!r}, {self.model.method} of {self.model.backbone}, {self.schedule.epochs} "
-            f"epoch{'' if self.schedule.epochs == 1 else 's'})"
+            f"Recipe({self.name!r}, {self.model.method} of {self.model.backbone}, "
+            f"{plural(self.schedule.epochs, 'epoch')})"
         )
 
     __str__ = __repr__
 
     @model_validator(mode="after")
     def _metric_losses_need_pairs(self) -> Recipe:
-        metric = (self.loss.circle, self.loss.triplet, self.loss.contrastive)
-        if self.batches.images < 2 and any(loss is not None and loss.weight > 0 for loss in metric):
+        if self.batches.images < 2 and self.loss.needs_pairs:
             raise ValueError("batches.images: 1 gives a metric loss no pair of one identity; use 2 or more")
         return self
 
@@ -133,12 +133,25 @@ class Recipe(Settings):
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
-def parse_recipe(tree: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
+def _name_sections(section: type[Settings], prefix: str = "") -> None:
+    """Give each section its key, for messages."""
+    for name, field in section.model_fields.items():
+        options = getattr(field.annotation, "__args__", (field.annotation,))
+        for kind in options:
+            if isinstance(kind, type) and issubclass(kind, Settings):
+                kind.section = f"{prefix}{name}"
+                _name_sections(kind, f"{prefix}{name}.")
+
+
+_name_sections(Recipe)
+
+
+def parse_recipe(tree: Mapping[str, Any], *, source: str = "") -> Recipe:
     """Validate a nested dict.
 
     Args:
         tree: Settings by section and key.
-        source: What error messages call it.
+        source: Name or file for error messages.
 
     Raises:
         RecipeError: For an unknown key (the known ones are listed), or an impossible value.
@@ -150,7 +163,7 @@ def parse_recipe(tree: Mapping[str, Any], *, source: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(f"recipe {source}: {describe_problems(error, Recipe)}") from None
+        raise RecipeError(f"{f'recipe {source}'.strip()}: {describe_problems(error, Recipe)}") from None
 
 
 def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
@@ -191,7 +204,7 @@ def _require_stages(stages: Sequence[StageSettings], epochs: int, *, refines: bo
         raise ValueError(f"stages: the names {', '.join(names)} are not all different; give each stage its own")
     if sum(stage.epochs for stage in stages) != epochs:
         lengths = " + ".join(str(stage.epochs) for stage in stages)
-        raise ValueError(f"stages: {lengths} epochs, but schedule.epochs is {epochs}; make the sums equal")
+        raise ValueError(f"stages: their epochs are {lengths}, but schedule.epochs is {epochs}; make the sums equal")
     for stage in stages:
         refined = refines if stage.refine is None else stage.refine
         if refined and not refines:

@@ -1,4 +1,4 @@
-"""Sections of a recipe: keys, defaults and bounds."""
+"""Sections of a recipe: keys, defaults and bounds; losses are in `loss_settings.py`."""
 
 from __future__ import annotations
 
@@ -6,45 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, FiniteFloat, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from passerby.errors import RecipeError
-from passerby.recipe.problems import describe_problems
+from passerby.recipe.settings_base import Count, Decay, Fraction, NotNegative, Positive, Settings
+from passerby.text import plural
 from passerby.types import ApRule, ProtocolName
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Settings(BaseModel):
-    """A section of a recipe: unknown keys are errors, and an assigned value is validated."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set a value that the section accepts.
-
-        Raises:
-            RecipeError: For an unknown key or an impossible value; the section is as it was.
-        """
-        values = {key: getattr(self, key) for key in self.model_fields_set} | {name: value}
-        try:
-            valid = type(self).model_validate(values)
-        except ValidationError as error:
-            raise RecipeError(describe_problems(error, type(self))) from None
-        super().__setattr__(name, getattr(valid, name))
 
 
 class ErasingSettings(Settings):
@@ -124,8 +90,9 @@ class ModelSettings(Settings):
     An option that the method does not have is an error, and is not written.
     """
 
-    method: Literal["convnext_ap", "hpm", "bdb"] = "convnext_ap"
+    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "imported"] = "convnext_ap"
     backbone: str = "convnext_base"
+    head: Annotated[str, _Of(("imported",))] = "average"
     pretrained: bool = False
     weights: Path | None = None
     attention: Annotated[bool, _CONVNEXT_AP] = True
@@ -141,6 +108,8 @@ class ModelSettings(Settings):
     instance_norm: Annotated[int, Field(ge=0, le=3), _CONVNEXT_AP] = 0
     drop_height: Annotated[float, Field(gt=0, le=1), _Of(("bdb",))] = 0.3
     drop_width: Annotated[float, Field(gt=0, le=1), _Of(("bdb",))] = 1.0
+    channel_parts: Annotated[int, Field(ge=1, le=16), _Of(("scpnet",))] = 4
+    spatial_weight: Annotated[NotNegative, _Of(("scpnet",))] = 10.0
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -183,80 +152,6 @@ class ModelSettings(Settings):
         return {name: value for name, value in write(self).items() if name in self.options}
 
 
-class IdentityLossSettings(Settings):
-    """Softmax cross-entropy over the training identities, averaged over the parts."""
-
-    weight: NotNegative = 1.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-
-
-class CircleLossSettings(Settings):
-    """Pairwise circle loss (Sun et al. 2020) on the unit embedding."""
-
-    weight: NotNegative = 1.0
-    margin: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    gamma: Positive = 64.0
-
-
-class TripletLossSettings(Settings):
-    """Batch-hard triplet loss (Hermans et al. 2017) on Euclidean distances; `margin: null` is the soft margin."""
-
-    weight: NotNegative = 1.0
-    margin: Positive | None = 0.3
-
-
-class ContrastiveLossSettings(Settings):
-    """Contrastive (verification) loss on Euclidean distances of unit vectors."""
-
-    weight: NotNegative = 1.0
-    margin: Positive = 1.0
-
-
-class SupConLossSettings(Settings):
-    """Supervised contrastive loss (Khosla et al. 2020) on the unit embedding."""
-
-    weight: NotNegative = 1.0
-    temperature: Positive = 0.1
-
-
-class CenterLossSettings(Settings):
-    """Distance to the center of the image's identity (Wen et al. 2016); `alpha` is the centers' rate."""
-
-    weight: NotNegative = 5e-4
-    alpha: Annotated[float, Field(gt=0, le=1)] = 0.5
-
-
-class LossSettings(Settings):
-    """Losses with their weights; `null` leaves one out."""
-
-    identity: IdentityLossSettings | None = Field(default_factory=IdentityLossSettings)
-    circle: CircleLossSettings | None = Field(default_factory=CircleLossSettings)
-    triplet: TripletLossSettings | None = None
-    contrastive: ContrastiveLossSettings | None = None
-    supcon: SupConLossSettings | None = None
-    center: CenterLossSettings | None = None
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> LossSettings:
-        losses = (self.identity, self.circle, self.triplet, self.contrastive, self.supcon)
-        if not any(loss is not None and loss.weight > 0 for loss in losses):
-            raise ValueError(
-                "every loss is off; give at least one of identity, circle, triplet, contrastive, supcon"
-                + (", as center alone moves all embeddings to one point" if self.center is not None else "")
-            )
-        return self
-
-    @property
-    def needs_centers(self) -> bool:
-        """Whether the training needs the network's centers."""
-        return self.center is not None and self.center.weight > 0
-
-    @property
-    def needs_classes(self) -> bool:
-        """Whether the training needs a classifier or a center for each identity."""
-        return self.needs_centers or (self.identity is not None and self.identity.weight > 0)
-
-
 class OptimizerSettings(Settings):
     """From a gradient to a step. `backbone_scale` multiplies the learning rate of the backbone.
 
@@ -288,7 +183,7 @@ class ScheduleSettings(Settings):
     def _fits(self) -> ScheduleSettings:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
-                f"warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs; make it smaller"
+                f"warmup_epochs: {self.warmup_epochs} leaves nothing of {plural(self.epochs, 'epoch')}; make it smaller"
             )
         if not self.lr_min <= self.lr_max or not self.lr_init <= self.lr_max:
             raise ValueError("lr_max must be at least lr_init and lr_min")
@@ -302,7 +197,14 @@ class StageSettings(Settings):
     `refine` pools parts by the part classifier (true) or by stripes (false); null is the value of `model.refine`.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9-]*$",
+            max_length=40,
+            description="at most 40 lowercase letters, digits and hyphens",
+        ),
+    ]
     epochs: Count
     warmup_epochs: Annotated[int, Field(ge=0)] | None = None
     lr_init: NotNegative | None = None

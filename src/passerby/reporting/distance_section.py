@@ -15,9 +15,11 @@ from passerby.extras import require_extra
 from passerby.plots.camera_matrix import plot_camera_pairs
 from passerby.plots.distance_curves import plot_distances, plot_precision_recall
 from passerby.plots.embedding_map import plot_embedding_map
+from passerby.plots.style import name_png_and_svg
 from passerby.reporting.page import PageFigure, PageSection
 from passerby.reporting.reported_runs import ReportedRun, RunGroup
-from passerby.runs.ranking_method import RankLists, rank_with
+from passerby.runs.ranking_method import RankLists, number_tracks, rank_with
+from passerby.text import plural
 from passerby.types import Embeddings
 
 _MAP_IMAGES, _MAP_COLORS = 600, 8
@@ -32,14 +34,14 @@ def build_distance_section(group: RunGroup) -> PageSection:
         precision[run.title] = precision_at_recall(lists.query, lists.gallery, distances=lists.blocks)
     parts = [
         PageFigure(
-            plot_distances(histograms, group.folder / "distances.png")[0],
+            plot_distances(histograms, name_png_and_svg(group.folder / "distances.png"))[0],
             "Distances of all pairs of a query and a gallery image from different cameras. Where the histograms "
             "overlap, no threshold separates all pairs.",
             "Histograms of the distances of same-identity and different-identity pairs.",
             narrow=True,
         ),
         PageFigure(
-            plot_precision_recall(precision, group.folder / "precision-recall.png")[0],
+            plot_precision_recall(precision, name_png_and_svg(group.folder / "precision-recall.png"))[0],
             "Interpolated precision at each level of recall, mean over the queries. Constant where each query has "
             "only one match.",
             "Precision-recall curves of the runs.",
@@ -54,7 +56,9 @@ def build_distance_section(group: RunGroup) -> PageSection:
 def _camera_figure(run: ReportedRun, group: RunGroup, suffix: str, label: Callable[[str], str]) -> PageFigure:
     lists = _lists(run)
     pairs = score_camera_pairs(lists.query, lists.gallery, distances=lists.blocks)
-    path, *_ = plot_camera_pairs(pairs, group.folder / f"cameras{suffix}.png", title=label("Rank-1 by pair of cameras"))
+    path, *_ = plot_camera_pairs(
+        pairs, name_png_and_svg(group.folder / f"cameras{suffix}.png"), title=label("Rank-1 by pair of cameras")
+    )
     return PageFigure(path, label(_describe_worst(pairs)), "Matrix of Rank-1 by pair of cameras.", narrow=True)
 
 
@@ -62,15 +66,16 @@ def _map_figure(run: ReportedRun, group: RunGroup, suffix: str, label: Callable[
     points, images, highlighted = _compute_map(run)
     path, *_ = plot_embedding_map(
         points,
-        group.folder / f"map{suffix}.png",
+        name_png_and_svg(group.folder / f"map{suffix}.png"),
         identities=images.person_ids,
         cameras=images.camera_ids,
         highlighted=highlighted,
-        title=label(f"Images of {len(np.unique(images.person_ids))} identities"),
+        title=label(f"Images of {plural(len(np.unique(images.person_ids)), 'identity')}"),
     )
     caption = (
-        f"Embeddings in two dimensions (t-SNE of cosine distances, seed 0); colors mark {len(highlighted)} "
-        "identities. Points close to each other have similar embeddings; large distances have no meaning."
+        "Embeddings in two dimensions (t-SNE of cosine distances, seed 0); colors mark "
+        f"{plural(len(highlighted), 'identity')}. Points close to each other have similar embeddings; "
+        "large distances have no meaning."
     )
     alt = "Scatter plot of embeddings, some identities in color."
     return PageFigure(path, label(caption), alt, narrow=True)
@@ -78,7 +83,9 @@ def _map_figure(run: ReportedRun, group: RunGroup, suffix: str, label: Callable[
 
 def _lists(run: ReportedRun) -> RankLists:
     """Return the distances of the run's evaluation again; they are computed block by block and not stored."""
-    return rank_with(run.result.method, [(run.result.query, run.result.gallery)])
+    result = run.result
+    tracks = number_tracks(result.data.query), number_tracks(result.data.gallery)
+    return rank_with(result.method, [(result.query, result.gallery)], tracks=tracks)
 
 
 def _describe_worst(pairs: CameraPairs) -> str:
@@ -90,7 +97,7 @@ def _describe_worst(pairs: CameraPairs) -> str:
     return (
         f"{text} Lowest: queries of camera {pairs.query_cameras[row] + 1} in camera "
         f"{pairs.gallery_cameras[column] + 1}, {100 * pairs.rank1[row, column]:.0f} % of "
-        f"{pairs.valid[row, column]:,} queries."
+        f"{plural(pairs.valid[row, column], 'query')}."
     )
 
 

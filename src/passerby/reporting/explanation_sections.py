@@ -19,6 +19,7 @@ from passerby.runs.evaluate_model import EvaluationResult
 from passerby.types import IntArray
 
 _EXPLAINED = 3  # queries
+_NO_NETWORK = "Not shown: the models are ONNX or OpenVINO files, without the gradients and maps that heatmaps need."
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class _ExplainedQuery:
 
 def build_heatmap_section(group: RunGroup) -> PageSection:
     """Plot heatmaps of the same query-match pairs for each run."""
+    group = group.with_networks()
+    if not group.runs:
+        return PageSection("Heatmaps", (_NO_NETWORK,))
     first = group.runs[0].result
     samples, partners = [], []
     for chosen in _choose_explained(first):
@@ -54,7 +58,7 @@ def build_heatmap_section(group: RunGroup) -> PageSection:
             row += [CaptionedCrop(overlay_heat(crop, maps[number]), (name, *lines)) for name, maps in heatmaps.items()]
     across = (2 if len(group.runs) < 3 else 1) * (1 + 2 * len(group.runs))  # a pair side by side where it fits
     path, *_ = plot_crop_rows(
-        [("", row) for row in rows], group.folder / "heatmaps.png", title="Heatmaps", across=across, vector=True
+        [("", row) for row in rows], group.folder / "heatmaps.png", title="Heatmaps", across=across
     )
     text = (
         "HiResCAM (a variant of Grad-CAM): positions that raise the similarity of the image to the other image of its "
@@ -69,6 +73,9 @@ def build_heatmap_section(group: RunGroup) -> PageSection:
 
 def build_similarity_section(group: RunGroup) -> PageSection:
     """Plot the contribution of each part to the similarity of queries with a match and with another identity."""
+    group = group.with_networks()
+    if not group.runs:
+        return PageSection("Similarity by part", ())
     parts = []
     chosen = _choose_explained(group.runs[0].result)
     for run, suffix, label in group.labeled():
@@ -94,6 +101,7 @@ def build_similarity_section(group: RunGroup) -> PageSection:
 def build_part_section(group: RunGroup) -> PageSection:
     """Plot the part of each position of the map, before and after refinement (figure 7 of the paper)."""
     title = "Part assignment"
+    group = group.with_networks()
     run = next((run for run in group.runs if run.recipe.model.refines), None)
     if run is None:
         stripes = sorted({run.recipe.model.stripes for run in group.runs} - {0})
@@ -114,9 +122,7 @@ def build_part_section(group: RunGroup) -> PageSection:
             CaptionedCrop(overlay_parts(crop, assignment), ("refined", f"{100 * changed:.0f} % changed")),
         ]
         rows.append(("", crops))
-    path, *_ = plot_crop_rows(
-        rows, group.folder / "parts.png", title="Parts before and after refinement", across=9, vector=True
-    )
+    path, *_ = plot_crop_rows(rows, group.folder / "parts.png", title="Parts before and after refinement", across=9)
     caption = (
         f"{run.title}: positions of the map in the color of their most probable part; stronger color for higher "
         "probability. Stripes: before refinement. Refined: assignment of the part classifier, with the fraction of "

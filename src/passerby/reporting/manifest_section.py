@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from passerby.data.datasets.public_spec import public_name, public_spec
 from passerby.data.fingerprint import fingerprint
 from passerby.model.info import model_info
 from passerby.reporting.page import PageSection, PageTable
 from passerby.reporting.reported_runs import ReportedRun, RunGroup
-from passerby.runs.run_data import public_spec
+from passerby.runtime.model_manifest import FILE_METHOD
+from passerby.text import plural
 from passerby.training.log import read_log
 
 
@@ -30,23 +32,27 @@ def _collect_settings(run: ReportedRun) -> dict[str, str]:
     manifest, recipe, result = run.embedder.manifest, run.recipe, run.result
     data = public_spec(manifest["data"]) if "data" in manifest else "not recorded"
     size = run.embedder.preprocessing.size
-    info = model_info(run.embedder.network, size=size)
+    info = model_info(run.embedder.network, size=size) if run.embedder.has_network else None
     losses = [name for name, value in recipe.loss.model_dump().items() if value]
     versions = ", ".join(f"{name} {number}" for name, number in manifest.get("versions", {}).items())
     return {
-        "Evaluated on": f"{result.title}, {len(result.data.query):,} queries, "
-        f"{len(result.data.gallery):,} gallery images",
+        "Evaluated on": f"{result.title}, {plural(len(result.data.query), 'query')}, "
+        f"{plural(len(result.data.gallery), 'gallery image')}",
         "Fingerprint": fingerprint([result.data])[:16],
-        "Trained on": f"{data}: {manifest.get('images', 0):,} images, "
-        f"{manifest.get('trained_identities', manifest['identities']):,} identities",
+        "Trained on": "not recorded: an imported model"
+        if "imported" in manifest
+        else f"{data}: {plural(manifest.get('images', 0), 'image')}, "
+        f"{plural(manifest.get('trained_identities', manifest['identities']), 'identity')}",
         "Protocol": f"{result.scores.protocol}, {result.scores.ap} AP",
         "Network": _describe_network(manifest["model"]),
         "Image size": f"{size[0]} x {size[1]} pixels",
-        "Parameters": f"{info.parameters['total'] / 1e6:.2f} million, classifiers included",
-        "Multiply-adds": f"{info.multiply_adds['total'] / 1e9:.3f} billion per image",
-        "Embedding": f"{info.embedding_width} dimensions",
-        "Initial weights": str(manifest.get("initial_weights", "not recorded")),
-        "Recipe": f"{recipe.name}, {recipe.schedule.epochs} epochs, batches {recipe.batches.persons} x "
+        "Parameters": f"{info.parameters['total'] / 1e6:.2f} million, classifiers included" if info else "not counted",
+        "Multiply-adds": f"{info.multiply_adds['total'] / 1e9:.3f} billion per image" if info else "not counted",
+        "Embedding": f"{plural(run.embedder.width, 'dimension')}",
+        "Initial weights": _name_weights(str(manifest.get("initial_weights", "not recorded"))),
+        "Recipe": "none: an imported model"
+        if "imported" in manifest
+        else f"{recipe.name}, {plural(recipe.schedule.epochs, 'epoch')}, batches {recipe.batches.persons} x "
         f"{recipe.batches.images}, {recipe.optimizer.name}, losses: {', '.join(losses)}",
         "Seed": str(manifest.get("seed", "not recorded")),
         "Training time": _measure_training(run),
@@ -54,8 +60,18 @@ def _collect_settings(run: ReportedRun) -> dict[str, str]:
     }
 
 
+def _name_weights(text: str) -> str:
+    """Return the initial weights with the last component of a path alone, as the page may be published."""
+    if text.startswith("timm: "):
+        return text
+    words, adapted, start = text.rpartition("adapted from ")
+    return words + adapted + public_name(start)
+
+
 def _describe_network(model: Mapping[str, Any]) -> str:
     """Describe the network of a manifest."""
+    if model.get("method") == FILE_METHOD:
+        return f"file {model['file']}"
     if model.get("method", "convnext_ap") != "convnext_ap":
         return f"{model['method']} on {model['backbone']}"
     refined = ", refined" if model["refine"] else ""
@@ -67,4 +83,4 @@ def _measure_training(run: ReportedRun) -> str:
     images = run.recipe.batches.persons * run.recipe.batches.images * run.recipe.optimizer.accumulate
     rates = [record["images_per_second"] for record in read_log(run.folder.log) if "images_per_second" in record]
     seconds = sum(images / rate for rate in rates if rate > 0)
-    return f"{seconds / 60:.1f} min, {len(rates):,} steps" if rates else "not recorded"
+    return f"{seconds / 60:.1f} min, {plural(len(rates), 'step')}" if rates else "not recorded"

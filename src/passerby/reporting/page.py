@@ -23,7 +23,7 @@ class PageFigure:
     """A plot on the page.
 
     Attributes:
-        path: PNG, with an SVG of the same name beside it.
+        path: PNG, with an SVG of the same name beside it unless the plot consists of crops.
         caption: One or two sentences.
         alt: Description for readers who cannot see the plot.
         crops: Whether the plot consists of crops; it is then embedded as pixels.
@@ -35,6 +35,11 @@ class PageFigure:
     alt: str
     crops: bool = False
     narrow: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the plot."""
+        return (self.path,) if self.crops else (self.path, self.path.with_suffix(".svg"))
 
 
 @dataclass(frozen=True)

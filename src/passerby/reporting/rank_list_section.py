@@ -29,7 +29,6 @@ def build_rank_list_section(group: RunGroup) -> PageSection:
                 chosen=choose_queries(result.scores, group.queries, order=order),
                 read=read_image,
                 title=label(f"{order} queries".capitalize()),
-                vector=True,
             )
             alt = f"Rank lists of {order} queries with ten gallery images, matches in green, other identities in red"
             parts.append(PageFigure(path, label(_CAPTIONS[order]), alt, crops=True))

@@ -10,20 +10,22 @@ from importlib.metadata import version
 from pathlib import Path
 
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.evaluation.summary import percent
 from passerby.extras import require_extra
 from passerby.files import write_atomic
 from passerby.plots.style import COLORS
 from passerby.progress import ProgressOption, open_progress
+from passerby.reporting.adaptation_section import build_adaptation_section
 from passerby.reporting.distance_section import build_distance_section
 from passerby.reporting.explanation_sections import build_heatmap_section, build_part_section, build_similarity_section
 from passerby.reporting.manifest_section import build_manifest_section
 from passerby.reporting.page import PageFigure, PageSection, render_page
 from passerby.reporting.rank_list_section import build_rank_list_section
-from passerby.reporting.reported_runs import ReportedRun, RunGroup, SectionBuilder, is_rendered, load_reported_runs
+from passerby.reporting.reported_runs import ReportedRun, RunGroup, SectionBuilder, is_synthetic, load_reported_runs
 from passerby.reporting.score_section import build_published_section, build_score_section
 from passerby.reporting.training_sections import build_training_image_section, build_training_section
+from passerby.text import plural
 from passerby.types import DataSet, Result
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class ReportResult(Result):
     plots: tuple[Path, ...]
 
     def __repr__(self) -> str:
-        return f"ReportResult(page={str(self.page)!r}, plots={len(self.plots)} files)"
+        return f"ReportResult(page={str(self.page)!r}, plots={plural(len(self.plots), 'file')})"
 
 
 def report(
@@ -106,22 +108,25 @@ def report(
         notice=_write_notice([run.result.data for run in reported], images=images),
         sections=sections,
         footer=f"Written by passerby {version('passerby')} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. "
-        f"The folder {folder.name} holds all plots as PNG and SVG.",
+        f"The folder {folder.name} holds all plots as PNG, and those without crops as SVG, too.",
     )
     write_atomic(page, html.encode())
-    paths = [part.path for section in sections for part in section.parts if isinstance(part, PageFigure)]
-    return ReportResult(page, tuple(file for path in paths for file in (path, path.with_suffix(".svg"))))
+    figures = [part for section in sections for part in section.parts if isinstance(part, PageFigure)]
+    return ReportResult(page, tuple(file for figure in figures for file in figure.files))
 
 
 def _check_arguments(runs: Sequence[str | Path], page: Path, queries: int) -> None:
     if page.suffix.lower() not in (".html", ".htm"):
-        raise DataError(f"--out {page}: got {page.suffix or 'no suffix'!r}, expected a file name that ends in .html")
+        raise DataError(
+            f"{argument('out')} {page}: got {page.suffix or 'no suffix'!r}, expected a file name that ends in .html"
+        )
     if not 1 <= len(runs) <= MOST_RUNS:
         raise DataError(
-            f"report: got {len(runs):,} runs, expected 1 to {MOST_RUNS}; for tables of many runs use passerby ablate"
+            f"report: got {plural(len(runs), 'run')}, expected 1 to {MOST_RUNS}; for tables of many runs use passerby "
+            "ablate"
         )
     if queries < 1:
-        raise DataError(f"queries: got {queries}, expected at least 1")
+        raise DataError(f"{argument('queries')}: got {queries}, expected at least 1")
     for module in ("matplotlib", "jinja2"):
         require_extra(module)
 
@@ -143,20 +148,20 @@ def _build_sections(group: RunGroup, *, images: bool) -> list[PageSection]:
                 continue
             title = f"{section.title}: {runs[0].result.data.title}" if several else section.title
             sections.append(replace(section, title=title))
-    sections.append(build_training_section(group))
+    sections += [build_adaptation_section(group), build_training_section(group)]
     if images:
         sections.append(build_training_image_section(group))
     return [*sections, build_manifest_section(group)]
 
 
 def _write_notice(sets: Sequence[DataSet], *, images: bool) -> str:
-    real = ", ".join(sorted({data.title for data in sets if not is_rendered(data)}))
+    real = ", ".join(sorted({data.title for data in sets if not is_synthetic(data)}))
     if not real:
         return "All people on this page are synthetic."
     if not images:
         return f"Metrics on {real}, without images of people."
     return (
-        f"This page shows images of people from {real}. Do not publish it; share it only with persons who may access "
+        f"This page shows images of people from {real}. Do not publish it; share it only with people who may access "
         "the data set. The option --no-images writes a page without images of people."
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.datasets import load_data
-from passerby.errors import DataError
-from passerby.model.embed import Embedder, load
-from passerby.model.image_batches import evaluation_batches
-from passerby.model.weights import model_folder
+from passerby.errors import DataError, argument
+from passerby.model.embed import load
 from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.reporting.page import PageSection
 from passerby.runs.evaluate_model import EvaluationResult, evaluate_model, evaluation_options, require_valid_queries
 from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder
+from passerby.runtime.embedder import Embedder
+from passerby.runtime.model_manifest import model_folder
 from passerby.types import DEFAULT, DataSet, Sample
 
 if TYPE_CHECKING:
@@ -49,11 +49,15 @@ class ReportedRun:
 
     def network_images(self, samples: Sequence[Sample]) -> Tensor:
         """Return (N, 3, H, W) normalized images, on the model's device."""
-        settings = self.embedder.preprocessing
-        batches = evaluation_batches(
-            samples, size=settings.size, mean=settings.mean, std=settings.std, batch=len(samples)
-        )
-        return next(batches).to(self.embedder.device)
+        from passerby.model.torch_encoder import TorchEncoder
+
+        encoder = TorchEncoder(self.embedder.network, self.embedder.preprocessing, device=self.embedder.device)
+        return encoder.normalize(self.read_pixels(samples))
+
+    def read_pixels(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        """Return (N, H, W, 3) RGB at the model's size."""
+        (pixels,) = self.embedder.read_pixels(samples, batch=len(samples))
+        return pixels
 
     def pixels(self, images: Tensor) -> NDArray[np.uint8]:
         """Return (N, H, W, 3) RGB of (N, 3, H, W) normalized images."""
@@ -69,7 +73,7 @@ class RunGroup:
     """Runs of one section.
 
     Attributes:
-        runs: At least one.
+        runs: At least one, but after `with_networks`.
         folder: Folder for the section's plots.
         queries: Number of rank lists of each kind.
     """
@@ -77,6 +81,10 @@ class RunGroup:
     runs: tuple[ReportedRun, ...]
     folder: Path
     queries: int
+
+    def with_networks(self) -> RunGroup:
+        """Return the runs that have a PyTorch network; none of ONNX and OpenVINO files."""
+        return replace(self, runs=tuple(run for run in self.runs if run.embedder.has_network))
 
     def labeled(self) -> Iterator[tuple[ReportedRun, str, Callable[[str], str]]]:
         """Yield each run with a suffix for its file names and a function that labels a text with the run's title.
@@ -105,7 +113,7 @@ def load_reported_runs(
     loaded = []
     for run in runs:
         folder = RunFolder(model_folder(run))
-        embedder = load(run, device=device)
+        embedder = load(run, device=device).use_cache()
         loaded.append((folder, embedder, load_recipe(folder.recipe)))
     names = _shortest_names(runs)
     sets_of: dict[str, list[DataSet]] = {}
@@ -117,7 +125,9 @@ def load_reported_runs(
             sets_of[spec] = [data_set for data_set in own or load_data(spec) if data_set.query]
         if not sets_of[spec]:
             named = data or embedder.manifest["data"]
-            raise DataError(f"{folder.root}: {named} has no query split to report on; choose another with --data")
+            raise DataError(
+                f"{folder.root}: {named} has no query split to report on; choose another with {argument('data')}"
+            )
         for data_set in sets_of[spec]:
             require_valid_queries(data_set)
             result = evaluate_model([embedder], data_set, evaluation_options(recipe), progress=progress)
@@ -126,7 +136,7 @@ def load_reported_runs(
     return reported
 
 
-def is_rendered(data: DataSet) -> bool:
+def is_synthetic(data: DataSet) -> bool:
     """Return whether all people of the data set are synthetic, as written by `passerby synth`."""
     return data.name == "synth" or (data.root / "synth.json").is_file()
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 from passerby.data.training_set import join_training
 from passerby.errors import DataError
 from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows, plot_mosaic
+from passerby.plots.style import name_png_and_svg
 from passerby.plots.training_curves import plot_learning_rate, plot_losses
 from passerby.reporting.page import PageFigure, PageSection
 from passerby.reporting.reported_runs import RunGroup
 from passerby.runs.arguments import build_loader_settings
+from passerby.text import plural
 from passerby.training.loader import TrainingLoader
 from passerby.training.log import read_log
 
@@ -26,9 +28,9 @@ def build_training_section(group: RunGroup) -> PageSection:
         if not any("losses" in record for record in records):
             continue
         rate, *_ = plot_learning_rate(
-            records, group.folder / f"learning-rate{suffix}.png", title=label("Learning rate")
+            records, name_png_and_svg(group.folder / f"learning-rate{suffix}.png"), title=label("Learning rate")
         )
-        losses, *_ = plot_losses(records, group.folder / f"losses{suffix}.png", title=label("Losses"))
+        losses, *_ = plot_losses(records, name_png_and_svg(group.folder / f"losses{suffix}.png"), title=label("Losses"))
         measured = any(record.get("scores") for record in records)
         caption = "Losses, and metrics measured during training." if measured else "Losses."
         parts += [
@@ -42,6 +44,8 @@ def build_training_image_section(group: RunGroup) -> PageSection:
     """Plot the first training batch of the first run, and some of its images before and after augmentation."""
     title, run = "Training images", group.runs[0]
     recipe = run.recipe
+    if not run.embedder.has_network:
+        return PageSection(title, ("Not shown: the model is an ONNX or OpenVINO file, which was not trained here.",))
     try:
         training_set = join_training([run.result.data])
     except DataError as error:
@@ -50,7 +54,7 @@ def build_training_image_section(group: RunGroup) -> PageSection:
     settings = replace(build_loader_settings(recipe), persons=identities, alike=1, workers=0, cache="never")
     batch = next(iter(TrainingLoader(training_set, settings).epoch(0)))
     samples = [training_set.samples[int(index)] for index in batch.indices[:_SHOWN]]
-    before, after = run.pixels(run.network_images(samples)), run.pixels(batch.images)
+    before, after = run.read_pixels(samples), run.pixels(batch.images)
     rows = [
         (
             "",
@@ -59,9 +63,9 @@ def build_training_image_section(group: RunGroup) -> PageSection:
         for image, changed, sample in zip(before, after[: len(before)], samples, strict=True)
     ]
     single, *_ = plot_crop_rows(
-        rows, group.folder / "augmentation.png", title="Before and after augmentation", across=8, vector=True
+        rows, group.folder / "augmentation.png", title="Before and after augmentation", across=8
     )
-    size = f"{identities} identities x {recipe.batches.images} images"
+    size = f"{plural(identities, 'identity')} x {plural(recipe.batches.images, 'image')}"
     whole, *_ = plot_mosaic(after, group.folder / "batch.png", title=f"First batch: {size}")
     erasing = recipe.images.erasing
     text = (

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-import torch
-from timm.utils.model_ema import ModelEmaV3
-
 from passerby.data.training_set import TrainingSet
 from passerby.distributed import Process, share_batch_norms
 from passerby.model.convnext_ap import ReID
@@ -49,6 +46,9 @@ def training_state(
         RecipeError: For settings that contradict each other.
         WeightsError: For initial weights that are missing or of another architecture.
     """
+    import torch
+    from timm.utils.model_ema import ModelEmaV3
+
     torch.manual_seed(recipe.training.seed)
     arguments = model_arguments(recipe) | ({} if initialize else {"pretrained": False, "weights": None})
     network = build_model(**arguments, identities=count_classes(recipe, identities))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from passerby.data.datasets.public_spec import public_spec
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError, WeightsError
 from passerby.evaluation.pair_histogram import PairHistogram, count_pairs, merge_histograms
 from passerby.files import read_json
-from passerby.model.embed import Embedder, load
-from passerby.model.weights import DEFAULT_MODEL, model_folder
+from passerby.model.embed import load
 from passerby.openset.calibration import Calibration, CalibrationMethod, FittedOn
 from passerby.openset.fitting import fit_calibration
 from passerby.openset.identification import fit_identification
@@ -24,6 +24,8 @@ from passerby.runs.draw import IMAGES, draw_training, embed_groups
 from passerby.runs.evaluate_model import EvaluationOptions, evaluation_options
 from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder, write_json
+from passerby.runtime.embedder import Embedder
+from passerby.runtime.model_manifest import DEFAULT_MODEL, model_folder
 from passerby.types import DataSet, Embeddings
 
 
@@ -47,7 +49,7 @@ def calibrate(
         data: Data sets, as for `train`, whose train splits are used; None is the training's own.
         method: `logistic` or `isotonic`; see `fit_calibration`.
         images: Largest number of images, of all data sets together. All images of random identities are drawn.
-        seed: Of that draw, and of the galleries for the probabilities of identification.
+        seed: Seed of that draw, and of the galleries for the probabilities of identification.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
@@ -66,7 +68,7 @@ def calibrate(
     folder = RunFolder(model_folder(run))
     if folder.root.resolve() == DEFAULT_MODEL.resolve():
         raise WeightsError(f"{run}: the folder of the default model is not written to; copy it and calibrate the copy")
-    embedder = load(folder.root, device=device)
+    embedder = load(folder.root, device=device).use_cache()
     sets = load_run_data(folder.root, embedder.manifest, data)
     with open_progress(progress) as report:
         calibration = calibrate_model(
@@ -110,14 +112,33 @@ def calibrate_model(
         progress: Callback that receives the number of embedded images, as task `embed`.
     """
     plain = embed_groups(embedder, draw_training(sets, images, seed=seed), options, progress=progress)
+    trained_on = any(was_trained_on(embedder, data) for data in sets)
+    return calibrate_embeddings(plain, spec=spec, trained_on=trained_on, method=method, seed=seed)
+
+
+def calibrate_embeddings(
+    plain: Sequence[Embeddings], *, spec: str, trained_on: bool, method: CalibrationMethod = "logistic", seed: int = 0
+) -> Calibration:
+    """Fit a calibration to embeddings; see `calibrate_model`.
+
+    Args:
+        plain: Embeddings of each data set.
+        spec: Name of the data sets in the result.
+        trained_on: Whether the network was trained on these identities.
+        method: As for `calibrate`.
+        seed: Seed of the galleries for the probabilities of identification.
+
+    Raises:
+        DataError: Without a pair of the same or of different identities in two cameras.
+    """
     pairs = _count_pairs(plain)
     fitted_on = FittedOn(
-        data=spec,
+        data=public_spec(spec),
         identities=sum(len(np.unique(embeddings.person_ids)) for embeddings in plain),
         images=sum(map(len, plain)),
         same=int(pairs.same.sum()) // 2,  # a set against itself has each pair twice
         different=int(pairs.different.sum()) // 2,
-        trained_on=any(was_trained_on(embedder, data) for data in sets),
+        trained_on=trained_on,
     )
     normalized = [standardize_cameras(embeddings) for embeddings in plain]
     calibration, cameras = (

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from passerby.errors import DataError
-from passerby.model.embed import Embedder
+from passerby.errors import DataError, argument
 from passerby.progress import ProgressCallback, no_progress, part_of
 from passerby.runs.evaluate_model import EvaluationOptions
+from passerby.runtime.embedder import Embedder
 from passerby.types import DataSet, Embeddings, Sample
 
 IMAGES = 4000
@@ -22,13 +22,13 @@ def draw_training(sets: Sequence[DataSet], images: int, *, seed: int) -> list[li
     Args:
         sets: Data sets with a train split.
         images: Images of all data sets together, at least 1; each gets the same number.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
         DataError: For `images` below 1, or an empty train split.
     """
     if images < 1:
-        raise DataError(f"images: got {images}, expected at least 1")
+        raise DataError(f"{argument('images')}: got {images}, expected at least 1")
     generator = np.random.default_rng(seed)
     return [draw_identities(data, images // len(sets), generator) for data in sets]
 

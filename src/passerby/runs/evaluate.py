@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from passerby.errors import DataError, WeightsError
+from passerby.errors import DataError, WeightsError, argument
 from passerby.model.embed import load
-from passerby.model.weights import DEFAULT_MODEL, model_folder
 from passerby.progress import ProgressOption, open_progress
 from passerby.recipe import load_recipe
 from passerby.runs.calibrate import has_calibration, load_calibration
@@ -23,6 +22,8 @@ from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.run_plots import plot_evaluations
 from passerby.runs.scores_file import read_scores, record_evaluations
+from passerby.runtime.model_manifest import DEFAULT_MODEL, model_folder
+from passerby.runtime.networks import ComputePrecision
 from passerby.types import ApRule, ProtocolName
 
 
@@ -37,6 +38,7 @@ def evaluate(
     ranking: RankingMethod | None = None,
     fuse: Sequence[str | Path] = (),
     open_set: bool = False,
+    precision: ComputePrecision = "fp32",
     device: str = "auto",
     progress: ProgressOption = False,
 ) -> list[EvaluationResult]:
@@ -53,6 +55,7 @@ def evaluate(
             distance with the recipe's camera-wise normalization.
         fuse: Other runs, whose lists are fused with this one's by `ranking.fuse_by`.
         open_set: Measure detection and identification rates, ROC and the error of the calibration, too.
+        precision: In which embeddings are computed: `fp32`, or `bf16` as for `load`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
@@ -71,8 +74,10 @@ def evaluate(
     folders = [model_folder(name) for name in (run, *fuse)]
     record = RunFolder(folders[0] if out is None else Path(out))
     if record.root.resolve() == DEFAULT_MODEL.resolve():
-        raise WeightsError(f"{run}: the folder of the default model is not written to; name another one with --out")
-    embedders = [load(folder, device=device) for folder in folders]
+        raise WeightsError(
+            f"{run}: the folder of the default model is not written to; name another one with {argument('out')}"
+        )
+    embedders = [load(folder, device=device, precision=precision).use_cache() for folder in folders]
     calibrations = [load_calibration(folder) if has_calibration(folder) else None for folder in folders]
     options = evaluation_options(load_recipe(RunFolder(folders[0]).recipe))
     method = (ranking or RankingMethod()).resolve(

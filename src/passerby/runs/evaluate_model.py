@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from passerby.data.datasets.public_spec import public_spec
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.evaluation.multi_query import average_queries
 from passerby.evaluation.score import score
 from passerby.evaluation.summary import Scores, describe
-from passerby.model.embed import Embedder
 from passerby.openset.calibration import Calibration
 from passerby.progress import ProgressCallback, no_progress, part_of
 from passerby.ranking.rank import record_ranking
 from passerby.recipe import Recipe
 from passerby.runs.open_set import OpenSetResult, measure_open_set
-from passerby.runs.ranking_method import RankingMethod, count_items, rank_with
+from passerby.runs.ranking_method import RankingMethod, count_items, number_tracks, rank_with
+from passerby.runtime.embedder import Embedder
+from passerby.text import plural
 from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Result, Sample
 
 RECORDED = 10
@@ -37,7 +39,7 @@ class EvaluationOptions:
         flip: Average each embedding with that of the mirrored image.
         bootstrap: Replicates of the intervals.
         batch: Images per forward pass.
-        workers: Processes that decode images; 0 decodes in this one.
+        workers: Threads that decode images ahead of the network; 0 decodes in this one.
         ranking: From embeddings to rank lists.
 
     Raises:
@@ -55,7 +57,7 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         for name, choices in (("protocol", get_args(ProtocolName)), ("ap", get_args(ApRule))):
             if (value := getattr(self, name)) is not None and value not in choices:
-                raise DataError(f"{name}: got {value!r}, expected one of {', '.join(choices)}")
+                raise DataError(f"{argument(name)}: got {value!r}, expected one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class EvaluationResult(Result):
         query_samples: One image of each list's query.
         gallery_samples: One image of each gallery item.
         open_set: Open-set metrics, if they were measured.
+        precision: In which the first model's embeddings were computed, `fp32` or `bf16`.
 
     Example:
         >>> (result,) = passerby.evaluate("runs/m")
@@ -93,6 +96,7 @@ class EvaluationResult(Result):
     query_samples: Sequence[Sample]
     gallery_samples: Sequence[Sample]
     open_set: OpenSetResult | None = None
+    precision: str = "fp32"
 
     def __repr__(self) -> str:
         scores = self.scores
@@ -101,17 +105,19 @@ class EvaluationResult(Result):
 
     @property
     def title(self) -> str:
-        """Title of the data set, followed by the ranking method unless it is the default."""
-        return f"{self.data.title}, {self.method.title}" if self.method.title else self.data.title
+        """Title of the data set, followed by the ranking method and the precision unless they are the default."""
+        parts = (self.data.title, self.method.title, self.precision if self.precision != "fp32" else "")
+        return ", ".join(filter(None, parts))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `scores.json`: the metrics and the rules that they were measured with."""
         return {
-            "data": self.data.spec,
+            "data": public_spec(self.data.spec),
             "title": self.data.title,
             "fingerprint": fingerprint([self.data]),
             "flip": self.flip,
             "method": self.method.title,
+            **({} if self.precision == "fp32" else {"precision": self.precision}),
             **self.scores.to_dict(per_query=False),
             **({} if self.open_set is None else self.open_set.to_dict()),
         }
@@ -142,11 +148,14 @@ def evaluate_model(
 ) -> EvaluationResult:
     """Evaluate one model, or several whose lists are fused, on one data set.
 
+    In a data set of tracks, the items to rank are tracks, each the mean of the embeddings of its images, or the sets of
+    `options.ranking`.
+
     Args:
         embedders: The models; the first one's embeddings are kept.
         data: A data set with queries and a gallery.
         options: Rules of the evaluation.
-        calibrations: Of each model, None where it has none.
+        calibrations: Calibrations of each model, None where it has none.
         open_set: Measure the first model's open-set metrics, too.
         progress: Callback that receives the number of embedded images, as task `embed`.
     """
@@ -161,9 +170,11 @@ def evaluate_model(
         assert gallery is not None
         pairs.append((average_queries(query, more) if rule == "multi-query" else query, gallery))
     # Distances are summed in float64, which CUDA has and MPS has not.
-    device = str(embedders[0].device) if embedders[0].device.type == "cuda" else "cpu"
-    method = options.ranking.limit(count_items(pairs[0][1], options.ranking))
-    lists = rank_with(method, pairs, [c for c in calibrations if c is not None], device=device)
+    device = embedders[0].device if embedders[0].device.startswith("cuda") else "cpu"
+    tracks = number_tracks(data.query), number_tracks(data.gallery)
+    method = options.ranking if tracks[1] is None else options.ranking.of_tracks()
+    method = method.limit(count_items(pairs[0][1], method, tracks[1]))
+    lists = rank_with(method, pairs, [c for c in calibrations if c is not None], tracks=tracks, device=device)
     ranking, blocks = record_ranking(lists.query, lists.gallery, lists.blocks, top=RECORDED)
     scores = score(
         lists.query, lists.gallery, distances=blocks, protocol=rule, ap=options.ap, bootstrap=options.bootstrap
@@ -179,6 +190,7 @@ def evaluate_model(
         query_samples=[data.query[index] for index in lists.query_images],
         gallery_samples=[data.gallery[index] for index in lists.gallery_images],
         open_set=measure_open_set(*pairs[0], calibration=calibrations[0]) if open_set else None,
+        precision=embedders[0].encoder.precision,
     )
 
 
@@ -204,15 +216,22 @@ def require_valid_queries(data: DataSet) -> None:
     """Check, before any work, that some query has a match.
 
     Raises:
-        DataError: If there are queries and none has its identity in the gallery in another camera.
+        DataError: If there are queries and none has a match.
     """
     cameras: dict[int, set[int]] = {}
     for sample in data.gallery:
         cameras.setdefault(sample.person_id, set()).add(sample.camera_id)
     if data.query and not any(cameras.get(s.person_id, set()) - {s.camera_id} for s in data.query):
+        if "cameras unknown" in data.variant:
+            raise DataError(
+                f"{data.title}: no query has another image of its identity in the gallery "
+                f"({plural(len(data.query), 'query')}, "
+                f"{plural(len(data.gallery), 'gallery image')}); a query's own file is not a match"
+            )
         count = len({sample.camera_id for sample in (*data.query, *data.gallery)})
         raise DataError(
-            f"{data.title}: no query has its identity in the gallery in another camera ({len(data.query)} queries, "
-            f"{len(data.gallery)} gallery images, {count} camera{'' if count == 1 else 's'}); the market rule counts "
-            "matches between cameras only"
+            f"{data.title}: no query has its identity in the gallery in another camera "
+            f"({plural(len(data.query), 'query')}, {plural(len(data.gallery), 'gallery image')}, "
+            f"{plural(count, 'camera')}); the market rule counts matches between cameras only; the option camera=none "
+            "of the data set counts matches within a camera too"
         )

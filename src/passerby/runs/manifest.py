@@ -11,9 +11,11 @@ from typing import Any
 
 from passerby.data.fingerprint import fingerprint
 from passerby.data.training_set import TrainingSet
-from passerby.model.weights import MANIFEST_FORMAT, find_setting_differences, find_weights_file
+from passerby.errors import RecipeError
+from passerby.model.weights import find_setting_differences, find_weights_file
 from passerby.recipe import Recipe
 from passerby.runs.arguments import count_classes, model_arguments
+from passerby.runtime.model_manifest import MANIFEST_FILE, MANIFEST_FORMAT, read_manifest
 from passerby.types import DataSet
 
 logger = logging.getLogger(__name__)
@@ -51,11 +53,28 @@ def warn_of_other_weights(recipe: Recipe) -> None:
     trained = {} if path is None else find_setting_differences(path, model)
     if trained:
         logger.warning(
-            "weights %s were trained with %s, the model has %s; expect lower accuracy. Add %s",
+            "weights %s were trained with %s, the model has %s; expect lower accuracy. Set %s",
             recipe.model.weights,
             ", ".join(f"{key}={json.dumps(value)}" for key, value in trained.items()),
             ", ".join(f"{key}={json.dumps(model[key])}" for key in trained),
-            " ".join(f"--set model.{key}={json.dumps(value)}" for key, value in trained.items()),
+            " ".join(f"model.{key}={json.dumps(value)}" for key, value in trained.items()),
+        )
+
+
+def require_own_network(recipe: Recipe) -> None:
+    """Refuse initial weights that were imported for a network of another name.
+
+    Raises:
+        RecipeError: Naming the recipe that the import has written.
+    """
+    path = find_weights_file(recipe.model.weights)
+    if path is None or not (path.parent / MANIFEST_FILE).is_file():
+        return
+    weights = read_manifest(path.parent)["model"]
+    if weights.get("method") == "imported" and weights["backbone"] != recipe.model.backbone:
+        raise RecipeError(
+            f"model.weights: {recipe.model.weights} is the imported network {weights['backbone']}, the recipe has "
+            f"{recipe.model.backbone}; train with the recipe {path.parent / 'recipe.yaml'}"
         )
 
 

@@ -12,7 +12,8 @@ from typing import Literal, cast, get_args
 
 import numpy as np
 
-from passerby.errors import DataError
+from passerby.data.datasets.public_spec import hide_folders
+from passerby.errors import DataError, argument
 from passerby.openset.calibration import Calibration
 from passerby.ranking.blocks import DistanceBlocks, iter_distances
 from passerby.ranking.camera_normalization import normalize_cameras
@@ -20,7 +21,7 @@ from passerby.ranking.expand import expand_queries
 from passerby.ranking.fuse import Fusion, fuse_blocks
 from passerby.ranking.rerank import rerank_blocks
 from passerby.ranking.sets import Pooling, SetDistance, compare_sets, group_images, label_sets, pool
-from passerby.types import Embeddings, IntArray, Labels
+from passerby.types import Embeddings, IntArray, Labels, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -76,18 +77,18 @@ class RankingMethod:
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if (value := getattr(self, name)) is not None and value not in choices:
-                raise DataError(f"{name}: got {value!r}, expected one of {', '.join(choices)}")
+                raise DataError(f"{argument(name)}: got {value!r}, expected one of {', '.join(choices)}")
         for name, holds, expected in (
             ("k1", self.k1 >= 1, "1 or more"),
-            ("k2", 1 <= self.k2 <= self.k1 + 1, f"1 to k1 + 1 = {self.k1 + 1}"),
-            ("lambda", 0 <= self.lambda_ <= 1, "0 to 1"),
+            ("k2", 1 <= self.k2 <= self.k1 + 1, f"1 to {argument('k1')} + 1 = {self.k1 + 1}"),
+            ("lambda_", 0 <= self.lambda_ <= 1, "0 to 1"),
         ):
             if not holds:
-                raise DataError(f"{name}: got {getattr(self, name, self.lambda_)}, expected {expected}")
+                raise DataError(f"{argument(name)}: got {getattr(self, name)}, expected {expected}")
         if self.sets in get_args(SetDistance) and (self.rerank or self.expand):
             raise DataError(
-                f"sets: {self.sets!r} gives distances and no vectors, which re-ranking and expansion need; use "
-                f"{' or '.join(get_args(Pooling))}"
+                f"{argument('sets')}: {self.sets!r} gives distances and no vectors, which re-ranking and expansion "
+                f"need; use {' or '.join(get_args(Pooling))}"
             )
         if self.calibrated and (self.fuse_by != "average" or not self.plain):
             raise DataError(
@@ -111,6 +112,10 @@ class RankingMethod:
         method = replace(self, cameras=cameras if self.cameras is None else self.cameras, models=models)
         return replace(method, calibrated=calibrated and method.fuse_by == "average" and method.plain)
 
+    def of_tracks(self) -> RankingMethod:
+        """Return the method for data sets of tracks: `sets` applies to tracks, and is `mean` if none is chosen."""
+        return replace(self, sets=self.sets or "mean", calibrated=False)
+
     def limit(self, items: int) -> RankingMethod:
         """Return the method with neighbors of the re-ranking that a gallery has, with a warning where they are fewer.
 
@@ -122,7 +127,7 @@ class RankingMethod:
         k2 = min(self.k2, items + 1)
         logger.warning(
             "re-ranking: the gallery has %d items; k1 is %d in place of %d, and k2 is %d. "
-            "Choose them with --k1 and --k2",
+            f"Choose them with {argument('k1')} and {argument('k2')}",
             items,
             items,
             self.k1,
@@ -137,7 +142,7 @@ class RankingMethod:
         if self.models:
             averaged = f" of {'probabilities' if self.calibrated else 'standardized distances'}"
             fusion = f"{self.fuse_by}{averaged if self.fuse_by == 'average' else ''}"
-            parts.append(f"fused with {', '.join(self.models)} ({fusion})")
+            parts.append(f"fused with {', '.join(map(hide_folders, self.models))} ({fusion})")
         if self.sets:
             parts.append(f"sets of images ({self.sets})")
         if self.expand:
@@ -166,11 +171,32 @@ class RankLists:
     blocks: DistanceBlocks
 
 
+Tracks = tuple[IntArray | None, IntArray | None]
+"""(Q,) and (G,) number of the track of each image, 0 to the number of tracks - 1; None for single images."""
+
+
+def number_tracks(samples: Sequence[Sample]) -> IntArray | None:
+    """Number the tracks of samples in order of first appearance; None if a sample has no track.
+
+    Returns:
+        (N,) track of each sample.
+
+    Example:
+        >>> from pathlib import Path
+        >>> number_tracks([Sample(Path("a.jpg"), 1, 0, track=9), Sample(Path("b.jpg"), 1, 1, track=4)]).tolist()
+        [0, 1]
+    """
+    numbers: dict[int | None, int] = {}
+    tracks = [numbers.setdefault(sample.track, len(numbers)) for sample in samples]
+    return None if not samples or None in numbers else np.array(tracks, dtype=np.int64)
+
+
 def rank_with(
     method: RankingMethod,
     pairs: Sequence[tuple[Embeddings, Embeddings]],
     calibrations: Sequence[Calibration] = (),
     *,
+    tracks: Tracks = (None, None),
     device: str = "cpu",
 ) -> RankLists:
     """Compute the distances of rank lists from one or several models' embeddings of the same images.
@@ -178,37 +204,44 @@ def rank_with(
     Args:
         method: From embeddings to lists.
         pairs: (query, gallery) of each model, unit vectors with the same labels.
-        calibrations: Of each model, for a `calibrated` method.
+        calibrations: Calibrations of each model, for a `calibrated` method.
+        tracks: Tracks of query and gallery, the sets of a method with `sets`; else all images of an identity in a
+            camera are a set.
         device: `cpu`, or a CUDA device for distances between vectors. Re-ranking and sets run on the CPU.
     """
-    sides = [_index_items(side, method) for side in pairs[0]]
+    sides = [_index_items(side, method, numbers) for side, numbers in zip(pairs[0], tracks, strict=True)]
     if method.cameras:
         pairs = [normalize_cameras(*pair) for pair in pairs]
     single = len(pairs) == 1  # fusion sorts each list, on the CPU
-    lists = [_compute_distances(*pair, method, device=device if single else "cpu") for pair in pairs]
+    lists = [_compute_distances(*pair, method, tracks, device=device if single else "cpu") for pair in pairs]
     probabilities = [calibration.probability for calibration in calibrations] if method.calibrated else None
     blocks = lists[0] if single else fuse_blocks(lists, method=method.fuse_by, calibrations=probabilities)
     (query, query_images), (gallery, gallery_images) = sides
     return RankLists(query, gallery, query_images, gallery_images, blocks)
 
 
-def count_items(side: Embeddings, method: RankingMethod) -> int:
+def count_items(side: Embeddings, method: RankingMethod, tracks: IntArray | None = None) -> int:
     """Count the items of a method, images or sets of images."""
-    return len(_index_items(side, method)[1])
+    return len(_index_items(side, method, tracks)[1])
 
 
-def _index_items(side: Embeddings, method: RankingMethod) -> tuple[Labels, IntArray]:
+def _index_items(side: Embeddings, method: RankingMethod, tracks: IntArray | None) -> tuple[Labels, IntArray]:
     """Return the labels of the items to rank, images or sets, and the index of an image of each."""
     if method.sets is None:
         return Labels(side.person_ids, side.camera_ids), np.arange(len(side))
-    sets = group_images(side)
+    sets = group_images(side) if tracks is None else tracks
     return label_sets(side, sets), np.unique(sets, return_index=True)[1]
 
 
-def _compute_distances(query: Embeddings, gallery: Embeddings, method: RankingMethod, *, device: str) -> DistanceBlocks:
+def _compute_distances(
+    query: Embeddings, gallery: Embeddings, method: RankingMethod, tracks: Tracks, *, device: str
+) -> DistanceBlocks:
     """Compute one model's distances."""
     if method.sets is not None:
-        query_sets, gallery_sets = group_images(query), group_images(gallery)
+        query_sets, gallery_sets = (
+            group_images(side) if numbers is None else numbers
+            for side, numbers in zip((query, gallery), tracks, strict=True)
+        )
         if method.sets in get_args(SetDistance):
             distance = cast("SetDistance", method.sets)
             return compare_sets(query, gallery, query_sets=query_sets, gallery_sets=gallery_sets, method=distance)

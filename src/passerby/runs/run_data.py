@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from passerby.data.datasets import DATASETS, load_data, read_part
 from passerby.data.datasets.spec import DataSpec, parse_spec
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.types import DataSet
 
 ABSOLUTE = "data_absolute"
@@ -60,25 +59,9 @@ def load_run_data(root: Path, manifest: Mapping[str, Any], data: str | None = No
         return load_data(data)
     spec = manifest.get("data")
     if not isinstance(spec, str):
-        raise DataError(f"{root}: its manifest names no data; name them with --data")
+        raise DataError(f"{root}: its manifest names no data; name them with {argument('data')}")
     parts = parse_spec(spec, readers=DATASETS)
     return [read_part(_locate(part, number, root, manifest)) for number, part in enumerate(parts)]
-
-
-def public_spec(spec: str) -> str:
-    """Return a spec with the last component of each path alone, for pages that are published.
-
-    Example:
-        >>> public_spec("market1501:/home/ana/Market-1501?camera=none")
-        'market1501:Market-1501?camera=none'
-    """
-    return "+".join(map(_public_part, re.split(r"\+(?=[A-Za-z][\w-]*:)", spec)))
-
-
-def _public_part(part: str) -> str:
-    name, _, rest = part.partition(":")
-    path, question, options = rest.rpartition("?") if "?" in rest else (rest, "", "")
-    return f"{name}:{Path(path).name}{question}{options}"
 
 
 def _locate(part: DataSpec, number: int, root: Path, manifest: Mapping[str, Any]) -> DataSpec:
@@ -95,4 +78,6 @@ def _locate(part: DataSpec, number: int, root: Path, manifest: Mapping[str, Any]
         if path.exists():
             return replace(part, path=path)
     places = ", ".join(dict.fromkeys(map(str, paths)))
-    raise DataError(f"{root}: its data set {part.text} is at none of {places}; restore it, or name it with --data")
+    raise DataError(
+        f"{root}: its data set {part.text} is at none of {places}; restore it, or name it with {argument('data')}"
+    )

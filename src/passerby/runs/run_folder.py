@@ -9,10 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import TrainingError, WriteError
+from passerby.errors import TrainingError, WriteError, argument, explain
 from passerby.files import hold_lock, write_all_atomic, write_atomic
-from passerby.model.weights import read_manifest
 from passerby.recipe import Recipe
+from passerby.runtime.model_manifest import read_manifest
+
+
+class _Path:
+    """Attribute of a run's folder: a path inside it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunFolder, _type: type | None = None) -> Path:
+        return folder.root / self._name
 
 
 @dataclass(frozen=True)
@@ -29,60 +39,28 @@ class RunFolder:
 
     root: Path
 
-    @property
-    def recipe(self) -> Path:
-        """The recipe with all defaults."""
-        return self.root / "recipe.yaml"
-
-    @property
-    def manifest(self) -> Path:
-        """Data, code and settings of the model. Written before the first step."""
-        return self.root / "manifest.json"
-
-    @property
-    def model(self) -> Path:
-        """The trained weights. Written when the training has ended."""
-        return self.root / "model.safetensors"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The last state of the training, to resume from."""
-        return self.root / "checkpoints" / "last.safetensors"
-
-    @property
-    def log(self) -> Path:
-        """The training log, one JSON object a line."""
-        return self.root / "log.jsonl"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Folder of the training log for TensorBoard."""
-        return self.root / "tensorboard"
-
-    @property
-    def calibration(self) -> Path:
-        """The calibration of the model's distances."""
-        return self.root / "calibration.json"
-
-    @property
-    def scores(self) -> Path:
-        """The metrics of every evaluation of the model."""
-        return self.root / "scores.json"
-
-    @property
-    def plots(self) -> Path:
-        """Folder of all plots."""
-        return self.root / "plots"
-
-    @property
-    def learning_rate_plot(self) -> Path:
-        """Plot of the learning rate over the training."""
-        return self.plots / "learning-rate.png"
-
-    @property
-    def losses_plot(self) -> Path:
-        """Plot of the losses over the training."""
-        return self.plots / "losses.png"
+    recipe = _Path("recipe.yaml")
+    """The recipe with all defaults."""
+    manifest = _Path("manifest.json")
+    """Data, code and settings of the model. Written before the first step."""
+    model = _Path("model.safetensors")
+    """The trained weights. Written when the training has ended."""
+    checkpoint = _Path("checkpoints/last.safetensors")
+    """The last state of the training, to resume from."""
+    log = _Path("log.jsonl")
+    """The training log, one JSON object a line."""
+    tensorboard = _Path("tensorboard")
+    """Folder of the training log for TensorBoard."""
+    calibration = _Path("calibration.json")
+    """The calibration of the model's distances."""
+    scores = _Path("scores.json")
+    """The metrics of every evaluation of the model."""
+    plots = _Path("plots")
+    """Folder of all plots."""
+    learning_rate_plot = _Path("plots/learning-rate.png")
+    """Plot of the learning rate over the training."""
+    losses_plot = _Path("plots/losses.png")
+    """Plot of the losses over the training."""
 
     def evaluation_plots(self, title: str) -> Path:
         """Return the folder of the plots of one evaluation, named after its title."""
@@ -96,15 +74,18 @@ class RunFolder:
             TrainingError: If the folder holds a run or other files.
         """
         if self.manifest.exists():
-            raise TrainingError(f"{self.root}: already holds a run; continue it with --resume, or give another --out")
+            raise TrainingError(
+                f"{self.root}: already holds a run; continue it with `passerby train --resume {self.root}`, or give "
+                f"another {argument('out')}"
+            )
         for path in self._written:
             if path.exists():
-                raise TrainingError(f"{path}: is in the way of a new run; move it, or give another --out")
+                raise TrainingError(f"{path}: is in the way of a new run; move it, or give another {argument('out')}")
         others = sorted(path.name for path in self.root.glob("*") if not path.name.startswith("."))
         if others:
             raise TrainingError(
                 f"{self.root}: holds other files, such as {', '.join(others[:3])}; a run needs a new or empty folder: "
-                "give another --out"
+                f"give another {argument('out')}"
             )
 
     def create(self) -> None:
@@ -116,7 +97,9 @@ class RunFolder:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WriteError(f"{self.root}: cannot be created ({error.strerror}); give another --out") from None
+            raise WriteError(
+                f"{self.root}: cannot be created ({explain(error)}); give another {argument('out')}"
+            ) from None
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
@@ -135,7 +118,8 @@ class RunFolder:
                 stack.enter_context(hold_lock(self.root / ".lock", wait=wait))
             except BlockingIOError:
                 raise TrainingError(
-                    f"{self.root}: another process writes this run; wait for it to end, or give another --out"
+                    f"{self.root}: another process writes this run; wait for it to end, or give another "
+                    f"{argument('out')}"
                 ) from None
             for path in self._written:
                 for draft in path.parent.glob(f".{path.name}.*.part"):  # as `write_atomic` names them

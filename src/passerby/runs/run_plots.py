@@ -12,6 +12,7 @@ from passerby.errors import MissingExtraError
 from passerby.plots.cmc import plot_cmc
 from passerby.plots.open_set_curves import plot_dir, plot_reliability, plot_roc
 from passerby.plots.rank_lists import Order, choose_queries, plot_rank_lists
+from passerby.plots.style import name_png_and_svg
 from passerby.plots.training_curves import plot_learning_rate, plot_losses
 from passerby.runs.evaluate_model import EvaluationResult
 from passerby.runs.open_set import OpenSetResult
@@ -25,8 +26,8 @@ ORDERS: tuple[Order, ...] = ("worst", "random", "best")
 def plot_training(folder: RunFolder, records: Sequence[Mapping[str, Any]]) -> None:
     """Plot the learning rate and the losses of a training log."""
     try:
-        plot_learning_rate(records, folder.learning_rate_plot)
-        plot_losses(records, folder.losses_plot)
+        plot_learning_rate(records, name_png_and_svg(folder.learning_rate_plot))
+        plot_losses(records, name_png_and_svg(folder.losses_plot))
     except MissingExtraError as error:
         logger.warning("no plots of the training: %s", error)
 
@@ -50,7 +51,7 @@ def plot_evaluation(result: EvaluationResult, out: Path, *, queries: int = 8) ->
         out: Folder of the plots.
         queries: Rank lists of each kind.
     """
-    plot_cmc({result.title: result.scores}, out / "cmc.png")
+    plot_cmc({result.title: result.scores}, name_png_and_svg(out / "cmc.png"))
     for order in ORDERS:
         plot_rank_lists(
             result.ranking,
@@ -67,8 +68,8 @@ def plot_evaluation(result: EvaluationResult, out: Path, *, queries: int = 8) ->
 
 def plot_open_set(result: OpenSetResult, out: Path, *, title: str) -> None:
     """Plot `roc.png`, `dir.png` if a rate can be resolved, and `reliability.png` if there is a calibration."""
-    plot_roc({title: result.verification}, out / "roc.png")
+    plot_roc({title: result.verification}, name_png_and_svg(out / "roc.png"))
     if not all(rate.reason for rate in result.scores.rates):
-        plot_dir({title: result.scores}, out / "dir.png")
+        plot_dir({title: result.scores}, name_png_and_svg(out / "dir.png"))
     if result.reliability is not None:
-        plot_reliability({title: result.reliability}, out / "reliability.png")
+        plot_reliability({title: result.reliability}, name_png_and_svg(out / "reliability.png"))

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from passerby.errors import DataError
 from passerby.model.embed import load
-from passerby.model.weights import model_folder
 from passerby.openset.nearest_identities import find_nearest_identities
 from passerby.openset.thresholds import Threshold, compute_threshold
 from passerby.progress import ProgressOption, open_progress
@@ -18,6 +17,7 @@ from passerby.runs.draw import IMAGES, draw_training, embed_groups
 from passerby.runs.evaluate_model import evaluation_options, require_valid_queries
 from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder
+from passerby.runtime.model_manifest import model_folder
 from passerby.types import DataSet, Result, Sample
 
 Split = Literal["train", "query and gallery"]
@@ -76,7 +76,7 @@ def find_threshold(
         gallery_size: Number of identities that will be enrolled; None is as many as the data have.
         images: Largest number of training images, of all data sets together.
         bootstrap: Replicates of the intervals.
-        seed: Of the draw of training images and of the bootstrap.
+        seed: Seed of the draw of training images and of the bootstrap.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
@@ -88,10 +88,10 @@ def find_threshold(
 
     Example:
         >>> passerby.find_threshold("runs/m", far=0.2)
-        [MeasuredThreshold(market1501: distance ..., FAR 20 %, DIR ... %)]
+        [MeasuredThreshold(market1501 (synthetic): distance ..., FAR 20 %, DIR ... %)]
     """
     folder = RunFolder(model_folder(run))
-    embedder = load(folder.root, device=device)
+    embedder = load(folder.root, device=device).use_cache()
     sets = load_run_data(folder.root, embedder.manifest, data)
     pairs: list[tuple[Sequence[Sample], Sequence[Sample]]]
     if data is None:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import DataError, PasserbyError, WeightsError
+from passerby.errors import DataError, PasserbyError, WeightsError, explain
 from passerby.files import write_atomic
-from passerby.model.weights import MANIFEST_FORMAT
 from passerby.recipe import parse_recipe
 from passerby.recipe.problems import RENAMED_KEYS
 from passerby.recipe.read_yaml import read_yaml
 from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder, to_json
+from passerby.runtime.model_manifest import MANIFEST_FORMAT
 
 COPIES = ".before-upgrade"
 """Folder of the copies, inside the run; it exists only while a conversion is incomplete."""
@@ -98,7 +98,7 @@ def _convert(path: Path, convert: Callable[[bytes], bytes]) -> bytes:
     except PasserbyError:
         raise
     except (ValueError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
-        raise WeightsError(f"{path}: not converted, as it is no file of passerby ({error!r})") from None
+        raise WeightsError(f"{path}: not converted, as it is no file of passerby ({explain(error)})") from None
 
 
 def _convert_recipe(content: bytes) -> bytes:

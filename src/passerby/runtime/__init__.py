@@ -1,1 +1,1 @@
-"""Networks from files of other tools, without torch."""
+"""Embedders in any runtime: reading of images, networks from files, caches; without torch."""

@@ -29,9 +29,9 @@ class Camera:
 
     Attributes:
         height: Height of the lens above the ground, meters.
-        lane: (x, z, direction) of the middle of the lane on which persons walk, meters and radians.
+        lane: (x, z, direction) of the middle of the lane on which people walk, meters and radians.
         length: Length of the lane, meters.
-        forward: Fraction of the persons that walk in the direction of `lane`; the others walk in the opposite one.
+        forward: Fraction of the people who walk in the direction of `lane`; the others walk in the opposite one.
         around: Ground, wall and light.
         objects: Solids in the scene.
         materials: Materials of the objects.

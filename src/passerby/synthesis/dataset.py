@@ -1,4 +1,4 @@
-"""Rendered data set in the layout of Market-1501, with a table of the parameters of each image.
+"""Synthetic data set in the layout of Market-1501, with a table of the parameters of each image.
 
     bounding_box_train/  query/  bounding_box_test/       0001_c1s1_000000_01.jpg ...
     images.parquet                                        one row per image, with its mask; see docs/synth.md
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.synthesis.cameras import Camera, draw_camera
 from passerby.synthesis.persons import Person, draw_persons
 from passerby.synthesis.photograph import Photograph, photograph
@@ -37,7 +37,7 @@ _PERSON, _CAMERA, _IMAGE, _DISTRACTOR, _SPLIT, _ROUTE, _PASSERBY = range(7)
 
 @dataclass(frozen=True)
 class SynthSettings:
-    """Settings of a rendered data set. Equal settings give equal images.
+    """Settings of a synthetic data set. Equal settings give equal images.
 
     Attributes:
         identities: Identities, 2 to 99,999.
@@ -71,11 +71,13 @@ class SynthSettings:
         for field in fields(self):
             value, (low, high) = getattr(self, field.name), RANGES[field.name]
             if not low <= value <= high:
-                raise DataError(f"synth: {field.name} is {value}, expected {low} to {high}")
+                raise DataError(f"{argument(field.name)}: got {value}, expected {low} to {high}")
         if self.views > self.cameras or self.views == 1:
-            raise DataError(f"synth: views is {self.views}, expected 2 to {self.cameras} (the cameras), or 0 for all")
+            raise DataError(
+                f"{argument('views')}: got {self.views}, expected 2 to {self.cameras} (the cameras), or 0 for all"
+            )
         if self.test > self.identities:
-            raise DataError(f"synth: test is {self.test}, expected at most {self.identities} (the identities)")
+            raise DataError(f"{argument('test')}: got {self.test}, expected at most {self.identities} (the identities)")
 
     @property
     def size(self) -> tuple[int, int]:

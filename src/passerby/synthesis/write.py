@@ -1,4 +1,4 @@
-"""Writing of rendered data sets, in shards of a few identities.
+"""Writing of synthetic data sets, in shards of a few identities.
 
 A shard is complete when its part of the table is written, which happens after its images. An interrupted rendering
 therefore resumes where it stopped, and table and images agree.
@@ -14,7 +14,7 @@ import threading
 import time
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,44 @@ import simplejpeg
 from joblib.externals.loky import ProcessPoolExecutor
 from PIL import Image
 
-from passerby.errors import DataError
+from passerby.errors import DataError, argument, explain
 from passerby.files import hold_lock, write_atomic
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.synthesis.dataset import RENDERER_VERSION, SPLITS, SynthSettings, render_shard
+from passerby.types import Result
 
 SINGLE_PROCESS = 400
 """Number of images up to which one process is faster than starting several."""
 
 _RECORD = "synth.json"
+
+
+@dataclass(frozen=True, repr=False)
+class SynthResult(Result):
+    """A synthetic data set.
+
+    Attributes:
+        folder: Its folder, in the layout of Market-1501.
+        identities: Number of identities.
+        cameras: Number of cameras.
+        images: Number of images.
+
+    Example:
+        >>> result = passerby.synth("rendered", passerby.SynthSettings(identities=4, cameras=2, images=2))
+        >>> result.identities, result.cameras
+        (4, 2)
+    """
+
+    folder: Path
+    identities: int
+    cameras: int
+    images: int
+
+    def __repr__(self) -> str:
+        return (
+            f"SynthResult({str(self.folder)!r}, identities={self.identities}, cameras={self.cameras}, "
+            f"images={self.images})"
+        )
 
 
 def synth(
@@ -39,7 +68,7 @@ def synth(
     *,
     workers: int | None = None,
     progress: ProgressOption = False,
-) -> None:
+) -> SynthResult:
     """Render a data set of synthetic people. The folder appears when it is complete.
 
     Until then the images are in `.NAME.part` beside it, where the same call resumes after an interruption. When two
@@ -52,6 +81,9 @@ def synth(
         workers: Processes that render; None is one per CPU core, or this process alone for a few images.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
+    Returns:
+        The folder and its numbers of identities, cameras and images.
+
     Raises:
         DataError: When the folder or the draft holds something else or cannot be written, or when a worker process was
             killed.
@@ -60,6 +92,7 @@ def synth(
     Example:
         >>> from passerby.synthesis.dataset import SynthSettings
         >>> synth("rendered", SynthSettings(identities=2, cameras=2, images=2, height=32))
+        SynthResult('rendered', identities=2, cameras=2, images=12)
         >>> len(list(Path("rendered").rglob("*.jpg")))
         12
     """
@@ -68,7 +101,7 @@ def synth(
     part = folder.with_name(f".{folder.name}.part")
     try:
         if _is_rendered(folder, settings):
-            return
+            return _make_result(folder, settings)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(folder.with_name(f".{folder.name}.lock"), wait=True):
             if not _is_rendered(folder, settings):
@@ -80,13 +113,18 @@ def synth(
     except BrokenProcessPool:
         raise DataError(
             f"{folder}: not written (a worker process was killed, as the system does when memory is exhausted); the "
-            f"rendered images are in {part}: repeat the command to resume; fewer --workers need less memory"
+            f"rendered images are in {part}: repeat the command to resume; fewer {argument('workers')} need less memory"
         ) from None
     except OSError as error:
         raise DataError(
-            f"{folder}: not written ({error.strerror or error}); the rendered images are in {part}: free disk space or "
+            f"{folder}: not written ({explain(error)}); the rendered images are in {part}: free disk space or "
             "grant write access there and repeat the command to resume"
         ) from None
+    return _make_result(folder, settings)
+
+
+def _make_result(folder: Path, settings: SynthSettings) -> SynthResult:
+    return SynthResult(folder, settings.identities, settings.cameras, settings.total)
 
 
 def _record(settings: SynthSettings) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from passerby.errors import WeightsError
+from passerby.errors import WeightsError, explain
 from passerby.files import parse_json, write_atomic
 from passerby.model.weights import fill
+from passerby.text import plural
 from passerby.training.state import TrainingState
 
 FORMAT = 1
@@ -94,7 +95,9 @@ def _read(path: Path, *, tensors: bool = True) -> tuple[dict[str, Any], dict[str
             metadata: dict[str, Any] = parse_json((file.metadata() or {})["passerby"])
             values = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"checkpoint {path}: not a checkpoint of passerby ({error})") from None
+        raise WeightsError(
+            f"checkpoint {path}: not a checkpoint of passerby ({explain(error)}); copy the run again"
+        ) from None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         stored = metadata.get("format") if isinstance(metadata, dict) else None
         raise WeightsError(f"checkpoint {path}: format {stored!r}, this version reads {FORMAT}")
@@ -122,6 +125,6 @@ def _fill_optimizer(
         state.setdefault(int(index), {})[name] = value
     if state and max(state) >= count:
         raise WeightsError(
-            f"checkpoint {path}: optimizer state of {max(state) + 1} parameters, this network has {count}"
+            f"checkpoint {path}: optimizer state of {plural(max(state) + 1, 'parameter')}, this network has {count}"
         )
     optimizer.load_state_dict({"state": state, "param_groups": shell["param_groups"]})

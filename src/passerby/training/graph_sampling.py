@@ -8,13 +8,13 @@ from torch import nn
 
 from passerby.distributed import Process, from_first
 from passerby.model.convnext_ap import ReID
-from passerby.model.embed import embed_batches
+from passerby.model.torch_encoder import embed_batches
 from passerby.ranking.neighbors import find_neighbors
 from passerby.training.loader import TrainingLoader
 from passerby.types import IntArray
 
 _CANDIDATES = 4
-"""Neighbors kept for each that a group needs: towards the end of an epoch the nearest have been drawn already."""
+"""Neighbors kept for each that a group needs: toward the end of an epoch the nearest have been drawn already."""
 
 
 def find_similar_identities(
@@ -34,7 +34,7 @@ def find_similar_identities(
     """
     assert isinstance(network, ReID)
     with torch.autocast(process.device.type, precision, enabled=precision is not None):
-        vectors = embed_batches(network, loader.identity_images(epoch), flip=False, device=process.device)
+        vectors = embed_batches(network, loader.identity_images(epoch), device=process.device)
     count = min(_CANDIDATES * (loader.sampler.alike - 1), len(vectors) - 1)
     indices = find_neighbors(vectors, k=count + 1).indices  # (I, n + 1)
     # with equal vectors an identity need not be its own nearest

@@ -61,7 +61,7 @@ class LoaderSettings:
         prefetch: Batches that each worker keeps ready.
         cache: Keep the resized images in memory: `always`, `never`, or `auto`, if they take at most a quarter of the
             available memory.
-        seed: Of the run, at least 0.
+        seed: Seed of the run, at least 0.
     """
 
     transform: TransformSettings

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from passerby.errors import TrainingError, WriteError
+from passerby.errors import TrainingError, WriteError, explain
 from passerby.files import parse_json, write_atomic
 
 
@@ -58,8 +58,8 @@ class RunLog:
             yield
         except OSError as error:
             raise WriteError(
-                f"{self._file.name}: not written ({error.strerror or error}); the last checkpoint is intact. "
-                "Free space there, then continue with --resume"
+                f"{self._file.name}: not written ({explain(error)}); the last checkpoint is intact. "
+                "Free space there, then continue with `passerby train --resume RUN`"
             ) from None
 
     def close(self) -> None:
@@ -70,6 +70,8 @@ class RunLog:
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Read all complete records of `log.jsonl`, without a last line that was cut short; none if there is no file.
+
+    Epochs count from 1. Records of earlier versions, which have no `first_epoch`, count from 0 and are converted.
 
     Raises:
         TrainingError: For a file that is another log.
@@ -88,5 +90,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             break
         if not isinstance(record, dict) or not isinstance(record.get("step"), int):
             raise TrainingError(f"{path}: not a log of passerby; expected an object with a step on each line")
+        if "first_epoch" not in record and isinstance(record.get("epoch"), int):
+            record |= {"epoch": record["epoch"] + 1, "first_epoch": 1}
         records.append(record)
     return records

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from passerby.distributed import Process
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
+from passerby.text import plural
 from passerby.training.graph_sampling import find_similar_identities
 from passerby.training.loader import Batch, TrainingLoader
 from passerby.training.loss_history import LossHistory
@@ -37,7 +38,7 @@ class LoopSettings:
     Attributes:
         accumulate: Batches per optimizer step.
         clip: Largest norm of the gradient; None for no limit.
-        precision: Of the forward pass.
+        precision: Precision of the forward pass.
         channels_last: Memory format of the images.
         compile: Whether to use `torch.compile`.
         alike_from: First epoch, from 0, whose batches are drawn by similarity, where the loader does that at all.
@@ -80,7 +81,7 @@ def fit(
         losses: What is minimized, the same in every stage.
         stages: In order; a training without stages has one with an empty name.
         optimizer: Builds the optimizer of a stage.
-        settings: Of the loop.
+        settings: Settings of the loop.
         process: This process, and the device that it computes on.
         samples: Training images, named in the message about a non-finite loss.
 
@@ -210,8 +211,8 @@ def steps_per_epoch(batches: int, accumulate: int) -> int:
     """
     if batches < accumulate:
         raise TrainingError(
-            f"accumulate: {accumulate} batches make a step, but an epoch has {batches}; "
-            "lower optimizer.accumulate or batches.persons"
+            f"accumulate: {plural(accumulate, 'batch')} make a step, but an epoch has {batches}; lower "
+            "optimizer.accumulate or batches.persons"
         )
     return batches // accumulate
 

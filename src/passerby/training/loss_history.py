@@ -25,7 +25,7 @@ class StepRecord:
     Attributes:
         step: Optimizer steps before this one.
         epoch: Epoch, from 0.
-        names: Of the L losses; the first is `loss`, the weighted total.
+        names: Names of the L losses; the first is `loss`, the weighted total.
         values: (A, L) losses of A accumulated batches, on the device.
         norm: Norm of the gradient, on the device; None where it need not be finite.
         indices: For each of the A batches, (B,) training images of this process.
@@ -127,7 +127,7 @@ class LossHistory:
         values = ", ".join(f"{name} {value}" for name, value in losses.items())
         files = ", ".join(self._samples[index].label for index in indices.tolist())
         return (
-            f"non-finite loss or gradient at step {record.step} (epoch {record.epoch}): {values}. Lower "
+            f"non-finite loss or gradient at step {record.step} (epoch {record.epoch + 1}): {values}. Lower "
             "schedule.lr_max, set optimizer.clip or use training.precision=fp32; "
             f"the last checkpoint is intact. The batch's files: {files}"
         )

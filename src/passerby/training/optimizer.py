@@ -29,9 +29,9 @@ def build_optimizer(
         name: `sgd` or `adamw`.
         backbone_scale: Scale of the backbone's parameters; the others have 1.
         weight_decay: At least 0.
-        momentum: Of SGD.
-        nesterov: Of SGD.
-        betas: Of AdamW.
+        momentum: Momentum of SGD.
+        nesterov: Nesterov of SGD.
+        betas: Betas of AdamW.
         layer_decay: Below 1, each layer of the backbone (as timm divides it) has its scale multiplied by this once
             more than the layer above (Clark et al., "ELECTRA", 2020).
 

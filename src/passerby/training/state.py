@@ -22,7 +22,7 @@ class TrainingState:
 
     Attributes:
         network: The network that is trained.
-        optimizer: Of the current stage.
+        optimizer: Optimizer of the current stage.
         scaler: Loss scaler of fp16; disabled otherwise.
         ema: Averaged weights, or None.
         step: Optimizer steps since the start of the run.
@@ -53,7 +53,7 @@ class Step:
 
     Attributes:
         step: Optimizer steps since the start of the run, this one included.
-        epoch: Epoch, from 0.
+        epoch: Epoch, from 0; `to_dict` counts from 1.
         epoch_ends: Whether this is the last step of the epoch.
         stage: Name of the stage; empty for a training without stages.
         stage_ends: Whether this is the last step of the stage.
@@ -93,6 +93,6 @@ class Step:
         return self._record.images_per_second
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serializable dict of all values."""
+        """Return a JSON-serializable dict of all values, with the epoch counted from 1."""
         names = ("step", "epoch", "epoch_ends", "stage", "stage_ends", "learning_rate", "losses", "images_per_second")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"epoch": self.epoch + 1, "first_epoch": 1}

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, explain
 from passerby.extras import require_extra
+from passerby.files import read_bytes
+from passerby.text import plural
 from passerby.video.frames import require_cv2
 
 if TYPE_CHECKING:
@@ -215,7 +217,9 @@ def read_boxes(path: str | Path, *, min_score: float = 0.0) -> dict[int, Detecti
             frame, *box, score = _parse_row(record, first)
         except (KeyError, ValueError) as error:
             expected = ", ".join(record)
-            raise DataError(f"{path}: row {number}: cannot be read ({error}); expected numbers: {expected}") from None
+            raise DataError(
+                f"{path}: row {number}: cannot be read ({explain(error)}); expected numbers: {expected}"
+            ) from None
         by_frame.setdefault(int(frame), []).append((*box, min(score, 1.0)))
     check_pixels(np.array([row[1:5] for boxes in by_frame.values() for row in boxes]), str(path))
     detections = {}
@@ -244,7 +248,7 @@ def check_pixels(corners: NDArray[np.floating[Any]], name: str) -> None:
     """
     if len(corners) and np.max(corners) <= 2:
         raise DataError(
-            f"{name}: all {len(corners):,} boxes end within the first 2 pixels, such as "
+            f"{name}: {plural(len(corners), 'box')}, all within the first 2 pixels, such as "
             f"{np.round(corners[0].astype(float), 3).tolist()} (left, top, right, bottom); they are probably fractions "
             "of the frame: multiply them by its width and height"
         )
@@ -252,15 +256,13 @@ def check_pixels(corners: NDArray[np.floating[Any]], name: str) -> None:
 
 def _read_table(path: Path) -> tuple[Sequence[str], list[list[str]], int]:
     """Return the names of the columns, the rows, and the number of the first frame."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected boxes as MOT or CSV")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
         first = next((line for line in lines if line.strip()), "")
         separated = csv.reader(lines) if "," in first else (re.split(r"[;\s]+", line.strip()) for line in lines)
         rows = [row for row in separated if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a text file of boxes ({error})") from None
+        raise DataError(f"{path}: not a text file of boxes ({explain(error)})") from None
     if not rows:
         raise DataError(f"{path}: no boxes in the file")
     header = [cell.strip() for cell in rows[0]]

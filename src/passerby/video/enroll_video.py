@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from passerby.errors import DataError
 from passerby.gallery.cluster import find_pair_threshold
 from passerby.gallery.gallery import Gallery
-from passerby.gallery.results import EnrollResult
-from passerby.gallery.sightings import TRACK, Sighting, SightingInfo, check_metadata, to_source
+from passerby.gallery.sightings import SightingInfo, check_metadata, to_source
 from passerby.progress import ProgressOption
+from passerby.video.frames import read_video_info
 from passerby.video.outputs import check_drawing, draw_tracks, write_tracks
-from passerby.video.tracklets import Tracklet
-from passerby.video.tracks import MIN_BOXES, VideoCounts, track_people
+from passerby.video.track_sightings import GAP_PRIOR, EnrollVideoResult, make_sighting
+from passerby.video.tracks import MIN_BOXES, track_people
 
 if TYPE_CHECKING:
     from supervision import Detections
 
     from passerby.video.boxes import Detector
-
-_PRIOR = 0.2
-"""Prior probability that two tracks with a short gap between them show one person."""
-_SIDES = ("left", "top", "right", "bottom")
-
-
-@dataclass(frozen=True)
-class EnrollVideoResult(EnrollResult):
-    """Counts of `enroll_video`.
-
-    Attributes:
-        new: Tracks that were added.
-        known: Tracks that were enrolled before.
-        unreadable: Empty.
-        counts: Frames and boxes of the video.
-    """
-
-    counts: VideoCounts = field(default_factory=VideoCounts)
-
-    def __repr__(self) -> str:
-        return f"EnrollVideoResult(new={self.new}, known={self.known}, {self.counts})"
 
 
 def enroll_video(
@@ -56,6 +34,7 @@ def enroll_video(
     gap: float = 3.0,
     tracks: str | Path | None = None,
     draw: str | Path | None = None,
+    live: bool = False,
     progress: ProgressOption = False,
 ) -> EnrollVideoResult:
     """Track the people in a video and enroll each track with its best crop.
@@ -67,7 +46,7 @@ def enroll_video(
 
     Args:
         gallery: Its model makes the vectors.
-        video: File that OpenCV reads.
+        video: File that OpenCV reads, or a live source.
         camera: Camera of the video.
         boxes: Detector, or detections by frame (`read_boxes`).
         started: Time of the first frame, seconds since 1970; None if unknown, filters by time then leave the tracks
@@ -77,6 +56,8 @@ def enroll_video(
         gap: Longest gap in seconds over which two tracks are joined by appearance; 0 joins none.
         tracks: MOT file to write, with the numbers of the tracks; see `write_tracks`.
         draw: Video to write with the tracks drawn, .mp4 or .avi; see `draw_tracks`.
+        live: The video is a live source: an address, the index of a camera or a folder. The same as `enroll_live` with
+            one camera; `started` is its `since`, `boxes` is a detector, and nothing is written to files.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
@@ -96,9 +77,18 @@ def enroll_video(
         >>> result.new, result.counts.frames
         (0, 10)
     """
+    if live:
+        from passerby.video.enroll_live import enroll_live
+
+        if not callable(boxes) or tracks is not None or draw is not None:
+            raise DataError("live: takes a detector as boxes, and neither tracks nor draw")
+        return enroll_live(
+            gallery, {camera: video}, boxes=boxes, since=started, every=every, min_boxes=min_boxes, gap=gap
+        )
     check_metadata(SightingInfo(camera=camera, time=started), str(video))  # before the work
-    threshold = find_pair_threshold(gallery.calibration, prior=_PRIOR) if gap > 0 else None
-    path = video if "://" in str(video) else Path(video).resolve()
+    threshold = find_pair_threshold(gallery.calibration, prior=GAP_PRIOR) if gap > 0 else None
+    read_video_info(video)
+    path = Path(video).resolve()
     if draw is not None:
         check_drawing(draw)
     for output in (tracks, draw):
@@ -118,29 +108,11 @@ def enroll_video(
         write_tracks(tracked.tracklets, tracks)
     if draw is not None:
         draw_tracks(tracked.tracklets, draw, video=path, every=every, progress=progress)
+    to_wall = None if started is None else lambda seconds: started + seconds
     added = gallery.store.add(
-        [_make_sighting(tracklet, n, path, camera, started) for n, tracklet in enumerate(tracked.tracklets, 1)]
+        [
+            make_sighting(tracklet, camera=camera, video=to_source(path), number=number, to_wall=to_wall)
+            for number, tracklet in enumerate(tracked.tracklets, 1)
+        ]
     )
     return EnrollVideoResult(len(added.new), len(added.known), counts=tracked.counts)
-
-
-def _make_sighting(tracklet: Tracklet, track: int, path: str | Path, camera: str, started: float | None) -> Sighting:
-    zero = started or 0.0
-    corners = ",".join(f"{x:.0f}" for x in tracklet.corners)
-    return Sighting(
-        vector=tracklet.vector,
-        crop=tracklet.crop,
-        camera=camera,
-        time=None if started is None else started + tracklet.start,
-        source=f"{to_source(path)}::{tracklet.start:.2f}-{tracklet.end:.2f} s at {corners}",
-        quality=tracklet.quality,
-        attributes={
-            f"{TRACK}video": to_source(path),
-            f"{TRACK}start": zero + tracklet.start,
-            f"{TRACK}end": zero + tracklet.end,
-            f"{TRACK}number": track,
-            f"{TRACK}boxes": tracklet.boxes,
-            f"{TRACK}frame": tracklet.frame,
-            **{f"{TRACK}{side}": x for side, x in zip(_SIDES, tracklet.corners, strict=True)},
-        },
-    )

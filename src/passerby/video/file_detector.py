@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.runtime.networks import load_network
+from passerby.text import plural
 from passerby.video.boxes import Detector, make_detections
 from passerby.video.frames import require_cv2
 
@@ -62,7 +63,7 @@ def file_detector(
         passerby.errors.DataError: detector.onnx: no such file; expected a network
     """
     if not 0 < min_score <= 1:
-        raise DataError(f"min_score: got {min_score}, expected a score above 0 and at most 1")
+        raise DataError(f"{argument('min_score')}: got {min_score}, expected a score above 0 and at most 1")
     network = load_network(path, threads=threads)
     shape = network.input_shape
     if len(shape) != 4 or shape[0] not in (1, None) or shape[1] != 3 or shape[2] is None or shape[3] is None:
@@ -99,7 +100,9 @@ def file_detector(
     def _run(image: NDArray[np.uint8]) -> NDArray[np.float32]:
         outputs = network(image.transpose(2, 0, 1)[None])  # (1, 3, H, W)
         if len(outputs) != 1:
-            raise DataError(f"{path}: {len(outputs)} outputs of shapes {[x.shape for x in outputs]}; {_LAYOUTS}")
+            raise DataError(
+                f"{path}: {plural(len(outputs), 'output')} of shapes {[x.shape for x in outputs]}; {_LAYOUTS}"
+            )
         return np.asarray(outputs[0], np.float32)
 
     return detect

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError, MissingExtraError
+from passerby.errors import DataError, MissingExtraError, argument, explain
 from passerby.extras import require_extra
+from passerby.files import read_bytes
+from passerby.text import plural
 from passerby.types import Result
+from passerby.video.addresses import hide_credentials
 
 _MAX_FAILURES = 1000
 """Consecutive frames that cannot be decoded after which the rest of the video counts as damaged."""
-_PLAYLISTS = (b"#EXTM3U", b"ffconcat")
-"""First bytes of files that make FFmpeg open other files."""
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<")
+"""First bytes of files that make FFmpeg open other files or addresses: HLS, concat, SDP, and XML such as DASH."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +70,16 @@ def read_video_info(path: str | Path) -> VideoInfo:
         VideoInfo(frames=40, rate=10.0, width=320, height=240)
     """
     if "://" in str(path):
-        raise DataError(f"{path}: is an address, expected a video file; record the stream to a file first")
+        raise DataError(
+            f"{hide_credentials(str(path))}: is an address, expected a video file; add {argument('live', True)}"
+        )
     cv2, path = require_cv2(), Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a video")
-    with path.open("rb") as file:
-        if file.read(16).lstrip(b"\xef\xbb\xbf").startswith(_PLAYLISTS):
-            raise DataError(f"{path}: is a playlist of other files, expected a video")
+    if str(path).isdecimal() and not path.exists():
+        raise DataError(
+            f"{path}: no such file, expected a video; a camera of that index needs {argument('live', True)}"
+        )
+    if read_bytes(path, first=16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
+        raise DataError(f"{path}: is a playlist of other files, expected a video")
     reader = cv2.VideoCapture(str(path))
     try:
         info = VideoInfo(
@@ -85,7 +91,7 @@ def read_video_info(path: str | Path) -> VideoInfo:
         attempts = max(1, min(info.frames, _MAX_FAILURES))
         if not reader.isOpened() or not any(reader.grab() for _ in range(attempts)) or not info.rate > 0:
             raise DataError(
-                f"{path}: not a video that can be read ({path.stat().st_size:,} bytes); convert it with ffmpeg"
+                f"{path}: not a video that can be read ({plural(path.stat().st_size, 'byte')}); convert it with ffmpeg"
             )
     finally:
         reader.release()
@@ -114,7 +120,7 @@ def read_frames(
         [Frame(0, 0.00 s, 320 x 240), Frame(20, 2.00 s, 320 x 240)]
     """
     if every < 1:
-        raise DataError(f"every: got {every}, expected at least 1 frame")
+        raise DataError(f"{argument('every')}: got {every}, expected at least 1 frame")
     info = read_video_info(path)
     cv2 = require_cv2()
     reader = cv2.VideoCapture(str(path))
@@ -154,4 +160,4 @@ def require_cv2() -> Any:
     try:
         return require_extra("cv2")
     except ImportError as error:
-        raise MissingExtraError(f"OpenCV cannot be loaded ({error}); on Debian: apt install libgl1") from None
+        raise MissingExtraError(f"OpenCV cannot be loaded ({explain(error)}); on Debian: apt install libgl1") from None

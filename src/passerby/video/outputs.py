@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from passerby.errors import DataError, WriteError
+from passerby.errors import DataError, WriteError, explain
 from passerby.files import write_atomic
 from passerby.progress import ProgressOption, open_progress
 from passerby.video.frames import read_frames, read_video_info, require_cv2
@@ -28,7 +28,7 @@ def write_tracks(tracklets: Sequence[Tracklet], path: str | Path) -> None:
     is `tracklets[n - 1]`. `read_boxes` reads the file.
 
     Args:
-        tracklets: Of one video.
+        tracklets: Tracklets of one video.
         path: The file; it is replaced.
 
     Raises:
@@ -100,7 +100,7 @@ def draw_tracks(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WriteError(f"{path}: not written ({error.strerror or error})") from None
+        raise WriteError(f"{path}: not written ({explain(error)})") from None
     writer = None
     written = 0
     try:
@@ -124,7 +124,7 @@ def draw_tracks(
             writer.release()
             os.replace(draft, path)
     except OSError as error:
-        raise WriteError(f"{path}: not written ({error.strerror or error})") from None
+        raise WriteError(f"{path}: not written ({explain(error)})") from None
     finally:
         if writer is not None:
             writer.release()

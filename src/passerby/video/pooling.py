@@ -19,7 +19,7 @@ from passerby.video.tracklets import Corners, Tracklet, by_start
 if TYPE_CHECKING:
     from supervision import Detections
 
-    from passerby.model.embed import Embedder
+    from passerby.runtime.embedder import Embedder
 
 _FULL_HEIGHT = 128.0  # pixels above which a larger crop has no better quality
 _BATCH = 64
@@ -86,12 +86,21 @@ class _Track:
 
 
 class Collector:
-    """Embeds crops in batches and adds their vectors to their tracks."""
+    """Embeds crops in batches and adds their vectors to their tracks.
 
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
+    Args:
+        embedder: Makes the vectors.
+        min_boxes: Least number of boxes of a track that becomes a tracklet.
+        kept: Number of boxes that a track's path keeps, the first and the latest ones; None keeps all.
+
+    Attributes:
+        short: Number of ended tracks with fewer boxes than `min_boxes`.
+    """
+
+    def __init__(self, embedder: Embedder, *, min_boxes: int, kept: int | None = None) -> None:
+        self._embedder, self._min_boxes, self._kept = embedder, min_boxes, kept
         self._tracks: dict[int, _Track] = {}
-        self._waiting: list[tuple[_Track, Frame, NDArray[np.float32], float, NDArray[np.uint8]]] = []
+        self._waiting: list[tuple[_Track, int, NDArray[np.float32], float, NDArray[np.uint8]]] = []
         self.short = 0
 
     def add(self, frame: Frame, detections: Detections, tracks: NDArray[Any] | None) -> int:
@@ -104,32 +113,58 @@ class Collector:
             crop = _cut(frame, corners)
             if crop.size:
                 track = self._tracks.setdefault(int(tracks[index]), _Track(frame.time, frame.time))
-                self._waiting.append((track, frame, corners, compute_crop_quality(detections, index, frame), crop))
+                track.end = frame.time
+                quality = compute_crop_quality(detections, index, frame)
+                self._waiting.append((track, frame.number, corners, quality, crop))
                 score = 1.0 if detections.confidence is None else float(detections.confidence[index])
                 track.path.append((frame.number, *map(float, corners), score))
+                if self._kept is not None and len(track.path) > self._kept:
+                    del track.path[1]
                 added += 1
         if len(self._waiting) >= _BATCH:
             self._embed()
         return added
 
     def _embed(self) -> None:
-        vectors = self._embedder.embed([crop for *_, crop in self._waiting], batch=_BATCH)
-        for (track, frame, corners, quality, crop), vector in zip(self._waiting, vectors, strict=True):
-            track.end = frame.time
+        vectors = self._embedder.embed([crop for *_, crop in self._waiting], batch=_BATCH, cache=False)
+        for (track, number, corners, quality, crop), vector in zip(self._waiting, vectors, strict=True):
             track.boxes += 1
             track.total = track.total + max(quality, 1e-3) * vector.astype(np.float64)
             if quality > track.quality:
                 left, top, right, bottom = map(float, corners)
                 track.quality, track.crop, track.corners = quality, crop, (left, top, right, bottom)
-                track.frame = frame.number
+                track.frame = number
         self._waiting = []
 
-    def finish(self, min_boxes: int) -> list[Tracklet]:
-        """Embed the last batch, count the tracks with too few boxes, and return the others by their start."""
+    def end_tracks(self, *, last_before: float = np.inf, first_before: float = -np.inf) -> dict[int, Tracklet]:
+        """Remove tracks that have ended, and return those with enough boxes by their number.
+
+        Args:
+            last_before: A track whose last box is before this time has ended; the default ends all tracks.
+            first_before: A track whose first box is before this time ends likewise.
+        """
+        ended = [n for n, track in self._tracks.items() if track.end < last_before or track.start < first_before]
+        if not ended:
+            return {}
         self._embed()
-        long = [track.finish() for track in self._tracks.values() if track.boxes >= min_boxes]
-        self.short = len(self._tracks) - len(long)
-        return sorted(long, key=by_start)
+        tracks = {number: self._tracks.pop(number) for number in ended}
+        tracklets = {n: track.finish() for n, track in tracks.items() if track.boxes >= self._min_boxes}
+        self.short += len(tracks) - len(tracklets)
+        return tracklets
+
+    @property
+    def numbers(self) -> set[int]:
+        """Numbers of the tracks that have not ended."""
+        return {*self._tracks}
+
+    def open_tracks(self) -> dict[int, Tracklet]:
+        """Return the tracks that have not ended and have enough boxes, as far as they are known."""
+        self._embed()
+        return {n: track.finish() for n, track in self._tracks.items() if track.boxes >= self._min_boxes}
+
+    def finish(self) -> list[Tracklet]:
+        """End all tracks; return those with enough boxes by their start."""
+        return sorted(self.end_tracks().values(), key=by_start)
 
 
 def _cut(frame: Frame, corners: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -137,4 +172,4 @@ def _cut(frame: Frame, corners: NDArray[np.float32]) -> NDArray[np.uint8]:
     height, width = frame.pixels.shape[:2]
     left, top = np.clip(np.floor(corners[:2]), 0, (width, height)).astype(int)
     right, bottom = np.clip(np.ceil(corners[2:]), 0, (width, height)).astype(int)
-    return np.ascontiguousarray(frame.pixels[top:bottom, left:right])
+    return frame.pixels[top:bottom, left:right].copy()

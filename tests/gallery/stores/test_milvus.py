@@ -1,11 +1,11 @@
 """A server that is killed and started again. Oracle: what was acknowledged before."""
 
-import importlib.util
 import threading
 import time
 
 import pytest
 
+from gallery.milvus_server import require_server, running_server
 from gallery.people import MODEL, people
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
@@ -15,10 +15,7 @@ from passerby.gallery.filters import Filter
 @pytest.fixture
 def server(tmp_path):
     """A server of this test's own: it is killed."""
-    if importlib.util.find_spec("pymilvus") is None or importlib.util.find_spec("milvus") is None:
-        pytest.skip("no Milvus server here: pip install milvus==2.3.5 'passerby[milvus]'")
-    from gallery.milvus_server import running_server
-
+    require_server()
     with running_server(tmp_path / "milvus") as server:
         yield server
 
@@ -83,5 +80,5 @@ def test_searches_include_own_writes_at_once_and_those_of_others_soon(server):
 
 
 def test_a_missing_collection_is_no_gallery(server):
-    with pytest.raises(NoGalleryError, match="no gallery; give a model to make one"):
+    with pytest.raises(NoGalleryError, match="no gallery here; enroll images with a model to make one"):
         opened(server, patience=60)

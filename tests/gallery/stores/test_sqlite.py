@@ -125,7 +125,7 @@ def test_the_number_of_probes_is_tuned_to_the_vectors(folder, monkeypatch):
     few /= np.linalg.norm(few, axis=1, keepdims=True)
     probes = []
     for vectors in (few, unit(np.random.default_rng(0), 2000)):
-        trained = index.FaissIndex(D, vectors)
+        trained = index.InvertedFile.train(vectors)
         trained.add(np.arange(2000), vectors)
         trained.tune(vectors[:24])
         probes.append(trained.probes)
@@ -216,7 +216,7 @@ def test_opening_does_not_wait_for_readers_and_keeps_the_timeout(folder):
 
 def test_opening_a_folder_without_a_gallery_creates_nothing(folder, tmp_path):
     for item in (folder, tmp_path):
-        with pytest.raises(GalleryError, match="no gallery; give a model to make one"):
+        with pytest.raises(GalleryError, match="no gallery here; enroll images with a model to make one"):
             open_gallery(item)
     assert list(tmp_path.iterdir()) == []
 
@@ -239,15 +239,15 @@ def test_a_later_schema_is_refused(folder):
     newer = sqlite3.connect(folder / "gallery.sqlite")
     newer.execute("PRAGMA user_version=9")
     newer.close()
-    with pytest.raises(GalleryError, match="schema 9, this version reads schema 2; open it with the version"):
+    with pytest.raises(GalleryError, match="schema 9, this version reads schema 3; open it with the version"):
         embedded(folder)
 
 
 def test_a_damaged_card_raises(folder):
     store = embedded(folder)
-    store._database.connection.execute("UPDATE card SET json = '{\"format\": 3}'")
+    store._database.connection.execute("UPDATE card SET json = '{\"format\": 9}'")
     store.close()
-    with pytest.raises(GalleryError, match=r"card cannot be read \(format 3, this version reads 2"):
+    with pytest.raises(GalleryError, match=r"card cannot be read \(format 9, this version reads 2 to"):
         embedded(folder)
 
 

@@ -137,9 +137,11 @@ def test_proposals_are_the_nearest_up_to_rounding(address):
         store.add(sightings)
         for where in (Filter(cameras=["cam1"]), Filter(not_cameras=["cam0"], since=NOW), Filter(), Filter(ids=[])):
             left = select([dataclasses.replace(item, enrolled=NOW) for item in sightings], where)
-            for query, (ids, distances) in zip(queries, store.propose(queries, count=20, where=where), strict=True):
+            for query, (keys, distances) in zip(queries, store.propose(queries, count=20, where=where), strict=True):
                 expected = brute_force(query, left, 20)
-                assert ids == [name for name, _ in expected]
+                read = store.read_proposed(keys)
+                assert [read[key].id for key in keys] == [name for name, _ in expected]
+                assert all(sighting.crop is None for sighting in read.values())
                 np.testing.assert_allclose(distances, [distance for _, distance in expected], atol=1e-5)
 
 
@@ -270,7 +272,7 @@ def test_an_invalid_sighting_adds_nothing(address):
         wide = Sighting(vector=unit(np.random.default_rng(0), 1, 5)[0], camera="c", source="wide.jpg")
         with pytest.raises(GalleryError, match=r"wide\.jpg: vector of 5 numbers, this gallery's have 24"):
             store.add([*people(3), wide])
-        with pytest.raises(GalleryError, match=r"broken\.jpg: crop of 4 bytes cannot be stored .*JPEG, PNG"):
+        with pytest.raises(GalleryError, match=r"broken\.jpg: crop of 4 bytes cannot be stored: .*JPEG, PNG"):
             store.add([*people(3), dataclasses.replace(people(1)[0], crop=b"nope", source="broken.jpg")])
         assert store.count() == 0
 
@@ -322,9 +324,9 @@ def test_another_model_or_other_settings_are_refused(address):
         pass
     with pytest.raises(GalleryError, match=r"contains vectors of model aaaa.*opened with model cccc.*no meaning"):
         open_gallery(address, model=OTHER)
-    with pytest.raises(GalleryError, match="keep is 'crops' since the gallery was made, opened with 'vectors'"):
+    with pytest.raises(GalleryError, match="keep is 'crops' in the gallery, opened with 'vectors'"):
         open_gallery(address, keep="vectors")
-    with pytest.raises(GalleryError, match="retention is 7 since the gallery was made, opened with 8"):
+    with pytest.raises(GalleryError, match="retention is 7 in the gallery, opened with 8"):
         open_gallery(address, model=MODEL, retention=8)
     recalibrated = dataclasses.replace(MODEL, calibration={"format": 1})
     with opened(address, model=recalibrated) as store:

@@ -8,13 +8,20 @@ from passerby.data.datasets import (
     cuhk03np,
     dukemtmc,
     folder,
+    ilidsvid,
+    layumi,
     market1501,
+    mars,
     msmt17,
+    prid2011,
     synth,
     table,
+    vehicleid,
+    veri776,
 )
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, parse_spec
 from passerby.errors import DataError
+from passerby.text import plural
 from passerby.types import DataSet
 
 DATASETS: dict[str, Reader] = {
@@ -24,6 +31,12 @@ DATASETS: dict[str, Reader] = {
     "cuhk03np": cuhk03np.READER,
     "cuhk01": cuhk01.READER,
     "msmt17": msmt17.READER,
+    "mars": mars.READER,
+    "ilidsvid": ilidsvid.READER,
+    "prid2011": prid2011.READER,
+    "veri776": veri776.READER,
+    "vehicleid": vehicleid.READER,
+    "layumi": layumi.READER,
     "folder": folder.READER,
     "table": table.READER,
     "synth": synth.READER,
@@ -59,9 +72,9 @@ def read_part(part: DataSpec) -> DataSet:
 def _require_valid(result: ReaderResult) -> DataSet:
     data = result.data
     if result.unreadable:
-        first, count = result.unreadable[0], len(result.unreadable)
+        first = result.unreadable[0]
         raise DataError(
-            f"{data.name}: {count} {'entry' if count == 1 else 'entries'} of {data.root} cannot be used, such as "
+            f"{data.name}: {plural(len(result.unreadable), 'entry')} of {data.root} cannot be used, such as "
             f"{first.location}: {first.reason}. `passerby data check` lists them"
         )
     for split in result.required_splits:

@@ -14,9 +14,11 @@ import re
 from pathlib import Path
 
 from passerby.data.datasets.listing import image_files, require_folder
+from passerby.data.datasets.own_files import OPTIONS, are_cameras_known, separate_own_files
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, UnreadableEntry
 from passerby.data.datasets.splitting import permute_ids, split_queries
 from passerby.errors import DataError
+from passerby.text import plural
 from passerby.types import DataSet, Sample
 
 IDENTITIES = 971
@@ -40,8 +42,8 @@ def read_cuhk01(spec: DataSpec) -> ReaderResult:
     identities = {sample.person_id for sample in samples}
     if len(identities) <= split:
         raise DataError(
-            f"{spec.name}: {folder} has {len(identities)} identities with valid names; split={split} needs more than "
-            f"{split} of the data set's {IDENTITIES}"
+            f"{spec.name}: {folder} has {plural(len(identities), 'identity')} with valid names; split={split} needs "
+            f"more than {split} of the data set's {IDENTITIES}"
         )
     ordered = permute_ids(identities) if order == "permuted" else sorted(identities)
     train = set(ordered[: split - holdout])
@@ -55,13 +57,13 @@ def read_cuhk01(spec: DataSpec) -> ReaderResult:
         query=query,
         gallery=gallery,
         variant=f"{split}/{IDENTITIES - split}, {order}"
-        + (f", {holdout} training identities held out" if holdout else ""),
+        + (f", {plural(holdout, 'training identity')} held out" if holdout else ""),
     )
-    warning = (
-        f"{len(identities)} identities, {len(samples)} images; expected {IDENTITIES}, {4 * IDENTITIES}: incomplete copy"
-    )
+    present = f"{plural(len(identities), 'identity')}, {plural(len(samples), 'image')}"
+    warning = f"{present}; expected {IDENTITIES}, {4 * IDENTITIES}: incomplete copy"
     warnings = () if len(samples) == 4 * IDENTITIES else (warning,)
-    return ReaderResult(data, unreadable, warnings=warnings, skipped=tuple(skipped))
+    result = ReaderResult(data, unreadable, warnings=warnings, skipped=tuple(skipped))
+    return separate_own_files(spec, result, cameras_known=are_cameras_known(spec))
 
 
 def _list_images(folder: Path, skipped: list[Path]) -> tuple[list[Sample], tuple[UnreadableEntry, ...]]:
@@ -82,5 +84,6 @@ READER = Reader(
         "split": "485|871",
         "order": "permuted|sorted",
         "holdout": "N training identities that replace the test identities, default 0",
+        **OPTIONS,
     },
 )

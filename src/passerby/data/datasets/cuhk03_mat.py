@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError
+from passerby.errors import DataError, explain
 from passerby.extras import require_extra
 
 KINDS = ("labeled", "detected")
@@ -58,7 +58,7 @@ def parse_cell(name: str) -> ImageCell | None:
 
 
 MAX_PERSONS = 10_000
-"""Limit of the persons of a camera pair or of a test set."""
+"""Limit of the people of a camera pair or of a test set."""
 MAX_SIDE = 4_096
 """Limit of height and width of an image in pixels; the largest image of CUHK03 has fewer than 1,000."""
 
@@ -77,13 +77,15 @@ class CuhkMat:
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:
-            raise DataError(f"{path}: not a readable HDF5 file ({error}); expected CUHK03's cuhk-03.mat") from None
+            raise DataError(
+                f"{path}: not a readable HDF5 file ({explain(error)}); expected CUHK03's cuhk-03.mat"
+            ) from None
         self.path = path
         self._h5py = h5py
         self._cells: dict[tuple[str, int], NDArray[Any]] = {}
 
     def count_persons(self, kind: str) -> list[int]:
-        """Count the persons of each camera pair."""
+        """Count the people of each camera pair."""
         return [self.cells(kind, pair).shape[1] for pair in range(1, self._array(kind).shape[1] + 1)]
 
     def cells(self, kind: str, pair: int) -> NDArray[Any]:
@@ -111,7 +113,7 @@ class CuhkMat:
         ]
 
     def test_persons(self, split: int) -> set[tuple[int, int]]:
-        """Return (pair, person) of the test persons of a classic split (0 to 19), both from 1."""
+        """Return (pair, person) of the test identities of a classic split (0 to 19), both from 1."""
         sets = self._array("testsets")
         if not 0 <= split < sets.shape[1]:
             raise DataError(f"{self.path}: testsets has shape {sets.shape}; expected (1, 20), and split {split} in it")
@@ -186,7 +188,8 @@ class CuhkMat:
             raise self._damaged(stored.name or "array", error) from None
 
     def _damaged(self, name: str, error: Exception) -> DataError:
-        return DataError(f"{self.path}: {name} is damaged ({error}); copy the file again")
+        reason = explain(OSError(*error.args)) if isinstance(error, KeyError) else explain(error)  # h5py's KeyError
+        return DataError(f"{self.path}: {name} is damaged ({reason}); copy the file again")
 
 
 def _is_image(stored: Any) -> bool:

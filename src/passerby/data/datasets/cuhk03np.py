@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from passerby.data.datasets.listing import require_folder
-from passerby.data.datasets.market1501 import LAYOUT, OPTIONS, read_layout
+from passerby.data.datasets.market1501 import describe_layout, read_layout
+from passerby.data.datasets.own_files import OPTIONS
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult
 from passerby.errors import DataError
 
@@ -23,7 +24,7 @@ def read_cuhk03np(spec: DataSpec) -> ReaderResult:
     Raises:
         DataError: For another layout, or when neither option nor folder name is labeled or detected.
     """
-    root = require_folder(spec.path, name=spec.name, expected=f"labeled/ and detected/, or {LAYOUT}")
+    root = require_folder(spec.path, name=spec.name, expected=f"labeled/ and detected/, or {describe_layout()}")
     if (root / "bounding_box_train").is_dir():
         folder_name = root.resolve().name
         if folder_name not in KINDS and "images" not in spec.options:

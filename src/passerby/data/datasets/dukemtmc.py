@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from passerby.data.datasets.market1501 import OPTIONS, read_layout
+from passerby.data.datasets.market1501 import read_layout
+from passerby.data.datasets.own_files import OPTIONS
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult
 
 DUKE_NAME = re.compile(r"(?P<person>-1|[0-9]+)_c(?P<camera>[0-9]+)_f[0-9]+")

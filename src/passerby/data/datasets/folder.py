@@ -18,6 +18,7 @@ from passerby.data.datasets.labeled import OPTIONS, SPLITS, LabeledImage, assemb
 from passerby.data.datasets.listing import contents, image_files, require_folder, subfolders
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, UnreadableEntry
 from passerby.errors import DataError
+from passerby.text import plural
 
 LAYOUT = "person/camera_image.jpg, or that inside train/, query/ and gallery/"
 _CAMERA = {"first": re.compile(r"([^_]+)_"), "market": re.compile(r"-?[0-9]+_c([0-9]+)(?:s[0-9]+)?_")}
@@ -64,7 +65,7 @@ def read_folder(spec: DataSpec) -> ReaderResult:
                 unreadable.append(UnreadableEntry(str(path), _HINT[camera]))
             else:
                 images.append(LabeledImage(path, person.name, match[1] if match else None, split_name))
-    warnings = [f"{len(empty)} folders of identities have no image, such as {empty[0]}"] if empty else []
+    warnings = [f"{plural(len(empty), 'folder')} of identities without an image, such as {empty[0]}"] if empty else []
     result = assemble(spec, images, unreadable=unreadable, warnings=warnings)
     return replace(result, skipped=tuple(skipped))
 

@@ -12,6 +12,7 @@ from passerby.data.datasets.own_files import COPIES, separate_own_files
 from passerby.data.datasets.spec import DataSpec, ReaderResult, UnreadableEntry
 from passerby.data.datasets.splitting import permute_ids, split_queries
 from passerby.errors import DataError
+from passerby.text import plural
 from passerby.types import DISTRACTOR, DataSet, Sample
 
 SPLITS = ("train", "query", "gallery")
@@ -32,6 +33,7 @@ class LabeledImage:
     camera: str | None = None
     split: str | None = None
     timestamp: float | None = None
+    key: str | None = None
 
 
 def assemble(
@@ -70,6 +72,7 @@ def assemble(
             image.path,
             person_ids.get(image.person, DISTRACTOR),
             camera_ids.get(image.camera, 0),
+            key=image.key,
             timestamp=image.timestamp,
         )
         for image in kept
@@ -121,9 +124,9 @@ def _split_fraction(spec: DataSpec, samples: Sequence[Sample], fraction: float) 
     train_ids = set(identities[: round(fraction * len(identities))])
     query, gallery = split_queries([sample for sample in samples if sample.person_id not in train_ids])
     train = tuple(sample for sample in samples if sample.person_id in train_ids)
-    variant = f"{len(train_ids)}/{len(identities) - len(train_ids)} identities, permuted"
+    variant = f"{len(train_ids)}/{plural(len(identities) - len(train_ids), 'identity')}, permuted"
     assumption = (
-        f"no split given: {len(train_ids)} of {len(identities)} identities train (order of "
+        f"no split given: {len(train_ids)} of {plural(len(identities), 'identity')} train (order of "
         "default_rng(0).permutation), the others are tested; their first image in each camera is a query"
     )
     required_splits = (("train",) if fraction > 0 else ()) + (("query", "gallery") if fraction < 1 else ())

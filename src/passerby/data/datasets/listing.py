@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from passerby.data.formats import is_image_file
-from passerby.errors import DataError
+from passerby.errors import DataError, explain
+from passerby.files import describe_kind, read_bytes
 
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """Files that Windows adds to folders of images, in lower case. They are not reported as left out."""
@@ -36,8 +37,11 @@ def require_folder(folder: Path, *, name: str, expected: str) -> Path:
     """Return `folder`. Raises DataError with the expected and the actual content if it is no folder."""
     if folder.is_dir():
         return folder
-    if folder.exists():
-        raise DataError(f"{name}: {folder} is a file; expected a folder: {expected}")
+    if folder.exists() or folder.is_symlink():
+        kind = "a broken link"
+        if folder.exists():
+            kind = "a file" if folder.is_file() else describe_kind(folder.stat().st_mode)
+        raise DataError(f"{name}: {folder} is {kind}; expected a folder: {expected}")
     above = folder.parent
     if above.is_dir() and (similar := [other for other in subfolders(above) if other.name.lower() == folder.name]):
         raise DataError(f"{name}: no folder {folder}, but {similar[0].name}/; rename it to {folder.name}/")
@@ -47,7 +51,10 @@ def require_folder(folder: Path, *, name: str, expected: str) -> Path:
 
 
 def missing_file(path: Path, *, name: str, expected: str) -> DataError:
-    """Return the error for a missing file, with the content of its folder."""
+    """Return the error for a path that is no file: what it is, or the content of its folder if it is missing."""
+    if path.exists() or path.is_symlink():
+        kind = describe_kind(path.stat().st_mode) if path.exists() else "a broken link"
+        return DataError(f"{name}: {path} is {kind}; expected a file: {expected}")
     above = path.parent
     state = f"{above} holds {contents(above)}" if above.is_dir() else f"there is no folder {above}"
     return DataError(f"{name}: no file {path}; expected {expected}; {state}")
@@ -113,6 +120,24 @@ def subfolders(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names, key=natural_key)]
 
 
-def natural_key(text: str) -> list[tuple[str, int, str]]:
+def natural_key(text: str) -> list[tuple[str, int, str, str]]:
     """Return a sort key that compares digits as numbers: cam2 before cam10. 1 and 01 differ."""
-    return [(word, int(number or 0), number) for word, number in re.findall(r"([^0-9]*)([0-9]*)", text)]
+    parts = re.findall(r"([^0-9]*)(0*)([0-9]*)", text)
+    return [(word, len(number), number, zeros + number) for word, zeros, number in parts]
+
+
+MAX_LIST_BYTES = 256 * 2**20
+"""Limit of a list file; the largest of a published data set, of MARS, has 14 MB."""
+
+
+def read_lines(file: Path) -> list[tuple[int, str]]:
+    """Return the lines of a list file that are not empty, with their numbers from 1 and without surrounding space.
+
+    Raises:
+        DataError: If the file is missing, too large or not UTF-8.
+    """
+    try:
+        text = read_bytes(file, limit=MAX_LIST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not a text file in UTF-8 ({explain(error)}); copy it again") from None
+    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.text import plural
+
 MAX_BYTES = 64 * 2**20
 """Limit of the whole content after decompression."""
 _HEADER = 128
@@ -72,14 +74,16 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         if kind >> 16:  # an element of up to four bytes has its size beside its type
             kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
             if size > 4:
-                raise ValueError(f"a small element of {size} bytes")
+                raise ValueError(f"a small element of {plural(size, 'byte')}")
             at += 8
         else:
             at = start + size
             if kind != _COMPRESSED:
                 at += -size % 8
         if start + size > len(content):
-            raise ValueError(f"an element of {size} bytes, and {len(content) - start} are left: the file is truncated")
+            raise ValueError(
+                f"an element of {plural(size, 'byte')}, and {len(content) - start} are left: the file is truncated"
+            )
         yield kind, content[start : start + size]
 
 
@@ -106,7 +110,7 @@ def _read_matrix(
         cells = [_read_matrix(cell, order, in_cell=True)[1] for stored, cell in parts if stored == _MATRIX]
         texts = [cell for cell in cells if isinstance(cell, str)]
         if len(cells) != count or len(texts) != count:
-            raise ValueError(f"{label}: {count} cells, of which {len(texts)} are texts")
+            raise ValueError(f"{label}: {plural(count, 'cell')}, with {plural(len(texts), 'text')}")
         return label, texts
     if kind not in (_CHAR, *_NUMERIC) or is_complex:
         return label, None
@@ -118,5 +122,5 @@ def _read_matrix(
         raise ValueError(f"{label}: numbers of type {stored}")
     values = np.frombuffer(data, f"{order}{_TYPES[stored]}") if len(data) % int(_TYPES[stored][1]) == 0 else ()
     if len(values) != count:
-        raise ValueError(f"{label}: shape {sizes}, and {len(data)} bytes of numbers")
+        raise ValueError(f"{label}: shape {sizes}, and {plural(len(data), 'byte')} of numbers")
     return label, np.asarray(values)

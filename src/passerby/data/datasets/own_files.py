@@ -13,12 +13,21 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from passerby.data.datasets.spec import DataSpec, ReaderResult
-from passerby.data.formats import read_bytes
+from passerby.data.images import read_image
 from passerby.errors import DataError
+from passerby.files import read_bytes
+from passerby.text import plural
 from passerby.types import DataSet, Sample
 
 COPIES = {"copies": "exclude: a query is not matched with another file of equal bytes"}
-"""The option of the readers that call `separate_own_files`."""
+"""Option of all readers, which call `separate_own_files`."""
+OPTIONS = {"camera": "name|none, none if the names do not state cameras", **COPIES}
+"""Options of the readers of published data sets."""
+
+
+def are_cameras_known(spec: DataSpec) -> bool:
+    """Return false for the option `camera=none`. Raises DataError for another value than `name` or `none`."""
+    return spec.choice("camera", ("name", "none"), default="name") == "name"
 
 
 def separate_own_files(spec: DataSpec, result: ReaderResult, *, cameras_known: bool) -> ReaderResult:
@@ -27,9 +36,9 @@ def separate_own_files(spec: DataSpec, result: ReaderResult, *, cameras_known: b
     Args:
         spec: With `copies=exclude`, files of equal bytes count as one file.
         result: Result of a reader.
-        cameras_known: If false, each file of an identity gets a camera of its own, so that no other match is left out
-            for being of the query's camera. If true, gallery images that are the file of a query of the same identity
-            in another camera are left out, with a warning.
+        cameras_known: If false, each file or track of an identity gets a camera of its own, so that no other match is
+            left out for being of the query's camera. If true, gallery images that are the file of a query
+            of the same identity in another camera are left out, with a warning.
     """
     exclude = "copies" in spec.options and spec.choice("copies", ("exclude",), default="exclude") == "exclude"
     identify = _digest if exclude else _file_finder()
@@ -50,21 +59,21 @@ def separate_own_files(spec: DataSpec, result: ReaderResult, *, cameras_known: b
         return replace(result, data=data)
     gallery = tuple(sample for index, sample in enumerate(data.gallery) if index not in own)
     warning = (
-        f"{len(own)} gallery images are the file of a query, under another camera, and are left out, such as "
+        f"{plural(len(own), 'gallery image')} left out: the file of a query under another camera, such as "
         f"{next(iter(own.values())).path}"
     )
     return replace(result, data=replace(data, gallery=gallery), warnings=(*result.warnings, warning))
 
 
 def _number_cameras(data: DataSet, identify: Callable[[Sample], Hashable]) -> DataSet:
-    """Give each file of an identity a camera of its own."""
+    """Give each file of an identity a camera of its own; the images of a track have the same one."""
     count: Counter[int] = Counter()
     camera_of: dict[Hashable, int] = {}
     parts: dict[str, tuple[Sample, ...]] = {}
     for split in ("train", "query", "gallery"):
         numbered = []
         for sample in getattr(data, split):
-            key = sample.person_id, identify(sample)
+            key = sample.person_id, identify(sample) if sample.track is None else sample.track
             if key not in camera_of:
                 camera_of[key] = count[sample.person_id]
                 count[sample.person_id] += 1
@@ -88,8 +97,12 @@ def _file_finder() -> Callable[[Sample], Hashable]:
 
 
 def _digest(sample: Sample) -> Hashable:
-    """Return a digest of the file; the path of a file that cannot be read, which `data check` reports."""
+    """Return a digest of the file, or of the pixels of an image inside a file; the path if it cannot be read.
+
+    `data check` reports images that cannot be read.
+    """
     try:
-        return blake2b(read_bytes(sample.path), digest_size=16).digest(), sample.key
+        content = read_bytes(sample.path) if sample.key is None else read_image(sample).tobytes()
+        return blake2b(content, digest_size=16).digest()
     except DataError:
         return sample.path, sample.key

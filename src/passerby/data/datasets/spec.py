@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
+from passerby.text import suggest
 from passerby.types import DataSet
 
 
@@ -113,23 +115,60 @@ def parse_spec(spec: str, *, readers: Mapping[str, Reader]) -> list[DataSpec]:
         [{'split': '871'}]
     """
     if not spec.strip():
-        raise DataError(f"data: nothing given; expected name:path, where name is one of {', '.join(readers)}")
+        raise DataError(
+            f"{argument('data')}: nothing given; expected name:path, where name is one of {', '.join(readers)}"
+        )
     return [_parse_part(part, readers) for part in re.split(r"\+(?=[A-Za-z][\w-]*:)", spec.strip())]
 
 
 def _parse_part(part: str, readers: Mapping[str, Reader]) -> DataSpec:
     name, colon, rest = part.partition(":")
     if not colon or name not in readers:
-        raise DataError(f"data {part!r}: expected name:path, where name is one of {', '.join(readers)}")
+        raise DataError(
+            f"{argument('data')} {part!r}: {suggest(name, readers)}expected name:path, where name is one of "
+            f"{', '.join(readers)}"
+        )
     reader = readers[name]
+    _require_separators(part, reader, readers)
     path, options = rest, ""
     if not reader.has_path:
         path, options = "", rest
     elif "?" in rest:
         path, _, options = rest.rpartition("?")
     if reader.has_path and not path:
-        raise DataError(f"data {part!r}: no path after {name}:; expected {name}:/path/to/it")
-    return DataSpec(name, Path(path).expanduser() if path else Path(), _parse_options(options, name, reader), part)
+        raise DataError(f"{argument('data')} {part!r}: no path after {name}:; expected {name}:/path/to/it")
+    place = _expand(path, name) if path else Path()
+    return DataSpec(name, place, _parse_options(options, name, reader), part)
+
+
+def _require_separators(part: str, reader: Reader, readers: Mapping[str, Reader]) -> None:
+    """Raise DataError for another separator than `+` between data sets, or than `&` (`,` without a path) of options."""
+    match = re.search(r"[;,|&]\s*([A-Za-z][\w-]*):", part)
+    if match and match[1] in readers:
+        raise DataError(f"{argument('data')} {part!r}: {match[0][0]!r} before {match[1]}:; data sets are joined with +")
+    right = "&" if reader.has_path else ","
+    for separator, option in re.findall(r"([;,&|])\s*(\w+)=", part):
+        if separator != right and option in reader.options:
+            raise DataError(
+                f"{argument('data')} {part!r}: {separator!r} before {option}=; options are separated by {right}"
+            )
+
+
+def _expand(path: str, name: str) -> Path:
+    """Return the path with `~` expanded. Raises DataError for one that no file can have, or that may not be looked up.
+
+    A path that does not exist is left to the reader, whose error has the expected layout.
+    """
+    try:
+        place = Path(path).expanduser()
+        os.stat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        if "\\" in path:
+            raise DataError(f"{name}: no {path}: it has backslashes; folders are separated by / here") from None
+        return place
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name}: {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return place
 
 
 def _parse_options(text: str, name: str, reader: Reader) -> dict[str, str]:
@@ -138,7 +177,9 @@ def _parse_options(text: str, name: str, reader: Reader) -> dict[str, str]:
         option, equals, value = item.partition("=")
         if option not in reader.options:
             known = "; ".join(f"{key}={takes}" for key, takes in reader.options.items()) or "none"
-            raise DataError(f"{name}: unknown option {option!r}; known options: {known}")
+            raise DataError(
+                f"{name}: unknown option {option!r}; {suggest(option, reader.options)}known options: {known}"
+            )
         if not equals or not value:
             raise DataError(f"{name}: option {option!r} has no value; expected {option}={reader.options[option]}")
         if option in options:

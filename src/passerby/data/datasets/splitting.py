@@ -9,10 +9,18 @@ import numpy as np
 from passerby.types import DISTRACTOR, Sample
 
 
-def permute_ids(ids: Iterable[int]) -> list[int]:
-    """Return the sorted ids in the order of `numpy.random.default_rng(0).permutation`."""
+def permute_ids(ids: Iterable[int], *, seed: int = 0) -> list[int]:
+    """Return the sorted ids in the order of `numpy.random.default_rng(seed).permutation`."""
     ordered = sorted(ids)
-    return [ordered[index] for index in np.random.default_rng(0).permutation(len(ordered))]
+    return [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))]
+
+
+def group_by_person(samples: Iterable[Sample]) -> dict[int, list[Sample]]:
+    """Return the images of each identity, identities and images in order of first appearance."""
+    groups: dict[int, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.person_id, []).append(sample)
+    return groups
 
 
 def split_queries(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:

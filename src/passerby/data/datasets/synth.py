@@ -6,20 +6,12 @@ is `$PASSERBY_CACHE`, or `passerby` in the user's cache folder of the platform (
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
-from pathlib import Path
-
-import platformdirs
 
 from passerby.data.datasets.market1501 import read_layout
+from passerby.data.datasets.own_files import OPTIONS
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult
-
-
-def cache_folder() -> Path:
-    """Return the folder for generated data."""
-    override = os.environ.get("PASSERBY_CACHE")
-    return Path(override).expanduser() if override else platformdirs.user_cache_path("passerby", appauthor=False)
+from passerby.files import cache_folder
 
 
 def read_synth(spec: DataSpec) -> ReaderResult:
@@ -60,6 +52,7 @@ READER = Reader(
         "test": "N identities of the test split, -1 for half",
         "lookalikes": "PERCENT of the identities that resemble another identity",
         "height": "PIXELS of an image, twice its width",
+        **OPTIONS,
     },
     has_path=False,
 )

@@ -1,14 +1,16 @@
-"""FAISS in memory: candidates for the nearest of N vectors. The caller computes exact distances.
+"""FAISS: candidates for the nearest of N vectors. The caller computes exact distances.
 
 Small galleries are searched completely, in float32. A large one is an inverted file (Jegou et al. 2011) of float16 of
 which only the cells nearest to the query are searched; with a filter all cells are searched and only the rows that pass
 are compared, so that a filter does not reduce recall.
 
-D embedding width   Q queries   N vectors   K candidates
+D embedding width   Q queries   N vectors   K candidates   C cells
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import faiss
@@ -24,6 +26,11 @@ RECALL, NEAREST = 0.99, 50
 """Recall of the nearest vectors that `tune` requires, and their number."""
 VECTORS_PER_CELL = 40
 """Training vectors of k-means per cell; FAISS warns below 39."""
+NO_ROWS: IntArray = np.empty(0, np.int64)
+
+
+class DamagedIndexError(Exception):
+    """A file of cells has a row number that the index does not have."""
 
 
 def count_cells(count: int) -> int:
@@ -31,59 +38,166 @@ def count_cells(count: int) -> int:
     return max(1, min(MAX_CELLS, count // VECTORS_PER_CELL))
 
 
-class FaissIndex:
-    """Vectors by row number.
+class ExactIndex:
+    """Vectors by row number; every search compares with every vector.
 
     Args:
         dimension: D.
-        sample: (S, D) unit vectors on which the cells of an inverted file are trained; None makes an exact index.
 
     Attributes:
         rows: (N,) int64 row numbers in the index.
-        probes: Cells of an inverted file that an unfiltered search probes.
-        whole: Whether every unfiltered search compares with every vector.
         slack: Largest difference between a candidate's distance and the exact one, caused by rounding.
     """
 
-    def __init__(self, dimension: int, sample: FloatArray | None = None) -> None:
-        self.rows: IntArray = np.empty(0, np.int64)
-        self.probes = PROBES
-        self.whole = sample is None
-        single = (dimension + 8) * 2.0**-24  # float32 product of unit vectors
-        if sample is None:
-            self.slack = single
-            self._faiss: Any = faiss.IndexIDMap(faiss.IndexFlatIP(dimension))
+    def __init__(self, dimension: int) -> None:
+        self.rows: IntArray = NO_ROWS
+        self.slack = (dimension + 8) * 2.0**-24  # float32 product of unit vectors
+        self._faiss: Any = faiss.IndexFlatIP(dimension)  # in the order of `rows`
+
+    def add(self, rows: IntArray, vectors: FloatArray) -> None:
+        """Add (n, D) unit vectors under (n,) row numbers above all others."""
+        self._faiss.add(vectors)
+        self.rows = np.concatenate([self.rows, rows])
+
+    def remove(self, rows: IntArray) -> None:
+        """Remove rows."""
+        removed = np.isin(self.rows, rows)
+        self._faiss.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(removed)))  # keeps the order
+        self.rows = self.rows[~removed]
+
+    def search(
+        self,
+        queries: FloatArray,
+        *,
+        count: int,
+        allowed: IntArray | None = None,
+        whole: bool = True,
+    ) -> tuple[IntArray, FloatArray]:
+        """Return rows and distances of candidates; see `InvertedFile.search`. Every allowed row is compared."""
+        count = min(count, len(self.rows) if allowed is None else len(allowed))
+        if allowed is None or len(allowed) == len(self.rows):
+            similarities, places = self._faiss.search(queries, count)  # by matrix products for many queries
+            return self.rows[places], 1 - similarities
+        places = np.searchsorted(self.rows, allowed)  # a search with a selector would visit the other vectors, too
+        nearest, distances = [], []
+        for query in np.ascontiguousarray(queries):
+            similarities = np.empty(len(places), np.float32)
+            pointers = [faiss.swig_ptr(array) for array in (query, similarities, places)]
+            self._faiss.compute_distance_subset(1, pointers[0], len(places), *pointers[1:])
+            best = np.argpartition(-similarities, count - 1)[:count] if count < len(places) else np.arange(count)
+            best = best[np.argsort(-similarities[best], kind="stable")]
+            nearest.append(allowed[best])
+            distances.append(1 - similarities[best])
+        return np.stack(nearest), np.stack(distances)
+
+
+class Part:
+    """Vectors of an inverted file: in memory, to which vectors are added, or mapped from a file that is not changed.
+
+    Args:
+        coarse: FAISS index of the centers of the cells.
+        path: File of the cells: for each cell its n codes (n, D) float16 and its n row numbers int64; None for memory.
+        sizes: (C,) numbers of vectors of the cells of the file.
+        rows: (N,) row numbers of the file.
+
+    Attributes:
+        rows: (N,) int64 row numbers.
+        path: The file, or None.
+    """
+
+    def __init__(
+        self, coarse: Any, *, path: Path | None = None, sizes: IntArray | None = None, rows: IntArray = NO_ROWS
+    ) -> None:
+        self.rows, self.path = rows, path
+        kind, metric = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        self.faiss: Any = faiss.IndexIVFScalarQuantizer(coarse, coarse.d, coarse.ntotal, kind, metric, False)
+        self.faiss.is_trained = True  # float16 needs no training, and the cells are given
+        self.faiss.parallel_mode = 1  # a single query is spread over the cores, too
+        if path is None or sizes is None:
+            self.lists: Any = self.faiss.invlists
             return
-        self.slack = single + 2.0**-11 + dimension**0.5 * 2.0**-25  # and float16, normal and subnormal
+        self.lists = faiss.OnDiskInvertedLists()
+        self.lists.nlist, self.lists.code_size = coarse.ntotal, self.faiss.code_size
+        self.lists.lists.resize(coarse.ntotal)
+        numbers = np.ascontiguousarray(sizes, np.uint64)  # FAISS reads by a pointer, which does not keep the array
+        self.lists.set_all_lists_sizes(faiss.swig_ptr(numbers))
+        self.lists.filename, self.lists.read_only, self.lists.totsize = str(path), True, path.stat().st_size
+        self.lists.prefetch_nthread = 0  # FAISS would start up to 32 threads for each search
+        self.lists.do_mmap()
+        self.faiss.replace_invlists(self.lists, False)
+        self.faiss.ntotal = len(rows)
+
+    def read_cell(self, cell: int) -> tuple[np.ndarray[Any, Any], IntArray]:
+        """Return the (n, bytes of a code) uint8 codes and the (n,) row numbers of a cell; views of its memory."""
+        count = self.lists.list_size(cell)
+        if not count:
+            return np.empty((0, self.faiss.code_size), np.uint8), NO_ROWS
+        codes = faiss.rev_swig_ptr(self.lists.get_codes(cell), count * self.faiss.code_size)
+        return codes.reshape(count, -1), faiss.rev_swig_ptr(self.lists.get_ids(cell), count)
+
+
+class InvertedFile:
+    """Vectors by row number in cells: parts mapped from files, and a part in memory.
+
+    Args:
+        centers: (C, D) centers of the cells.
+        probes: Cells that an unfiltered search probes.
+
+    Attributes:
+        rows: (N,) int64 row numbers in the index, ascending.
+        parts: Parts that are mapped from files.
+        tail: Part in memory.
+        removed: Row numbers that are in `parts` and no longer in the index.
+        slack: As for `ExactIndex`.
+    """
+
+    def __init__(self, centers: FloatArray, *, probes: int | None = None) -> None:
+        self.centers, self.probes = centers, PROBES if probes is None else probes
+        self.cells, dimension = centers.shape
+        self.slack = (dimension + 8) * 2.0**-24 + 2.0**-11 + dimension**0.5 * 2.0**-25  # float16, normal and subnormal
         self._coarse = faiss.IndexFlatIP(dimension)  # FAISS does not own it
-        self.cells = count_cells(len(sample))
-        kind = faiss.ScalarQuantizer.QT_fp16
-        metric = faiss.METRIC_INNER_PRODUCT
-        self._faiss = faiss.IndexIVFScalarQuantizer(self._coarse, dimension, self.cells, kind, metric, False)
-        self._faiss.cp.spherical = True
-        self._faiss.cp.niter = 10
-        self._faiss.parallel_mode = 1  # a single query is spread over the cores, too
-        self._faiss.train(sample)
+        self._coarse.add(centers)
+        self.set_parts((), removed=NO_ROWS)
+
+    @classmethod
+    def train(cls, sample: FloatArray) -> InvertedFile:
+        """Return an empty index with the cells that k-means finds in (S, D) unit vectors."""
+        coarse = faiss.IndexFlatIP(sample.shape[1])
+        kind, metric = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        index = faiss.IndexIVFScalarQuantizer(coarse, sample.shape[1], count_cells(len(sample)), kind, metric, False)
+        index.cp.spherical = True
+        index.cp.niter = 10
+        index.train(sample)
+        return cls(coarse.reconstruct_n(0, coarse.ntotal))
+
+    def open_part(self, path: Path, sizes: IntArray, rows: IntArray) -> Part:
+        """Map a file of cells; see `Part`."""
+        return Part(self._coarse, path=path, sizes=sizes, rows=rows)
+
+    def set_parts(self, parts: Sequence[Part], *, removed: IntArray) -> None:
+        """Replace all vectors by those of mapped parts without some row numbers; the part in memory is empty then."""
+        self.parts, self.tail, self.removed = tuple(parts), Part(self._coarse), removed
+        self.rows = np.setdiff1d(np.concatenate([NO_ROWS, *(part.rows for part in parts)]), removed)
 
     def find_cells(self, vectors: FloatArray) -> IntArray:
-        """Return the (n,) cells of (n, D) unit vectors; for an inverted file only."""
+        """Return the (n,) cells of (n, D) unit vectors."""
         cells: IntArray = self._coarse.search(vectors, 1)[1][:, 0]
         return cells
 
     def reserve(self, cells: IntArray) -> None:
         """Allocate memory for vectors of these cells; lists that grow by doubling take up to twice the memory."""
+        lists = self.tail.lists
         for cell, count in enumerate(np.bincount(cells, minlength=self.cells).tolist()):
-            size = self._faiss.invlists.list_size(cell)
-            self._faiss.invlists.resize(cell, size + count)
-            self._faiss.invlists.resize(cell, size)  # the allocated memory is kept
+            size = lists.list_size(cell)
+            lists.resize(cell, size + count)
+            lists.resize(cell, size)  # the allocated memory is kept
 
     def add(self, rows: IntArray, vectors: FloatArray, *, cells: IntArray | None = None) -> None:
-        """Add (n, D) unit vectors under (n,) row numbers; `cells` are computed if they are not given."""
-        if cells is None:
-            self._faiss.add_with_ids(vectors, rows)
-        else:
-            arrays = [np.ascontiguousarray(array) for array in (vectors, rows, cells)]
-            self._faiss.add_core(len(rows), *map(faiss.swig_ptr, arrays))
+        """Add (n, D) unit vectors under (n,) row numbers above all others; `cells` are computed if not given."""
+        cells = self.find_cells(vectors) if cells is None else cells
+        arrays = [np.ascontiguousarray(array) for array in (vectors, rows, cells)]
+        self.tail.faiss.add_core(len(rows), *map(faiss.swig_ptr, arrays))
+        self.tail.rows = np.concatenate([self.tail.rows, rows])
         self.rows = np.concatenate([self.rows, rows])
 
     def tune(self, queries: FloatArray) -> None:
@@ -91,43 +205,86 @@ class FaissIndex:
 
         The number that is needed depends on the dimension of the space that the embeddings fill.
         """
-        exact, _ = self._faiss.search(queries, NEAREST, params=faiss.SearchParametersIVF(nprobe=self.cells))[::-1]
+        self.probes = PROBES
+        exact, _ = self.search(queries, count=NEAREST, whole=True)
         while self.probes < self.cells:
-            rows, _ = self._faiss.search(queries, NEAREST, params=faiss.SearchParametersIVF(nprobe=self.probes))[::-1]
+            rows, _ = self.search(queries, count=NEAREST)
             shared = [len(np.intersect1d(a, b)) for a, b in zip(exact, rows, strict=True)]
             if np.mean(shared) >= RECALL * exact.shape[1]:
                 return
             self.probes = min(self.probes + max(1, self.probes // 2), self.cells)
 
     def remove(self, rows: IntArray) -> None:
-        """Remove rows."""
-        self._faiss.remove_ids(faiss.IDSelectorBatch(rows))
+        """Remove rows. Those of mapped parts are left out of searches, until the parts are written again."""
+        self.tail.faiss.remove_ids(faiss.IDSelectorBatch(rows))
+        stored = np.isin(rows, self.tail.rows, invert=True)
+        self.tail.rows = self.tail.rows[~np.isin(self.tail.rows, rows)]
+        self.removed = np.union1d(self.removed, rows[stored])
         self.rows = self.rows[~np.isin(self.rows, rows)]
 
     def search(
-        self, queries: FloatArray, *, count: int, allowed: IntArray | None = None, whole: bool = False
+        self,
+        queries: FloatArray,
+        *,
+        count: int,
+        allowed: IntArray | None = None,
+        whole: bool = False,
     ) -> tuple[IntArray, FloatArray]:
         """Return rows and distances of candidates.
 
         Args:
             queries: (Q, D) unit vectors.
             count: Largest K.
-            allowed: Rows to search, all of which are compared; None is all rows.
-            whole: Compare with every vector.
+            allowed: Rows to search, in all cells; None is all rows, in the cells nearest to each query.
+            whole: Search all cells.
 
         Returns:
             (Q, K) rows and (Q, K) approximate cosine distances, nearest first; row -1 where there are fewer.
+
+        Raises:
+            DamagedIndexError: If a file of cells has another row number than the index.
         """
         count = min(count, len(self.rows) if allowed is None else len(allowed))
-        selector = None
-        if allowed is not None:
-            marks = np.zeros(int(max(self.rows.max(initial=0), allowed.max(initial=0))) // 8 * 8 + 8, np.bool_)
-            marks[allowed] = True
-            selector = faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))
-        if self.whole:
-            parameters = faiss.SearchParameters(sel=selector)
-        else:
-            probes = self.cells if whole or allowed is not None else min(self.probes, self.cells)
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
-        similarities, rows = self._faiss.search(queries, count, params=parameters)
+        selector = None if allowed is None else _select(allowed)
+        if selector is None and len(self.removed):
+            selector = faiss.IDSelectorNot(_select(self.removed))
+        probes = self.cells if whole or allowed is not None else min(self.probes, self.cells)
+        similarities, cells = self._coarse.search(queries, probes)
+        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
+        inputs = [np.ascontiguousarray(array) for array in (queries, cells, similarities)]
+        found = [
+            self._search_part(part, inputs, count, parameters) for part in (*self.parts, self.tail) if part.faiss.ntotal
+        ]
+        empty = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        similarities, rows = (np.concatenate(arrays, axis=1) for arrays in zip(empty, *found, strict=True))
+        best = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+        rows, similarities = np.take_along_axis(rows, best, 1), np.take_along_axis(similarities, best, 1)
+        known = rows[rows >= 0]
+        if self.parts and (self.rows[np.searchsorted(self.rows, known).clip(max=len(self.rows) - 1)] != known).any():
+            raise DamagedIndexError(", ".join(part.path.name for part in self.parts if part.path))
         return rows, 1 - similarities
+
+    @staticmethod
+    def _search_part(
+        part: Part, inputs: list[FloatArray | IntArray], count: int, parameters: Any
+    ) -> tuple[FloatArray, IntArray]:
+        """Search given cells of a part, which are found once for all parts."""
+        queries, cells, centers = inputs
+        similarities = np.empty((len(queries), count), np.float32)
+        rows = np.empty((len(queries), count), np.int64)
+        part.faiss.search_preassigned_c(
+            len(queries),
+            faiss.swig_ptr(queries),
+            count,
+            *map(faiss.swig_ptr, (cells, centers, similarities, rows)),
+            False,
+            parameters,
+        )
+        return similarities, rows
+
+
+def _select(rows: IntArray) -> Any:
+    """Return a FAISS selector of row numbers."""
+    marks = np.zeros(int(rows.max(initial=0)) // 8 * 8 + 8, np.bool_)
+    marks[rows] = True
+    return faiss.IDSelectorBitmap(np.packbits(marks, bitorder="little"))

@@ -1,4 +1,4 @@
-"""Index in memory that follows a database, and the exact order of the candidates that it returns.
+"""Index that follows a database, and the exact order of the candidates that it returns.
 
 FAISS returns candidates, their exact distances are computed from the stored vectors, and the search is widened until
 rounding cannot have hidden a nearer sighting. Only an unfiltered search of a large gallery is approximate.
@@ -9,13 +9,23 @@ D embedding width   Q queries   N vectors   K candidates
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
-from passerby.gallery.stores.faiss_index import VECTORS_PER_CELL, FaissIndex, count_cells
+from passerby.gallery.stores.faiss_index import (
+    VECTORS_PER_CELL,
+    DamagedIndexError,
+    ExactIndex,
+    InvertedFile,
+    count_cells,
+)
+from passerby.gallery.stores.index_files import UNSAVED, IndexFiles
+from passerby.gallery.stores.sqlite_database import Database
 from passerby.gallery.stores.sqlite_rows import AMONG, select_rows, stack
 from passerby.types import FloatArray, IntArray
 
@@ -26,6 +36,10 @@ FEW = 1000
 _CHUNK = 4096  # vectors read at a time
 _TUNING_QUERIES = 24  # vectors whose true neighbors are computed when an inverted file is made
 
+_Index = ExactIndex | InvertedFile
+_Result = TypeVar("_Result")
+_log = logging.getLogger(__name__)
+
 
 class IndexFollower:
     """An index that is updated inside the reader's transaction before each search.
@@ -33,17 +47,19 @@ class IndexFollower:
     Args:
         dimension: D.
         exact_below: Largest number of sightings for which every search is exact.
+        files: Files of the index of a large gallery; None keeps it in memory.
     """
 
-    def __init__(self, dimension: int, *, exact_below: int = EXACT_BELOW) -> None:
-        self._dimension, self._exact_below = dimension, exact_below
-        self._index: FaissIndex | None = None  # made by the first search: a process that only adds needs none
+    def __init__(self, dimension: int, *, exact_below: int = EXACT_BELOW, files: IndexFiles | None = None) -> None:
+        self._dimension, self._exact_below, self._files = dimension, exact_below, files
+        # Made by the first search: a process that only adds needs none.
+        self._index: _Index | None = None
         self._removals = 0
 
     def find_nearest(
         self, run: sqlite3.Connection, queries: FloatArray, *, top: int, allowed: IntArray | None
-    ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield rows and exact distances of each query's nearest, nearest first.
+    ) -> list[tuple[IntArray, FloatArray]]:
+        """Return rows and exact distances of each query's nearest, nearest first.
 
         Args:
             run: Inside `Database.read`.
@@ -51,7 +67,11 @@ class IndexFollower:
             top: Largest number of rows per query.
             allowed: Rows to search; None is all, for which a search of a large gallery is approximate.
         """
-        index = self._update(run)
+        return self._search(run, lambda index: list(self._find_nearest(run, index, queries, top=top, allowed=allowed)))
+
+    def _find_nearest(
+        self, run: sqlite3.Connection, index: _Index, queries: FloatArray, *, top: int, allowed: IntArray | None
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
         pool = index.rows if allowed is None else allowed
         if len(pool) <= FEW:
             for query in queries:
@@ -65,8 +85,8 @@ class IndexFollower:
 
     def propose(
         self, run: sqlite3.Connection, queries: FloatArray, *, count: int, allowed: IntArray | None
-    ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield rows and approximate distances of each query's `count` nearest, nearest first; no vector is read.
+    ) -> list[tuple[IntArray, FloatArray]]:
+        """Return rows and approximate distances of each query's `count` nearest, nearest first; no vector is read.
 
         Args:
             run: Inside `Database.read`.
@@ -74,17 +94,30 @@ class IndexFollower:
             count: Largest number of rows per query.
             allowed: Rows to search; None is all.
         """
-        index = self._update(run)
-        if not len(index.rows if allowed is None else allowed):  # FAISS does not search for 0 rows
-            yield from [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
-            return
-        for rows, distances in zip(*index.search(queries, count=count, allowed=allowed), strict=True):
-            yield rows[rows >= 0], distances[rows >= 0]
+
+        def compute(index: _Index) -> list[tuple[IntArray, FloatArray]]:
+            if not len(index.rows if allowed is None else allowed):  # FAISS does not search for 0 rows
+                return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
+            rows, distances = index.search(queries, count=count, allowed=allowed)
+            return [(row[row >= 0], distance[row >= 0]) for row, distance in zip(rows, distances, strict=True)]
+
+        return self._search(run, compute)
+
+    def _search(self, run: sqlite3.Connection, compute: Callable[[_Index], _Result]) -> _Result:
+        """Apply a function to the index, which is built from the database if its files turn out to be damaged."""
+        try:
+            return compute(self.update(run))
+        except DamagedIndexError as error:
+            assert self._files is not None
+            _log.warning("%s: %s is damaged; the index is built from the database", self._files.folder, error)
+            self._files.discard()
+            self._index = None
+            return compute(self.update(run))
 
     def _settle(
         self,
         run: sqlite3.Connection,
-        index: FaissIndex,
+        index: _Index,
         query: FloatArray,
         candidates: tuple[IntArray, FloatArray],
         *,
@@ -116,30 +149,54 @@ class IndexFollower:
         vectors = stack([stored[row][1] for row in rows.tolist()], len(query))
         return [stored[row][0] for row in rows.tolist()], exact_distances(query, vectors)
 
-    def _update(self, run: sqlite3.Connection) -> FaissIndex:
-        """Return the index with exactly the vectors that this transaction reads."""
-        if self._index is None:
-            self._index = self._make_index(run)
-        index = self._index
+    def update(self, run: sqlite3.Connection) -> _Index:
+        """Return the index with exactly the vectors that this transaction reads.
+
+        Args:
+            run: Inside `Database.read`.
+        """
         ((removals,),) = run.execute("SELECT removals FROM state")
+        if self._index is None:
+            self._index, self._removals = self._open_index(run), removals
+        index = self._index
         if removals != self._removals and len(index.rows):
             index.remove(np.setdiff1d(index.rows, select_rows(run)))
         self._removals = removals
         newest = int(index.rows.max(initial=0))
-        cells = None
-        if not index.whole and not len(index.rows):  # vectors are read twice, to allocate no more memory than needed
+        if isinstance(index, InvertedFile):
+            self._fill(run, index, newest)
+            return index
+        for rows, vectors in self._read_newer(run, newest):
+            index.add(rows, vectors)
+            if len(index.rows) > self._exact_below:  # too large for exact search
+                self._index = None
+                return self.update(run)
+        return index
+
+    def _fill(self, run: sqlite3.Connection, index: InvertedFile, newest: int) -> None:
+        first, cells = not len(index.rows), None
+        if first:  # vectors are read twice, to allocate no more memory than needed
             cells = np.concatenate([index.find_cells(vectors) for _, vectors in self._read_newer(run, newest)])
             index.reserve(cells)
-        filling = cells is not None
         for rows, vectors in self._read_newer(run, newest):
             known, cells = (None, None) if cells is None else (cells[: len(rows)], cells[len(rows) :])
             index.add(rows, vectors, cells=known)
-            if index.whole and len(index.rows) > self._exact_below:  # too large for exact search
-                self._index = None
-                return self._update(run)
-        if filling:
+        if first:
             index.tune(self._read_sample(run, _TUNING_QUERIES))
-        return index
+
+    def save(self, database: Database) -> None:
+        """Write an inverted file beside the database, if enough of it is in memory alone.
+
+        Args:
+            database: Outside a transaction.
+        """
+        index = self._index
+        if self._files is None or not isinstance(index, InvertedFile):
+            return
+        if (not index.parts or len(index.tail.rows) >= UNSAVED) and not self._files.save(
+            index, database, self._removals
+        ):
+            self._index = None
 
     def _read_newer(self, run: sqlite3.Connection, newest: int) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield (n,) rows after `newest` and their (n, D) unit vectors, `_CHUNK` at a time."""
@@ -148,12 +205,13 @@ class IndexFollower:
             rows, blobs = zip(*chunk, strict=True)
             yield np.array(rows, np.int64), _normalize(stack(blobs, self._dimension))
 
-    def _make_index(self, run: sqlite3.Connection) -> FaissIndex:
-        """Make an empty index: exact, or for many vectors an inverted file trained on a sample."""
+    def _open_index(self, run: sqlite3.Connection) -> _Index:
+        """Return the stored index, or an empty one: exact, or for many vectors an inverted file trained on a sample."""
         ((count,),) = run.execute("SELECT count(*) FROM vectors")
         if count <= self._exact_below:
-            return FaissIndex(self._dimension)
-        return FaissIndex(self._dimension, self._read_sample(run, VECTORS_PER_CELL * count_cells(count)))
+            return ExactIndex(self._dimension)
+        stored = None if self._files is None else self._files.load(run, self._dimension)
+        return stored or InvertedFile.train(self._read_sample(run, VECTORS_PER_CELL * count_cells(count)))
 
     def _read_sample(self, run: sqlite3.Connection, count: int) -> FloatArray:
         """Read at least `count` unit vectors, evenly spread over the rows, or all."""

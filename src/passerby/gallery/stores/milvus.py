@@ -7,27 +7,30 @@ tenths of a second; of the searches only the first is one. The server returns ca
 
 from __future__ import annotations
 
-import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
-import grpc
 import numpy as np
 from numpy.typing import ArrayLike
-from pymilvus import MilvusClient, MilvusException
 
 from passerby.errors import GalleryError, NoGalleryError
-from passerby.gallery.card import GalleryCard
+from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.filters import EVERYTHING, Filter, Removal
 from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
 from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stored_crops import crop_name, encode_stored_crop
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
+from passerby.gallery.stores.milvus_connection import (
+    MAX_RESULTS,
+    PATIENCE,
+    MilvusConnection,
+    check_count,
+    parse_address,
+)
+from passerby.gallery.stores.milvus_consistency import SearchConsistency
 from passerby.gallery.stores.milvus_rows import (
     HNSW,
     INFO_FIELDS,
@@ -41,15 +44,11 @@ from passerby.gallery.stores.milvus_rows import (
     to_info,
     to_sighting,
 )
-from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings
+from passerby.gallery.stores.protocol import Key
+from passerby.gallery.stores.sqlite_answers import SqliteAnswers
+from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings, in_order
 from passerby.types import FloatArray
 
-STALENESS = 5.0
-"""Seconds that a bounded read may be behind; the server's default (`common.gracefulTime`)."""
-PATIENCE = 30.0
-"""Seconds that a call is repeated while the server does not answer."""
-MAX_RESULTS = 16_384
-"""Results of one call; the server's limit."""
 _BATCH = 1000  # sightings sent at a time
 _PAGE = 8192  # entities without vectors read at a time
 
@@ -79,6 +78,8 @@ class MilvusStore:
         GalleryError: If the server does not answer.
     """
 
+    keeps_answers = False
+
     def __init__(
         self,
         address: str,
@@ -89,54 +90,19 @@ class MilvusStore:
         patience: float = PATIENCE,
     ) -> None:
         server, token, self._name, self.address = parse_address(address)
-        self._user, self._clock, self._patience = user, clock, patience
-        self._searched, self._added, self._removed = False, -np.inf, -np.inf
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # its errors are raised as GalleryError
-        self._client: MilvusClient = self._repeat(MilvusClient, uri=server, token=token)
+        self._log_name = f"{self._name}_audit"
+        self.user, self._clock = user, clock
+        self._consistency = SearchConsistency()
+        self._connection = MilvusConnection(server, token, address=self.address, patience=patience)
+        self._call = self._connection.call
         if not self._call("has_collection", self._name):
             if card is None:
-                raise NoGalleryError(f"{self.address}: no gallery; give a model to make one, or an existing gallery")
+                raise NoGalleryError(f"{self.address}: no gallery here; enroll images with a model to make one")
             self._make(card)
         for name in (self._name, self._log_name):
             self._call("load_collection", name)
         text = self._call("describe_collection", self._name)["description"]
         self.card = GalleryCard.from_json(text, self.address)
-
-    @property
-    def _log_name(self) -> str:
-        return f"{self._name}_audit"
-
-    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Call a method of the client, repeatedly while the server does not answer.
-
-        The client repeats some calls by itself and gives up at once on others. A write may be done twice, which is
-        safe because sightings are written by their id.
-
-        Raises:
-            GalleryError: If there is no answer within `patience`, or the server refuses.
-        """
-        return self._repeat(getattr(self._client, method), *arguments, **options)
-
-    def _repeat(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        end = time.monotonic() + self._patience
-        while True:
-            try:
-                return function(*arguments, timeout=self._patience, **options)
-            except (grpc.RpcError, MilvusException) as error:
-                code = error.code if isinstance(error, MilvusException) else None
-                if code in _SERVER_CODES and code not in _STARTING:
-                    message = getattr(error, "message", error)
-                    raise GalleryError(f"{self.address}: the server refuses {function.__name__} ({message})") from None
-                if time.monotonic() > end:
-                    raise self._no_answer(error) from None
-                time.sleep(0.5)
-
-    def _no_answer(self, error: Exception) -> GalleryError:
-        reason = " ".join(str(getattr(error, "message", "") or error).split())[:200]
-        return GalleryError(
-            f"{self.address}: no answer within {self._patience:.0f} s ({reason}); everything acknowledged is on the "
-            "server: start it or check its address, and repeat the last call, which adds nothing twice"
-        )
 
     def _make(self, card: GalleryCard) -> None:
         options = {"consistency_level": "Strong"}
@@ -145,6 +111,13 @@ class MilvusStore:
         schema = make_sightings_schema(card.model.dimension, card.to_json())
         self._call("create_collection", self._name, schema=schema, index_params=make_index("vector", **HNSW), **options)
         self.log("create")
+
+    @property
+    def answers(self) -> SqliteAnswers:
+        """Raise an error: answers are kept with galleries in a folder or in memory."""
+        raise GalleryError(
+            f"{self.address}: a gallery on a server keeps no answers; export it, import it into a folder, review that"
+        )
 
     def add(self, sightings: Sequence[Sighting]) -> AddResult:
         """Add sightings, 1,000 at a time; see `GalleryStore.add`."""
@@ -161,7 +134,7 @@ class MilvusStore:
             fresh = [entity for entity in batch if entity["id"] not in known]
             if fresh:  # upsert: another client may be sending the same sightings
                 self._call("upsert", self._name, fresh)
-                self._added = time.monotonic()
+                self._consistency.note_addition()
         new = tuple(item.id for item in distinct if item.id not in known)
         self.log("enroll", sightings=len(new), known=len(known))
         return AddResult(new, tuple(item.id for item in distinct if item.id in known))
@@ -186,7 +159,7 @@ class MilvusStore:
             GalleryError: Also for `top` above 16,384.
         """
         queries = check_queries(vectors, self.card.model.dimension, top=top)
-        _check_count("top", top)
+        check_count("top", top)
         hits = list(self._find_nearest(queries, top, to_expression(where)))
         if record:
             self.log("search", queries=len(queries), hits=sum(map(len, hits)))
@@ -211,10 +184,10 @@ class MilvusStore:
                 count = min(4 * count, MAX_RESULTS)
                 (results,) = self._find_candidates(query[None], count, expression, fields)
 
-    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[list[str], FloatArray]]:
+    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[Sequence[Key], FloatArray]]:
         """Find candidates for the nearest sightings; see `GalleryStore.propose`."""
         queries = check_queries(vectors, self.card.model.dimension, top=count)
-        _check_count("count", count)
+        check_count("count", count)
         answers = self._find_candidates(queries, count, to_expression(where), ["id"])
         return [
             (
@@ -223,6 +196,11 @@ class MilvusStore:
             )
             for results in answers
         ]
+
+    def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:
+        """Return the sightings of ids; see `GalleryStore.read_proposed`."""
+        chosen = Filter(ids=sorted(map(str, keys)))
+        return {sighting.id: sighting for sightings in self.walk(chosen, crops=False) for sighting in sightings}
 
     def _find_candidates(self, queries: FloatArray, count: int, expression: str, fields: list[str]) -> list[Any]:
         """Return the server's results for (Q, D) queries."""
@@ -234,23 +212,13 @@ class MilvusStore:
                 self._name,
                 data=list(queries[start : start + batch]),
                 search_params={"metric_type": "COSINE", "params": {"ef": max(count, 256)}},
-                consistency_level=self._choose_consistency(),
+                consistency_level=self._consistency.choose(),
                 limit=count,
                 filter=expression,
                 output_fields=fields,
             )
-        self._searched = True
+        self._consistency.note_search()
         return answers
-
-    def _choose_consistency(self) -> str:
-        """Choose the consistency level of a search.
-
-        `Session` includes what this client added, but not what it removed; `Bounded` what is older than `STALENESS`.
-        """
-        now = time.monotonic()
-        if not self._searched or now - self._removed < 2 * STALENESS:
-            return "Strong"
-        return "Session" if now - self._added < 2 * STALENESS else "Bounded"
 
     def _query(self, where: Filter, fields: list[str], *, limit: int, after: str = "") -> list[dict[str, Any]]:
         """Read entities in the order of their ids; the server returns the first `limit` in that order."""
@@ -259,8 +227,7 @@ class MilvusStore:
         entities = self._call("query", self._name, consistency_level="Strong", **options)
         return sorted(entities, key=lambda entity: entity["id"])
 
-    def _pages(self, where: Filter, fields: list[str], *, page: int) -> Iterator[list[dict[str, Any]]]:
-        after = ""
+    def _pages(self, where: Filter, fields: list[str], *, page: int, after: str = "") -> Iterator[list[dict[str, Any]]]:
         while entities := self._query(where, fields, limit=page, after=after):
             yield entities
             after = entities[-1]["id"]
@@ -271,14 +238,14 @@ class MilvusStore:
         for start in range(0, len(ids), _BATCH):
             batch = Filter(ids=ids[start : start + _BATCH])
             stored |= {entity["id"]: to_sighting(entity) for entity in self._query(batch, WHOLE_FIELDS, limit=_BATCH)}
-        missing = [name for name in ids if name not in stored]
-        if missing:
-            raise GalleryError(f"{self.address}: no sighting {missing[0]!r} ({len(missing)} of {len(ids)} ids missing)")
-        return [stored[name] for name in ids]
+        return in_order(stored, ids, self.address)
 
-    def walk(self, where: Filter = EVERYTHING, *, batch: int = 1000, crops: bool = True) -> Iterator[list[Sighting]]:
+    def walk(
+        self, where: Filter = EVERYTHING, *, batch: int = 1000, crops: bool = True, after: str = ""
+    ) -> Iterator[list[Sighting]]:
         """Iterate over sightings; see `GalleryStore.walk`."""
-        for entities in self._pages(where, WHOLE_FIELDS if crops else [*INFO_FIELDS, "vector"], page=batch):
+        fields = WHOLE_FIELDS if crops else [*INFO_FIELDS, "vector"]
+        for entities in self._pages(where, fields, page=batch, after=after):
             yield [to_sighting(entity) for entity in entities]
 
     def remove(self, where: Filter, *, action: Removal = "remove") -> int:
@@ -287,11 +254,25 @@ class MilvusStore:
         count = self.count(where)
         if count:
             self._call("delete", self._name, filter=to_expression(where))
-            self._removed = time.monotonic()
+            self._consistency.note_removal()
         self.log(action, sightings=count)
         if count and action != "remove":
             self.compact()
         return count
+
+    def set_retention(self, days: float | None) -> None:
+        """Refuse, as the card is the description of a collection, which cannot be changed."""
+        raise GalleryError(
+            f"{self.address}: the retention of a gallery on a server is fixed; export it, and import the file into a "
+            "new gallery"
+        )
+
+    def accept_model(self, model: GalleryModel) -> None:
+        """Refuse, as the card is the description of a collection, which cannot be changed."""
+        raise GalleryError(
+            f"{self.address}: the accepted models of a gallery on a server are fixed; export it, import the file into "
+            f"a gallery in a folder, and open that with {model}"
+        )
 
     def relabel(self, where: Filter, label: str | None) -> int:
         """Set labels, 1,000 at a time; see `GalleryStore.relabel`. Sightings are sent again, as there is no update."""
@@ -303,7 +284,7 @@ class MilvusStore:
             ]
             self._call("upsert", self._name, entities)
             changed += len(sightings)
-        self._removed = time.monotonic()  # an upsert removes what it replaces: see `_choose_consistency`
+        self._consistency.note_removal()  # an upsert removes what it replaces
         self.log("label", sightings=changed)
         return changed
 
@@ -362,50 +343,14 @@ class MilvusStore:
 
     def log(self, action: str, **counts: int) -> None:
         """Add a line to the audit log; see `GalleryStore.log`."""
-        row = {"time": self._clock(), "user": self._user, "action": action, "counts": counts, "nothing": [0.0, 0.0]}
+        row = {"time": self._clock(), "user": self.user, "action": action, "counts": counts, "nothing": [0.0, 0.0]}
         self._call("insert", self._log_name, [row])
 
     def close(self) -> None:
         """Close the connection; see `GalleryStore.close`."""
-        self._client.close()
-
-
-_SERVER_CODES = range(100, 2**31)
-"""Error codes of the server; those of the client, such as `no connection`, are below."""
-_STARTING = {101, 103, 106, 500, 501, 503, 901}
-"""Error codes of a server that has just started: collections, channels or nodes are not available yet."""
-
-
-def _check_count(name: str, count: int) -> None:
-    if count > MAX_RESULTS:
-        raise GalleryError(
-            f"{name}: got {count}, a Milvus server returns at most {MAX_RESULTS}; use a gallery in a folder"
-        )
+        self._connection.close()
 
 
 def _stored_crop(sighting: Sighting) -> bytes | None:
     assert sighting.crop is None or isinstance(sighting.crop, bytes)  # stored crops are encoded
     return sighting.crop
-
-
-def parse_address(address: str) -> tuple[str, str, str, str]:
-    """Split `milvus://user:password@host:port/name` into (server, token, name, address without the password).
-
-    Raises:
-        GalleryError: For an address of another form; it is not repeated if it may contain a password.
-    """
-    invalid = GalleryError(
-        f"{'milvus://...' if '@' in address else address}: expected milvus://host:port/name or "
-        "milvus://user:password@host:port/name, with a name of letters, digits and _"
-    )
-    try:
-        parts = urlsplit(address)
-        port = parts.port or 19_530
-    except ValueError:
-        raise invalid from None
-    name = parts.path.removeprefix("/")
-    valid_name = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", name)
-    if parts.scheme != "milvus" or not parts.hostname or not valid_name or parts.query or parts.fragment:
-        raise invalid
-    token = f"{parts.username}:{parts.password or ''}" if parts.username else ""
-    return f"http://{parts.hostname}:{port}", token, name, f"milvus://{parts.hostname}:{port}/{name}"

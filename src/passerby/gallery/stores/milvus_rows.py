@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from pymilvus import DataType, MilvusClient
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, argument
 from passerby.gallery.filters import Filter
 from passerby.gallery.sightings import Sighting
+from passerby.text import plural
 
 INFO_FIELDS = ["id", "camera", "timed", "time", "label", "source", "quality", "attributes", "enrolled"]
 """Fields of the metadata."""
@@ -77,8 +78,8 @@ def to_entity(sighting: Sighting, crop: bytes | None, *, now: float) -> dict[str
         size = len(entity[name].encode())
         if size > limit:
             raise GalleryError(
-                f"sighting {sighting.source[:200] or sighting.id}: {name} takes {size:,} bytes, a Milvus server stores "
-                f"at most {limit:,}; use keep='thumbnails', or a gallery in a folder"
+                f"sighting {sighting.source[:200] or sighting.id}: {name} takes {plural(size, 'byte')}, a Milvus "
+                f"server stores at most {limit:,}; use {argument('keep', 'thumbnails')}, or a gallery in a folder"
             )
     return entity
 

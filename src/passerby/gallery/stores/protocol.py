@@ -7,11 +7,15 @@ from typing import Protocol
 
 from numpy.typing import ArrayLike
 
-from passerby.gallery.card import GalleryCard
+from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.filters import EVERYTHING, Filter, Removal
 from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
 from passerby.gallery.sightings import Hit, Sighting
+from passerby.gallery.stores.sqlite_answers import SqliteAnswers
 from passerby.types import FloatArray
+
+Key = int | str
+"""Key of a sighting in its store, between `propose` and `read_proposed`."""
 
 
 class GalleryStore(Protocol):
@@ -20,9 +24,25 @@ class GalleryStore(Protocol):
     A store belongs to one thread; open one per thread or process.
     """
 
+    address: str
+    """Folder or address, without a password."""
+    user: str
+    """Name in the audit log."""
+
     @property
     def card(self) -> GalleryCard:
         """Model and settings of the gallery."""
+
+    keeps_answers: bool
+    """Whether `answers` can be used."""
+
+    @property
+    def answers(self) -> SqliteAnswers:
+        """Answers of reviewers and the identities that follow.
+
+        Raises:
+            GalleryError: If the store keeps none.
+        """
 
     def add(self, sightings: Sequence[Sighting]) -> AddResult:
         """Add sightings: all are durable on return, or none is added after an error or a crash.
@@ -55,7 +75,7 @@ class GalleryStore(Protocol):
             GalleryError: For vectors of another width, not finite or all zero, or `top` below 1.
         """
 
-    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[list[str], FloatArray]]:
+    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[Sequence[Key], FloatArray]]:
         """Find candidates for the nearest sightings of each query without computing exact distances.
 
         Args:
@@ -64,9 +84,12 @@ class GalleryStore(Protocol):
             where: Sightings to search.
 
         Returns:
-            Ids and approximate cosine distances of each query's candidates, nearest first. The distances differ from
+            Keys and approximate cosine distances of each query's candidates, nearest first. The distances differ from
             the exact ones by rounding.
         """
+
+    def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:
+        """Return the sightings of keys from `propose`, without crops; those that were removed since are missing."""
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
         """Return sightings with vectors and crops, in the order of `ids`.
@@ -75,13 +98,16 @@ class GalleryStore(Protocol):
             GalleryError: If an id is not stored.
         """
 
-    def walk(self, where: Filter = EVERYTHING, *, batch: int = 1000, crops: bool = True) -> Iterator[list[Sighting]]:
+    def walk(
+        self, where: Filter = EVERYTHING, *, batch: int = 1000, crops: bool = True, after: str = ""
+    ) -> Iterator[list[Sighting]]:
         """Iterate over the sightings that pass a filter in the order of their ids.
 
         Args:
             where: Sightings to return.
             batch: Sightings at a time.
             crops: Read crops; without them `crop` is None.
+            after: Begin after this id.
         """
 
     def remove(self, where: Filter, *, action: Removal = "remove") -> int:
@@ -102,6 +128,20 @@ class GalleryStore(Protocol):
 
         Raises:
             GalleryError: For a filter without conditions, or a label that is not 1 to 255 characters.
+        """
+
+    def set_retention(self, days: float | None) -> None:
+        """Change the retention in the card; None keeps everything. Nothing is erased.
+
+        Raises:
+            GalleryError: For a number that is not above 0, or a store whose card cannot be changed.
+        """
+
+    def accept_model(self, model: GalleryModel) -> None:
+        """Record in the card that vectors of another model of the same network are accepted; see `GalleryCard.accept`.
+
+        Raises:
+            GalleryError: For a store whose card cannot be changed.
         """
 
     def compact(self) -> None:

@@ -10,20 +10,35 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from passerby.errors import GalleryError, NoGalleryError
-from passerby.gallery.card import GalleryCard
+from passerby.errors import GalleryError
+from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.filters import EVERYTHING, Filter, Removal
 from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
 from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stored_crops import crop_name, encode_stored_crop
+from passerby.gallery.stores.index_files import UNSAVED, IndexFiles
 from passerby.gallery.stores.index_follower import EXACT_BELOW, IndexFollower
-from passerby.gallery.stores.sqlite_database import COPY, FILE, Database
-from passerby.gallery.stores.sqlite_rows import AMONG, INFO, insert, read_sightings, select_rows, to_condition, to_info
-from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings
+from passerby.gallery.stores.protocol import Key
+from passerby.gallery.stores.selection_cache import SelectionCache
+from passerby.gallery.stores.sqlite_answers import SqliteAnswers, drop_empty_identities
+from passerby.gallery.stores.sqlite_events import NewEvent, SqliteEvents
+from passerby.gallery.stores.sqlite_opening import open_database
+from passerby.gallery.stores.sqlite_rows import (
+    AMONG,
+    INFO,
+    insert,
+    read_sightings,
+    stack,
+    to_condition,
+    to_info,
+)
+from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings, in_order
 from passerby.types import FloatArray, IntArray
 
 
@@ -44,6 +59,8 @@ class SqliteStore:
         GalleryError: If it cannot be opened.
     """
 
+    keeps_answers = True
+
     def __init__(
         self,
         folder: str | Path | None,
@@ -55,62 +72,54 @@ class SqliteStore:
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.address = "memory" if folder is None else str(folder)
-        self._user, self._clock, self._exact_below = user, clock, exact_below
-        self._missing = NoGalleryError(f"{self.address}: no gallery; give a model to make one, or an existing gallery")
-        if self.folder is not None:
-            self._require_folder(self.folder, make=card is not None)
-        elif card is None:
-            raise self._missing
-        self._database = Database(self.folder)
-        try:
-            self.card = self._make_or_read(card)
-            if self.folder is not None:
-                (self.folder / COPY).unlink(missing_ok=True)  # of a conversion that was killed after its completion
-        except BaseException:
-            self._database.close()
-            raise
-        self._follower = IndexFollower(self.card.model.dimension, exact_below=exact_below)
+        self.user, self._clock, self._exact_below = user, clock, exact_below
+        self._database, self.card = open_database(self.folder, card, address=self.address, log=self._log)
+        self.answers = SqliteAnswers(self._database, address=self.address, user=user, clock=clock)
+        self._events: SqliteEvents | None = None
+        self._selections = SelectionCache()
+        self._files = None if self.folder is None else IndexFiles(self.folder)
+        self._follower = IndexFollower(self.card.model.dimension, exact_below=exact_below, files=self._files)
+        self._added = 0
         if self._database.is_erased():
             self._database.cut_log()
         else:  # an earlier erasure was interrupted, or could not finish because of readers
-            self._database.erase()
+            self._erase()
 
-    def _require_folder(self, folder: Path, *, make: bool) -> None:
-        if not make:
-            if not (folder / FILE).is_file():
-                raise self._missing
-            return
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise GalleryError(f"{folder}: cannot be made ({error.strerror}); name another folder") from None
-
-    def _make_or_read(self, card: GalleryCard | None) -> GalleryCard:
-        if not self._database.has_tables():
-            if card is None:
-                raise self._missing
-            with self._database.write() as run:
-                if not self._database.has_tables():  # another process may have been faster
-                    self._database.make_tables()
-                    run.execute("INSERT INTO card VALUES (1, ?)", (card.to_json(),))
-                    self._log(run, "create")
-        with self._database.read() as run:
-            text = run.execute("SELECT json FROM card").fetchone()[0]
-        return GalleryCard.from_json(text, self.address)
+    @property
+    def events(self) -> SqliteEvents:
+        """Events that wait for delivery by a service."""
+        if self._events is None:
+            self._events = SqliteEvents(self._database)
+        return self._events
 
     def add(self, sightings: Sequence[Sighting]) -> AddResult:
         """Add sightings in one transaction; see `GalleryStore.add`."""
+        return self.add_reported(sightings, (), targets=())
+
+    def add_reported(
+        self, sightings: Sequence[Sighting], events: Sequence[NewEvent], *, targets: Sequence[str]
+    ) -> AddResult:
+        """Add sightings and the events about them in one transaction: neither is stored without the other.
+
+        Args:
+            sightings: As for `add`.
+            events: Events about them; those about sightings that are known are left out.
+            targets: Names of the receivers.
+        """
         distinct = check_sightings(sightings, self.card.model.dimension)
         # Crops are encoded before the transaction, so that other processes do not wait for it.
         crops = [encode_stored_crop(item.crop, self.card.keep, name=crop_name(item)) for item in distinct]
-        now = self._clock()
+        now, queue = self._clock(), self.events if events else SqliteEvents
         new: list[str] = []
         known: list[str] = []
         with self._database.write() as run:
             for sighting, crop in zip(distinct, crops, strict=True):
                 (new if insert(run, sighting, crop, now=now) else known).append(sighting.id)
+            if reported := [event for event in events if event.sighting in {*new}]:
+                queue.insert(run, reported, targets=targets, time=now)
             self._log(run, "enroll", sightings=len(new), known=len(known))
+        self._selections.clear()
+        self._added += len(new)
         return AddResult(tuple(new), tuple(known))
 
     def stored_labels(self, ids: Sequence[str]) -> dict[str, str | None]:
@@ -127,9 +136,10 @@ class SqliteStore:
         """
         queries = check_queries(vectors, self.card.model.dimension, top=top)
         with self._database.read() as run:
-            allowed = None if where.selects_all else select_rows(run, where)
+            allowed = None if where.selects_all else self._selections.find_rows(run, where)
             nearest = self._follower.find_nearest(run, queries, top=top, allowed=allowed)
             hits = [self._read_hits(run, rows, distances) for rows, distances in nearest]
+        self._follower.save(self._database)
         if record:
             self.log("search", queries=len(queries), hits=sum(map(len, hits)))
         return hits
@@ -140,30 +150,62 @@ class SqliteStore:
         infos = {row: to_info(columns) for row, *columns in cursor}
         return [Hit(**infos[row], distance=float(x)) for row, x in zip(rows.tolist(), distances, strict=True)]
 
-    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[list[str], FloatArray]]:
-        """Find candidates for the nearest sightings; see `GalleryStore.propose`."""
+    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[Sequence[Key], FloatArray]]:
+        """Find candidates for the nearest sightings, by row; see `GalleryStore.propose`."""
         queries = check_queries(vectors, self.card.model.dimension, top=count)
         with self._database.read() as run:
-            allowed = None if where.selects_all else select_rows(run, where)
-            proposals = []
-            for rows, distances in self._follower.propose(run, queries, count=count, allowed=allowed):
-                cursor = run.execute(f"SELECT row, id FROM sightings WHERE row {AMONG}", [_to_json(rows.tolist())])
-                ids = dict(cursor.fetchall())
-                proposals.append(([ids[row] for row in rows.tolist()], distances))
-        return proposals
+            allowed = None if where.selects_all else self._selections.find_rows(run, where)
+            proposals = self._follower.propose(run, queries, count=count, allowed=allowed)
+        return [(rows.tolist(), distances) for rows, distances in proposals]
+
+    def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:
+        """Return the sightings of rows; see `GalleryStore.read_proposed`."""
+        rows = _to_json([int(key) for key in keys])
+        with self._database.read() as run:
+            by_id: dict[str, Key] = {
+                name: row for row, name in run.execute(f"SELECT row, id FROM sightings WHERE row {AMONG}", [rows])
+            }
+            sightings = read_sightings(run, f"row {AMONG}", [rows], crops=False)
+        return {by_id[sighting.id]: sighting for sighting in sightings}
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
         """Return sightings with vectors and crops; see `GalleryStore.get`."""
         with self._database.read() as run:
             sightings = {sighting.id: sighting for sighting in read_sightings(run, f"id {AMONG}", [_to_json(ids)])}
-        missing = [name for name in ids if name not in sightings]
-        if missing:
-            raise GalleryError(f"{self.address}: no sighting {missing[0]!r} ({len(missing)} of {len(ids)} ids missing)")
-        return [sightings[name] for name in ids]
+        return in_order(sightings, ids, self.address)
 
-    def walk(self, where: Filter = EVERYTHING, *, batch: int = 1000, crops: bool = True) -> Iterator[list[Sighting]]:
+    def draw_vectors(self, count: int, *, seed: int) -> tuple[list[str], FloatArray]:
+        """Draw sightings at random: the camera and the vector of each.
+
+        Args:
+            count: Largest number of sightings.
+            seed: Seed of the draw.
+
+        Returns:
+            N cameras, (N, D) vectors.
+        """
+        generator = np.random.default_rng(seed)
+        with self._database.read() as run:
+            (last,) = run.execute("SELECT ifnull(max(row), 0) FROM sightings").fetchone()
+            # Rows of removed sightings are missing, so that more are drawn; without a pass over the whole table.
+            rows = (
+                generator.permutation(last)[: 4 * count] if last <= 100_000 else generator.integers(0, last, 4 * count)
+            )
+            query = f"SELECT camera, vector FROM sightings JOIN vectors USING (row) WHERE row {AMONG}"
+            drawn = run.execute(query, [_to_json((1 + np.unique(rows)).tolist())]).fetchall()
+        chosen = generator.permutation(len(drawn))[:count]
+        return [drawn[i][0] for i in chosen], stack([drawn[i][1] for i in chosen], self.card.model.dimension)
+
+    def count_removals(self) -> int:
+        """Return the number of removals so far: what is kept of sightings outside the store is old when it changes."""
+        with self._database.read() as run:
+            return int(run.execute("SELECT removals FROM state").fetchone()[0])
+
+    def walk(
+        self, where: Filter = EVERYTHING, *, batch: int = 1000, crops: bool = True, after: str = ""
+    ) -> Iterator[list[Sighting]]:
         """Iterate over sightings; see `GalleryStore.walk`. Each batch is one transaction, so readers do not block."""
-        last = ""
+        last = after
         condition, values = to_condition(where)
         while True:
             with self._database.read() as run:
@@ -188,8 +230,10 @@ class SqliteStore:
         with self._database.write() as run:
             removed = run.execute(f"DELETE FROM sightings WHERE {condition}", values).rowcount
             if removed:
+                drop_empty_identities(run)
                 run.execute("UPDATE state SET removals = removals + 1, erasing = erasing + ?", (erase,))
             self._log(run, action, sightings=removed)
+        self._selections.clear()
         if removed and erase:
             self.compact()
         return removed
@@ -201,7 +245,25 @@ class SqliteStore:
         with self._database.write() as run:
             changed = run.execute(f"UPDATE sightings SET label = ? WHERE {condition}", [label, *values]).rowcount
             self._log(run, "label", sightings=changed)
+        self._selections.clear()
         return changed
+
+    def set_retention(self, days: float | None) -> None:
+        """Change the retention; see `GalleryStore.set_retention`."""
+        counts = {} if days is None else {"days": round(days)}
+        self._change_card(lambda card: replace(card, retention=days), "retention", **counts)
+
+    def accept_model(self, model: GalleryModel) -> None:
+        """Accept the vectors of another model; see `GalleryStore.accept_model`."""
+        self._change_card(lambda card: card.accept(model), "accept")
+
+    def _change_card(self, change: Callable[[GalleryCard], GalleryCard], action: str, **counts: int) -> None:
+        """Change the stored card, which another process may have changed since it was read."""
+        with self._database.write() as run:
+            card = change(GalleryCard.from_json(run.execute("SELECT json FROM card").fetchone()[0], self.address))
+            run.execute("UPDATE card SET json = ?", (card.to_json(),))
+            self._log(run, action, **counts)
+        self.card = card
 
     def compact(self) -> None:
         """Rewrite the file without removed sightings; takes the time and the free disk space of a copy.
@@ -209,11 +271,16 @@ class SqliteStore:
         Raises:
             GalleryError: If another process kept reading.
         """
-        if not self._database.erase():
+        if not self._erase():
             raise GalleryError(
                 f"{self.address}: removed, but the files could not be rewritten because another process kept reading; "
                 "they will be rewritten when the gallery is next opened without it"
             )
+
+    def _erase(self) -> bool:
+        if self._files is not None:
+            self._files.erase(self._database)
+        return self._database.erase()
 
     def count(self, where: Filter = EVERYTHING) -> int:
         """Count sightings; see `GalleryStore.count`."""
@@ -224,9 +291,8 @@ class SqliteStore:
         return self._count("DISTINCT label", where)
 
     def _count(self, what: str, where: Filter) -> int:
-        condition, values = to_condition(where)
         with self._database.read() as run:
-            return int(run.execute(f"SELECT count({what}) FROM sightings WHERE {condition}", values).fetchone()[0])
+            return self._selections.count(run, what, where)
 
     def stats(self) -> GalleryStats:
         """Return size, contents and settings; see `GalleryStore.stats`."""
@@ -235,7 +301,7 @@ class SqliteStore:
                 "SELECT count(*), count(DISTINCT label), min(time), max(time) FROM sightings"
             ).fetchone()
             cameras = dict(run.execute("SELECT camera, count(*) FROM sightings GROUP BY camera ORDER BY camera"))
-        files = [] if self.folder is None else [path for path in self.folder.iterdir() if path.is_file()]
+        files = [] if self.folder is None else [path for path in self.folder.rglob("*") if path.is_file()]
         exact = count <= self._exact_below
         return GalleryStats(
             address=self.address,
@@ -262,11 +328,16 @@ class SqliteStore:
             self._log(run, action, **counts)
 
     def _log(self, run: sqlite3.Connection, action: str, **counts: int) -> None:
-        row = (self._clock(), self._user, action, json.dumps(counts))
+        row = (self._clock(), self.user, action, json.dumps(counts))
         run.execute("INSERT INTO audit (time, user, action, counts) VALUES (?, ?, ?, ?)", row)
 
     def close(self) -> None:
-        """Close the database; see `GalleryStore.close`."""
+        """Close the database; see `GalleryStore.close`. After many additions the index is written first."""
+        if self._added >= UNSAVED and self.count() > self._exact_below:
+            with self._database.read() as run:
+                self._follower.update(run)
+            self._follower.save(self._database)
+        self._added = 0
         self._database.close()
 
 

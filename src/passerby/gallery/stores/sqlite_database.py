@@ -1,20 +1,19 @@
-"""SQLite database of a gallery: schema, transactions, and error messages."""
+"""SQLite database of a gallery: opening, transactions, erasure, and error messages."""
 
 from __future__ import annotations
 
 import random
-import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, NoGalleryError, explain
 from passerby.files import make_private
 from passerby.gallery.card import UPGRADE_HINT
+from passerby.gallery.stores.sqlite_schema import SCHEMA, SCHEMA_VERSION, TRIGGERS
 
-SCHEMA_VERSION = 2
 FILE = "gallery.sqlite"
 COPY = "gallery.sqlite.before-upgrade"
 """Copy that exists while a gallery is converted; see `passerby.gallery.upgrade`."""
@@ -22,53 +21,7 @@ _APPLICATION_ID = 0x50415342  # "PASB", to recognize databases of other programs
 _PAGE_SIZE = 32768  # bytes; five vectors of 1,536 fit into a page, with 4096 a vector takes two pages
 _TIMEOUT = 30.0  # seconds to wait for another process that writes
 
-AUDIT_TRIGGERS = """
-CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
-CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE number = NEW.number)
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;  -- REPLACE deletes without the other trigger
-CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
-"""
-_SCHEMA = f"""
-CREATE TABLE card (one INTEGER PRIMARY KEY CHECK (one = 1), json TEXT NOT NULL);
-CREATE TABLE state (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    removals INTEGER NOT NULL,  -- number of removals: readers update their index when it changes
-    erasing INTEGER NOT NULL,   -- number of removals that have to be erased from the files
-    erased INTEGER NOT NULL     -- number of those that are erased
-);
-INSERT INTO state VALUES (1, 0, 0, 0);
-CREATE TABLE sightings (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: readers select new sightings by it
-    id TEXT NOT NULL UNIQUE,
-    camera TEXT NOT NULL,
-    time REAL,
-    label TEXT,
-    source TEXT NOT NULL,
-    quality REAL,
-    attributes TEXT NOT NULL,
-    enrolled REAL NOT NULL
-);
-CREATE INDEX sightings_camera ON sightings (camera);
-CREATE INDEX sightings_time ON sightings (time);
-CREATE INDEX sightings_label ON sightings (label) WHERE label IS NOT NULL;
-CREATE INDEX sightings_enrolled ON sightings (enrolled);
-CREATE TABLE vectors (
-    row INTEGER PRIMARY KEY REFERENCES sightings (row) ON DELETE CASCADE,
-    vector BLOB NOT NULL  -- little-endian float32
-);
-CREATE TABLE crops (
-    row INTEGER PRIMARY KEY REFERENCES sightings (row) ON DELETE CASCADE,
-    crop BLOB NOT NULL
-);
-CREATE TABLE audit (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    time REAL NOT NULL,
-    user TEXT NOT NULL,
-    action TEXT NOT NULL,
-    counts TEXT NOT NULL
-);
-{AUDIT_TRIGGERS}
-"""
+_WAIT_ALONE = 2.0  # seconds to wait for other connections to close
 
 _MESSAGES = {
     sqlite3.SQLITE_BUSY: f"another process has been writing for {_TIMEOUT:.0f} s; try again when it has finished",
@@ -81,13 +34,24 @@ _MESSAGES = {
 }
 
 
-def _read_triggers() -> dict[str, str | None]:
-    """Return the SQL of the audit log's triggers by name, as SQLite stores it."""
-    statements = re.findall(r"CREATE TRIGGER (\w+)(.*?END);", AUDIT_TRIGGERS, re.DOTALL)
-    return {name: f"CREATE TRIGGER {name}{body}" for name, body in statements}
+def empty_database_error(folder: str | Path) -> NoGalleryError:
+    """Return the error for a database without tables, such as a file of 0 bytes."""
+    return NoGalleryError(
+        f"{folder}: {FILE} is empty: it was damaged, or interrupted while it was made; restore a backup, or enroll "
+        "images with a model to make a new gallery"
+    )
 
 
-_TRIGGERS = _read_triggers()
+def read_card_text(connection: sqlite3.Connection, source: str | Path) -> str:
+    """Read the text of a gallery's card.
+
+    Raises:
+        GalleryError: If its row is missing.
+    """
+    row = connection.execute("SELECT json FROM card").fetchone()
+    if row is None:
+        raise GalleryError(f"{source}: the gallery's card is missing; restore a backup")
+    return str(row[0])
 
 
 class Database:
@@ -97,15 +61,19 @@ class Database:
 
     Args:
         folder: Folder of the file; None is a new database in memory.
+        exclusive: Let no other connection read or write until this one is closed; fails if there is one.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, exclusive: bool = False) -> None:
+        self._exclusive = exclusive
         self.path = None if folder is None else folder / FILE
         self.name = "memory" if self.path is None else str(self.path)
         if self.path is not None:
             make_private(self.path)  # SQLite gives its other files the same mode
         with self.translate_errors():
-            self.connection = sqlite3.connect(self.path or ":memory:", timeout=_TIMEOUT, isolation_level=None)
+            self.connection = sqlite3.connect(
+                self.path or ":memory:", timeout=_WAIT_ALONE if exclusive else _TIMEOUT, isolation_level=None
+            )
             try:
                 self._configure()
             except BaseException:
@@ -114,6 +82,8 @@ class Database:
 
     def _configure(self) -> None:
         run = self.connection.execute
+        if self._exclusive:
+            run("PRAGMA locking_mode=EXCLUSIVE")  # in WAL mode refused while another connection is open
         for pragma in (
             "trusted_schema=OFF",
             f"page_size={_PAGE_SIZE}",
@@ -180,7 +150,7 @@ class Database:
                 "of passerby that made it"
             )
         if version == SCHEMA_VERSION:
-            self.check_programs(_TRIGGERS)
+            self.check_programs(TRIGGERS)
         return version == SCHEMA_VERSION
 
     def check_programs(self, expected: Mapping[str, str | None]) -> None:
@@ -207,7 +177,7 @@ class Database:
 
     def make_tables(self) -> None:
         """Create the tables, inside `write`."""
-        self.run_script(_SCHEMA)
+        self.run_script(SCHEMA)
         self.connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
         self.connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
@@ -254,8 +224,14 @@ class Database:
                 f"{self.name}: closed, or opened in another thread; open the gallery once in each thread"
             ) from None
         except sqlite3.DatabaseError as error:
-            message = _MESSAGES.get(_primary_code(error), "SQLite failed")
-            raise GalleryError(f"{self.name}: {message} ({error})") from error
+            if "decode to UTF-8" in str(error):  # Python's own error, which quotes the row
+                damaged = _MESSAGES[sqlite3.SQLITE_CORRUPT]
+                raise GalleryError(f"{self.name}: {damaged} (a text is not UTF-8)") from None
+            code = _primary_code(error)
+            message = _MESSAGES.get(code, "SQLite failed; check the disk, or restore a backup")
+            if self._exclusive and code == sqlite3.SQLITE_BUSY:
+                message = "another process has the gallery open; stop it (a service, an enrollment) and try again"
+            raise GalleryError(f"{self.name}: {message} ({explain(error)})") from error
 
     def erase(self) -> bool:
         """Rewrite the file without removed rows and empty the write-ahead log.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter, Removal
 from passerby.gallery.sightings import Sighting, require_label
+from passerby.text import plural
 from passerby.types import FloatArray
 
 
@@ -23,10 +24,24 @@ def check_sightings(sightings: Sequence[Sighting], dimension: int) -> list[Sight
     for sighting in sightings:
         if len(sighting.vector) != dimension:
             raise GalleryError(
-                f"sighting {sighting.source or sighting.id}: vector of {len(sighting.vector)} numbers, this gallery's "
-                f"have {dimension}; embed it with the gallery's model"
+                f"sighting {sighting.source or sighting.id}: vector of {plural(len(sighting.vector), 'number')}, this "
+                f"gallery's have {dimension}; embed it with the gallery's model"
             )
     return list({sighting.id: sighting for sighting in reversed(sightings)}.values())[::-1]
+
+
+def in_order(stored: Mapping[str, Sighting], ids: Sequence[str], address: str) -> list[Sighting]:
+    """Return the stored sightings in the order of `ids`.
+
+    Raises:
+        GalleryError: If an id is not stored.
+    """
+    missing = [name for name in ids if name not in stored]
+    if missing:
+        raise GalleryError(
+            f"{address}: no sighting {missing[0]!r} ({len(missing)} of {plural(len(ids), 'id')} missing)"
+        )
+    return [stored[name] for name in ids]
 
 
 def check_queries(vectors: ArrayLike, dimension: int, *, top: int) -> FloatArray:

@@ -1,0 +1,119 @@
+"""Convert a network to an ONNX model: tracing, and weights stored in float16.
+
+B batch   H W image height and width   D embedding width
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from passerby.errors import ExportError
+from passerby.exporting.hide_messages import hide_messages
+from passerby.exporting.metadata import METADATA_KEY
+from passerby.extras import require_extra
+
+if TYPE_CHECKING:
+    from passerby.runtime.embedder import Embedder
+
+OPSET = 18
+"""ONNX operator set: the lowest that torch's exporter writes, which the most runtimes read."""
+INPUT, OUTPUT = "images", "embedding"
+LARGEST_BATCH = 2**16
+LARGEST = 2**31 - 2**20
+"""Largest ONNX model in bytes: a file without external data ends at 2 GB."""
+SMALL = 1024
+"""Values of a tensor from which it is stored in float16; smaller ones save nothing."""
+
+
+def trace_model(embedder: Embedder, *, flip: bool) -> Any:
+    """Trace a model's network from pixels to unit vectors.
+
+    Args:
+        embedder: Model in torch, on the CPU.
+        flip: Average each image's embedding with that of its mirror image inside the graph.
+
+    Returns:
+        `onnx.ModelProto`: `images`, uint8 (B, H, W, 3), to `embedding`, float32 (B, D); B is dynamic.
+
+    Raises:
+        ExportError: For a network that torch cannot trace, or above 2 GB.
+        MissingExtraError: Without the extra `export`.
+    """
+    import torch
+
+    from passerby.model.pixel_network import PixelNetwork
+
+    for module in ("onnx", "onnxscript"):
+        require_extra(module)
+    size = 4 * sum(parameter.numel() for parameter in embedder.network.parameters())
+    if size > LARGEST:
+        raise ExportError(f"the network has {size / 1e9:.1f} GB of weights; an ONNX file has room for 2 GB")
+    network = PixelNetwork(embedder, flip=flip).eval()
+    pixels = torch.zeros(2, *embedder.preprocessing.size, 3, dtype=torch.uint8)
+    shapes = {INPUT: {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)}}
+    with torch.no_grad(), hide_messages():
+        try:
+            traced = torch.export.export(network, (pixels,), dynamic_shapes=shapes)
+            program = torch.onnx.export(
+                traced,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=shapes,  # the name of the batch
+                verbose=False,
+            )
+        except Exception as error:  # torch's tracer and converter raise errors of many types
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise ExportError(f"this network cannot be exported by torch {torch.__version__} ({reason})") from None
+    assert program is not None
+    model = program.model_proto
+    strip_notes(model)
+    return model
+
+
+def strip_notes(model: Any) -> None:
+    """Remove the notes of the exporter, which name source files of this machine, from an ONNX model."""
+    graph = model.graph
+    for item in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    model.ClearField("metadata_props")
+
+
+def store_weights_in_half(model: Any, *, exact: bool) -> None:
+    """Store large weights in float16, with a cast to float32 behind each, which runtimes compute once at loading.
+
+    Args:
+        model: `onnx.ModelProto`, changed in place.
+        exact: Store only weights whose every value is a float16 number, so that nothing is rounded. Otherwise all
+            weights within float16's range are rounded.
+    """
+    onnx = require_extra("onnx")
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if not np.isfinite(half).all() or (exact and not np.array_equal(half.astype(np.float32), values)):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def save_onnx(model: Any, path: Path, metadata: str) -> None:
+    """Write an `onnx.ModelProto` with the metadata, which is JSON; empty for none."""
+    onnx = require_extra("onnx")
+    if metadata:
+        onnx.helper.set_model_props(model, {METADATA_KEY: metadata})
+    onnx.save(model, path)

@@ -1,0 +1,1 @@
+"""Embed images to shards, by several processes and machines."""

@@ -1,0 +1,136 @@
+"""Enrollment of vectors that `passerby embed` has written, without reading an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from passerby.errors import GalleryError
+from passerby.gallery.card import GalleryModel, Precision, check_card
+from passerby.gallery.enrolled_shards import record_job
+from passerby.gallery.results import EnrollResult
+from passerby.gallery.shards import read_errors, read_shard, read_shard_model
+from passerby.gallery.sightings import Sighting
+from passerby.gallery.stores.opening import open_gallery, read_card
+from passerby.gallery.stores.protocol import GalleryStore
+from passerby.progress import ProgressCallback, ProgressOption, open_progress
+
+_ROWS = 2000
+"""Sightings of one transaction."""
+
+
+def enroll_shards(
+    where: str | Path,
+    folder: str | Path,
+    *,
+    retention: float | None = None,
+    accept_drift: bool = False,
+    progress: ProgressOption = False,
+) -> EnrollResult:
+    """Add the vectors of a job's shards to a gallery, which is made if it is missing.
+
+    A call that was interrupted can be repeated: a crop has the id that `Gallery.enroll` computes, so that each is added
+    once. The gallery holds no crops of these sightings.
+
+    Args:
+        where: Folder, or `milvus://host:port/name`.
+        folder: Folder of the job, or one shard.
+        retention: Days that a new gallery keeps a sighting; None keeps it.
+        accept_drift: Accept vectors of a model that differs from the gallery's by rounding alone, such as the int8 file
+            of its run; the gallery's card records it.
+        progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
+
+    Returns:
+        Numbers of added and of known crops, and the crops that the job could not read.
+
+    Raises:
+        GalleryError: If there is no shard, a shard is damaged, or was made by another model than the gallery's; then
+            nothing of that shard is added.
+
+    Example:
+        >>> from passerby.extraction.items import SourceOptions
+        >>> result = passerby.embed("crops", "runs/m", "shards", options=SourceOptions(folders="camera"))
+        >>> passerby.enroll_shards("people-of-shards", "shards")
+        EnrollResult(new=52, known=0, unreadable=0)
+    """
+    store = open_for_shards(where, folder, retention=retention, accept_drift=accept_drift)
+    try:
+        return add_shards(store, folder, progress=progress)
+    finally:
+        store.close()
+
+
+def open_for_shards(
+    where: str | Path, folder: str | Path, *, retention: float | None = None, accept_drift: bool = False
+) -> GalleryStore:
+    """Open a gallery for the vectors of a job; make it with the job's model if it is missing.
+
+    Raises:
+        GalleryError: As `enroll_shards`.
+    """
+    model, flip = _read_model(_find_shards(Path(folder))[0])  # before a gallery is made
+    if read_card(where) is None:
+        precision: Precision = "bf16" if model.rounding and model.rounding.precision == "bf16" else "fp32"
+        return open_gallery(where, model=model, keep="vectors", retention=retention, flip=flip, precision=precision)
+    return open_gallery(where, model=model, retention=retention, flip=flip, accept_drift=accept_drift)
+
+
+def add_shards(store: GalleryStore, folder: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
+    """Add the vectors of a job's shards to a store; see `enroll_shards`.
+
+    Raises:
+        GalleryError: As `enroll_shards`.
+    """
+    shards, errors = _find_shards(Path(folder))
+    model, flip = _read_model(shards)
+    check_card(store.card, "the gallery", model=model, flip=flip)
+    record_job(store.address, folder)
+    with open_progress(progress) as report:
+        new, known = _add(store, shards, report)
+    return EnrollResult(new, known, tuple(failure for path in errors for failure in read_errors(path)))
+
+
+def _find_shards(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the shards and the tables of errors of a job.
+
+    Raises:
+        GalleryError: If there is no shard, or the job is not complete.
+    """
+    if folder.is_file():
+        return [folder], []
+    shards = sorted((folder / "shards").glob("*.parquet"))
+    if not shards:
+        raise GalleryError(
+            f"{folder}: no shards/*.parquet in it; make some with `passerby embed SOURCE --out {folder}`"
+        )
+    return shards, sorted((folder / "errors").glob("*.parquet"))
+
+
+def _read_model(shards: list[Path]) -> tuple[GalleryModel, bool]:
+    """Return the model of all shards, and whether the vectors average the mirror image.
+
+    Raises:
+        GalleryError: If two shards are of different models.
+    """
+    first = read_shard_model(shards[0])
+    for path in shards[1:]:
+        other = read_shard_model(path)
+        if not other.model.same_vectors(first.model) or other.flip != first.flip:
+            raise GalleryError(
+                f"{path}: vectors of {other.model} with flip={other.flip}; those of {shards[0].name} are of "
+                f"{first.model} with flip={first.flip}. Embed all images in one job"
+            )
+    return first.model, first.flip
+
+
+def _add(store: GalleryStore, shards: list[Path], report: ProgressCallback) -> tuple[int, int]:
+    new = known = 0
+    for done, path in enumerate(shards):
+        report("enroll", done, len(shards))
+        shard = read_shard(path)
+        for start in range(0, len(shard.info), _ROWS):
+            rows = zip(shard.info[start : start + _ROWS], shard.vectors[start : start + _ROWS], strict=True)
+            added = store.add([Sighting(vector=vector, **info.info) for info, vector in rows])
+            new += len(added.new)
+            known += len(added.known)
+    report("enroll", len(shards), len(shards))
+    return new, known

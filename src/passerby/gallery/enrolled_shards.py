@@ -1,0 +1,93 @@
+"""Shards from which a gallery was enrolled: they hold the vectors of its sightings, which an erasure has to reach.
+
+The file `enrolled-shards.json` in the gallery's folder lists the folders of the jobs. A gallery on a server has none.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from passerby.errors import GalleryError, explain
+from passerby.files import read_json, write_atomic
+
+FILE = "enrolled-shards.json"
+logger = logging.getLogger(__name__)
+
+
+def record_job(gallery: str | Path, job: str | Path) -> None:
+    """Add the folder of a job, or one shard, to the list of a gallery in a folder.
+
+    Raises:
+        WriteError: If the list cannot be written.
+    """
+    jobs = _read(Path(gallery))
+    if (path := str(Path(job).resolve())) not in jobs and Path(gallery).is_dir():
+        content = json.dumps({"jobs": sorted({*jobs, path})}, indent=2) + "\n"
+        write_atomic(Path(gallery) / FILE, content.encode(), private=True)
+
+
+def find_shards(gallery: str | Path, ids: Collection[str]) -> dict[Path, set[str]]:
+    """Return the shards that hold some of the ids, each with these; jobs that were deleted are left out.
+
+    A shard that cannot be read is named in a warning.
+
+    Args:
+        gallery: Folder of the gallery.
+        ids: Ids of sightings.
+
+    Raises:
+        GalleryError: If the list cannot be read.
+    """
+    from passerby.gallery.shards import read_ids  # needs pyarrow, which a gallery without shards does not
+
+    shards: dict[Path, set[str]] = {}
+    for path in _list_shards(Path(gallery)):
+        try:
+            found = {*ids}.intersection(read_ids(path))
+        except GalleryError as error:  # an erasure, also by retention at an opening, does not depend on it
+            logger.warning("%s; it may hold erased vectors", error)
+            continue
+        if found:
+            shards[path] = found
+    return shards
+
+
+def rewrite_shard(path: Path, ids: Collection[str]) -> None:
+    """Write a shard again without some rows; its metadata stay.
+
+    Args:
+        path: A shard of `find_shards`.
+        ids: Ids of the rows to leave out.
+
+    Raises:
+        WriteError: If it cannot be written; the shard is unchanged then.
+    """
+    from passerby.gallery.shards import leave_out
+
+    write_atomic(path, leave_out(path, ids))
+
+
+def has_jobs(gallery: str | Path) -> bool:
+    """Return whether a gallery was enrolled from shards."""
+    return bool(_read(Path(gallery)))
+
+
+def _list_shards(gallery: Path) -> Iterator[Path]:
+    for job in map(Path, _read(gallery)):
+        yield from [job] if job.is_file() else sorted((job / "shards").glob("*.parquet"))
+
+
+def _read(gallery: Path) -> list[str]:
+    path = gallery / FILE
+    if not path.is_file():
+        return []
+    try:
+        jobs: list[str] = read_json(path)["jobs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GalleryError(
+            f"{path}: cannot be read ({explain(error)}); restore it, or delete it if no shard is left"
+        ) from None
+    return jobs

@@ -1,0 +1,229 @@
+"""Import an ONNX or OpenVINO file: a run folder whose network the file's own runtime computes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from passerby.errors import WeightsError, argument
+from passerby.files import write_all_atomic
+from passerby.recipe.recipe import parse_recipe
+from passerby.runs.run_folder import RunFolder, to_json
+from passerby.runtime.file_encoder import FileEncoder, FileInput
+from passerby.runtime.model_manifest import FILE_METHOD, MANIFEST_FORMAT
+from passerby.runtime.networks import FileNetwork, load_network
+from passerby.runtime.preprocessing import Channels, Preprocessing, parse_preprocessing
+from passerby.text import plural
+from passerby.types import Result
+
+SMALLEST_DIFFERENCE = 1e-6
+"""Least difference of the embeddings of two different images in one number, as unit vectors."""
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """Files whose preprocessing is published.
+
+    Attributes:
+        family: Name in messages and in the manifest.
+        names: Pattern of the file's name without its ending.
+        preprocessing: As published.
+        license: License of the weights.
+    """
+
+    family: str
+    names: str
+    preprocessing: Preprocessing
+    license: str
+
+
+KNOWN_FILES = (
+    KnownFile(
+        family="openvino-zoo",
+        names=r"person-reidentification-retail-0(?:267|277|286|287|288)",
+        preprocessing=Preprocessing((256, 128), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), channels="bgr", scale=1.0),
+        license="Apache-2.0",
+    ),
+)
+"""The Open Model Zoo's networks for re-identification; 0267 is the older number of 0287."""
+
+
+@dataclass(frozen=True, repr=False)
+class ImportedFile(Result):
+    """An ONNX or OpenVINO file that was imported.
+
+    Attributes:
+        folder: The run folder.
+        family: `openvino-zoo`, or `file` for a file that is not known by name.
+        output: Name of the output with the embedding.
+        width: Length of an embedding.
+        preprocessing: From pixels to the network's input.
+        license: License of the weights, None if unknown.
+        sha256: Hash of the file (of the `.bin` for OpenVINO IR).
+    """
+
+    folder: Path
+    family: str
+    output: str
+    width: int
+    preprocessing: Mapping[str, Any]
+    license: str | None
+    sha256: str
+
+    def __repr__(self) -> str:
+        height, width = self.preprocessing["size"]
+        return f"ImportedFile({self.family}: {height} x {width}, {plural(self.width, 'dimension')}, {self.folder})"
+
+
+def import_file_model(
+    file: str | Path,
+    out: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    channels: Channels | None = None,
+    scale: float | None = None,
+    output: str | None = None,
+) -> ImportedFile:
+    """Embed two images with an ONNX or OpenVINO file, and copy it into a run folder.
+
+    Args:
+        file: `.onnx`, or `.xml` with its `.bin`.
+        out: A folder that holds no run yet.
+        size: (height, width) of its images in pixels; None takes it from the network's input.
+        mean: Mean of each channel of (pixel / scale). Required with `std`, unless the file is one of `KNOWN_FILES`.
+        std: Standard deviation of each channel.
+        channels: `rgb` (default) or `bgr`.
+        scale: 255 (default) for networks that take pixels from 0 to 1, 1 for pixels from 0 to 255.
+        output: Name of the output with the embedding, where there are several.
+
+    Raises:
+        WeightsError: If the preprocessing is not known, or input or output are not those of a network that embeds.
+        DataError: If the runtime cannot load the file.
+        TrainingError: If `out` holds a run or other files.
+    """
+    path, folder = Path(file), RunFolder(Path(out))
+    folder.require_unused()
+    known = find_known(path)
+    network = load_network(path, batches=(1, 2))
+    preprocessing = _choose_preprocessing(network, known, size, mean, std, channels, scale)
+    encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision="fp32")
+    _require_embeddings(encoder, preprocessing.size)
+    weights = path if network.runtime == "onnx" else path.with_suffix(".bin")
+    name = f"model{path.suffix.lower()}"
+    imported: dict[str, Any] = {
+        "file": path.name,
+        "sha256": hash_file(weights),
+        "family": known.family if known else "file",
+        "license": known.license if known else None,
+    }
+    values = {**preprocessing.to_dict(), "size": list(preprocessing.size)}
+    manifest = {
+        "format": MANIFEST_FORMAT,
+        "passerby": version("passerby"),
+        "model": {"method": FILE_METHOD, "file": name, "output": output},
+        "preprocessing": values,
+        "identities": 0,
+        "imported": imported,
+    }
+    recipe = parse_recipe({"name": path.stem, "images": {"size": list(preprocessing.size)}}, source=path.name)
+    contents = {folder.recipe: recipe.to_yaml().encode(), folder.root / name: path.read_bytes()}
+    if weights != path:
+        contents[folder.root / f"model{weights.suffix}"] = weights.read_bytes()
+    with folder.lock():
+        folder.require_unused()
+        write_all_atomic({**contents, folder.manifest: to_json(manifest)})
+    return ImportedFile(
+        folder=folder.root,
+        family=imported["family"],
+        output=output or network.outputs[0],
+        width=encoder.width,
+        preprocessing=values,
+        license=imported["license"],
+        sha256=imported["sha256"],
+    )
+
+
+def find_known(path: Path) -> KnownFile | None:
+    """Find the entry of `KNOWN_FILES` for a file's name.
+
+    Example:
+        >>> find_known(Path("person-reidentification-retail-0287.xml")).license
+        'Apache-2.0'
+    """
+    return next((known for known in KNOWN_FILES if re.fullmatch(known.names, path.stem)), None)
+
+
+def hash_file(path: Path) -> str:
+    """Compute the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require_embeddings(encoder: FileEncoder, size: tuple[int, int]) -> None:
+    """Raise WeightsError if two different images have embeddings that are not finite, zero, or the same."""
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    images[1] //= 4  # darker
+    vectors = encoder.encode(images)
+    problem = (
+        "numbers that are not finite"
+        if not np.isfinite(vectors).all()
+        else "zeros"
+        if not vectors.any(axis=1).all()
+        else "the same numbers for different images"
+        if np.abs(vectors[0] - vectors[1]).max() < SMALLEST_DIFFERENCE
+        else None
+    )
+    if problem is not None:
+        raise WeightsError(
+            f"{encoder.path}: run by {encoder.runtime}, its embedding of a test image holds {problem}; the output is "
+            "no embedding, the preprocessing is another one, or the runtime computes an operator in another way: "
+            "import the network in the other format (.xml of OpenVINO, .onnx)"
+        )
+
+
+def _choose_preprocessing(
+    network: FileNetwork,
+    known: KnownFile | None,
+    size: tuple[int, int] | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    channels: Channels | None,
+    scale: float | None,
+) -> Preprocessing:
+    """Combine given values, published ones, and the size of the network's input; there are no defaults."""
+    published = known.preprocessing if known else None
+    if published is None and (mean is None or std is None):
+        raise WeightsError(
+            f"{network.path}: its preprocessing is not known; give {argument('mean')} and {argument('std')} (of "
+            f"pixel / scale), and {argument('channels')} and {argument('scale')} where they are not rgb and 255. "
+            "ImageNet's: mean 0.485,0.456,0.406 and std 0.229,0.224,0.225"
+        )
+    values = {
+        "size": size or (published.size if published else _fixed_size(network)),
+        "mean": mean if mean is not None else published and published.mean,
+        "std": std if std is not None else published and published.std,
+        "channels": channels or (published.channels if published else "rgb"),
+        "scale": scale if scale is not None else (published.scale if published else 255.0),
+    }
+    return parse_preprocessing(values, network.path)
+
+
+def _fixed_size(network: FileNetwork) -> tuple[int, int]:
+    """Return height and width of the network's input, if they are fixed."""
+    shape = network.input_shape
+    if len(shape) == 4:
+        sides = shape[2:] if shape[1] == 3 else shape[1:3]
+        if sides[0] is not None and sides[1] is not None:
+            return sides[0], sides[1]
+    raise WeightsError(
+        f"{network.path}: takes images of any size; give that of its training, such as {argument('size')} 256x128"
+    )

@@ -1,0 +1,146 @@
+"""Load models that are ONNX or OpenVINO files: exported by this package, or imported from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from passerby.errors import WeightsError, explain
+from passerby.files import parse_json
+from passerby.runtime.embedder import Embedder
+from passerby.runtime.file_encoder import FileEncoder, FileInput
+from passerby.runtime.model_manifest import MANIFEST_FILE, MODEL_FILE
+from passerby.runtime.networks import ComputePrecision, FileNetwork, FileRuntime, default_threads, load_network
+from passerby.runtime.preprocessing import parse_preprocessing
+from passerby.runtime.weights_hash import hash_weights_file
+
+BATCHES = (1, 2, 8, 32)
+"""Sizes of the batches that a file computes; a larger batch of images is computed in several."""
+SUFFIXES = (".onnx", ".xml")
+METADATA_FORMAT = 1
+
+
+def is_model_file(path: str | Path) -> bool:
+    """Return whether a name is that of an ONNX or OpenVINO file, rather than of a folder."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def load_exported(
+    path: Path,
+    *,
+    runtime: FileRuntime | None = None,
+    precision: ComputePrecision = "fp32",
+    threads: int | None = None,
+) -> Embedder:
+    """Load a file that `passerby model export` wrote.
+
+    Args:
+        path: `.onnx` or `.xml`.
+        runtime: `openvino` runs an `.onnx` file, too; None is onnxruntime for `.onnx`.
+        precision: In which openvino computes.
+        threads: Number of threads; None is `OMP_NUM_THREADS`, or the runtime's choice.
+
+    Raises:
+        WeightsError: If the file contains no description, or one of another version; for another precision than fp32
+            of a file that is not stored in fp32.
+        DataError: As `load_network`.
+    """
+    network = _open(path, runtime, precision, threads)
+    metadata = _read_metadata(network)
+    preprocessing = parse_preprocessing(metadata["manifest"]["preprocessing"], path)
+    stored = str(metadata["precision"])
+    if precision != "fp32" and stored != "fp32":
+        raise WeightsError(f"{path}: is stored in {stored}; precision {precision} needs a file in fp32")
+    encoder = FileEncoder(
+        network,
+        FileInput(preprocessing, normalizes=True, mirrors=bool(metadata["flip"])),
+        output="embedding",
+        precision=precision if stored == "fp32" else stored,
+    )
+    return Embedder(encoder, preprocessing, metadata["manifest"], exported=metadata)
+
+
+def load_imported(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    *,
+    runtime: FileRuntime | None = None,
+    precision: ComputePrecision = "fp32",
+    threads: int | None = None,
+) -> Embedder:
+    """Load the run folder of an imported ONNX or OpenVINO file.
+
+    Args:
+        folder: With `manifest.json` and the file that it names.
+        manifest: Its content.
+        runtime: As for `load_exported`.
+        precision: As for `load_exported`.
+        threads: As for `load_exported`.
+
+    Raises:
+        WeightsError: If the manifest is damaged, or input or output do not fit.
+        DataError: As `load_network`.
+    """
+    model, source = manifest["model"], folder / MANIFEST_FILE
+    name, output = model.get("file"), model.get("output")
+    if not isinstance(name, str) or Path(name).name != name or not is_model_file(name):
+        raise WeightsError(f"{source}: model: file is {name!r}, expected the name of an .onnx or .xml file beside it")
+    if not isinstance(output, str | None):
+        raise WeightsError(f"{source}: model: output is {output!r}, expected the name of an output")
+    preprocessing = parse_preprocessing(manifest["preprocessing"], source)
+    network = _open(folder / name, runtime, precision, threads)
+    encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision=precision)
+    return Embedder(encoder, preprocessing, manifest)
+
+
+def find_exported(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
+    """Find the `model.onnx` or `model.xml` of a run, exported from its weights; None if there is none.
+
+    A file of other weights, such as those of an earlier training, does not count.
+    """
+    for path in (folder / f"model{suffix}" for suffix in SUFFIXES):
+        described = path.with_name(f"{path.name}.json")
+        if not (path.is_file() and described.is_file()):
+            continue
+        try:
+            metadata = parse_json(described.read_text(encoding="utf-8"))
+            same = metadata["manifest"]["model"] == manifest["model"] and metadata["precision"] in ("fp32", "fp16")
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        weights = folder / MODEL_FILE
+        if same and (not weights.is_file() or metadata["weights"] == hash_weights_file(weights)):
+            return path
+    return None
+
+
+def _open(path: Path, runtime: FileRuntime | None, precision: ComputePrecision, threads: int | None) -> FileNetwork:
+    return load_network(
+        path, runtime=runtime, precision=precision, threads=threads or default_threads(), batches=BATCHES
+    )
+
+
+def _read_metadata(network: FileNetwork) -> dict[str, Any]:
+    """Read and check the description inside an exported file."""
+    path = network.path
+    if network.metadata is None:
+        raise WeightsError(
+            f"{path}: does not describe its preprocessing, as files of `passerby model export` do; import it: "
+            f"`passerby model import {path} --out DIR`"
+        )
+    try:
+        metadata = parse_json(network.metadata)
+        version = metadata["format"]
+        if version != METADATA_FORMAT:
+            raise ValueError(f"format {version!r}, this version reads {METADATA_FORMAT}")
+        for key in ("manifest", "certificate"):
+            if not isinstance(metadata[key], dict):
+                raise ValueError(f"{key} is no object")
+        if not isinstance(metadata["manifest"]["model"], dict) or not isinstance(metadata["weights"], str):
+            raise ValueError("manifest.model is no object, or weights no text")
+        metadata["manifest"]["preprocessing"], metadata["precision"], metadata["flip"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{path}: its description cannot be read ({explain(error)}); export the model again"
+        ) from None
+    return dict(metadata)

@@ -1,0 +1,1 @@
+"""HTTP service of a gallery: `passerby serve`, and the client that has the methods of `Gallery`."""

@@ -1,0 +1,85 @@
+"""Object stores. Oracle: the same images in a folder. The store is moto's S3 server on the loopback address."""
+
+import numpy as np
+import pytest
+from moto.server import ThreadedMotoServer
+from pyarrow.fs import FileSystem
+
+import passerby
+from passerby.errors import DataError, GalleryError
+from passerby.extraction.file_systems import is_address, list_addresses, open_address, read_address
+from passerby.extraction.items import SourceOptions
+from passerby.gallery.shards import read_shard
+
+SETTINGS = passerby.EmbedSettings(runtime="onnx", batch=4, shard_size=6)
+
+
+@pytest.fixture(scope="module")
+def images():
+    (data,) = passerby.load_data("synth:identities=24,cameras=2,images=2,seed=0")
+    return [sample.path for sample in data.gallery[:8]]
+
+
+@pytest.fixture(scope="module")
+def bucket(images):
+    """Address of a folder in a bucket with eight crops, a text and a damaged image."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        _, port = server.get_host_and_port()
+        query = f"scheme=http&endpoint_override=127.0.0.1:{port}&allow_bucket_creation=true&region=us-east-1"
+        store, _ = FileSystem.from_uri(f"s3://people/?{query}")
+        store.create_dir("people")
+        files = {f"crops/{path.name}": path.read_bytes() for path in images}
+        files |= {"crops/notes.txt": b"no image", "crops/zz.jpg": b"\xff\xd8\xff broken"}
+        for name, content in files.items():
+            with store.open_output_stream(f"people/{name}") as file:
+                file.write(content)
+        yield f"s3://people/crops?{query}"
+        server.stop()
+
+
+def test_a_bucket_gives_the_vectors_of_a_folder(bucket, images, tmp_path):
+    result = passerby.embed(bucket, "default", tmp_path / "out", options=SourceOptions("north"), settings=SETTINGS)
+    assert (result.embedded, result.failures, result.shards) == (8, 1, 2)
+    assert result.unreadable[0][0] == "s3://people/crops/zz.jpg"
+    shards = [read_shard(tmp_path / "out" / "shards" / f"0000{number}.parquet") for number in range(2)]
+    ordered = sorted(images, key=lambda path: path.name)
+    assert [info.source for shard in shards for info in shard.info] == [f"s3://people/crops/{p.name}" for p in ordered]
+    expected = passerby.load("default", runtime="onnx").embed(ordered)
+    np.testing.assert_allclose(np.concatenate([shard.vectors for shard in shards]), expected, atol=1e-5)
+
+
+def test_a_table_may_hold_addresses(bucket, images, tmp_path):
+    folder, _, query = bucket.partition("?")
+    rows = [f"{folder}/{path.name}?{query},north,{number}" for number, path in enumerate(images[:3])]
+    table = tmp_path / "crops.csv"
+    table.write_text("\n".join(["path,camera,time", *rows, f"{folder}/missing.jpg?{query},north,9"]), encoding="utf-8")
+    result = passerby.embed(table, "default", tmp_path / "out", settings=SETTINGS)
+    assert (result.embedded, result.failures) == (3, 1)
+    assert "cannot be read" in result.unreadable[0][1]
+    info = read_shard(tmp_path / "out" / "shards" / "00000.parquet").info
+    assert [(row.camera, row.time) for row in info] == [("north", 0.0), ("north", 1.0), ("north", 2.0)]
+
+
+def test_addresses_that_cannot_be_used(bucket, tmp_path):
+    with pytest.raises(DataError, match="an address with a user or a password; give credentials by the environment"):
+        open_address("s3://key:secret@bucket/crops")
+    with pytest.raises(DataError, match="no file system for this address"):
+        open_address("nothing://bucket/crops")
+    folder, _, query = bucket.partition("?")
+    with pytest.raises(DataError, match="cannot be listed"):
+        list_addresses(f"s3://no-such-bucket/?{query}")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_address(f"{folder}/missing.jpg?{query}")
+    with pytest.raises(GalleryError, match="cannot be used: it is a folder of an object store"):
+        passerby.embed(bucket, "default", tmp_path / "out", options=SourceOptions(folders="camera"), settings=SETTINGS)
+
+
+def test_paths_are_no_addresses():
+    assert is_address("s3://bucket/a")
+    assert not is_address("/data/a.jpg")
+    assert not is_address("synth:identities=4")

@@ -1,0 +1,106 @@
+"""Erasure from the shards of which a gallery was enrolled. Oracle: the ids and vectors in the shards after it."""
+
+import logging
+import os
+
+import numpy as np
+import pytest
+
+import passerby
+from gallery.people import MODEL, unit
+from passerby.errors import GalleryError
+from passerby.gallery.enrolled_shards import FILE
+from passerby.gallery.forget import expire, forget
+from passerby.gallery.shards import ShardModel, make_shard, read_shard
+from passerby.gallery.sightings import SightingInfo
+from passerby.gallery.stores.opening import open_gallery
+
+VECTORS = unit(np.random.default_rng(0), 6)
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Two shards of three crops: one person in both."""
+    folder = tmp_path / "job" / "shards"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        crops = [
+            SightingInfo(id="", camera="door", source=f"{number}-{i}.jpg", label="Ada" if i == 0 else None)
+            for i in range(3)
+        ]
+        content = make_shard(crops, VECTORS[3 * number : 3 * number + 3], ShardModel(MODEL, False, "fp32"))
+        (folder / f"{number}.parquet").write_bytes(content)
+    return tmp_path / "job"
+
+
+@pytest.fixture
+def store(job, tmp_path):
+    passerby.enroll_shards(tmp_path / "people", job)
+    store = open_gallery(tmp_path / "people")
+    yield store
+    store.close()
+
+
+def sources(job):
+    return [[info.source for info in read_shard(path).info] for path in sorted((job / "shards").iterdir())]
+
+
+def test_erasing_names_the_shards_and_leaves_them(job, store, tmp_path, caplog):
+    assert os.stat(tmp_path / "people" / FILE).st_mode & 0o777 == 0o600
+    before = {path: path.read_bytes() for path in (job / "shards").iterdir()}
+    with caplog.at_level(logging.WARNING):
+        assert forget(store, label="Ada") == 2
+    shards = sorted(before)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: holds 1 erased vector; delete it, or erase with rewrite_shards" for path in shards
+    ]
+    assert {path: path.read_bytes() for path in shards} == before
+
+
+def test_shards_are_written_again_without_the_erased_vectors(job, store, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert forget(store, sources=["1-0.jpg", "1-2.jpg"], rewrite_shards=True) == 2
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message == f"{job / 'shards' / '1.parquet'}: written again without 2 erased vectors; delete its copies"
+    assert sources(job) == [["0-0.jpg", "0-1.jpg", "0-2.jpg"], ["1-1.jpg"]]
+    shard = read_shard(job / "shards" / "1.parquet")
+    np.testing.assert_allclose(shard.vectors, VECTORS[4:5], atol=1e-6)
+    assert shard.model == ShardModel(MODEL, False, "fp32")
+    assert passerby.enroll_shards(store.address, job).known == 4  # nothing comes back
+
+
+def test_expiry_names_the_shards(job, store, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert expire(store, days=0, clock=lambda: 1e11) == 6
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "holds 3 erased vectors; delete it"
+    ] * 2
+
+
+def test_a_damaged_shard_is_named_and_does_not_prevent_the_erasure(job, store, caplog):
+    path = job / "shards" / "0.parquet"
+    path.write_bytes(b"PAR1")
+    with caplog.at_level(logging.WARNING):
+        assert forget(store, label="Ada", rewrite_shards=True) == 2
+    damaged, rewritten = [record.getMessage() for record in caplog.records]
+    assert damaged.startswith(f"{path}: ")
+    assert damaged.endswith("; it may hold erased vectors")
+    assert rewritten.startswith(f"{job / 'shards' / '1.parquet'}: written again")
+    assert store.count() == 4
+
+
+def test_a_job_that_was_deleted_is_left_out(job, store, caplog):
+    for shard in (job / "shards").iterdir():
+        shard.unlink()
+    with caplog.at_level(logging.WARNING):
+        assert forget(store, label="Ada", rewrite_shards=True) == 2
+    assert caplog.records == []
+
+
+def test_a_list_that_cannot_be_read_is_named(store, tmp_path):
+    (tmp_path / "people" / FILE).write_text("{}")
+    with pytest.raises(
+        GalleryError, match=r"enrolled-shards\.json: cannot be read .* or delete it if no shard is left"
+    ):
+        forget(store, label="Ada")
+    assert store.count() == 6

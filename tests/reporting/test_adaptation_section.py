@@ -1,0 +1,52 @@
+"""Section of the adaptation. Oracle: a manifest by hand."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+from passerby.adaptation.adapt_result import AdaptResult, Rung
+from passerby.reporting.adaptation_section import build_adaptation_section
+from passerby.reporting.reported_runs import RunGroup
+
+PASSES = [
+    {"loss": 3.0, "gain": 0.012, "links": 0},
+    {"loss": 2.0, "gain": -0.004, "links": 1160, "link_precision": 0.954, "link_recall": 0.31},
+]
+RUNGS = (
+    Rung("wccn", 0.021, 0.006, 0.97),
+    Rung("kissme", 0.002, 0.006, 0.92, "gain not above 2 standard errors"),
+    Rung("lda", note="groups: one"),
+    Rung("finetune", 0.05, 0.01, 0.813, details={"passes": PASSES, "best": 1}),
+)
+
+
+def make_run(name, adaptation):
+    manifest = {} if adaptation is None else {"adaptation": adaptation}
+    return SimpleNamespace(name=name, folder=name, embedder=SimpleNamespace(manifest=manifest))
+
+
+def build(*runs):
+    return build_adaptation_section(RunGroup(runs, Path("unused"), 1))
+
+
+def test_rungs_and_links_of_an_adapted_run_are_tabulated():
+    result = AdaptResult(Path("site"), "finetune", 0.4, RUNGS, 1940, 2, 970, 291, "tracks", "synth", 7)
+    adapted = make_run("runs/site", result.to_dict())
+    section = build(make_run("default", None), adapted, adapted)  # evaluated on two data sets
+    assert section.text == (
+        "runs/site: adapted by 1,940 crops of 2 cameras with 970 tracks, of which 291 were held out to judge by. The "
+        "mAP on these was 40.0 % at the start. Chosen: finetune; seed 7.",
+    )
+    rungs, links = section.parts
+    assert rungs.rows == (
+        ("wccn", "+2.1", "0.6", "97", "accepted"),
+        ("kissme", "+0.2", "0.6", "92", "gain not above 2 standard errors"),
+        ("lda", "-", "-", "-", "groups: one"),
+        ("finetune", "+5.0", "1.0", "81", "chosen"),
+    )
+    assert "in each round of finetune" in links.caption
+    assert links.rows == (("1", "0", "-", "-", "+1.2"), ("2", "1,160", "95.4", "31.0", "-0.4"))
+
+
+def test_without_an_adapted_run_the_section_is_empty():
+    section = build(make_run("default", None))
+    assert (section.text, section.parts) == ((), ())

@@ -1,0 +1,284 @@
+"""Models from ONNX and OpenVINO files. Oracle: the mean color of each image, computed by NumPy."""
+
+import json
+
+import numpy as np
+import pytest
+
+import passerby
+from passerby.errors import DataError, WeightsError
+from passerby.gallery.embedding_model import record_model
+from passerby.importers.file_models import import_file_model
+from passerby.runtime.model_manifest import MANIFEST_FORMAT
+from passerby.runtime.networks import load_network
+from passerby.runtime.preprocessing import Preprocessing
+from programs import require_module
+from runtime.small_networks import save_color_map, save_constant, save_vectors, save_with_data_beside
+from runtime.test_networks import save_as_openvino
+
+SIZE = (64, 32)
+MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 1.0)
+METADATA = {
+    "format": 1,
+    "manifest": {
+        "format": MANIFEST_FORMAT,
+        "model": {"backbone": "colors"},
+        "preprocessing": {"size": SIZE, "mean": MEAN, "std": STD},
+        "identities": 3,
+    },
+    "weights": "0" * 64,
+    "precision": "fp32",
+    "flip": False,
+    "certificate": {"cosine_min": 1.0, "cosine_mean": 1.0, "images": 4, "check": None, "interchangeable": True},
+    "calibration": None,
+}
+
+
+def noise(count, size=SIZE):
+    return np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def mean_colors(pixels, preprocessing):
+    """Oracle of an imported file, in float64."""
+    values = pixels[..., ::-1] if preprocessing.channels == "bgr" else pixels
+    values = (values / preprocessing.scale - np.array(preprocessing.mean)) / np.array(preprocessing.std)
+    means = values.mean(axis=(1, 2))
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def save_exported(path, **changes):
+    """A file as `passerby model export` writes it; it returns mean colors that are not normalized."""
+    metadata = json.dumps({**METADATA, **changes})
+    if path.suffix == ".onnx":
+        save_color_map(path, size=SIZE, channels_last=True, metadata=metadata)
+        return
+    openvino = require_module("openvino")
+    save_color_map(path.with_suffix(".onnx"), size=SIZE, channels_last=True)
+    model = openvino.convert_model(str(path.with_suffix(".onnx")))
+    model.set_rt_info(metadata, "passerby")
+    openvino.save_model(model, str(path))
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("batch", ["batch", 1, 3])
+def test_an_imported_file_of_any_batch_embeds_any_number_of_images(tmp_path, suffix, batch):
+    save_color_map(tmp_path / "colors.onnx", size=SIZE, batch=batch)
+    if suffix == ".xml":
+        save_as_openvino(tmp_path / "colors.onnx", tmp_path / "colors.xml")
+    preprocessing = Preprocessing(SIZE, MEAN, STD, channels="bgr", scale=100.0)
+    options = {"mean": MEAN, "std": STD, "channels": "bgr", "scale": 100.0, "output": "embedding"}
+    imported = import_file_model(tmp_path / f"colors{suffix}", tmp_path / "run", **options)
+    assert (imported.width, imported.output, imported.preprocessing["size"]) == (3, "embedding", [64, 32])
+    runtime = "openvino" if suffix == ".xml" else "onnx"
+    embedder = passerby.load(tmp_path / "run", runtime=runtime)
+    assert embedder.preprocessing == preprocessing
+    assert embedder.encoder.runtime == runtime
+    for count in (1, 2, 5, 35):
+        pixels = noise(count)
+        vectors = embedder.embed(pixels, flip=False)
+        np.testing.assert_allclose(vectors, mean_colors(pixels, preprocessing), atol=1e-5)
+        np.testing.assert_allclose(embedder.embed(pixels), vectors, atol=1e-5)  # a mean color has no sides
+
+
+def test_an_onnx_file_runs_by_openvino_too(tmp_path):
+    require_module("openvino")
+    save_exported(tmp_path / "m.onnx")
+    pixels = noise(3)
+    both = [passerby.load(tmp_path / "m.onnx", runtime=runtime) for runtime in ("onnx", "openvino")]
+    assert [embedder.encoder.runtime for embedder in both] == ["onnx", "openvino"]
+    first, second = (embedder.embed(pixels) for embedder in both)
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_a_map_is_averaged_over_its_positions(tmp_path):
+    save_color_map(tmp_path / "colors.onnx", size=SIZE)
+    import_file_model(tmp_path / "colors.onnx", tmp_path / "run", mean=MEAN, std=STD, output="map")
+    vectors = passerby.load(tmp_path / "run").embed(noise(3))
+    np.testing.assert_allclose(vectors, mean_colors(noise(3), Preprocessing(SIZE, MEAN, STD)), atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_an_exported_file_takes_pixels_and_knows_its_preprocessing(tmp_path, suffix):
+    path = tmp_path / f"m{suffix}"
+    save_exported(path)
+    embedder = passerby.load(path)
+    assert embedder.preprocessing == Preprocessing(SIZE, MEAN, STD)
+    assert embedder.manifest["model"] == {"backbone": "colors"}
+    pixels = noise(4)
+    means = pixels.mean(axis=(1, 2))
+    expected = means / np.linalg.norm(means, axis=1, keepdims=True)
+    np.testing.assert_allclose(embedder.embed(pixels), expected, atol=1e-6)
+
+
+def test_a_file_that_mirrors_inside_is_computed_once_and_never_without(tmp_path):
+    save_exported(tmp_path / "m.onnx", flip=True)
+    embedder = passerby.load(tmp_path / "m.onnx")
+    assert embedder.embed(noise(2)).shape == (2, 3)
+    with pytest.raises(WeightsError, match="averages the mirror image inside: embed with flip, or export without"):
+        embedder.embed(noise(2), flip=False)
+    with pytest.raises(WeightsError, match="averages the mirror image inside"):
+        embedder.set_flip(False)
+    with pytest.raises(WeightsError, match="averages the mirror image inside"):
+        passerby.Gallery(tmp_path / "people", model=tmp_path / "m.onnx", flip=False)
+    assert not (tmp_path / "people").exists()
+
+
+def test_a_gallery_takes_a_file_for_its_run_only_with_a_certificate(tmp_path):
+    records = []
+    for name, changes in {
+        "fp32": {},
+        "other": {"certificate": {**METADATA["certificate"], "interchangeable": False}},
+        "int8": {"precision": "int8"},
+    }.items():
+        save_exported(tmp_path / f"{name}.onnx", **changes)
+        records.append(record_model(passerby.load(tmp_path / f"{name}.onnx")))
+    assert records[0].weights == METADATA["weights"]
+    assert [records[0].same_vectors(record) for record in records] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, r"format 2, this version reads 1"),
+        ({"manifest": []}, "manifest is no object"),
+        ({"manifest": {}}, "lacks 'model'"),
+        ({"certificate": None}, "certificate is no object"),
+    ],
+)
+def test_a_damaged_description_is_named(tmp_path, changes, message):
+    save_exported(tmp_path / "m.onnx", **changes)
+    with pytest.raises(WeightsError, match=rf"m\.onnx: its description cannot be read \({message}.*export the model"):
+        passerby.load(tmp_path / "m.onnx")
+
+
+def test_options_that_a_file_lacks_are_refused(tmp_path):
+    save_exported(tmp_path / "m.onnx")
+    path = tmp_path / "m.onnx"
+    for options, message in (
+        ({"runtime": "torch"}, r"m\.onnx: cannot be run by torch"),
+        ({"runtime": "tensorrt"}, "runtime: got 'tensorrt', expected one of auto, torch, onnx, openvino"),
+        ({"precision": "fp8"}, "precision: got 'fp8', expected one of fp32, bf16"),
+        ({"device": "cuda"}, "runs on the CPU; device is 'cuda'"),
+        ({"embedding": "full"}, "its embedding is fixed; 'full' needs a run"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            passerby.load(path, **options)
+    with pytest.raises(WeightsError, match=r"heatmaps, counts of parameters and training need a run"):
+        _ = passerby.load(path).network
+
+
+def test_files_that_cannot_be_models_are_refused_with_one_message(tmp_path):
+    """Nothing is written for any of them."""
+    save_constant(tmp_path / "two.onnx", np.zeros(3), inputs=2)
+    save_color_map(tmp_path / "foreign.onnx", size=SIZE)
+    save_color_map(tmp_path / "lacks.onnx", size=SIZE, operator="NoSuchOperator")
+    save_color_map(tmp_path / "free.onnx", size=("height", "width"))
+    save_with_data_beside(tmp_path / "beside.onnx")
+    (tmp_path / "cut.onnx").write_bytes((tmp_path / "foreign.onnx").read_bytes()[:200])
+    known = {"mean": MEAN, "std": STD}
+    for name, options, message in (
+        ("two.onnx", known, "inputs images .*, other .*; expected one input"),
+        ("foreign.onnx", {}, r"its preprocessing is not known; give mean and std"),
+        ("foreign.onnx", known, "has several outputs; name one of embedding, map"),
+        ("foreign.onnx", {**known, "output": "logits"}, "has no output 'logits'; name one of embedding, map"),
+        (
+            "foreign.onnx",
+            {**known, "size": (32, 32), "output": "map"},
+            r"input of shape \(any, 3, 64, 32\), expected \(batch, 3, 32, 32",
+        ),
+        ("foreign.onnx", {**known, "std": (1.0, 0.0, 1.0)}, "preprocessing: got"),
+        ("free.onnx", known, "takes images of any size; give that of its training, such as size 256x128"),
+        ("lacks.onnx", known, r"uses the operator NoSuchOperator\S*, which onnxruntime \S+ lacks"),
+        (
+            "beside.onnx",
+            known,
+            r"its weights are in another file \(weights\.data\), which is not read; export it with external_data=False",
+        ),
+        ("cut.onnx", known, "cannot be read as ONNX"),
+        ("none.onnx", known, "no such file"),
+    ):
+        with pytest.raises((WeightsError, DataError), match=message) as caught:
+            import_file_model(tmp_path / name, tmp_path / "run", **options)
+        assert len(str(caught.value).splitlines()) == 1
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(WeightsError, match=r"does not describe its preprocessing.*passerby model import"):
+        passerby.load(tmp_path / "foreign.onnx")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize(
+    ("scale", "shift", "problem"),
+    [
+        (np.inf, -np.inf, "numbers that are not finite"),
+        (np.inf, 0, "numbers that are not finite"),
+        (0, 0, "zeros"),
+        (0, 1, "the same numbers for different images"),
+    ],
+)
+def test_a_file_whose_embeddings_are_useless_is_refused(tmp_path, suffix, scale, shift, problem):
+    save_vectors(tmp_path / "m.onnx", scale=scale, shift=shift, size=SIZE)
+    if suffix == ".xml":
+        save_as_openvino(tmp_path / "m.onnx", tmp_path / "m.xml")
+    runtime = {".onnx": "onnx", ".xml": "openvino"}[suffix]
+    message = rf"m\{suffix}: run by {runtime}, its embedding of a test image holds {problem}; the output is no"
+    with pytest.raises(WeightsError, match=message):
+        import_file_model(tmp_path / f"m{suffix}", tmp_path / "run", mean=MEAN, std=STD)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_imported_file_is_not_run_by_a_runtime_of_another_format(tmp_path):
+    save_color_map(tmp_path / "m.onnx", size=SIZE)
+    save_as_openvino(tmp_path / "m.onnx", tmp_path / "m.xml")
+    import_file_model(tmp_path / "m.xml", tmp_path / "run", mean=MEAN, std=STD, output="map")
+    assert passerby.load(tmp_path / "run", runtime="openvino").encoder.runtime == "openvino"
+    for runtime in ("onnx", "torch"):
+        with pytest.raises(WeightsError, match=rf"model\.xml: cannot be run by {runtime}; .*, or name openvino"):
+            passerby.load(tmp_path / "run", runtime=runtime)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_no_images_are_an_empty_array(tmp_path, suffix):
+    save_exported(tmp_path / f"m{suffix}")
+    embedder = passerby.load(tmp_path / f"m{suffix}")
+    for flip in (False, True):
+        for nothing in ([], noise(0)):
+            vectors = embedder.embed(nothing, flip=flip)
+            assert (vectors.shape, vectors.dtype) == ((0, 3), np.float32)
+    assert embedder.encoder.encode(noise(0)).shape == (0, 3)
+    with pytest.raises(DataError, match=rf"m\{suffix}: a batch of 0 images, expected at least 1"):
+        load_network(tmp_path / f"m{suffix}", batches=(1, 2))(noise(0))
+
+
+def test_the_zoos_files_are_known_by_name(tmp_path):
+    path = tmp_path / "person-reidentification-retail-0287.onnx"
+    save_color_map(path, size=(256, 128), batch=1)
+    imported = import_file_model(path, tmp_path / "run", output="embedding")
+    assert (imported.family, imported.license) == ("openvino-zoo", "Apache-2.0")
+    pixels = noise(2, size=(256, 128))
+    bgr = pixels[..., ::-1].mean(axis=(1, 2))
+    vectors = passerby.load(tmp_path / "run").embed(pixels)
+    np.testing.assert_allclose(vectors, bgr / np.linalg.norm(bgr, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_a_file_of_a_damaged_manifest_is_named(tmp_path):
+    save_color_map(tmp_path / "colors.onnx", size=SIZE)
+    import_file_model(tmp_path / "colors.onnx", tmp_path / "run", mean=MEAN, std=STD, output="map")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    for model, message in (
+        ({"method": "file", "file": "../model.onnx"}, r"file is '../model\.onnx', expected the name"),
+        ({"method": "file", "file": "model.onnx", "output": 3}, "output is 3, expected the name of an output"),
+    ):
+        (tmp_path / "run" / "manifest.json").write_text(json.dumps({**manifest, "model": model}))
+        with pytest.raises(WeightsError, match=message):
+            passerby.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("batches", [(1, 2, 8, 32)])
+def test_batches_are_padded_to_the_next_size(tmp_path, batches):
+    """Oracle: by hand, for 45 images: 32, then 8, then 5 padded to 8."""
+    save_color_map(tmp_path / "colors.onnx", size=SIZE)
+    network = load_network(tmp_path / "colors.onnx", batches=batches)
+    pixels = np.float32(noise(45)).transpose(0, 3, 1, 2)
+    means, maps = network(pixels)
+    np.testing.assert_allclose(means, pixels.mean(axis=(2, 3)), rtol=1e-5)
+    np.testing.assert_array_equal(maps, pixels)

@@ -1,0 +1,1 @@
+"""Golden vectors of other toolkits' networks, made with their own code; see `python -m tools.peers --help`."""
