@@ -116,7 +116,7 @@ def test_what_is_missing_is_named(site):
 
 def test_a_card_that_is_dropped_on_another_is_merged_after_a_confirmation(site, tab, groups):
     one, two = find(site, 1, 2)
-    tab.goto(f"{site.address}/people", wait_until="networkidle")
+    tab.goto(f"{site.address}/people")
     cards = [tab.locator(f'[data-identity="{name}"] p').first for name in (one, two)]
     # The events of a drag are sent to the page: a busy headless browser does not always make them from mouse movements.
     data = {"dataTransfer": tab.evaluate_handle("new DataTransfer()")}
@@ -134,7 +134,7 @@ def test_a_card_that_is_dropped_on_another_is_merged_after_a_confirmation(site, 
 
 def test_cards_are_merged_by_keys_alone(site, phone, groups):
     one, two = find(site, 1, 2)
-    phone.goto(f"{site.address}/people", wait_until="networkidle")
+    phone.goto(f"{site.address}/people")
     for name in (one, two):
         phone.locator(f'[data-identity="{name}"] input').focus()
         phone.keyboard.press("Space")

@@ -91,7 +91,7 @@ def test_keys_answer_skip_and_undo(site, phone, answers):
 
 
 def test_answers_wait_in_the_browser_while_the_network_is_off(site, tab, answers):
-    tab.goto(f"{site.address}/review", wait_until="networkidle")
+    tab.goto(f"{site.address}/review")
     tab.context.set_offline(True)
     for key in "sdsd":
         assert tab.locator("article:not([hidden]) img").first.evaluate("image => image.naturalWidth") > 0
@@ -106,7 +106,7 @@ def test_answers_wait_in_the_browser_while_the_network_is_off(site, tab, answers
 
 
 def test_waiting_answers_are_sent_once_although_a_reply_was_lost(site, tab, answers):
-    tab.goto(f"{site.address}/review", wait_until="networkidle")
+    tab.goto(f"{site.address}/review")
     lost = []
 
     def lose_first(route):
@@ -122,8 +122,28 @@ def test_waiting_answers_are_sent_once_although_a_reply_was_lost(site, tab, answ
     assert [answer for *_, answer in answers()] == ["same"]
 
 
+def test_a_key_that_comes_before_the_scripts_does_not_leave_the_page(site, tab, answers):
+    held, sent = [], []
+
+    def hold(route):
+        held.append(route)
+
+    tab.route("**/review.js", hold)
+    tab.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    tab.goto(f"{site.address}/review", wait_until="commit")
+    while not tab.evaluate("typeof startDragging === 'function'"):  # until page.js has run
+        tab.wait_for_timeout(20)
+    tab.keyboard.press("s")
+    held[0].continue_()
+    tab.wait_for_load_state()
+    tab.keyboard.press("d")
+    wait_for_count(tab, 1)
+    assert sent == [f"{site.address}/v1/answers"]
+    assert [answer for *_, answer in answers()] == ["different"]
+
+
 def test_an_answer_about_an_erased_sighting_is_refused_with_words(site, tab, answers):
-    tab.goto(f"{site.address}/review", wait_until="networkidle")
+    tab.goto(f"{site.address}/review")
     tab.route(
         "**/v1/answers",
         lambda route: route.continue_(post_data={**route.request.post_data_json, "first": "gone"}),

@@ -3,7 +3,7 @@
 
 const find = (selector, root = document) => root.querySelector(selector);
 
-document.addEventListener("keydown", (event) => {
+function pressButton(event) {
   const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing) return;
   const target = find(`[data-key="${CSS.escape(event.key.toLowerCase())}"]`);
@@ -11,7 +11,10 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     target.click();
   }
-});
+}
+
+// After every script of the page has run: a button that is pressed earlier would leave the page.
+document.addEventListener("DOMContentLoaded", () => document.addEventListener("keydown", pressButton));
 
 function startDragging(form) {
   // A card that is dropped on another selects both and presses "merge", which asks before it merges.
