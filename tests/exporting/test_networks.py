@@ -31,6 +31,8 @@ NETWORKS = {
     "imported projection": {"method": "imported", "backbone": "clip_vit_64x2_s16_64x32", "head": "clip32-bn"},
     "scpnet": {"method": "scpnet", "backbone": "resnet18"},
     "bdb": {"method": "bdb", "backbone": "resnet18"},
+    "ianet": {"method": "ianet", "backbone": "test_resnet"},
+    "ianet on convnext": {"method": "ianet", "backbone": "test_convnext", "last_stride": 2},
 }  # fmt: skip
 
 

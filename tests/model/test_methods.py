@@ -22,6 +22,7 @@ TINY = {
     "hpm": {"backbone": "resnet18", "part_dim": 8},
     "bdb": {"backbone": "resnet18"},
     "scpnet": {"backbone": "resnet18"},
+    "ianet": {"backbone": "test_resnet"},
     "imported": {"backbone": "osnet_x0_25", "head": "average-fc16-bn-relu"},
 }
 
@@ -84,7 +85,7 @@ def test_a_manifest_of_another_method_is_refused_by_name(model, message, tmp_pat
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"method": "mgn"}, "model.method: expected convnext_ap, hpm, bdb, scpnet or imported, got 'mgn'"),
+        ({"method": "mgn"}, "model.method: expected convnext_ap, hpm, bdb, scpnet, ianet or imported, got 'mgn'"),
         ({"method": "hpm", "parts": 6, "refine": True}, "model: method hpm has no parts, refine; it has method, backb"),
         ({"method": "bdb", "part_dim": 8}, "model: method bdb has no part_dim; it has .*drop_height, drop_width"),
         ({"drop_height": 0.3}, "model: method convnext_ap has no drop_height"),

@@ -39,8 +39,8 @@ class Output:
         branches: Vectors that metric losses compare separately, each (B, D of one part), in place of the embedding;
             empty where they compare the embedding.
         centers: (I, C) centers of the identities for the center loss; None without it.
-        own_loss: Scalar loss of the method, weighted, that is added to those of the recipe; None in evaluation and
-            for methods without one.
+        own_loss: Scalar loss of the method, weighted, that is added to those of the recipe; None in evaluation, for
+            methods without one, and without labels for methods that need them.
     """
 
     embedding: Tensor
@@ -60,7 +60,8 @@ class ReID(nn.Module):
         backbone: (B, 3, H, W) -> (B, C, h, w).
         identities: Training identities; 0 leaves the classifiers out.
         pooling: (B, C, h, w) -> (B, P, C), such as `Stripes`; None for no parts. If it has a method
-            `own_loss(features, parts)`, the network returns its value in training.
+            `own_loss(features, parts)`, or `labeled_loss(features, labels, classifiers)` with the classifiers of the
+            parts, the network returns its value in training.
         part_widths: Width of each reduced part, P in all.
         part_names: Names of the parts in plots; `part 1` and so on by default.
         refine: Pool by the part classifier in place of `pooling`.
@@ -69,6 +70,7 @@ class ReID(nn.Module):
         relu: End each neck in a ReLU.
         branches: Metric losses compare each part separately.
         reduced_by_pooling: The pooling computes the reduced parts, all of one width; the necks are classifiers only.
+        inserted: Modules of the method inside the backbone, see `passerby.model.baselines.insertion`.
 
     Attributes:
         embedding_parts: Width of each part in the embedding, from the top; the global branch is last.
@@ -90,12 +92,14 @@ class ReID(nn.Module):
         relu: bool = False,
         branches: bool = False,
         reduced_by_pooling: bool = False,
+        inserted: nn.Module | None = None,
     ) -> None:
         super().__init__()
         require(identities >= 0, "identities", identities, "0 or more")
         require(embedding in ("reduced", "full"), "embedding", embedding, "reduced or full")
         channels, parts = backbone.channels, len(part_widths)
         self.backbone = backbone
+        self.inserted = inserted
         self.pooling = pooling
         self.refinement = Refinement(channels, parts) if refine else None
         self.refined = refine  # a stage of a training may pool by stripes instead
@@ -110,7 +114,6 @@ class ReID(nn.Module):
         self.embedding_kind = embedding
         self.identities = identities
         self.branches = branches
-        self.has_own_loss = hasattr(pooling, "own_loss")
         self.centers: Tensor | None
         self.register_buffer("centers", None)  # not in the state dict while it is None
         widths = tuple(part_widths) if embedding == "reduced" or reduced_by_pooling else (channels,) * parts
@@ -119,8 +122,8 @@ class ReID(nn.Module):
         names = tuple(part_names) or tuple(f"part {number + 1}" for number in range(parts))
         self.part_names = names + ("whole",) * has_global
 
-    def forward(self, images: Tensor) -> Output:
-        """(B, 3, H, W) -> `Output`."""
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Output:
+        """(B, 3, H, W), (B,) class of each image for a method's own loss in training -> `Output`."""
         features = self.backbone(images)  # (B, C, H, W)
         assignment = self.refinement(features) if self.refinement and self.refined else None  # (B, P, H, W)
         parts = self._pool(features, assignment)  # (B, P, C)
@@ -142,15 +145,17 @@ class ReID(nn.Module):
             map=features,
             branches=tuple(vectors) if self.branches else (),
             centers=self.centers,
-            own_loss=self._own_loss(features, parts),
+            own_loss=self._own_loss(features, parts, labels) if self.training else None,
         )
 
-    def _own_loss(self, features: Tensor, parts: Tensor) -> Tensor | None:
-        """Compute the pooling's own loss in training: (B, C, H, W), (B, P, C) -> scalar; None without one."""
-        if not (self.training and self.has_own_loss):
-            return None
+    def _own_loss(self, features: Tensor, parts: Tensor, labels: Tensor | None) -> Tensor | None:
+        """Compute the pooling's own loss: (B, C, H, W), (B, P, C), (B,) -> scalar; None without one."""
         pooling: Any = self.pooling
-        loss: Tensor = pooling.own_loss(features, parts)
+        loss: Tensor | None = None
+        if hasattr(pooling, "own_loss"):
+            loss = pooling.own_loss(features, parts)
+        elif hasattr(pooling, "labeled_loss") and labels is not None:
+            loss = pooling.labeled_loss(features, labels, [neck.classifier for neck in self.part_necks])
         return loss
 
     def keep_centers(self) -> None:
@@ -258,13 +263,17 @@ def convnext_ap(
 
 
 def load_necks(network: ReID, path: Path | None) -> ReID:
-    """Load the necks of another run into `network`, if all of them fit; None loads nothing. Returns `network`."""
+    """Load the necks and inserted modules of another run into `network`, if all fit; None loads nothing.
+
+    Returns:
+        `network`.
+    """
 
     def necks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {
             key: value
             for key, value in tensors.items()
-            if key.startswith(("part_necks.", "global_neck.")) and ".classifier." not in key
+            if key.startswith(("part_necks.", "global_neck.", "inserted.")) and ".classifier." not in key
         }
 
     if path is not None:

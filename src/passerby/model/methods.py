@@ -9,6 +9,7 @@ from typing import Any
 from passerby.errors import RecipeError
 from passerby.model.baselines.bdb import bdb
 from passerby.model.baselines.hpm import hpm
+from passerby.model.baselines.ianet import ianet
 from passerby.model.baselines.scpnet import scpnet
 from passerby.model.convnext_ap import ReID, convnext_ap
 from passerby.model.imported.network import imported
@@ -18,6 +19,7 @@ MODELS: dict[str, Callable[..., ReID]] = {
     "hpm": hpm,
     "bdb": bdb,
     "scpnet": scpnet,
+    "ianet": ianet,
     "imported": imported,
 }
 """Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`;

@@ -178,9 +178,10 @@ def _backward(
     if settings.channels_last:
         pixels = pixels.contiguous(memory_format=torch.channels_last)
     autocast = PRECISIONS[settings.precision]
+    labels = batch.labels.to(process.device, non_blocking=True)
     with torch.autocast(process.device.type, autocast, enabled=autocast is not None):
-        output = forward(pixels)
-    total, named = losses(output, batch.labels.to(process.device, non_blocking=True))
+        output = forward(pixels, labels)
+    total, named = losses(output, labels)
     state.scaler.scale(total / settings.accumulate).backward()
     return {"loss": total, **named}
 

@@ -19,7 +19,7 @@ from passerby.training.state import TrainingState
 
 PIECES: dict[str, tuple[str, ...]] = {
     "backbone": ("backbone",),
-    "necks": ("pooling", "part_necks", "global_neck"),
+    "necks": ("inserted", "pooling", "part_necks", "global_neck"),
     "refinement": ("refinement",),
 }
 """What a stage can train: modules of `ReID` by name. Together they hold every parameter."""
