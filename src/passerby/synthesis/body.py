@@ -8,18 +8,27 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
+
+from passerby.synthesis.joints import JOINTS
 from passerby.synthesis.persons import Garment, Person
 from passerby.synthesis.pose import HELD, Pose
-from passerby.synthesis.solids import PARTS, Material, Scene, Solid, Vector
+from passerby.synthesis.solids import PARTS, Array, Material, Scene, Solid, Vector
 
 _, HEAD, UPPER, ARM, LOWER, LEG, FOOT, CARRIED, OCCLUDER, PASSER_BY = range(len(PARTS))
 SHOULDER, NECK, CROWN, ANKLE = 0.812, 0.865, 0.93, 0.042
 UPPER_ARM, FOREARM, HAND = 0.168, 0.142, 0.03
 
 
-def build(scene: Scene, person: Person, pose: Pose, *, part: int | None = None) -> None:
-    """Add the solids of a person to a scene; `part` replaces their labels (occluder, passer-by)."""
-    _BodyBuilder(scene, person, pose, part).build()
+def build(scene: Scene, person: Person, pose: Pose, *, part: int | None = None) -> Array:
+    """Add the solids of a person to a scene; `part` replaces their labels (occluder, passer-by).
+
+    Returns:
+        (len(JOINTS), 3) positions of the joints in the world, meters.
+    """
+    builder = _BodyBuilder(scene, person, pose, part)
+    builder.build()
+    return np.array([builder.joints[name] for name in JOINTS])
 
 
 class _BodyBuilder:
@@ -29,6 +38,7 @@ class _BodyBuilder:
         self.scene, self.person, self.pose, self.part = scene, person, pose, part
         self.front = (math.sin(pose.heading), 0.0, math.cos(pose.heading))
         self.left = (-self.front[2], 0.0, self.front[0])
+        self.joints: dict[str, Vector] = {}  # in the world
         self.sink = 0.0  # lowering of the hips in a stride
         self.depth = 0.74 * (0.86 * person.shoulders)  # of the chest, from its center
         paint = scene.add_material
@@ -80,6 +90,11 @@ class _BodyBuilder:
             pose.z + height * (x * self.left[2] + z * self.front[2]),
         )
 
+    def mark(self, side: float, **points: Vector) -> None:
+        """Record joints of one side, given as points of the body."""
+        name = "left" if side > 0 else "right"
+        self.joints |= {f"{name} {joint}": self.at(*point) for joint, point in points.items()}
+
     def add(
         self,
         start: Vector,
@@ -128,6 +143,7 @@ class _BodyBuilder:
         hip = (side * 0.5 * person.hips, person.legs, 0.0)
         knee = (hip[0] * 0.94, hip[1] - bone * math.cos(swing), bone * math.sin(swing))
         ankle = (hip[0] * 0.84, knee[1] - bone * math.cos(swing - bend), knee[2] + bone * math.sin(swing - bend))
+        self.mark(side, hip=hip, knee=knee, ankle=ankle)
         thigh, calf, thin = 0.052 * bulk, 0.036 * bulk, 0.023
         covered = garment.sleeves
         skirt = garment.kind in ("skirt", "long skirt")
@@ -181,6 +197,7 @@ class _BodyBuilder:
             elbow[1] - FOREARM * math.cos(lower),
             elbow[2] + FOREARM * math.sin(lower) * math.cos(inward),
         )
+        self.mark(side, shoulder=shoulder, elbow=elbow, wrist=wrist)
         r1, r2, r3 = 0.031 * bulk, 0.026 * bulk, 0.018
         loose, covered = garment.loose, garment.sleeves
         if covered < 1.0:
@@ -245,6 +262,7 @@ class _BodyBuilder:
 
         self.add((0, NECK - 0.035, -0.004), (0, CROWN - 0.04, 0.004), (0.031, 0.028), HEAD, self.skin)
         radii = (0.043 * size, 0.062 * size, 0.053 * size)
+        self.joints |= {"neck": self.at(0, NECK, 0), "head top": self.at(0, CROWN + radii[1], 0.008)}
         self.ball((0, CROWN, 0.008), radii, HEAD, self.face, front=facing)
         if person.haircut != "bald":
             x, z = behind(0.012)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from passerby.synthesis.body import OCCLUDER, PASSER_BY, build
 from passerby.synthesis.cameras import Camera
 from passerby.synthesis.develop import develop
+from passerby.synthesis.joints import find_joints
 from passerby.synthesis.palette import BOTTOM_COLOR_WEIGHTS, CLOTH_COLORS, draw_key, vary_color
 from passerby.synthesis.persons import Person
 from passerby.synthesis.pose import Pose, draw_pose
@@ -43,6 +44,9 @@ class Photograph:
         hidden: Fraction of the person inside the crop that is occluded, 0 to 1.
         seen: Fraction of the crop's area of each of `PARTS`.
         blur: Standard deviation of the blur, sensor pixels.
+        joints: (len(JOINTS), 2) column and row of each joint as fractions of the crop's width and height; below 0 or
+            above 1 outside the crop.
+        visible: (len(JOINTS),) whether a joint is inside the crop and not hidden, see `find_joints`.
     """
 
     pixels: NDArray[np.uint8]
@@ -55,6 +59,8 @@ class Photograph:
     hidden: float
     seen: tuple[float, ...]
     blur: float
+    joints: Array
+    visible: NDArray[np.bool_]
 
     def columns(self) -> dict[str, Any]:
         """Return the parameters as columns of a table."""
@@ -89,7 +95,8 @@ def photograph(
     x, z, heading = _draw_position(camera, rng)
     scene = Scene()
     pose = draw_pose(rng, person or passersby[0], x=x, z=z, heading=heading)
-    build(scene, person or passersby[0], pose)
+    subject = person or passersby[0]
+    joints = build(scene, subject, pose)
     body = pack_solids(scene.solids)
     scene.solids.clear()
     _add_surroundings(scene, camera, rng, pose, passersby)
@@ -107,6 +114,7 @@ def photograph(
         person=0 if person is None else len(body),
         samples=samples,
     )
+    positions, visible = find_joints(joints, solids, view, depth=0.1 * subject.height)
     distance = float(np.linalg.norm([x, camera.height - 0.9, z]))
     pixel_height = camera.pixels * math.hypot(camera.lane[0], camera.lane[1]) / distance
     whole = 1.0 + max(0.0, box[1]) + max(0.0, box[3])
@@ -123,6 +131,8 @@ def photograph(
         hidden=float((counts[0] - counts[1]).sum() / max(1.0, counts[0].sum())),
         seen=tuple(np.bincount(mask.ravel(), minlength=len(PARTS)) / mask.size),
         blur=blur,
+        joints=positions,
+        visible=visible if person else np.zeros_like(visible),
     )
 
 
