@@ -32,6 +32,7 @@ NETWORKS = {
     "scpnet": {"method": "scpnet", "backbone": "resnet18"},
     "bdb": {"method": "bdb", "backbone": "resnet18"},
     "ianet": {"method": "ianet", "backbone": "test_resnet"},
+    "mhn": {"method": "mhn", "backbone": "test_convnext", "orders": 3, "parts": 2, "part_dim": 8},
     "ianet on convnext": {"method": "ianet", "backbone": "test_convnext", "last_stride": 2},
 }  # fmt: skip
 

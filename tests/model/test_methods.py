@@ -23,6 +23,7 @@ TINY = {
     "bdb": {"backbone": "resnet18"},
     "scpnet": {"backbone": "resnet18"},
     "ianet": {"backbone": "test_resnet"},
+    "mhn": {"backbone": "test_resnet", "orders": 2, "parts": 2, "part_dim": 8},
     "imported": {"backbone": "osnet_x0_25", "head": "average-fc16-bn-relu"},
 }
 
@@ -85,7 +86,7 @@ def test_a_manifest_of_another_method_is_refused_by_name(model, message, tmp_pat
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"method": "mgn"}, "model.method: expected convnext_ap, hpm, bdb, scpnet, ianet or imported, got 'mgn'"),
+        ({"method": "mgn"}, "model.method: expected convnext_ap, hpm, bdb, scpnet, ianet, mhn or imported, got 'mgn'"),
         ({"method": "hpm", "parts": 6, "refine": True}, "model: method hpm has no parts, refine; it has method, backb"),
         ({"method": "bdb", "part_dim": 8}, "model: method bdb has no part_dim; it has .*drop_height, drop_width"),
         ({"drop_height": 0.3}, "model: method convnext_ap has no drop_height"),
@@ -109,7 +110,7 @@ def test_a_recipe_is_written_with_the_options_of_its_method_and_read_again(metho
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml())
     assert passerby.load_recipe(path).to_yaml() == recipe.to_yaml()
-    assert ("parts" in recipe.model_dump()["model"]) == (method == "convnext_ap")
+    assert ("parts" in recipe.model_dump()["model"]) == (method in ("convnext_ap", "mhn"))
 
 
 def test_only_stripes_count_as_stripes_and_only_a_part_classifier_refines():

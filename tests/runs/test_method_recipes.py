@@ -40,6 +40,10 @@ COUNTS = {
     ),
     "scpnet": (RESNET, 4 * (2048 * 2048 + 2048 + 2 * 2048) + 4 * 2049 * IDENTITIES),
     "ianet": (RESNET, 2 * 2 * (512 + 1024) + neck(2048)),
+    "mhn": (
+        RESNET,
+        77 * 512 * 128 + 3 * (2049 * 256 + 2 * 256) + (256 * 128 + 129 * 128 + 4 * 128) + 18 * 257 * IDENTITIES,
+    ),
     "osnet": (1_905_828, neck(512, 512)),
     "osnet-x0-25": (134_792, neck(128, 512)),
     "plain-convnext": (CONVNEXT, neck(1024)),
@@ -55,6 +59,7 @@ SMALL = {
     "bdb": "resnet18",
     "scpnet": "resnet18",
     "ianet": "test_resnet",
+    "mhn": "test_resnet",
     "osnet-x0-25": "osnet_x0_25",
     "plain-swin": "swin_tiny_patch4_window7_224",
     "plain-vit": "test_vit",
@@ -72,7 +77,7 @@ def test_a_recipe_builds_the_network_of_its_paper(name):
     assert (info.parameters["backbone"], info.parameters["head"]) == COUNTS[name]
     height, width = recipe.images.size
     stride = 32 if name in ("plain-convnext", "plain-swin", "scpnet") else 16
-    assert info.map[1:] == (height // stride, width // stride)
+    assert info.map[1:] == (-(-height // stride), -(-width // stride))
 
 
 def test_recipe_costs_equal_the_table_in_the_docs():
@@ -139,7 +144,7 @@ def test_a_recipe_takes_a_step_on_a_small_network(name):
     before = {key: parameter.clone() for key, parameter in network.named_parameters()}
     (first, second) = (next(steps), next(steps))
     on = {key for key, value in recipe.loss.model_dump().items() if value} | {"loss"}
-    on |= {"own"} if name == "scpnet" else set()
+    on |= {"own"} if name in ("scpnet", "mhn") else set()
     assert first.losses.keys() == second.losses.keys() == on
     assert all(math.isfinite(value) for value in second.losses.values())
     assert all(parameter.isfinite().all() for parameter in network.parameters())

@@ -10,6 +10,7 @@ from passerby.errors import RecipeError
 from passerby.model.baselines.bdb import bdb
 from passerby.model.baselines.hpm import hpm
 from passerby.model.baselines.ianet import ianet
+from passerby.model.baselines.mhn import mhn
 from passerby.model.baselines.scpnet import scpnet
 from passerby.model.convnext_ap import ReID, convnext_ap
 from passerby.model.imported.network import imported
@@ -20,6 +21,7 @@ MODELS: dict[str, Callable[..., ReID]] = {
     "bdb": bdb,
     "scpnet": scpnet,
     "ianet": ianet,
+    "mhn": mhn,
     "imported": imported,
 }
 """Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`;

@@ -90,15 +90,15 @@ class ModelSettings(Settings):
     An option that the method does not have is an error, and is not written.
     """
 
-    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "imported"] = "convnext_ap"
+    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "mhn", "imported"] = "convnext_ap"
     backbone: str = "convnext_base"
     head: Annotated[str, _Of(("imported",))] = "average"
     pretrained: bool = False
     weights: Path | None = None
     attention: Annotated[bool, _CONVNEXT_AP] = True
     attention_position: Annotated[Literal["depthwise", "block"], _CONVNEXT_AP] = "depthwise"
-    parts: Annotated[int, Field(ge=0, le=16), _CONVNEXT_AP] = 6
-    part_dim: Annotated[int, Field(ge=8, le=4096), _Of(("convnext_ap", "hpm"))] = 256
+    parts: Annotated[int, Field(ge=0, le=16), _Of(("convnext_ap", "mhn"))] = 6
+    part_dim: Annotated[int, Field(ge=8, le=4096), _Of(("convnext_ap", "hpm", "mhn"))] = 256
     refine: Annotated[bool, _CONVNEXT_AP] = True
     global_branch: Annotated[bool, _CONVNEXT_AP] = False
     embedding: Literal["reduced", "full"] = "reduced"
@@ -110,6 +110,8 @@ class ModelSettings(Settings):
     drop_width: Annotated[float, Field(gt=0, le=1), _Of(("bdb",))] = 1.0
     channel_parts: Annotated[int, Field(ge=1, le=16), _Of(("scpnet",))] = 4
     spatial_weight: Annotated[NotNegative, _Of(("scpnet",))] = 10.0
+    orders: Annotated[int, Field(ge=2, le=8), _Of(("mhn",))] = 6
+    diversity_weight: Annotated[NotNegative, _Of(("mhn",))] = 2.0
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -141,7 +143,7 @@ class ModelSettings(Settings):
     def _consistent(self) -> ModelSettings:
         if self.drop_height == self.drop_width == 1:
             raise ValueError("drop_height and drop_width are both 1, which drops the whole map; lower one of them")
-        if self.refine and self.parts < 2:
+        if self.refines and self.parts < 2:
             raise ValueError("refine: true needs parts of at least 2; set refine: false")
         if self.pretrained and self.weights is not None:
             raise ValueError("pretrained: true and weights: FILE are both given; keep one")

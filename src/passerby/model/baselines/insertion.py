@@ -55,6 +55,15 @@ def insert_after_stage(backbone: Backbone, stage: int, module: nn.Module) -> Non
     _stage_blocks(_net(backbone), stage).append(Inserted(module))
 
 
+def append_to_last_stage(backbone: Backbone, module: nn.Module) -> None:
+    """Apply a module without parameters to the map of stage 4.
+
+    Raises:
+        RecipeError: As `stage_channels`.
+    """
+    _stage_blocks(_net(backbone), 4).append(module)
+
+
 def move_norm_into_last_stage(backbone: Backbone) -> None:
     """Apply a ConvNeXt's final norm at the end of its last stage, so that modules after the stage see its output."""
     if backbone.norm_in_head:
