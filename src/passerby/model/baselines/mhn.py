@@ -88,7 +88,8 @@ class JoinStreams(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(R B, C, H, W) -> (B, R C, H, W)."""
-        return features.unflatten(0, (self.orders, -1)).transpose(0, 1).flatten(1, 2)
+        streams: Tensor = features.unflatten(0, (self.orders, -1))  # (R, B, C, H, W)
+        return streams.transpose(0, 1).flatten(1, 2)
 
 
 class StreamStripes(nn.Module):
@@ -116,9 +117,10 @@ class StreamStripes(nn.Module):
             nn.Linear(ADVERSARY, ADVERSARY),
             nn.BatchNorm1d(ADVERSARY),
         )
-        for layer, _ in self.reduce:  # type: ignore[misc]
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out")
-            nn.init.zeros_(layer.bias)
+        for module in self.reduce.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                nn.init.zeros_(module.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, R C, H, W) -> (B, P R, D), stripe by stripe."""
