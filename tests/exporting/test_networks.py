@@ -8,7 +8,7 @@ import torch
 import passerby
 from passerby.exporting.exported_encoder import BATCHES, open_file
 from passerby.exporting.onnx_model import save_onnx, trace_model
-from passerby.model.methods import build_model
+from passerby.model.methods import MODELS, build_model
 from passerby.model.weights import save_model
 from passerby.runtime.model_manifest import MANIFEST_FORMAT
 
@@ -33,8 +33,13 @@ NETWORKS = {
     "bdb": {"method": "bdb", "backbone": "resnet18"},
     "ianet": {"method": "ianet", "backbone": "test_resnet"},
     "mhn": {"method": "mhn", "backbone": "test_convnext", "orders": 3, "parts": 2, "part_dim": 8},
+    "cama": {"method": "cama", "backbone": "test_convnext"},
     "ianet on convnext": {"method": "ianet", "backbone": "test_convnext", "last_stride": 2},
 }  # fmt: skip
+
+
+def test_every_method_is_among_the_networks():
+    assert {options.get("method", "convnext_ap") for options in NETWORKS.values()} == MODELS.keys()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -23,6 +23,7 @@ TINY = {
     "bdb": {"backbone": "resnet18"},
     "scpnet": {"backbone": "resnet18"},
     "ianet": {"backbone": "test_resnet"},
+    "cama": {"backbone": "test_resnet"},
     "mhn": {"backbone": "test_resnet", "orders": 2, "parts": 2, "part_dim": 8},
     "imported": {"backbone": "osnet_x0_25", "head": "average-fc16-bn-relu"},
 }
@@ -86,12 +87,16 @@ def test_a_manifest_of_another_method_is_refused_by_name(model, message, tmp_pat
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"method": "mgn"}, "model.method: expected convnext_ap, hpm, bdb, scpnet, ianet, mhn or imported, got 'mgn'"),
+        (
+            {"method": "mgn"},
+            "model.method: expected convnext_ap, hpm, bdb, scpnet, ianet, mhn, cama or imported, got 'mgn'",
+        ),
         ({"method": "hpm", "parts": 6, "refine": True}, "model: method hpm has no parts, refine; it has method, backb"),
         ({"method": "bdb", "part_dim": 8}, "model: method bdb has no part_dim; it has .*drop_height, drop_width"),
         ({"drop_height": 0.3}, "model: method convnext_ap has no drop_height"),
         ({"method": "scpnet", "drop_height": 0.3}, "model: method scpnet has no drop_height; it has .*spatial_weight"),
         ({"method": "bdb", "channel_parts": 4}, "model: method bdb has no channel_parts"),
+        ({"method": "cama", "orders": 2}, "model: method cama has no orders; it has .*activation_branches, overlap_w"),
         (
             {"method": "bdb", "drop_height": 1},
             "model: drop_height and drop_width are both 1, which drops the whole",

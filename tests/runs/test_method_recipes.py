@@ -44,6 +44,7 @@ COUNTS = {
         RESNET,
         77 * 512 * 128 + 3 * (2049 * 256 + 2 * 256) + (256 * 128 + 129 * 128 + 4 * 128) + 18 * 257 * IDENTITIES,
     ),
+    "cama": (RESNET + 2 * 14_964_736, 3 * 2049 * IDENTITIES),  # the last stage of ResNet-50 is counted in test_cama
     "osnet": (1_905_828, neck(512, 512)),
     "osnet-x0-25": (134_792, neck(128, 512)),
     "plain-convnext": (CONVNEXT, neck(1024)),
@@ -59,6 +60,7 @@ SMALL = {
     "bdb": "resnet18",
     "scpnet": "resnet18",
     "ianet": "test_resnet",
+    "cama": "test_resnet",
     "mhn": "test_resnet",
     "osnet-x0-25": "osnet_x0_25",
     "plain-swin": "swin_tiny_patch4_window7_224",
@@ -144,7 +146,7 @@ def test_a_recipe_takes_a_step_on_a_small_network(name):
     before = {key: parameter.clone() for key, parameter in network.named_parameters()}
     (first, second) = (next(steps), next(steps))
     on = {key for key, value in recipe.loss.model_dump().items() if value} | {"loss"}
-    on |= {"own"} if name in ("scpnet", "mhn") else set()
+    on |= {"own"} if name in ("scpnet", "mhn", "cama") else set()
     assert first.losses.keys() == second.losses.keys() == on
     assert all(math.isfinite(value) for value in second.losses.values())
     assert all(parameter.isfinite().all() for parameter in network.parameters())

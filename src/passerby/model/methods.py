@@ -8,6 +8,7 @@ from typing import Any
 
 from passerby.errors import RecipeError
 from passerby.model.baselines.bdb import bdb
+from passerby.model.baselines.cama import cama
 from passerby.model.baselines.hpm import hpm
 from passerby.model.baselines.ianet import ianet
 from passerby.model.baselines.mhn import mhn
@@ -22,6 +23,7 @@ MODELS: dict[str, Callable[..., ReID]] = {
     "scpnet": scpnet,
     "ianet": ianet,
     "mhn": mhn,
+    "cama": cama,
     "imported": imported,
 }
 """Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`;

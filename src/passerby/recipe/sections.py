@@ -90,7 +90,7 @@ class ModelSettings(Settings):
     An option that the method does not have is an error, and is not written.
     """
 
-    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "mhn", "imported"] = "convnext_ap"
+    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "mhn", "cama", "imported"] = "convnext_ap"
     backbone: str = "convnext_base"
     head: Annotated[str, _Of(("imported",))] = "average"
     pretrained: bool = False
@@ -112,6 +112,8 @@ class ModelSettings(Settings):
     spatial_weight: Annotated[NotNegative, _Of(("scpnet",))] = 10.0
     orders: Annotated[int, Field(ge=2, le=8), _Of(("mhn",))] = 6
     diversity_weight: Annotated[NotNegative, _Of(("mhn",))] = 2.0
+    activation_branches: Annotated[int, Field(ge=2, le=8), _Of(("cama",))] = 3
+    overlap_weight: Annotated[NotNegative, _Of(("cama",))] = 1.0
 
     @property
     def options(self) -> tuple[str, ...]:

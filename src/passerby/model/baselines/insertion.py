@@ -5,6 +5,7 @@ B batch   C channels   H W map height and width
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from timm.models.convnext import ConvNeXt
@@ -73,14 +74,14 @@ def move_norm_into_last_stage(backbone: Backbone) -> None:
         backbone.norm_in_head = False
 
 
-def replace_last_stage(backbone: Backbone, build: Any) -> None:
+def replace_last_stage(backbone: Backbone, build: Callable[[nn.Module], nn.Module]) -> None:
     """Replace stage 4 by `build(stage)`.
 
     Raises:
         RecipeError: As `stage_channels`.
     """
     net = _net(backbone)
-    if isinstance(net, ResNet):
+    if hasattr(net, "layer4"):
         net.layer4 = build(net.layer4)
     else:
         net.stages[-1] = build(net.stages[-1])
