@@ -9,7 +9,7 @@ from passerby.errors import MissingExtraError
 
 EXTRAS = {
     "eval": ("numba", "scipy", "sklearn", "pyarrow", "h5py", "joblib", "psutil"),
-    "train": ("torch", "torchvision", "timm", "safetensors", "pytorch_metric_learning", "tensorboard"),
+    "train": ("torch", "torchvision", "timm", "safetensors", "tensorboard"),
     "report": ("matplotlib", "jinja2"),
     "video": ("trackers", "supervision", "cv2"),
     "export": ("onnx", "onnxscript"),

@@ -9,9 +9,6 @@ the parameters:
 
 which are the gradients of one process on the whole batch. `passerby.distributed.share_batch_norms` shares the
 statistics of batch norms.
-
-The losses of pytorch-metric-learning select pairs by index, which waits for the device several times per step; their
-definitions are kept.
 """
 
 from __future__ import annotations

@@ -5,15 +5,15 @@ B batch   D embedding width
 
 from __future__ import annotations
 
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import ContrastiveLoss
+import torch
 from torch import Tensor
 
+from passerby.losses.pairs import mean_where, pair_masks
 from passerby.model.full_precision import unit_vectors
 
 
 def contrastive_loss(embedding: Tensor, labels: Tensor, *, margin: float) -> Tensor:
-    """Penalize distances of positive pairs, and of negative pairs below `margin`, as pytorch-metric-learning does.
+    """Penalize distances of positive pairs, and of negative pairs below `margin`.
 
     The mean of d over the positive pairs with d > 0, plus the mean of margin - d over the negative pairs with d below
     the margin, on Euclidean distances of unit vectors (0 to 2). Hadsell et al. (2006) square both terms and average
@@ -33,6 +33,8 @@ def contrastive_loss(embedding: Tensor, labels: Tensor, *, margin: float) -> Ten
         >>> contrastive_loss(vectors, torch.tensor([0, 0, 1]), margin=1.0)
         tensor(1.2620)
     """
-    loss = ContrastiveLoss(pos_margin=0, neg_margin=margin, distance=LpDistance(normalize_embeddings=False))
-    value: Tensor = loss(unit_vectors(embedding), labels)
-    return value
+    vectors = unit_vectors(embedding)
+    positive, negative = pair_masks(labels)
+    distances = torch.cdist(vectors, vectors)  # (B, B)
+    gaps = margin - distances
+    return mean_where(distances, positive & (distances > 0)) + mean_where(gaps, negative & (gaps > 0))

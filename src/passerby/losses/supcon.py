@@ -5,9 +5,9 @@ B batch   D embedding width
 
 from __future__ import annotations
 
-from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
 
+from passerby.losses.pairs import logsumexp_where, mean_where, pair_masks
 from passerby.model.full_precision import unit_vectors
 
 
@@ -32,5 +32,10 @@ def supcon_loss(embedding: Tensor, labels: Tensor, *, temperature: float) -> Ten
         >>> supcon_loss(vectors, torch.tensor([0, 0, 1]), temperature=0.1)
         tensor(1.0647)
     """
-    value: Tensor = SupConLoss(temperature=temperature)(unit_vectors(embedding), labels)
-    return value
+    vectors = unit_vectors(embedding)
+    positive, negative = pair_masks(labels)
+    scores = vectors @ vectors.T / temperature  # (B, B)
+    logs = scores - logsumexp_where(scores, positive | negative)[:, None]
+    counts = positive.sum(dim=1)  # (B,)
+    losses = -logs.masked_fill(~positive, 0).sum(dim=1) / counts.clamp(min=1)
+    return mean_where(losses, counts > 0)

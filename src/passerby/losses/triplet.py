@@ -5,12 +5,11 @@ B batch   D embedding width
 
 from __future__ import annotations
 
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import TripletMarginLoss
-from pytorch_metric_learning.miners import BatchHardMiner
-from pytorch_metric_learning.reducers import MeanReducer
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from passerby.losses.pairs import mean_where, pair_masks
 from passerby.model.full_precision import unit_vectors
 
 
@@ -18,7 +17,7 @@ def triplet_loss(embedding: Tensor, labels: Tensor, *, margin: float | None) -> 
     """Compare each anchor's farthest positive with its nearest negative, averaged over the anchors that have both.
 
     [margin + d_p - d_n]+, or softplus(d_p - d_n) as the soft margin, on Euclidean distances of unit vectors (0 to 2).
-    pytorch-metric-learning computes it, with the mean of the paper in place of its mean over losses above 0.
+    pytorch-metric-learning averages over the losses above 0 in place of the anchors.
 
     Args:
         embedding: (B, D), scaled to unit length here; half precision is computed in float32.
@@ -35,9 +34,10 @@ def triplet_loss(embedding: Tensor, labels: Tensor, *, margin: float | None) -> 
         tensor(0.2810)
     """
     vectors = unit_vectors(embedding)
-    distance = LpDistance(normalize_embeddings=False)
-    loss = TripletMarginLoss(
-        margin=0 if margin is None else margin, smooth_loss=margin is None, distance=distance, reducer=MeanReducer()
-    )
-    value: Tensor = loss(vectors, labels, BatchHardMiner(distance=distance)(vectors, labels))
-    return value
+    positive, negative = pair_masks(labels)
+    distances = torch.cdist(vectors, vectors)  # (B, B), at most 2
+    farthest = distances.masked_fill(~positive, -1).max(dim=1).values  # (B,)
+    nearest = distances.masked_fill(~negative, 3).min(dim=1).values
+    gaps = farthest - nearest
+    losses = F.softplus(gaps) if margin is None else (margin + gaps).relu()
+    return mean_where(losses, positive.any(dim=1) & negative.any(dim=1))

@@ -62,9 +62,12 @@ class TorchEncoder:
         return str(self._device)
 
     def normalize(self, pixels: Pixels) -> Tensor:
-        """Turn (B, H, W, 3) uint8 into (B, 3, H, W) float32 on the device, as the network takes it."""
-        images = self._normalize(torch.tensor(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2))  # (B, 3, H, W)
-        return images.to(self._device, memory_format=torch.channels_last)
+        """Turn (B, H, W, 3) uint8 into (B, 3, H, W) float32 on the device, as the network takes it.
+
+        The device receives bytes and normalizes them: a quarter of the traffic.
+        """
+        images = torch.tensor(np.ascontiguousarray(pixels)).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
+        return self._normalize(images).contiguous(memory_format=torch.channels_last)
 
     def encode(self, pixels: Pixels) -> FloatArray:
         """Compute (B, D) float32 of unit length from (B, H, W, 3) uint8; B may be 0.

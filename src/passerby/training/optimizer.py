@@ -7,6 +7,10 @@ import torch
 from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]  # public, and not in its __all__
 from torch import Tensor, nn
 
+FUSED_DEVICES = ("cuda",)
+"""Devices on which all parameters are updated in one kernel. Such a step also skips an overflow of fp16 on the device;
+without it, the loss scaler reads at every step whether there was one."""
+
 
 def build_optimizer(
     network: nn.Module,
@@ -43,9 +47,10 @@ def build_optimizer(
         groups += _groups(network, [(False, 1.0)], weight_decay=weight_decay)
     else:
         groups = _groups(network, [(True, backbone_scale), (False, 1.0)], weight_decay=weight_decay)
+    fused = groups[0]["params"][0].device.type in FUSED_DEVICES or None  # None is torch's default
     if name == "adamw":
-        return torch.optim.AdamW(groups, betas=betas)
-    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov and momentum > 0)
+        return torch.optim.AdamW(groups, betas=betas, fused=fused)
+    return torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov and momentum > 0, fused=fused)
 
 
 def _groups(network: nn.Module, scales: list[tuple[bool, float]], *, weight_decay: float) -> list[dict[str, Any]]:
