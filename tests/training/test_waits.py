@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from passerby.distributed import Process
-from passerby.recipe import recipe_names, load_recipe
+from passerby.recipe import load_recipe, recipe_names
 from passerby.runs.assemble import training_state, training_steps
 from passerby.training.loader import Batch
 
@@ -44,7 +44,7 @@ def steps_on_meta(recipe, monkeypatch):
 
 
 def count_reads(recipe, monkeypatch):
-    """Count the numbers that fp16's loss scaler reads in two steps; on the CPU, the loop reads losses in another way."""
+    """Count the numbers that fp16's loss scaler reads in two steps; on the CPU, the loop reads losses otherwise."""
     reads = []
     item = torch.Tensor.item
     monkeypatch.setattr(torch.Tensor, "item", lambda tensor: reads.append(1) or item(tensor))

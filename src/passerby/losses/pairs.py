@@ -1,6 +1,6 @@
 """Pairs of a batch as masks of fixed shape.
 
-A selection of pairs by index has a size that the host must read, which waits for the device at every step. Masks do not.
+The host must read the size of a selection of pairs by index, which waits for the device at every step.
 
 B batch   D embedding width
 """
