@@ -66,6 +66,16 @@ def test_batch_norm_uses_the_global_batch(ranks):
     torch.testing.assert_close(torch.cat([each["evaluated"] for each in ranks]), norm(whole).detach())
 
 
+def test_camera_batch_norm_uses_the_cameras_of_the_global_batch(ranks):
+    """Oracle: one process. Every rank computes the same loss, so its gradient is world times that of one process."""
+    one = two_processes.normalized_by_camera(ALONE)
+    torch.testing.assert_close(torch.cat([found["camera_rows"] for found in ranks]), one["camera_rows"])
+    torch.testing.assert_close(torch.cat([found["camera_gradient"] for found in ranks]), 2 * one["camera_gradient"])
+    for found in ranks:
+        for name in ("camera_running_mean", "camera_running_var"):
+            torch.testing.assert_close(found[name], one[name])
+
+
 def test_the_processes_share_each_batch_and_no_identity(ranks, one):
     """Oracle: the batches of one process, cut in two. Plain DDP would hand the same batch to both."""
     first, second = (each["labels"] for each in ranks)  # (batches, B / 2)

@@ -31,6 +31,7 @@ def assert_gradient_reaches_all(network, losses, *, size=(64, 32), **given):
     for key, value in network.named_parameters():
         if key.endswith("weight") and value.ndim == 1:
             torch.nn.init.ones_(value)
+    given.setdefault("cameras", torch.tensor([0, 1, 0, 1, 0, 1, 0, 1]))
     images = torch.randn(8, 3, *size, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
     total, _ = losses(network.train()(images, labels, **given), labels)
@@ -48,7 +49,7 @@ def assert_recipe_lowers_its_loss(name, *overrides, steps=12, rate=1e-3, factor=
     optimizer = torch.optim.Adam(network.train().parameters(), lr=rate)
     values = []
     for _ in range(steps):
-        total, named = build_losses(recipe)(network(batch.images, batch.labels), batch.labels)
+        total, named = build_losses(recipe)(network(batch.images, batch.labels, batch.camera_ids), batch.labels)
         values.append({key: value.item() for key, value in named.items()} | {"loss": total.item()})
         optimizer.zero_grad()
         total.backward()

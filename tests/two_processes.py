@@ -12,9 +12,11 @@ from passerby.data.datasets import load_data
 from passerby.data.training_set import join_training
 from passerby.distributed import gather, join_processes, share_batch_norms
 from passerby.losses.combine import Losses
+from passerby.model.camera_batch_norm import normalize_by_camera
 from passerby.runs.assemble import training_loader, training_state, training_steps
 
 SAME = ("model.drop_path=0", "optimizer.name=sgd", "schedule.lr_init=1e-3", "schedule.lr_max=1e-2", "model.parts=3")
+CAMERAS = torch.tensor([0, 0, 3, 0, 1, 1])
 EVERY_LOSS = ("loss.triplet.margin=0.3", "loss.contrastive.margin=1.0")
 
 
@@ -52,6 +54,22 @@ def normalized(process):
     }
 
 
+def normalized_by_camera(process):
+    """Cameras of the six rows: one is in both processes, one in the second only, and one has a single row."""
+    network = nn.Sequential(nn.BatchNorm1d(5, dtype=torch.float64))
+    cameras = normalize_by_camera(network)
+    mine = rows().chunk(process.world)[process.rank].clone().requires_grad_()
+    cameras.ids = CAMERAS.chunk(process.world)[process.rank]
+    out = network(mine)
+    weigh(gather(out)).backward()
+    return {
+        "camera_rows": out.detach(),
+        "camera_gradient": mine.grad,
+        "camera_running_mean": network[0].running_mean,
+        "camera_running_var": network[0].running_var,
+    }
+
+
 def trained(process):
     """Eight steps (an epoch has six): the losses of each, the identities of each batch, the weights in the end."""
     recipe = tiny_recipe(*SAME, *EVERY_LOSS)
@@ -67,7 +85,11 @@ def trained(process):
 
 
 def everything(process):
-    return trained(process) if process.world == 1 else gathered(process) | normalized(process) | trained(process)
+    return (
+        trained(process)
+        if process.world == 1
+        else gathered(process) | normalized(process) | normalized_by_camera(process) | trained(process)
+    )
 
 
 if __name__ == "__main__":

@@ -154,6 +154,12 @@ def gather(mine: Tensor) -> Tensor:
     return _Gather.apply(mine)  # type: ignore[no-any-return]
 
 
+def own_rows(count: int) -> slice:
+    """Return the place of this process's `count` rows in the rows that `gather` returns."""
+    rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return slice(rank * count, (rank + 1) * count)
+
+
 def average(values: Tensor, process: Process) -> Tensor:
     """Average over all processes, without waiting for the device; all must call this with the same shape."""
     if process.world == 1:
@@ -179,8 +185,7 @@ class GatheredBatchNorm1d(nn.BatchNorm1d):
         """(B / world, C) -> (B / world, C)."""
         if not self.training:
             return super().forward(mine)
-        rank = dist.get_rank()
-        return super().forward(gather(mine))[rank * len(mine) : (rank + 1) * len(mine)]
+        return super().forward(gather(mine))[own_rows(len(mine))]
 
 
 def share_batch_norms(network: nn.Module, process: Process) -> None:

@@ -1,6 +1,7 @@
 """The recipe of each method by `passerby train`. Oracles: the log, a second evaluation, and vectors after loading."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from passerby.training.log import read_log
 from training_checks import SMALL
 
 QUICK = (*SMALL, "schedule.epochs=1", "schedule.warmup_epochs=0", "training.threads=1", "evaluation.bootstrap=0")
-METHODS = {"ianet": (), "cama": (), "mhn": ("model.orders=2", "model.part_dim=16")}
+METHODS = {"ianet": (), "cbn": (), "cama": (), "mhn": ("model.orders=2", "model.part_dim=16")}
 """Recipes and further settings of each."""
 
 
@@ -36,3 +37,39 @@ def test_a_recipe_is_trained_evaluated_and_loaded(name, passerby, tmp_path):
     assert model.manifest["model"]["method"] == name
     vectors = model.embed(data.query)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("model.orders=3",), "recipe cbn: model: method cbn has no orders; it has method, backbone, pretrained"),
+        (("model.method=mhn", "model.overlap_weight=1"), "model: method mhn has no overlap_weight"),
+        (("model.method=cama", "model.activation_branches=1"), "activation_branches: expected an integer from 2 to 8"),
+        (
+            ("model.method=ianet", "model.backbone=osnet_x0_25", "model.last_stride=2"),
+            "model.backbone: this method has",
+        ),
+    ],
+)
+def test_options_of_two_methods_and_impossible_ones_are_named(settings, message, passerby, tmp_path):
+    words = [word for override in (*QUICK, *settings) for word in ("--set", override)]
+    output = passerby("train", "--recipe", "cbn", "--data", SIMPLE, "--out", tmp_path / "run", *words)
+    assert message in output.error
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_cbn_needs_known_cameras_and_two_of_them(passerby, tmp_path):
+    words = [word for override in QUICK for word in ("--set", override)]
+    (data,) = load_data(SIMPLE)
+
+    def refuse(spec):
+        return passerby("train", "--recipe", "cbn", "--data", spec, "--out", tmp_path / "run", *words).error
+
+    assert "its cameras are unknown, and method cbn normalizes" in refuse(f"market1501:{data.root}?camera=none")
+    for folder in ("bounding_box_train", "bounding_box_test", "query"):
+        (tmp_path / "one" / folder).mkdir(parents=True)
+    for sample in (*data.train, *data.query, *data.gallery):
+        if sample.camera_id == 0:
+            shutil.copy(sample.path, tmp_path / "one" / sample.path.parent.name)
+    assert "from one camera only" in refuse(f"market1501:{tmp_path / 'one'}")
+    assert not (tmp_path / "run").exists()

@@ -45,6 +45,7 @@ COUNTS = {
         77 * 512 * 128 + 3 * (2049 * 256 + 2 * 256) + (256 * 128 + 129 * 128 + 4 * 128) + 18 * 257 * IDENTITIES,
     ),
     "cama": (RESNET + 2 * 14_964_736, 3 * 2049 * IDENTITIES),  # the last stage of ResNet-50 is counted in test_cama
+    "cbn": (RESNET, neck(2048)),
     "osnet": (1_905_828, neck(512, 512)),
     "osnet-x0-25": (134_792, neck(128, 512)),
     "plain-convnext": (CONVNEXT, neck(1024)),
@@ -60,6 +61,7 @@ SMALL = {
     "bdb": "resnet18",
     "scpnet": "resnet18",
     "ianet": "test_resnet",
+    "cbn": "test_resnet",
     "cama": "test_resnet",
     "mhn": "test_resnet",
     "osnet-x0-25": "osnet_x0_25",

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from passerby.model.backbone import Backbone, build_backbone, takes_attention
+from passerby.model.camera_batch_norm import CameraIds
 from passerby.model.checks import require
 from passerby.model.full_precision import unit_vectors
 from passerby.model.parts import Neck, Refinement, Stripes, pool_by_assignment
@@ -76,6 +77,7 @@ class ReID(nn.Module):
         embedding_parts: Width of each part in the embedding, from the top; the global branch is last.
         embedding_width: D, their sum.
         part_names: Names of these parts.
+        cameras: Cameras of the images, of a network with camera-based batch norms; None without them.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class ReID(nn.Module):
         channels, parts = backbone.channels, len(part_widths)
         self.backbone = backbone
         self.inserted = inserted
+        self.cameras: CameraIds | None = None
         self.pooling = pooling
         self.refinement = Refinement(channels, parts) if refine else None
         self.refined = refine  # a stage of a training may pool by stripes instead
@@ -122,8 +125,16 @@ class ReID(nn.Module):
         names = tuple(part_names) or tuple(f"part {number + 1}" for number in range(parts))
         self.part_names = names + ("whole",) * has_global
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Output:
-        """(B, 3, H, W), (B,) class of each image for a method's own loss in training -> `Output`."""
+    def forward(self, images: Tensor, labels: Tensor | None = None, cameras: Tensor | None = None) -> Output:
+        """Compute the output for (B, 3, H, W) images.
+
+        Args:
+            images: (B, 3, H, W).
+            labels: (B,) class of each image, for a method's own loss in training.
+            cameras: (B,) camera of each image, for camera-based batch norms in training.
+        """
+        if self.cameras is not None:
+            self.cameras.ids = cameras
         features = self.backbone(images)  # (B, C, H, W)
         assignment = self.refinement(features) if self.refinement and self.refined else None  # (B, P, H, W)
         parts = self._pool(features, assignment)  # (B, P, C)

@@ -9,6 +9,7 @@ from typing import Any
 from passerby.errors import RecipeError
 from passerby.model.baselines.bdb import bdb
 from passerby.model.baselines.cama import cama
+from passerby.model.baselines.cbn import cbn
 from passerby.model.baselines.hpm import hpm
 from passerby.model.baselines.ianet import ianet
 from passerby.model.baselines.mhn import mhn
@@ -24,6 +25,7 @@ MODELS: dict[str, Callable[..., ReID]] = {
     "ianet": ianet,
     "mhn": mhn,
     "cama": cama,
+    "cbn": cbn,
     "imported": imported,
 }
 """Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`;

@@ -90,7 +90,7 @@ class ModelSettings(Settings):
     An option that the method does not have is an error, and is not written.
     """
 
-    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "mhn", "cama", "imported"] = "convnext_ap"
+    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "mhn", "cama", "cbn", "imported"] = "convnext_ap"
     backbone: str = "convnext_base"
     head: Annotated[str, _Of(("imported",))] = "average"
     pretrained: bool = False

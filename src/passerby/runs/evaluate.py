@@ -11,6 +11,7 @@ from passerby.model.embed import load
 from passerby.progress import ProgressOption, open_progress
 from passerby.recipe import load_recipe
 from passerby.runs.calibrate import has_calibration, load_calibration
+from passerby.runs.camera_embedding import find_method, normalizes_by_camera, require_cameras
 from passerby.runs.evaluate_model import (
     EvaluationResult,
     evaluate_model,
@@ -81,7 +82,9 @@ def evaluate(
     calibrations = [load_calibration(folder) if has_calibration(folder) else None for folder in folders]
     options = evaluation_options(load_recipe(RunFolder(folders[0]).recipe))
     method = (ranking or RankingMethod()).resolve(
-        cameras=bool(options.ranking.cameras), models=tuple(map(str, fuse)), calibrated=None not in calibrations
+        cameras=bool(options.ranking.cameras),
+        models=tuple(map(str, fuse)),
+        calibrated=None not in calibrations and not any(map(normalizes_by_camera, embedders)),
     )
     options = replace(
         options,
@@ -93,6 +96,8 @@ def evaluate(
     sets = load_run_data(folders[0], embedders[0].manifest, data)
     for data_set in sets:
         require_valid_queries(data_set)
+        for embedder in embedders:
+            require_cameras(find_method(embedder), data_set)
         if not data_set.query:
             raise DataError(
                 f"{data_set.title}: {data_set.root} has no query split; name one, or evaluate on another data set"

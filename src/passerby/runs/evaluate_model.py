@@ -19,6 +19,7 @@ from passerby.openset.calibration import Calibration
 from passerby.progress import ProgressCallback, no_progress, part_of
 from passerby.ranking.rank import record_ranking
 from passerby.recipe import Recipe
+from passerby.runs.camera_embedding import NOTE, embed_by_camera, find_method, normalizes_by_camera, require_cameras
 from passerby.runs.open_set import OpenSetResult, measure_open_set
 from passerby.runs.ranking_method import RankingMethod, count_items, number_tracks, rank_with
 from passerby.runtime.embedder import Embedder
@@ -77,6 +78,7 @@ class EvaluationResult(Result):
         gallery_samples: One image of each gallery item.
         open_set: Open-set metrics, if they were measured.
         precision: In which the first model's embeddings were computed, `fp32` or `bf16`.
+        by_camera: Whether a model has camera-based batch norms, which used the test cameras' unlabeled images.
 
     Example:
         >>> (result,) = passerby.evaluate("runs/m")
@@ -97,6 +99,7 @@ class EvaluationResult(Result):
     gallery_samples: Sequence[Sample]
     open_set: OpenSetResult | None = None
     precision: str = "fp32"
+    by_camera: bool = False
 
     def __repr__(self) -> str:
         scores = self.scores
@@ -106,8 +109,13 @@ class EvaluationResult(Result):
     @property
     def title(self) -> str:
         """Title of the data set, followed by the ranking method and the precision unless they are the default."""
-        parts = (self.data.title, self.method.title, self.precision if self.precision != "fp32" else "")
+        parts = (self.data.title, self.method_title, self.precision if self.precision != "fp32" else "")
         return ", ".join(filter(None, parts))
+
+    @property
+    def method_title(self) -> str:
+        """Description of the way from images to rank lists; empty for cosine distance."""
+        return ", ".join(filter(None, (NOTE if self.by_camera else "", self.method.title)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `scores.json`: the metrics and the rules that they were measured with."""
@@ -116,7 +124,7 @@ class EvaluationResult(Result):
             "title": self.data.title,
             "fingerprint": fingerprint([self.data]),
             "flip": self.flip,
-            "method": self.method.title,
+            "method": self.method_title,
             **({} if self.precision == "fp32" else {"precision": self.precision}),
             **self.scores.to_dict(per_query=False),
             **({} if self.open_set is None else self.open_set.to_dict()),
@@ -148,6 +156,9 @@ def evaluate_model(
 ) -> EvaluationResult:
     """Evaluate one model, or several whose lists are fused, on one data set.
 
+    A model with camera-based batch norms is evaluated camera by camera (`embed_by_camera`), without its calibration,
+    which is that of vectors of unknown cameras.
+
     In a data set of tracks, the items to rank are tracks, each the mean of the embeddings of its images, or the sets of
     `options.ranking`.
 
@@ -158,7 +169,14 @@ def evaluate_model(
         calibrations: Calibrations of each model, None where it has none.
         open_set: Measure the first model's open-set metrics, too.
         progress: Callback that receives the number of embedded images, as task `embed`.
+
+    Raises:
+        DataError: For such a model and data with unknown cameras, or a camera with one image.
     """
+    for embedder in embedders:
+        require_cameras(find_method(embedder), data)
+    if by_camera := any(map(normalizes_by_camera, embedders)):
+        calibrations = [None] * len(calibrations)
     rule = options.protocol or data.protocol
     splits = [data.query, data.gallery, data.multi_query if rule == "multi-query" else ()]
     total, done = sum(map(len, splits)) * len(embedders), 0
@@ -191,6 +209,7 @@ def evaluate_model(
         gallery_samples=[data.gallery[index] for index in lists.gallery_images],
         open_set=measure_open_set(*pairs[0], calibration=calibrations[0]) if open_set else None,
         precision=embedders[0].encoder.precision,
+        by_camera=by_camera,
     )
 
 
@@ -198,6 +217,10 @@ def _embed_splits(
     embedder: Embedder, splits: Sequence[Sequence[Sample]], options: EvaluationOptions, progress: ProgressCallback
 ) -> list[Embeddings | None]:
     """Embed the images of several splits; None for an empty one."""
+    if normalizes_by_camera(embedder):
+        return embed_by_camera(
+            embedder, splits, flip=options.flip, batch=options.batch, workers=options.workers, progress=progress
+        )
     embedded, done = [], 0
     for samples in splits:
         part = part_of(progress, done, 0)

@@ -15,6 +15,7 @@ from passerby.model.embed import load
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.runs.calibrate import calibrate_model, has_calibration, write_calibration
+from passerby.runs.camera_embedding import require_cameras
 from passerby.runs.evaluate_model import EvaluationResult, evaluation_options, require_valid_queries
 from passerby.runs.manifest import build_manifest, require_own_network
 from passerby.runs.run_data import ABSOLUTE, describe_data, load_run_data
@@ -155,6 +156,7 @@ def _run(
     training_set = join_training(sets)
     for data_set in sets:
         require_valid_queries(data_set)
+        require_cameras(recipe.model.method, data_set)
     if started is None:  # a resumed run no longer reads its initial weights
         require_own_network(recipe)
     manifest = build_manifest(recipe, described, sets, training_set)

@@ -180,7 +180,7 @@ def _backward(
     autocast = PRECISIONS[settings.precision]
     labels = batch.labels.to(process.device, non_blocking=True)
     with torch.autocast(process.device.type, autocast, enabled=autocast is not None):
-        output = forward(pixels, labels)
+        output = forward(pixels, labels, batch.camera_ids.to(process.device, non_blocking=True))
     total, named = losses(output, labels)
     state.scaler.scale(total / settings.accumulate).backward()
     return {"loss": total, **named}

@@ -105,6 +105,7 @@ class ImportedReID(ReID):
         self.part_necks = nn.ModuleList(necks)
         self.global_neck = None
         self.inserted = None
+        self.cameras = None
         self.refinement = None
         self.refined = False
         self.embedding_kind = embedding
@@ -117,8 +118,8 @@ class ImportedReID(ReID):
         self.part_names = names
         self.factors = factors
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Output:
-        """(B, 3, H, W) -> `Output`; the labels are not used."""
+    def forward(self, images: Tensor, labels: Tensor | None = None, cameras: Tensor | None = None) -> Output:
+        """(B, 3, H, W) -> `Output`; labels and cameras are not used."""
         features, pooled = self._pool_vectors(images)  # (B, C, H, W), P x (B, C of that vector)
         outputs = [neck(vector) for neck, vector in zip(self.part_necks, pooled, strict=True)]
         reduced, logits = zip(*outputs, strict=True)
