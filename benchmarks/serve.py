@@ -2,7 +2,7 @@
 
     python benchmarks/serve.py [--sightings 100000] [--seconds 20] [--clients 1 8 32] [--folder DIR]
     python benchmarks/serve.py --litserve ENVIRONMENT/bin/python
-    python benchmarks/serve.py --requests 100000 [--minutes 20] [--vectors]
+    python benchmarks/serve.py --requests 100000 [--minutes 20] [--vectors | --mixed]
 
 The gallery has random vectors around 2,000 labels. Each client sends its next request when it has the reply to the
 last: one JPEG of 64 x 128 pixels. All decode it, embed the image and its mirror image with onnxruntime, and compare
@@ -18,7 +18,8 @@ Columns: requests per second, latency in milliseconds, processor time of the ser
 depends little on other programs of the machine, statuses other than 200, and the resident memory of the service with
 its child processes after the first and after the last request. `--requests` sends that many requests to
 `passerby serve` by 8 clients, or as many as the minutes allow, and prints its memory after each tenth of them;
-`--vectors` sends vectors in place of images.
+`--vectors` sends vectors in place of images, `--mixed` one image in 16 requests and vectors else. There are
+256 images or vectors, which are sent in turn.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,8 @@ from passerby.types import FloatArray
 from serve_programs import LITSERVE, PLAIN, SERVICE
 
 LABELS = 2000
+POOL = 256
+"""Different requests."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--litserve", metavar="PYTHON")
     parser.add_argument("--requests", type=int)
-    parser.add_argument("--vectors", action="store_true")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--vectors", action="store_true")
+    kinds.add_argument("--mixed", action="store_true")
     parser.add_argument("--minutes", type=float, default=20.0)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary)
         make_gallery(folder, chosen.sightings)
         model = str(model_folder("default") / "model.onnx")
-        request = make_vector if chosen.vectors else make_form
+        request = make_vector if chosen.vectors else make_mixed if chosen.mixed else make_form
         ours = Service("passerby serve", [sys.executable], SERVICE, [str(folder / "gallery")], request)
         if chosen.requests is not None:
             watch_memory(ours, folder, chosen.requests, chosen.minutes)
@@ -208,20 +214,21 @@ async def send_load(
 ) -> Load:
     """Send requests from several clients for some seconds, at most `count`."""
     load = Load(0.0, [], Counter())
+    requests = [make_request(number) for number in range(POOL)]
     started = time.perf_counter()
-    requests = [make_request(number) for number in range(clients)]
-    await asyncio.gather(*(send(address, request, started + seconds, load, count) for request in requests))
+    await asyncio.gather(*(send(address, requests, n, started + seconds, load, count) for n in range(clients)))
     load.seconds = time.perf_counter() - started
     return load
 
 
-async def send(address: str, request: bytes, end: float, load: Load, count: int | None) -> None:
-    """Send requests over one connection until `end`."""
+async def send(address: str, requests: list[bytes], first: int, end: float, load: Load, count: int | None) -> None:
+    """Send requests over one connection until `end`, from the given one on."""
+    order = cycle(requests[first:] + requests[:first])
     host, port = address.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     while time.perf_counter() < end and (count is None or len(load.latencies) < count):
         begun = time.perf_counter()
-        writer.write(request)
+        writer.write(next(order))
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
         load.latencies.append(time.perf_counter() - begun)
@@ -237,12 +244,14 @@ def make_image(seed: int) -> bytes:
     return out.getvalue()
 
 
+@cache
 def make_form(seed: int) -> bytes:
     """Return the bytes of a request with a form."""
     part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.jpg"\r\n\r\n' + make_image(seed)
     return make_request("multipart/form-data; boundary=x", part + b"\r\n--x--\r\n")
 
 
+@cache
 def make_json(seed: int) -> bytes:
     """Return the bytes of a request with base64."""
     body = json.dumps({"image": base64.b64encode(make_image(seed)).decode()})
@@ -250,10 +259,21 @@ def make_json(seed: int) -> bytes:
 
 
 @cache
+def read_width() -> int:
+    """Return the width of the default model's embeddings."""
+    return load_model("default", "cpu")[1].dimension
+
+
+@cache
 def make_vector(seed: int) -> bytes:
     """Return the bytes of a request with a vector."""
-    vector = np.random.default_rng(seed).standard_normal(load_model("default", "cpu")[1].dimension)
+    vector = np.random.default_rng(seed).standard_normal(read_width())
     return make_request("application/json", json.dumps({"vectors": [vector.tolist()]}).encode())
+
+
+def make_mixed(number: int) -> bytes:
+    """Return the bytes of a request: one image in 16, vectors else."""
+    return make_vector(number) if number % 16 else make_form(number)
 
 
 def make_request(kind: str, body: bytes) -> bytes:

@@ -72,6 +72,18 @@ def test_names_merges_and_splits(people, passerby):
         assert passerby("review", people, option).code == 0
 
 
+def test_a_removed_sighting_is_restored_or_forgotten(people, passerby):
+    names = [m["sighting"]["id"] for identity in _list(people, passerby) for m in identity["members"]]
+    assert passerby("review", people, "--remove", names[0], "--remove", names[1]).out == "action 1\n"
+    assert names[0] not in passerby("review", people, "--identities", "--json").out
+    assert passerby("review", people, "--undo", "0").out == "action 1 undone\n"
+    assert len(_list(people, passerby)) > 0
+    passerby("review", people, "--remove", names[0])
+    assert "nothing matched" in passerby("gallery", "remove", people, "--id", names[0], "--yes").error
+    assert passerby("gallery", "forget", people, "--id", names[0], "--yes").out == "1 sighting erased\n"
+    assert "its sightings were erased since" in passerby("review", people, "--undo", "3").error
+
+
 def test_one_option_is_expected(people, passerby):
     assert passerby("review", people).error.startswith("review: got none, expected one of --next, --survey")
     assert "got --next and --history" in passerby("review", people, "--next", "2", "--history").error

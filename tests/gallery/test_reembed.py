@@ -47,6 +47,18 @@ def test_vectors_are_those_of_the_new_model_and_all_else_stays(people):
         passerby.Gallery(people, model="runs/m")
 
 
+def test_removed_sightings_are_erased_as_their_vectors_are_those_of_the_old_model(people):
+    with passerby.Gallery(people) as gallery:
+        review = gallery.review()
+        action = review.remove([next(gallery.store.walk())[-1].id])
+    assert reembed_gallery(people, model="default", device="cpu").sightings == 5
+    with (
+        passerby.Gallery(people, model="default") as gallery,
+        pytest.raises(GalleryError, match="its sightings were erased since"),
+    ):
+        gallery.review().undo(action)
+
+
 def test_vectors_without_the_mirror_image_stay_without_it(workspace):
     with passerby.Gallery("staff", model="runs/m", keep="crops", flip=False) as gallery:
         gallery.enroll(passerby.list_crops("a.jpg", camera="north"))

@@ -162,7 +162,7 @@ def expire_command(
 ) -> None:
     """Erase sightings by age. Opening a gallery with a retention does so, up to 80 % of its sightings."""
     from passerby.gallery.filters import Filter
-    from passerby.gallery.forget import DAY, expire, expire_by_retention
+    from passerby.gallery.forget import DAY, count_erasable, expire, expire_by_retention
 
     store = open_existing(where, expire=False)
     limit = store.card.retention if days is None else days
@@ -172,7 +172,7 @@ def expire_command(
     if days is None:
         erased = expire_by_retention(store, confirm_erase=confirm_erase)
         typer.echo(f"{plural(erased, 'sighting')} erased")
-    elif not store.count(old) or _confirm(store, old, "erase", yes=yes):
+    elif not count_erasable(store, old) or _confirm(store, old, "erase", yes=yes):
         typer.echo(f"{plural(expire(store, days=limit), 'sighting')} erased")
 
 
@@ -292,12 +292,13 @@ def _confirm(store: GalleryStore, selected: Filter, action: str, *, yes: bool) -
     Raises:
         GalleryError: If no sighting matches, so that a typing error is not taken for an erasure.
     """
+    from passerby.gallery.forget import count_erasable
     from passerby.gallery.known_names import require_cameras
 
     if selected.selects_all:
         raise GalleryError(f"{action}: no condition; give --label, --id or --image, so that not all are selected")
     require_cameras(store, selected)
-    count = store.count(selected)
+    count = count_erasable(store, selected) if action == "erase" else store.count(selected)
     if not count:
         raise GalleryError(f"nothing matched {_describe(selected)}; no sighting was changed")
     return yes or typer.confirm(f"{action} {count:,} of {plural(store.count(), 'sighting')}?", err=True)

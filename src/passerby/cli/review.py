@@ -55,6 +55,10 @@ def review(
     rename: Annotated[
         tuple[str, str] | None, typer.Option(metavar="IDENTITY NAME", help="Name an identity; '' removes its name.")
     ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SIGHTING", help="Remove this sighting; --undo restores it. Repeatable."),
+    ] = None,
     undo: Annotated[int | None, typer.Option(help="Undo this action of the history; 0 is the user's latest.")] = None,
     assign: Annotated[
         bool, typer.Option("--assign", help="Assign new sightings to identities; the others are unchanged.")
@@ -88,6 +92,7 @@ def review(
         "--merge": merge,
         "--split": split or None,
         "--rename": rename,
+        "--remove": remove or None,
         "--undo": undo,
         "--assign": assign or None,
         "--export": export_to,
@@ -122,6 +127,8 @@ def _run(review: Review, action: str, value: Any, *, as_json: bool) -> None:
         number = review.split(value)
     elif action == "--rename":
         number = review.rename(value[0], value[1] or None)
+    elif action == "--remove":
+        number = review.remove(value)
     elif action == "--undo":
         number = review.undo(value or None)
     else:

@@ -37,6 +37,7 @@ def forget(
 ) -> int:
     """Erase the sightings of a label, of ids, or from files: rows, vectors and crops, in the store's files too.
 
+    Sightings that `Review.remove` removed and that match are erased with them, and cannot be restored then.
     The cache of embeddings of this user is emptied. Runs that were adapted by an erased crop, and shards of
     `passerby embed` that hold an erased vector, are logged as warnings.
 
@@ -90,7 +91,22 @@ def expire(store: GalleryStore, *, days: float | None = None, clock: Callable[[]
     if days < 0:
         raise GalleryError(f"{argument('days')}: got {days}, expected 0 or more")
     old = Filter(enrolled_before=clock() - days * DAY)
-    return _erase(store, old, action="expire") if store.count(old) else 0
+    return _erase(store, old, action="expire") if count_erasable(store, old) else 0
+
+
+def count_erasable(store: GalleryStore, where: Filter) -> int:
+    """Count the sightings that an erasure with a filter erases: also those that a review removed.
+
+    Example:
+        >>> with passerby.Gallery("memory", model="runs/m") as gallery:
+        ...     count_erasable(gallery.store, Filter(labels=["Ada"]))
+        0
+    """
+    return store.count(where) + len(_find_removed(store, where))
+
+
+def _find_removed(store: GalleryStore, where: Filter) -> list[str]:
+    return store.answers.find_removed(where) if store.keeps_answers else []
 
 
 def _erase(
@@ -119,7 +135,8 @@ def _find_shards(store: GalleryStore, where: Filter) -> dict[Path, set[str]]:
     """Return the shards that hold sightings of a filter, with their ids, before these are erased."""
     if not has_jobs(store.address):
         return {}
-    return find_shards(store.address, {item.id for sightings in store.walk(where, crops=False) for item in sightings})
+    ids = {item.id for sightings in store.walk(where, crops=False) for item in sightings}
+    return find_shards(store.address, ids | {*_find_removed(store, where)})
 
 
 def expire_by_retention(

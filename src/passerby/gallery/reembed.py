@@ -16,10 +16,13 @@ from passerby.data.images import decode_image
 from passerby.errors import GalleryError
 from passerby.gallery.card import GalleryCard, Keep
 from passerby.gallery.embedding_model import find_source, load_model
+from passerby.gallery.filters import EVERYTHING
 from passerby.gallery.sightings import TRACK, Sighting
 from passerby.gallery.stores.opening import read_card
 from passerby.gallery.stores.sqlite import SqliteStore
+from passerby.gallery.stores.sqlite_answers import drop_empty_identities
 from passerby.gallery.stores.sqlite_database import Database
+from passerby.gallery.stores.sqlite_removed import erase_removed
 from passerby.gallery.user import read_user
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.types import FloatArray, Result
@@ -140,6 +143,8 @@ def _decode(sighting: Sighting, address: str) -> NDArray[np.uint8]:
 def _replace_vectors(folder: Path, vectors: Mapping[str, FloatArray], card: GalleryCard, *, user: str) -> None:
     """Replace all vectors and the card in one transaction of the only connection to the database.
 
+    Removed sightings are erased: their vectors are those of the earlier model.
+
     Raises:
         GalleryError: If another process has the gallery open, or sightings were added or removed meanwhile.
     """
@@ -156,6 +161,8 @@ def _replace_vectors(folder: Path, vectors: Mapping[str, FloatArray], card: Gall
                 "UPDATE vectors SET vector = ? WHERE row = ?",
                 ((np.asarray(vector, "<f4").tobytes(), rows[name]) for name, vector in vectors.items()),
             )
+            erase_removed(run, EVERYTHING)
+            drop_empty_identities(run)
             run.execute("UPDATE card SET json = ?", (card.to_json(),))
             run.execute(
                 "INSERT INTO audit (time, user, action, counts) VALUES (?, ?, ?, ?)",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from passerby.errors import GalleryError, argument
 from passerby.gallery.filters import Filter
-from passerby.gallery.forget import DAY, expire
+from passerby.gallery.forget import DAY, count_erasable, expire
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.text import plural
 
@@ -31,7 +31,7 @@ def count_past(store: GalleryStore, days: float | None, *, clock: Callable[[], f
     """
     if days is not None and not 0 < days < math.inf:
         raise GalleryError(f"{argument('days')}: got {days}, expected days above 0, or None to keep everything")
-    return 0 if days is None else store.count(Filter(enrolled_before=clock() - days * DAY))
+    return 0 if days is None else count_erasable(store, Filter(enrolled_before=clock() - days * DAY))
 
 
 def set_retention(

@@ -235,11 +235,23 @@ class Review:
         require_label("rename", "label", label)
         return self._table.rename(identity, label)
 
+    def remove(self, sightings: Sequence[str]) -> int:
+        """Remove sightings from the gallery so that `undo` restores them; return the number of the action.
+
+        No search, list or export returns them. They stay in the gallery's files until `Gallery.forget` erases them or
+        they are past the retention.
+
+        Raises:
+            GalleryError: If one is not in the gallery, or none is given; nothing is removed then.
+        """
+        return self._table.remove(list(dict.fromkeys(sightings)))
+
     def undo(self, action: int | None = None) -> int:
         """Undo an action, None for this user's latest; return its number. It stays in the history.
 
         Raises:
-            GalleryError: If there is no such action, it is undone, or its identity was renamed again.
+            GalleryError: If there is no such action, it is undone, its identity was renamed again, or what it removed
+                was erased.
         """
         return self._table.undo(action)
 

@@ -60,7 +60,8 @@ class Member(Result):
 
     Attributes:
         sighting: The sighting.
-        probability: Probability that it belongs to the identity, 0 to 1.
+        probability: Probability that it belongs to the identity, 0 to 1. For the only sighting of an identity, that
+            no other identity shows its person.
     """
 
     sighting: SightingInfo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +54,13 @@ class SceneReader:
         self._grouping: tuple[tuple[Answer, ...], Grouping] | None = None
 
     def read(self) -> ReviewScene:
-        """Read the sightings, unless none was added or removed since."""
+        """Read the sightings, unless none was added, removed or labeled since."""
         known = self._store.stored_labels(self._scene.ids) if self._scene is not None else {}
-        if self._scene is None or not len(known) == len(self._scene.ids) == self._store.count():
+        if (
+            self._scene is None
+            or len(known) < self._store.count()
+            or known != {info.id: info.label for info in self._scene.infos}
+        ):
             self._scene = _read_scene(self._store, self._calibration, self._prior)
             self._grouping = None
         return self._scene
@@ -82,7 +87,14 @@ def _read_scene(store: GalleryStore, calibration: Calibration, prior: float) -> 
         calibration = calibration.cameras
         stacked = standardize_cameras(Embeddings(stacked, np.zeros(len(infos), np.int64), cameras)).vectors
     excluded = np.array(find_simultaneous_tracks(infos), np.int64).reshape(-1, 2)
-    graph = SightingGraph.build(stacked, cameras, excluded=excluded)
+    graph = SightingGraph.build(stacked, cameras, excluded=excluded, labels=_number_labels(infos))
     start = PairModel.from_calibration(calibration, prior=prior, cameras=max(len(names), 1))
     model = learn_transitions(graph, start)
     return ReviewScene(tuple(infos), tuple(info.id for info in infos), graph, model, find_parts(graph, model))
+
+
+def _number_labels(infos: Sequence[SightingInfo]) -> IntArray | None:
+    """(N,) number of each label, -1 for none; None if no sighting has one."""
+    numbers: dict[str, int] = {}
+    labels = [-1 if info.label is None else numbers.setdefault(info.label, len(numbers)) for info in infos]
+    return np.array(labels, np.int64) if numbers else None

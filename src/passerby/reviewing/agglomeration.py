@@ -47,6 +47,7 @@ def agglomerate(
     *,
     must: IntArray,
     cannot: IntArray,
+    names: IntArray | None = None,
     floor: float = 0.0,
 ) -> tuple[Merges, IntArray]:
     """Join sightings while the mean log odds are at least `floor`.
@@ -58,6 +59,7 @@ def agglomerate(
         edges: Start of each sighting's neighbors (N + 1,) and the neighbors (E,), in both directions.
         must: (L, 2) pairs in one group, consistent with `cannot`.
         cannot: (L, 2) pairs in different groups.
+        names: (N,) sightings with different numbers are in different groups; -1 for any group. Consistent with `must`.
         floor: Least log odds of a join.
 
     Returns:
@@ -78,6 +80,7 @@ def agglomerate(
         edges[1].astype(np.int64),
         np.ascontiguousarray(must, np.int64).reshape(-1, 2),
         np.ascontiguousarray(cannot, np.int64).reshape(-1, 2),
+        np.full(len(queries), -1) if names is None else np.array(names, np.int64),
         float(floor),
     )
     return Merges(left, right, log_odds, roots), first
@@ -110,6 +113,7 @@ class _Clusters(NamedTuple):
     Attributes:
         parent: (N,) union-find of clusters.
         closure: (N,) union-find of clusters and must-links.
+        names: (N,) name of each closure, -1 without one.
         queries: (N, F) sum of the factors of each root.
         keys: (N, F) likewise.
         size: (N,) members.
@@ -121,6 +125,7 @@ class _Clusters(NamedTuple):
 
     parent: Any
     closure: Any
+    names: Any
     queries: Any
     keys: Any
     size: Any
@@ -164,12 +169,13 @@ def _mean_product(a: Any, b: Any, count: float) -> Any:
 
 @njit(nogil=True, cache=True)
 def _agglomerate(
-    queries: Any, keys: Any, starts: Any, neighbors: Any, must: Any, cannot: Any, floor: float
+    queries: Any, keys: Any, starts: Any, neighbors: Any, must: Any, cannot: Any, names: Any, floor: float
 ) -> tuple[Any, Any, Any, Any, Any]:
     n = len(queries)
     clusters = _Clusters(
         np.arange(n),
         np.arange(n),
+        names,
         queries.copy(),
         keys.copy(),
         np.ones(n),
@@ -180,7 +186,7 @@ def _agglomerate(
     )
     walls = _build_walls(cannot, n)
     for m in range(len(must)):
-        _join_closures(clusters.closure, walls, must[m, 0], must[m, 1])
+        _join_closures(clusters, walls, must[m, 0], must[m, 1])
     left, right, log_odds = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
     joins = _join_near(clusters, walls, starts, neighbors, floor, left, right, log_odds, 0)
     first_pass = _list_nodes(clusters)
@@ -209,17 +215,21 @@ def _build_walls(cannot: Any, n: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _join_closures(closure: Any, walls: Any, x: int, y: int) -> bool:
-    """Join the closures of x and y unless a cannot-link runs between them; return whether they are one."""
+def _join_closures(clusters: Any, walls: Any, x: int, y: int) -> bool:
+    """Join the closures of x and y unless a cannot-link or two names separate them; return whether they are one."""
+    closure, names = clusters.closure, clusters.names
     a, b = _find(closure, x), _find(closure, y)
     if a == b:
         return True
+    if names[a] >= 0 and names[b] >= 0 and names[a] != names[b]:
+        return False
     link = walls.first[a]
     while link >= 0:
         if _find(closure, walls.other[link]) == b:
             return False
         link = walls.following[link]
     closure[b] = a
+    names[a] = max(names[a], names[b])
     if walls.first[b] >= 0:
         if walls.first[a] < 0:
             walls.first[a] = walls.first[b]
@@ -254,7 +264,7 @@ def _join_near(
             continue
         if clusters.version[a] != version_a or clusters.version[b] != version_b:
             continue
-        if not _join_closures(clusters.closure, walls, a, b):
+        if not _join_closures(clusters, walls, a, b):
             continue
         left[joins], right[joins], log_odds[joins] = clusters.node[a], clusters.node[b], -value
         _join(clusters, a, b, n + joins)

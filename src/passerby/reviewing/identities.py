@@ -43,6 +43,8 @@ class SightingGraph(Result):
         neighbors: (E,) neighbors, in both directions.
         excluded: (X, 2) pairs that show different people for another reason than an answer, such as tracks that
             overlap in time.
+        labels: (N,) number of the label of each sighting, -1 without one; None if none has one. They are evidence of
+            who is who, weaker than answers.
     """
 
     vectors: FloatArray
@@ -50,13 +52,20 @@ class SightingGraph(Result):
     starts: IntArray
     neighbors: IntArray
     excluded: IntArray
+    labels: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     @classmethod
     def build(
-        cls, vectors: FloatArray, cameras: IntArray, *, excluded: IntArray | None = None, neighbors: int = NEIGHBORS
+        cls,
+        vectors: FloatArray,
+        cameras: IntArray,
+        *,
+        excluded: IntArray | None = None,
+        labels: IntArray | None = None,
+        neighbors: int = NEIGHBORS,
     ) -> SightingGraph:
         """Find the nearest neighbors of each sighting by cosine distance.
 
@@ -76,8 +85,8 @@ class SightingGraph(Result):
         pairs = np.stack([rows, nearest.ravel()])[:, (rows != nearest.ravel()) & (nearest.ravel() >= 0)]
         pairs = np.unique(np.concatenate([pairs, pairs[::-1]], axis=1), axis=1)
         starts = np.searchsorted(pairs[0], np.arange(count + 1))
-        none = np.empty((0, 2), np.int64)
-        return cls(vectors, np.asarray(cameras, np.int64), starts, pairs[1], none if excluded is None else excluded)
+        excluded = np.empty((0, 2), np.int64) if excluded is None else excluded
+        return cls(vectors, np.asarray(cameras, np.int64), starts, pairs[1], excluded, labels)
 
 
 @dataclass(frozen=True, repr=False)
@@ -200,10 +209,10 @@ def _make_groups(
     certainty = sign * (priors + votes.net * _vote_log_odds(error_rate))
     pairs = np.concatenate([votes.pairs, graph.excluded])
     signs = np.concatenate([sign, np.full(len(graph.excluded), -1)])
-    links = resolve_links(len(graph), pairs, signs, np.concatenate([certainty, np.full(len(graph.excluded), np.inf)]))
-    queries, keys = model.factor(graph.vectors, graph.cameras)
-    edges = graph.starts, graph.neighbors
-    return *agglomerate(queries, keys, edges, must=links.must, cannot=links.cannot, floor=FLOOR), links
+    weights = np.concatenate([certainty, np.full(len(graph.excluded), np.inf)])
+    links = resolve_links(len(graph), pairs, signs, weights, labels=graph.labels)
+    factors, edges = model.factor(graph.vectors, graph.cameras), (graph.starts, graph.neighbors)
+    return *agglomerate(*factors, edges, must=links.must, cannot=links.cannot, names=links.names, floor=FLOOR), links
 
 
 def _vote_log_odds(error_rate: float) -> float:

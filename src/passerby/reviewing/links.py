@@ -112,30 +112,58 @@ class Links(Result):
         cannot: (L, 2) pairs of different people.
         components: (N,) number of the set of sightings that must-links connect.
         conflicts: Links that contradict the others.
+        names: (N,) number of the label of each component, -1 without one; two components with different numbers are
+            different people.
     """
 
     must: IntArray
     cannot: IntArray
     components: IntArray
     conflicts: tuple[Conflict, ...]
+    names: IntArray
+
+    def name_groups(self, groups: IntArray) -> IntArray:
+        """(G,) number of the label of each group of sightings, -1 without one."""
+        names = np.full(int(groups.max(initial=-1)) + 1, -1)
+        np.maximum.at(names, groups, self.names)
+        return names
 
 
-def resolve_links(count: int, pairs: IntArray, signs: ArrayLike, weights: ArrayLike) -> Links:
+def are_named_apart(first: IntArray, second: IntArray) -> NDArray[np.bool_]:
+    """Return where two arrays of `Links.names` are of different labels.
+
+    Example:
+        >>> are_named_apart(np.array([0, 0, 0]), np.array([0, 1, -1])).tolist()
+        [False, True, False]
+    """
+    return np.asarray((first != second) & (first >= 0) & (second >= 0))
+
+
+def resolve_links(
+    count: int, pairs: IntArray, signs: ArrayLike, weights: ArrayLike, *, labels: IntArray | None = None
+) -> Links:
     """Select a consistent set of links: the strongest first, as long as they do not contradict those before.
 
     An inconsistent set is a correlation clustering with few wrong signs. The order by weight keeps a link unless links
     of at least its weight imply the opposite, and names these.
+
+    Labels are weaker than all links. Sightings with one label are one person, as far as no cannot-link separates them;
+    the largest part keeps the label. Components with two labels are two people, unless a must-link connects the labels.
 
     Args:
         count: N.
         pairs: (L, 2) sightings.
         signs: (L,) positive for a must-link, negative for a cannot-link, 0 for none.
         weights: (L,) certainty of each link.
+        labels: (N,) number of the label of each sighting, -1 without one.
 
     Example:
         >>> links = resolve_links(3, np.array([[0, 1], [1, 2], [0, 2]]), [1, 1, -1], [3.0, 2.0, 1.0])
         >>> links.conflicts
         (Conflict(link=2, against=(0, 1)),)
+        >>> links = resolve_links(3, np.array([[0, 1]]), [-1], [1.0], labels=np.array([4, -1, 4]))
+        >>> links.must.tolist(), links.names.tolist()
+        ([[0, 2]], [0, -1, 0])
     """
     sign, weight = np.asarray(signs), np.asarray(weights, np.float64)
     sets = UnionFind(count)
@@ -163,12 +191,46 @@ def resolve_links(count: int, pairs: IntArray, signs: ArrayLike, weights: ArrayL
             cannot.append(link)
             enemies.setdefault(root_a, {}).setdefault(root_b, link)
             enemies.setdefault(root_b, {}).setdefault(root_a, link)
+    named, names = (np.empty((0, 2), np.int64), np.full(count, -1))
+    if labels is not None:
+        named, names = _join_labels(labels, sets, enemies)
     return Links(
-        pairs[np.array(sorted(must), np.int64)],
+        np.concatenate([pairs[np.array(sorted(must), np.int64)], named]),
         pairs[np.array(sorted(cannot), np.int64)],
         np.unique(sets.roots(), return_inverse=True)[1],
         tuple(conflicts),
+        names,
     )
+
+
+def _join_labels(labels: IntArray, sets: UnionFind, enemies: dict[int, dict[int, int]]) -> tuple[IntArray, IntArray]:
+    """Join the sets that share a label; return (M, 2) links that do, and (N,) the names of the sets."""
+    kept: list[int] = []  # of each label: a sighting of its largest part
+    links: list[tuple[int, int]] = []
+    order = np.flatnonzero(labels >= 0)[np.argsort(labels[labels >= 0], kind="stable")]
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else []:
+        parts: list[list[int]] = []
+        for sighting in members.tolist():
+            root = sets.find(sighting)
+            for part in parts:
+                other = sets.find(part[0])
+                if root == other or root not in enemies.get(other, ()):
+                    part.append(sighting)
+                    if root != other:
+                        links.append((part[0], sighting))
+                        sets.join(other, root)
+                        _move_enemies(enemies, root, sets.find(other))
+                    break
+            else:
+                parts.append([sighting])
+        kept.append(max(parts, key=len)[0])
+    roots = sets.roots()
+    one = UnionFind(len(kept))  # labels that must-links connect
+    owner: dict[int, int] = {}
+    for number, sighting in enumerate(kept):
+        one.join(owner.setdefault(int(roots[sighting]), number), number)
+    names = np.array([one.find(owner[root]) if root in owner else -1 for root in roots.tolist()], np.int64)
+    return np.array(links, np.int64).reshape(-1, 2), names
 
 
 def find_ties(votes: Votes, links: Links) -> IntArray:
@@ -189,7 +251,8 @@ def find_ties(votes: Votes, links: Links) -> IntArray:
     ties = np.flatnonzero((votes.same > 0) & (votes.net == 0))
     walls = {frozenset(pair) for pair in links.components[links.cannot].tolist()}
     ends = (frozenset(pair) for pair in links.components[votes.pairs[ties]].tolist())
-    open_ = [len(sides) == 2 and sides not in walls for sides in ends]
+    apart = are_named_apart(*links.names[votes.pairs[ties]].T)
+    open_ = [len(sides) == 2 and sides not in walls and not named for sides, named in zip(ends, apart, strict=True)]
     return np.asarray(ties[np.array(open_, bool)], np.int64)
 
 

@@ -9,15 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.reviewing.identities import Grouping, SightingGraph, group_means
+from passerby.reviewing.links import are_named_apart
 from passerby.reviewing.row_blocks import iter_blocks
 
 
 def rate_members(graph: SightingGraph, grouping: Grouping) -> NDArray[np.float64]:
     """Compute (N,) probabilities that each sighting belongs to its group, against all groups and against none.
 
+    Groups that answers or labels separate from it are left out. For a sighting that is alone it is the probability
+    that no other group shows its person.
+
     Args:
         graph: Sightings.
-        grouping: Present groups. A sighting that an answer "same" names has at least 1 - `error_rate`.
+        grouping: Present groups. A sighting that an answer "same" or a label connects with another one has at least
+            1 - `error_rate`.
 
     Example:
         >>> from passerby.reviewing.evidence import PairModel
@@ -30,10 +35,16 @@ def rate_members(graph: SightingGraph, grouping: Grouping) -> NDArray[np.float64
     """
     queries, keys = grouping.model.factor(graph.vectors, graph.cameras)
     means, groups, sizes = group_means(keys, grouping.groups), grouping.groups, grouping.sizes
-    chances = np.empty(len(graph))
+    chances, names = np.empty(len(graph)), grouping.links.name_groups(groups)
+    walls = groups[grouping.links.cannot]
+    walls = np.unique(np.concatenate([walls, walls[:, ::-1]]), axis=0)  # in the order of the first group
     for rows in iter_blocks(np.arange(len(graph)), len(means)):
         log_odds = (queries[rows] @ means.T).astype(np.float64)
         own, size = groups[rows], sizes[groups[rows]]
+        log_odds[are_named_apart(names[own, None], names)] = -np.inf
+        low, high = np.searchsorted(walls[:, 0], [own, own + 1])
+        for row, (start, end) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            log_odds[row, walls[start:end, 1]] = -np.inf
         itself = np.einsum("nf,nf->n", queries[rows], keys[rows])
         others = (log_odds[np.arange(len(rows)), own] * size - itself) / np.maximum(size - 1, 1)
         others[size == 1] = 0.0  # alone: what `none` has

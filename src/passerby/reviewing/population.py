@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from passerby.errors import DataError
 from passerby.extras import require_extra
 from passerby.reviewing.identities import Grouping, SightingGraph, group_means
+from passerby.reviewing.links import are_named_apart
 from passerby.reviewing.row_blocks import iter_blocks
 from passerby.text import plural
 from passerby.types import IntArray, Result
@@ -237,6 +238,7 @@ def _earlier_probabilities(
     queries, keys = grouping.model.factor(graph.vectors, graph.cameras)
     groups, first = grouping.groups, _first_members(grouping.groups)
     q, k = group_means(queries, groups), group_means(keys, groups)
+    names = grouping.links.name_groups(groups)
     by_row: dict[int, list[int]] = {}
     for a, b in groups[grouping.links.cannot].tolist():
         by_row.setdefault(a, []).append(b)
@@ -251,6 +253,7 @@ def _earlier_probabilities(
         p[first[None, :] >= first[part][:, None]] = 0
         for row, group in enumerate(part.tolist()):
             p[row, by_row.get(group, [])] = 0
+            p[row, are_named_apart(names[group], names)] = 0
         yield part, p
 
 

@@ -9,8 +9,8 @@ the expected sum over sightings of the change of B-cubed recall or precision by 
 Every group is compared with its alternatives, by merging with a near group and by splitting at a join, as in LCA (local
 clusterings and their alternatives), a method of animal re-identification. An answer that distances contradict may be
 wrong, and p is the posterior of that: it is asked again while its value is highest. No question is implied by others: a
-pair within one must-link component, or between groups with a cannot-link. Two sets with an answer "cannot tell" are
-asked about after all questions that are worth asking.
+pair within one must-link component, or between groups with a cannot-link or with two labels. Two sets with an answer
+"cannot tell" are asked about after all questions that are worth asking.
 
 N sightings   G groups   L answered pairs
 """
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from passerby.reviewing.agglomeration import rate_joins
 from passerby.reviewing.identities import Grouping, SightingGraph, group_means
-from passerby.reviewing.links import find_ties
+from passerby.reviewing.links import are_named_apart, find_ties
 from passerby.reviewing.row_blocks import iter_blocks
 from passerby.types import IntArray, Result
 
@@ -159,12 +159,14 @@ class _Proposals:
         walls = groups[self._grouping.links.cannot]
         walls = np.concatenate([walls, walls[:, ::-1]])
         walls = walls[np.argsort(walls[:, 0], kind="stable")]
+        names = self._grouping.links.name_groups(groups)
         top = min(CANDIDATES, count - 1)
         values, pairs, probabilities = [], [], []
         for rows in iter_blocks(np.arange(count if top > 0 else 0), count):
             log_odds = q[rows] @ k.T
             low, high = np.searchsorted(walls[:, 0], [rows[0], rows[-1] + 1])
             log_odds[walls[low:high, 0] - rows[0], walls[low:high, 1]] = -np.inf
+            log_odds[are_named_apart(names[rows, None], names)] = -np.inf
             log_odds[np.arange(len(rows)), rows] = -np.inf
             nearest = np.argpartition(-log_odds, top - 1, axis=1)[:, :top]
             p = _sigmoid(np.take_along_axis(log_odds, nearest, axis=1).astype(np.float64))

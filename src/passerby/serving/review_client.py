@@ -77,6 +77,10 @@ class RemoteReview:
         """Set the name of an identity; see `Review.rename`."""
         return self._act(f"identities/{quote(identity, safe='')}/rename", {"label": label})
 
+    def remove(self, sightings: Sequence[str]) -> int:
+        """Remove sightings so that `undo` restores them; see `Review.remove`."""
+        return self._act("identities/remove", {"sightings": list(sightings)})
+
     def undo(self, action: int | None = None) -> int:
         """Undo an action; see `Review.undo`."""
         return self._act("undo", {"action": action})

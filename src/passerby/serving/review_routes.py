@@ -123,6 +123,12 @@ class SplitBody(StrictBody):
     sightings: list[str]
 
 
+class RemoveBody(StrictBody):
+    """Sightings to remove."""
+
+    sightings: list[str]
+
+
 class RenameBody(StrictBody):
     """New name of an identity; null removes it."""
 
@@ -148,7 +154,11 @@ class ActionReply(BaseModel):
 
 
 class HistoryReply(BaseModel):
-    """One action; `undone` is the time at which it was undone, `undoes` the action that an undo took back."""
+    """One action.
+
+    `undone` is the time at which it was undone, `undoes` the action that an undo took back, `removed` the number of
+    sightings that an undo of it restores.
+    """
 
     number: int
     time: float
@@ -157,6 +167,7 @@ class HistoryReply(BaseModel):
     answers: int
     undone: float | None
     undoes: int | None
+    removed: int
 
 
 class PopulationReply(BaseModel):
@@ -254,6 +265,12 @@ async def merge(request: Request, caller: Operator, body: MergeBody) -> Response
 async def split(request: Request, caller: Operator, body: SplitBody) -> Response:
     """Answer that sightings show another person than the rest of their identity."""
     return await _act(request, caller, lambda review: review.split(body.sightings))
+
+
+@router.post("/identities/remove", response_model=ActionReply)
+async def remove(request: Request, caller: Operator, body: RemoveBody) -> Response:
+    """Remove sightings so that an undo restores them. Use forget to erase them."""
+    return await _act(request, caller, lambda review: review.remove(body.sightings))
 
 
 @router.post("/identities/{identity}/rename", response_model=ActionReply)

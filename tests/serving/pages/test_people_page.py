@@ -75,13 +75,34 @@ def test_the_page_of_a_person_has_its_crops_by_camera_and_a_timeline(site):
     assert "2023-11-14 22:13:20" in page
 
 
-def test_removing_and_forgetting_are_confirmed(site, groups):
+def test_a_selection_is_removed_and_restored_by_the_key_for_undo(site, tab, groups):
+    (one,) = find(site, 7)
+    tab.goto(f"{site.address}/people/{one}")
+    for name in ("p7n0", "p7n1"):
+        tab.locator(f'input[value="{name}"]').check()
+    tab.get_by_role("button", name="Remove the selected").click()
+    tab.get_by_role("status").filter(has_text="Done.").wait_for()
+    assert groups()[one] == person(7) - {"p7n0", "p7n1"}
+    assert ">2 sightings</td>" in site.http.get("/history").text
+    tab.keyboard.press("z")
+    tab.wait_for_url(f"**/people/{one}")
+    assert groups()[one] == person(7)
+
+
+def test_a_removed_person_is_forgotten_by_the_name(site):
+    (one,) = find(site, 9)
+    site.http.post(f"/people/{one}", data={"action": "rename", "label": "Grace"})
+    site.http.post(f"/people/{one}", data={"action": "remove", "sighting": sorted(person(9))})
+    assert site.http.get(f"/people/{one}").status_code == 404
+    reply = site.http.post("/settings/forget", data={"name": "Grace", "again": "Grace"})
+    assert "4 sightings erased" in reply.text
+    assert "erased since" in site.http.get("/history").text
+    assert b"p9n" not in b"".join(path.read_bytes() for path in site.folder.rglob("*") if path.is_file())
+
+
+def test_forgetting_is_confirmed_and_reaches_removed_sightings(site, groups):
     (one,) = find(site, 8)
-    remove = {"action": "remove", "sighting": ["p8n0"]}
-    assert "Remove these sightings?" in site.http.post(f"/people/{one}", data=remove).text
-    assert person(8) in groups().values()
-    site.http.post(f"/people/{one}", data={**remove, "sure": "yes"})
-    assert person(8) - {"p8n0"} in groups().values()
+    site.http.post(f"/people/{one}", data={"action": "remove", "sighting": ["p8n0"]})
     forget = {"action": "forget", "sighting": ["p8n1"]}
     assert "Type their number" in site.http.post(f"/people/{one}", data=forget).text
     wrong = site.http.post(f"/people/{one}", data={**forget, "sure": "2"})
@@ -89,9 +110,11 @@ def test_removing_and_forgetting_are_confirmed(site, groups):
     assert "1 sighting erased" in site.http.post(f"/people/{one}", data={**forget, "sure": "1"}).text
     assert site.http.get("/v1/sightings/p8n1").status_code == 404
     whole = {"action": "forget", "identity": [one]}
-    assert "<small>2 sightings</small>" in site.http.post("/people", data=whole).text
-    assert "2 sightings erased" in site.http.post("/people", data={**whole, "sure": "2"}).text
-    assert b"p8n2" not in b"".join(path.read_bytes() for path in site.folder.rglob("*") if path.is_file())
+    asked = site.http.post("/people", data=whole).text
+    assert "<small>3 sightings</small>" in asked
+    assert "Removed before, and not shown here: 1 sighting." in asked
+    assert "3 sightings erased" in site.http.post("/people", data={**whole, "sure": "3"}).text
+    assert b"p8n" not in b"".join(path.read_bytes() for path in site.folder.rglob("*") if path.is_file())
 
 
 def test_what_is_missing_is_named(site):

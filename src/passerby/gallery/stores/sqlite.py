@@ -29,6 +29,7 @@ from passerby.gallery.stores.selection_cache import SelectionCache
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers, drop_empty_identities
 from passerby.gallery.stores.sqlite_events import NewEvent, SqliteEvents
 from passerby.gallery.stores.sqlite_opening import open_database
+from passerby.gallery.stores.sqlite_removed import erase_removed
 from passerby.gallery.stores.sqlite_rows import (
     AMONG,
     INFO,
@@ -74,9 +75,11 @@ class SqliteStore:
         self.address = "memory" if folder is None else str(folder)
         self.user, self._clock, self._exact_below = user, clock, exact_below
         self._database, self.card = open_database(self.folder, card, address=self.address, log=self._log)
-        self.answers = SqliteAnswers(self._database, address=self.address, user=user, clock=clock)
         self._events: SqliteEvents | None = None
         self._selections = SelectionCache()
+        self.answers = SqliteAnswers(
+            self._database, address=self.address, user=user, clock=clock, changed=self._selections.clear
+        )
         self._files = None if self.folder is None else IndexFiles(self.folder)
         self._follower = IndexFollower(self.card.model.dimension, exact_below=exact_below, files=self._files)
         self._added = 0
@@ -229,6 +232,7 @@ class SqliteStore:
         erase = action != "remove"
         with self._database.write() as run:
             removed = run.execute(f"DELETE FROM sightings WHERE {condition}", values).rowcount
+            removed += erase_removed(run, where) if erase else 0
             if removed:
                 drop_empty_identities(run)
                 run.execute("UPDATE state SET removals = removals + 1, erasing = erasing + ?", (erase,))

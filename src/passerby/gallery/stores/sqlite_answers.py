@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from passerby.errors import GalleryError
+from passerby.gallery.filters import Filter
 from passerby.gallery.stores.sqlite_database import Database
+from passerby.gallery.stores.sqlite_removed import (
+    drop_lost_answers,
+    find_removed,
+    find_removed_of,
+    has_removed,
+    restore,
+    set_aside,
+)
 from passerby.gallery.stores.sqlite_rows import AMONG
 from passerby.reviewing.answers import Answer
 from passerby.text import plural
@@ -27,10 +36,11 @@ class ReviewAction(Result):
         number: Number of the action, by which it is undone.
         time: Seconds since 1970 UTC.
         user: User.
-        kind: `answer`, `merge`, `split`, `rename`, `import` or `undo`.
+        kind: `answer`, `merge`, `split`, `rename`, `remove`, `import` or `undo`.
         answers: Number of its answers about sightings that are still in the gallery.
         undone: Time at which it was undone; None if it counts.
         undoes: Number of the action that an `undo` took back; None for other kinds.
+        removed: Number of sightings that a `remove` took out of the gallery and that can be restored.
     """
 
     number: int
@@ -40,6 +50,7 @@ class ReviewAction(Result):
     answers: int
     undone: float | None
     undoes: int | None = None
+    removed: int = 0
 
 
 _UNDOS = """CREATE TABLE IF NOT EXISTS undos (
@@ -68,10 +79,26 @@ class SqliteAnswers:
     """Answers about the sightings of a gallery, and the identities that follow.
 
     Answers are removed with their sightings. An answer that is undone stays in the history and counts no more.
+
+    Args:
+        database: Database of the gallery.
+        address: Name of the gallery in messages.
+        user: Name in the history.
+        clock: Returns seconds since 1970 UTC.
+        changed: Called after sightings were removed or restored.
     """
 
-    def __init__(self, database: Database, *, address: str, user: str, clock: Callable[[], float]) -> None:
-        self._database, self._address, self.user, self._clock = database, address, user, clock
+    def __init__(
+        self,
+        database: Database,
+        *,
+        address: str,
+        user: str,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self._database, self._address, self.user = database, address, user
+        self._clock, self._changed = clock, changed
         self._observer: Observer | None = None
 
     def add(self, answers: Sequence[Answer], *, kind: str = "answer") -> int:
@@ -110,19 +137,20 @@ class SqliteAnswers:
     def history(self) -> list[ReviewAction]:
         """Return all actions, oldest first."""
         query = (
-            "SELECT number, time, user, kind, (SELECT count(*) FROM answers WHERE action = actions.number), undone, {} "
-            "FROM actions ORDER BY number"
+            "SELECT number, time, user, kind, (SELECT count(*) FROM answers WHERE action = actions.number), undone, "
+            "{}, {} FROM actions ORDER BY number"
         )
         with self._database.read() as run:
             has_undos = run.execute("SELECT 1 FROM sqlite_master WHERE name = 'undos'").fetchone() is not None
             undoes = "(SELECT undoes FROM undos WHERE undos.action = actions.number)" if has_undos else "NULL"
-            return [ReviewAction(*row) for row in run.execute(query.format(undoes))]
+            removed = "(SELECT count(*) FROM removed WHERE action = actions.number)" if has_removed(run) else "0"
+            return [ReviewAction(*row) for row in run.execute(query.format(undoes, removed))]
 
     def undo(self, action: int | None = None) -> int:
         """Undo an action, None for this user's latest; return its number. The undo is a row of the history itself.
 
         Raises:
-            GalleryError: If there is no such action, it is undone, or it is an undo.
+            GalleryError: If there is no such action, it is undone, it is an undo, or what it removed was erased.
         """
         with self._database.write() as run:
             if action is None:
@@ -148,10 +176,13 @@ class SqliteAnswers:
                     raise GalleryError(
                         f"{self._address}: action {action}: the identity was renamed again since; undo that first"
                     )
+            if row[1] == "remove":
+                restore(run, action=action, address=self._address)
             run.execute("UPDATE actions SET undone = ? WHERE number = ?", [self._clock(), action])
             run.execute(_UNDOS)
             run.execute("INSERT INTO undos VALUES (?, ?)", [self._add_action(run, "undo"), action])
             self._log(run, "undo", actions=1)
+        self._changed()
         return action
 
     def identities(self) -> list[StoredIdentity]:
@@ -216,6 +247,30 @@ class SqliteAnswers:
             self._log(run, "rename", identities=1)
         return action
 
+    def remove(self, sightings: Sequence[str]) -> int:
+        """Remove sightings so that `undo` restores them; return the number of the action.
+
+        Raises:
+            GalleryError: If one is not in the gallery, or none is given; nothing is removed then.
+        """
+        with self._database.write() as run:
+            action = self._add_action(run, "remove")
+            set_aside(run, sightings, action=action, address=self._address)
+            run.execute("DELETE FROM survey")  # the draws were made from a larger gallery
+            self._log(run, "remove", sightings=len(set(sightings)))
+        self._changed()
+        return action
+
+    def find_removed(self, where: Filter) -> list[str]:
+        """Return the ids of the removed sightings that pass a filter and can be restored."""
+        with self._database.read() as run:
+            return find_removed(run, where)
+
+    def find_removed_of(self, identities: Sequence[str]) -> list[str]:
+        """Return the ids of the removed sightings that identities had."""
+        with self._database.read() as run:
+            return find_removed_of(run, identities)
+
     def add_survey(self, rows: Sequence[tuple[str, int, float, float, float]]) -> None:
         """Store drawn sightings: id, number of sightings, expectation, probability and sum of expectations."""
         insert = "INSERT INTO survey (sighting, sightings, expected, chance, total) VALUES (?, ?, ?, ?, ?)"
@@ -243,11 +298,13 @@ def drop_empty_identities(run: sqlite3.Connection) -> None:
     """Remove what is left of identities after their sightings were erased, inside `Database.write`.
 
     An anchor that was erased is replaced. An identity without sightings is removed with its label, one that was merged
-    away too: no record tells whether its sightings were among those erased.
+    away too: no record tells whether its sightings were among those erased. A sighting that can be restored counts.
     """
+    drop_lost_answers(run)
     run.execute(
         "UPDATE identities SET anchor = "
         "coalesce((SELECT min(sighting) FROM members WHERE identity = identities.id), '') "
         "WHERE anchor NOT IN (SELECT id FROM sightings)"
     )
-    run.execute("DELETE FROM identities WHERE id NOT IN (SELECT identity FROM members)")
+    removed = " UNION SELECT identity FROM removed WHERE identity IS NOT NULL" if has_removed(run) else ""
+    run.execute(f"DELETE FROM identities WHERE id NOT IN (SELECT identity FROM members{removed})")

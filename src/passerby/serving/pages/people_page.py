@@ -11,7 +11,7 @@ from passerby.errors import GalleryError
 from passerby.gallery.review_results import Identity
 from passerby.serving.access import Caller, allow
 from passerby.serving.pages.erasing import forget_sightings
-from passerby.serving.pages.rendering import call_review, go, name_identity, read_actions, render
+from passerby.serving.pages.rendering import call_gallery, call_review, go, name_identity, read_actions, render
 from passerby.serving.pages.words import WORDS
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ async def change(
     found = await call_review(request, caller, lambda review: require_identities(review, chosen))
     if action == "forget":
         ids = [member.sighting.id for item in found for member in item.members]
-        return await forget_sightings(request, caller, ids, sure=sure, action="/people", fields={"identity": chosen})
+        removed = await call_gallery(request, caller, lambda gallery: gallery.store.answers.find_removed_of(chosen))
+        return await forget_sightings(
+            request, caller, ids, removed=removed, sure=sure, action="/people", fields={"identity": chosen}
+        )
     if len(found) < 2:
         raise GalleryError(WORDS["merge_two"])
     if not sure:

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
 from passerby.errors import GalleryError
-from passerby.gallery.filters import Filter
 from passerby.gallery.review_results import Identity, Member
 from passerby.serving.access import Caller, allow
 from passerby.serving.pages.erasing import forget_sightings
-from passerby.serving.pages.rendering import call_gallery, call_review, go, read_actions, render
+from passerby.serving.pages.rendering import call_review, go, read_actions, render
 from passerby.serving.pages.words import WORDS
 from passerby.serving.replies import RequestError
 
@@ -67,20 +66,15 @@ async def change(
         return await forget_sightings(
             request, caller, chosen, sure=sure, action=f"/people/{name}", fields={"sighting": chosen}
         )
-    if action == "remove":
-        if not sure:
-            return render("confirm_remove.html", ids=chosen, name=name)
-        await call_gallery(request, caller, lambda gallery: gallery.remove(where=Filter(ids=chosen)))
-        return go("/people")
     done, stays = await call_review(request, caller, lambda review: _separate(review, name, chosen, action, target))
     return go(f"/people/{name}" if stays else "/people", did=done)
 
 
 def _separate(review: Review, name: str, sightings: list[str], action: str, target: str) -> tuple[list[int], bool]:
-    """Split sightings off, and merge them with another identity; return the actions, and whether `name` still is."""
+    """Remove sightings, split them off or move them; return the actions, and whether the identity `name` still is."""
     if action == "move" and target not in review.known_identities():
         raise GalleryError(WORDS["target_missing"])
-    done = [review.split(sightings)]
+    done = [review.remove(sightings) if action == "remove" else review.split(sightings)]
     identities = review.identities()
     if action == "move":
         part = next(i.id for i in identities if any(member.sighting.id in sightings for member in i.members))

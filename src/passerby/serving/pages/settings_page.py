@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
 from passerby.errors import GalleryError
+from passerby.gallery.filters import Filter
 from passerby.gallery.gallery import Gallery
 from passerby.gallery.retention import count_past
 from passerby.serving.access import Caller, allow
@@ -64,8 +65,11 @@ async def forget(
         ids = await call_review(request, caller, lambda review: _find_members(review, name))
 
     def erase(gallery: Gallery) -> int:
+        answers = gallery.store.answers
+        named = [identity.id for identity in answers.identities() if identity.label == name]
+        removed = answers.find_removed_of(named)
         count = gallery.forget(label=name)
-        left = [item for item in ids if gallery.store.stored_labels([item])]
+        left = [*gallery.store.stored_labels(sorted(ids)), *answers.find_removed(Filter(ids=removed))]
         return count + (gallery.forget(ids=left) if left else 0)
 
     count = await call_gallery(request, caller, erase)
