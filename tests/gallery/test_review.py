@@ -362,3 +362,16 @@ def test_a_survey_estimates_the_number_of_persons(tmp_path):
     with pytest.raises(GalleryError, match="survey: got 1 unit, expected at least 2"):
         review.survey(1)
     store.close()
+
+
+def test_labels_are_evidence_and_a_merge_of_labeled_identities_needs_one_answer(store, review):
+    store.relabel(Filter(ids=["p0s0", "p1s0", "p2s0"]), "Ada")
+    together = person(0) | person(1) | person(2)
+    assert groups(review.identities()) == {together, *map(person, range(3, 6))}
+    store.relabel(Filter(ids=["p3s1"]), "Bob")
+    review.merge([find(review, "p0s0").id, find(review, "p3s0").id])
+    assert [answer.answer for answer in review.answers().answers] == ["same"]
+    assert together | person(3) in groups(review.identities())
+    review.undo()
+    store.relabel(Filter(ids=["p1s0"]), None)
+    assert groups(review.identities()) == {person(0) | person(2), person(1), *map(person, range(3, 6))}

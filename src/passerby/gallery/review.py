@@ -22,12 +22,14 @@ from passerby.gallery.survey import Survey
 from passerby.openset.calibration import Calibration
 from passerby.reviewing.answers import Answer, Verdict, read_answers, write_answers
 from passerby.reviewing.defaults import ERROR_RATE, PAIR_PRIOR
+from passerby.reviewing.identities import Grouping
 from passerby.reviewing.links import find_ties
 from passerby.reviewing.membership import rate_members
 from passerby.reviewing.naming import assign_new, match_identities
 from passerby.reviewing.population import PopulationEstimate
 from passerby.reviewing.questions import choose_questions
 from passerby.text import plural
+from passerby.types import IntArray
 
 
 class Review:
@@ -195,8 +197,7 @@ class Review:
             raise GalleryError(f"merge: got {', '.join(identities) or 'nothing'}, expected two or more identities")
         scene, grouping = self._scenes.group()
         members = [i for name in dict.fromkeys(identities) for i in self._require_members(scene, name)]
-        _, first = np.unique(grouping.clusters[members], return_index=True)
-        parts = [scene.ids[members[i]] for i in sorted(first.tolist())]
+        parts = [scene.ids[members[i]] for i in _find_parts(scene, grouping, np.array(members))]
         links = [Answer(a, b, "same", reason="merge") for a, b in pairwise(parts)]
         if not links:
             raise GalleryError("merge: the identities are one group already; call `identities` first")
@@ -295,6 +296,21 @@ class Review:
             for name, group in members.items()
         ]
         return sorted(identities, key=lambda identity: (-len(identity.members), identity.id))
+
+
+def _find_parts(scene: ReviewScene, grouping: Grouping, members: IntArray) -> list[int]:
+    """Return one index of each part of the members that neither distances nor a label keep together.
+
+    It is that of a sighting with a label, if the part has one: an answer about it is one about the label.
+    """
+    labels = np.full(len(members), -1)
+    if scene.graph.labels is not None:
+        labels = np.where(grouping.links.names[members] >= 0, scene.graph.labels[members], -1)
+    order = np.argsort(labels < 0, kind="stable")
+    _, first = np.unique(grouping.clusters[members[order]], return_index=True)
+    chosen = order[np.sort(first)]
+    _, named = np.unique(labels[chosen], return_index=True)
+    return [number for i, number in enumerate(chosen.tolist()) if labels[number] < 0 or i in named]
 
 
 def _by_time(sighting: SightingInfo) -> tuple[float, str, str]:
