@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import sqlite3
 
 import numpy as np
@@ -52,6 +53,24 @@ def test_enroll_search_identify_cluster(passerby, people, query, tmp_path):
     assert (tmp_path / "groups.png").is_file()
     tree = json.loads(passerby("cluster", people, "--threshold", "0.01", "--json").out)
     assert 0 < tree["b_cubed_recall"] <= 1
+
+
+def test_dims_of_a_run_are_calibrated_enrolled_and_kept(passerby, tiny_run, query, tmp_path):
+    run, where = tmp_path / "run", tmp_path / "narrow"
+    shutil.copytree(tiny_run, run)
+    first = ("enroll", where, "--data", SIMPLE, "--model", run, "--dims", "8")
+    refused = passerby(*first)
+    assert (refused.code, where.exists()) == (1, False)
+    assert f"--dims: the model {run} has no projection; fit one with `passerby calibrate {run} --dims 8`" in refused.err
+    calibrated = passerby("calibrate", run, "--dims", "8", "--device", "cpu")
+    assert f"{run / 'calibration-8.json'}: logistic, fitted to" in calibrated.out
+    assert passerby(*first).code == 0
+    assert " 0 new, " in passerby("enroll", where, "--data", SIMPLE).out
+    wrong = passerby("enroll", where, "--data", SIMPLE, "--dims", "16")
+    assert "--dims: contains vectors of 8 dimensions, opened for 16" in wrong.err
+    model = json.loads(passerby("gallery", "stats", where, "--json").out)["card"]["model"]
+    assert (model["dimension"], model["projection"]["width"], model["projection"]["data"]) == (8, 32, SIMPLE)
+    assert passerby("identify", where, "--image", query[0].path).code == 0
 
 
 def test_an_int8_file_is_accepted_on_request(passerby, tmp_path, query):

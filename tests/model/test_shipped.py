@@ -6,11 +6,13 @@ import numpy as np
 
 import passerby
 from conftest import SIMPLE
-from passerby.gallery.embedding_model import record_model
+from passerby.gallery.embedding_model import read_calibration, record_model
 from passerby.model.weights import read_tensors
 from passerby.openset.calibration import QUANTILES, Calibration
 from passerby.runtime.file_model import find_exported
+from passerby.runtime.model_fingerprint import fingerprint_network
 from passerby.runtime.model_manifest import DEFAULT_MODEL
+from passerby.runtime.projection import read_projection
 from passerby.types import Embeddings
 
 
@@ -48,6 +50,21 @@ def test_its_onnx_file_is_of_its_weights_and_interchangeable_with_them():
         assert (whole.embed(images) * file.embed(images)).sum(axis=1).min() > 0.999
     assert record_model(file).same_vectors(record_model(whole))
     assert find_exported(DEFAULT_MODEL, whole.manifest) == DEFAULT_MODEL / "model.onnx"
+
+
+def test_its_projection_is_of_rendered_people_and_each_of_its_widths_has_a_calibration():
+    """Oracle: the cosines of the whole vectors."""
+    (data,) = passerby.load_data(SIMPLE)
+    embedder = passerby.load()
+    vectors = embedder.embed(data.query)
+    projection = read_projection(DEFAULT_MODEL, network=fingerprint_network(embedder))
+    assert projection.data.startswith("synth:")
+    for dims, error in ((64, 0.08), (128, 0.04), (256, 0.02), (512, 0.01)):
+        narrow = projection.take(dims)
+        calibration = Calibration.from_dict(read_calibration("default", narrow))
+        assert not calibration.fitted_on.trained_on
+        projected = narrow.apply(vectors)
+        assert np.abs(projected @ projected.T - vectors @ vectors.T).mean() < error
 
 
 def test_its_calibration_is_of_identities_outside_its_training():

@@ -11,6 +11,7 @@ from passerby.data.fingerprint import fingerprint
 from passerby.errors import RecipeError, TrainingError
 from passerby.exporting.export_model import export_model
 from passerby.files import write_atomic
+from passerby.model.embed import load
 from passerby.model.methods import build_model
 from passerby.model.torch_encoder import TorchEncoder
 from passerby.model.weights import fill, read_tensors, save_model
@@ -21,8 +22,10 @@ from passerby.runs.evaluate import evaluate
 from passerby.runs.run_data import ABSOLUTE
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.train import resume, train
+from passerby.runtime.model_fingerprint import fingerprint_network
 from passerby.runtime.model_manifest import read_manifest
 from passerby.runtime.preprocessing import parse_preprocessing
+from passerby.runtime.projection import format_projection, read_projection
 from passerby.runtime.read_ahead import read_batches
 from tools.default_model.card import group_queries, model_card
 from tools.default_model.whitening import whiten_reductions
@@ -34,6 +37,8 @@ WHITENING = "synth:identities=1500,cameras=300,images=2,seed=3,views=4,test=1"
 CALIBRATION = "synth:identities=500,cameras=100,images=2,seed=2,views=4,test=1"
 """Identities and cameras that the model was not trained on."""
 RECIPE = "default"
+NARROW = (64, 128, 256, 512)
+"""Dimensions for which a projection is shipped with its calibration (`passerby enroll --dims`)."""
 
 
 def build_default_model(
@@ -76,11 +81,35 @@ def build_default_model(
     logger.info("whitening, calibrating and evaluating the model to ship")
     pack(folder.root, shipped, data=data, whitening=whitening)
     calibrate(shipped, calibration, device=device)
+    narrow(shipped, calibration, device=device)
     (result,) = evaluate(shipped, data, out=folder.root / "whitened", device=device)
     card = model_card(read_manifest(shipped), build_command(folder.recipe, data), result, group_queries(result))
     write_atomic(shipped / "MODEL_CARD.md", card.encode())
     export_shipped(shipped)
     return shipped
+
+
+def narrow(shipped: Path, calibration: str, *, device: str = "auto") -> None:
+    """Fit the projection of the model to ship, in half precision, and calibrate vectors of `NARROW` dimensions.
+
+    Args:
+        shipped: Folder of the model.
+        calibration: A `synth:` data set of other identities, whose train split is used for both.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+    """
+    folder, embedder = RunFolder(shipped), load(shipped, device=device)
+    chosen = [dims for dims in NARROW if dims < embedder.width]
+    if not chosen:
+        return
+    folder.projection.unlink(missing_ok=True)
+    calibrate(shipped, calibration, dims=max(chosen), device=device)
+    network = fingerprint_network(embedder)
+    projection = read_projection(shipped, network=network)
+    assert projection is not None
+    content = format_projection(projection.take(max(chosen)), network=network, half=True)
+    write_atomic(folder.projection, content)
+    for dims in chosen:
+        calibrate(shipped, calibration, dims=dims, device=device)
 
 
 def export_shipped(shipped: Path) -> None:

@@ -17,6 +17,10 @@ def calibrate(
         str | None, typer.Option("--data", help="Data sets whose training images are used; default: the run's own.")
     ] = None,
     method: Annotated[str, typer.Option(help="logistic, isotonic.")] = "logistic",
+    dims: Annotated[
+        int | None,
+        typer.Option(min=1, help="Calibrate vectors projected to this width, for galleries made with `enroll --dims`."),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -27,13 +31,14 @@ def calibrate(
     from passerby.runs.calibrate import calibrate as calibrate_run
     from passerby.runs.run_folder import RunFolder
 
-    calibration = calibrate_run(run, data, method=cast("Any", method), device=device, progress=True)
+    calibration = calibrate_run(run, data, method=cast("Any", method), dims=dims, device=device, progress=True)
     if as_json:
         print_json({"run": str(run), "calibration": calibration.to_dict()})
         return
-    fitted_on = calibration.fitted_on
+    folder, fitted_on = RunFolder(run), calibration.fitted_on
+    path = folder.calibration if dims is None else folder.narrow_calibration(dims)
     typer.echo(
-        f"{RunFolder(run).calibration}: {calibration.method}, fitted to {plural(fitted_on.same, 'pair')} of the same "
+        f"{path}: {calibration.method}, fitted to {plural(fitted_on.same, 'pair')} of the same "
         f"and {plural(fitted_on.different, 'pair')} of different identities, "
         f"{plural(fitted_on.identities, 'identity')} of {fitted_on.data}"
     )

@@ -123,6 +123,14 @@ def enroll(
             help="Precision of a new gallery's vectors: fp32 (default), or bf16 by OpenVINO.", rich_help_panel=_NEW
         ),
     ] = None,
+    dims: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Width of a new gallery's vectors, projected from the model's: 256. See `passerby calibrate --dims`.",
+            rich_help_panel=_NEW,
+        ),
+    ] = None,
     accept_drift: AcceptDrift = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -156,7 +164,7 @@ def enroll(
     if embeddings is not None:  # the shards name the model of a new gallery
         from passerby.gallery.enroll_shards import open_for_shards
 
-        open_for_shards(where, embeddings, retention=retention, accept_drift=accept_drift).close()
+        open_for_shards(where, embeddings, retention=retention, accept_drift=accept_drift, dims=dims).close()
     with _open(
         where,
         model=model,
@@ -165,6 +173,7 @@ def enroll(
         flip=flip,
         precision=precision,
         accept_drift=accept_drift,
+        dims=dims,
         device=device,
     ) as gallery:
         result = job(gallery)

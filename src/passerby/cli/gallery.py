@@ -251,13 +251,16 @@ def restore_command(
 def reembed_command(
     where: Where,
     model: Annotated[str, typer.Option(help="Folder of the new model, or default.")],
+    dims: Annotated[
+        int | None, typer.Option(min=1, help="Width of the new vectors; default: as before, or the model's own.")
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Compute all vectors again by another model, from the stored crops; ids, labels and answers stay."""
     from passerby.gallery.reembed import reembed_gallery
 
-    result = reembed_gallery(where, model=model, device=device, progress=True)
+    result = reembed_gallery(where, model=model, dims=dims, device=device, progress=True)
     if as_json:
         print_json(result.to_dict())
         return

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from passerby.errors import GalleryError, NoGalleryError, explain
 from passerby.files import make_private
-from passerby.gallery.card import GalleryCard
-from passerby.gallery.stores.sqlite_database import FILE, empty_database_error, read_card_text
+from passerby.gallery.stores.sqlite_card import read_stored_card
+from passerby.gallery.stores.sqlite_database import FILE, empty_database_error
 
 
 def backup_gallery(where: str | Path, out: str | Path) -> int:
@@ -105,7 +105,7 @@ def check_copy(copy: Path, source: str | Path) -> int:
     try:
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise empty_database_error(source)
-        GalleryCard.from_json(read_card_text(connection, source), str(source))
+        read_stored_card(connection, source)
         return int(connection.execute("SELECT count(*) FROM sightings").fetchone()[0])
     except sqlite3.Error as error:
         raise GalleryError(f"{source}: damaged, or not a gallery ({explain(error)}); restore a backup") from None

@@ -10,12 +10,13 @@ from typing import Any, Literal, get_args
 
 from passerby.errors import GalleryError, argument, explain
 from passerby.gallery.accepted_models import AcceptedModel, Rounding, parse_rounding
+from passerby.runtime.projection import Projection
 from passerby.text import plural
-from passerby.types import Result
+from passerby.types import FloatArray, Result
 
-CARD_FORMAT = 4
-"""Version of the card. 3: it has `flip` and `precision`. 4: it has `accepted`, and its model `rounding`. A card that
-an earlier format can express is written in that, which earlier versions read."""
+CARD_FORMAT = 5
+"""Version of the card. 3: it has `flip` and `precision`. 4: it has `accepted`, and its model `rounding`. 5: its model
+has `projection`. A card that an earlier format can express is written in that, which earlier versions read."""
 Keep = Literal["vectors", "thumbnails", "crops"]
 Precision = Literal["fp32", "bf16"]
 
@@ -27,6 +28,7 @@ _TYPES: dict[str, Any] = {
     "calibration": Mapping | None,
     "source": str | None,
     "rounding": Rounding | None,
+    "projection": Projection | None,
 }
 
 
@@ -46,6 +48,8 @@ class GalleryModel(Result):
             model, None if unknown. Copies of one model are compatible.
         rounding: Difference from the network that it was made from, of an int8 file for example; None if their vectors
             are interchangeable.
+        projection: Map of the network's vectors to the gallery's narrower ones; None if they are the network's own.
+            Stores keep its components beside the card.
     """
 
     architecture: str
@@ -55,6 +59,7 @@ class GalleryModel(Result):
     calibration: Mapping[str, Any] | None = None
     source: str | None = None
     rounding: Rounding | None = None
+    projection: Projection | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dimension, int) or self.dimension < 1:
@@ -65,8 +70,11 @@ class GalleryModel(Result):
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.preprocessing.get("size", ()))) or "unknown size"
+        width = plural(self.dimension, "dimension")
+        if self.projection is not None:
+            width = f"{width} by projection {self.projection.sha256[:12]}"
         return (
-            f"model {self.architecture[:12]} (weights {self.weights[:12]}, {plural(self.dimension, 'dimension')}, "
+            f"model {self.architecture[:12]} (weights {self.weights[:12]}, {width}, "
             f"images of {size}, {'calibrated' if self.calibration else 'not calibrated'}"
             f"{f'; {self.rounding}' if self.rounding else ''})"
         )
@@ -75,16 +83,39 @@ class GalleryModel(Result):
         return f"<{self}>"
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> GalleryModel:
-        """Parse the output of `to_dict`."""
-        return cls(**{**tree, "rounding": parse_rounding(tree.get("rounding"))})
+    def from_dict(cls, tree: Mapping[str, Any], components: FloatArray | None = None) -> GalleryModel:
+        """Parse the output of `to_dict`.
+
+        Args:
+            tree: The output.
+            components: Components of the projection, for a model that has one.
+
+        Raises:
+            ValueError: If the components are missing, or are not those that `to_dict` described.
+        """
+        projection = _restore_projection(tree.get("projection"), components)
+        return cls(**{**tree, "rounding": parse_rounding(tree.get("rounding")), "projection": projection})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serializable values; `rounding` only if there is one."""
+        """Return the fields as JSON-serializable values; `rounding` and `projection` only if there is one."""
         tree = super().to_dict()
         if self.rounding is None:
             del tree["rounding"]  # earlier versions do not know it
+        if self.projection is None:
+            del tree["projection"]
+        else:
+            tree["projection"] = self.projection.describe()
         return tree
+
+    def project(self, projection: Projection, *, calibration: Mapping[str, Any] | None) -> GalleryModel:
+        """Return the record of this model with its vectors projected, and the calibration of the projected vectors.
+
+        Raises:
+            GalleryError: If the projection is for vectors of another width.
+        """
+        if self.projection is not None or projection.width != self.dimension:
+            raise GalleryError(f"{projection!r} does not fit {self}")
+        return replace(self, dimension=projection.dims, projection=projection, calibration=calibration)
 
     def same_vectors(self, other: GalleryModel) -> bool:
         """Whether both models compute the same vectors of the same image."""
@@ -101,7 +132,19 @@ class GalleryModel(Result):
 
     def _key(self, weights: str) -> str:
         """Everything that a vector depends on. JSON, in which lists and tuples are equal."""
-        return json.dumps([self.architecture, weights, self.preprocessing, self.dimension], sort_keys=True)
+        key = [self.architecture, weights, self.preprocessing, self.dimension]
+        return json.dumps(key if self.projection is None else [*key, self.projection.sha256], sort_keys=True)
+
+
+def _restore_projection(tree: Mapping[str, Any] | None, components: FloatArray | None) -> Projection | None:
+    if tree is None:
+        return None
+    if components is None:
+        raise ValueError("its projection is missing")
+    projection = Projection(components, tree["data"], tree["images"])
+    if projection.describe() != dict(tree):
+        raise ValueError("its projection is not the one that the card describes")
+    return projection
 
 
 def check_keep_and_retention(keep: str | None, retention: float | None) -> None:
@@ -151,7 +194,9 @@ class GalleryCard(Result):
     def to_json(self) -> str:
         """Serialize to one line of JSON."""
         tree = {"format": CARD_FORMAT, **self.to_dict()}
-        if not self.accepted and self.model.rounding is None:
+        if self.model.projection is None:
+            tree["format"] = 4
+        if not self.accepted and self.model.rounding is None and self.model.projection is None:
             tree["format"] = 3
             del tree["accepted"]
             if self.flip and self.precision == "fp32":
@@ -169,6 +214,16 @@ class GalleryCard(Result):
         """Whether the gallery may hold all vectors of another gallery."""
         return self.flip == other.flip and all(self.holds(model) for model in (other.model, *other.accepted_models()))
 
+    def project(self, model: GalleryModel) -> GalleryModel:
+        """Return the record of a model with the gallery's projection, if it has one that is for vectors of this width.
+
+        The result has no calibration.
+        """
+        projection = self.model.projection
+        if projection is None or model.projection is not None or model.dimension != projection.width:
+            return model
+        return model.project(projection, calibration=None)
+
     def accepted_models(self) -> tuple[GalleryModel, ...]:
         """Return the models that were accepted."""
         return tuple(replace(self.model, weights=item.weights, rounding=item.rounding) for item in self.accepted)
@@ -185,12 +240,13 @@ class GalleryCard(Result):
         return f"{self.model}, {describe_flip(self.flip)}{accepted}"
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> GalleryCard:
+    def from_json(cls, text: str, source: str, *, components: FloatArray | None = None) -> GalleryCard:
         """Parse the output of `to_json`.
 
         Args:
             text: JSON.
             source: Gallery or file that contains the card, for error messages.
+            components: (K, D) components of the model's projection, which are stored beside the card.
 
         Raises:
             GalleryError: If the text is not a card of this format.
@@ -200,7 +256,7 @@ class GalleryCard(Result):
             if tree["format"] not in range(1, CARD_FORMAT + 1):
                 raise ValueError(f"format {tree['format']!r}, this version reads 2 to {CARD_FORMAT}")
             if tree["format"] != 1:
-                return cls.from_dict(tree)
+                return cls.from_dict(tree, components)
         except (GalleryError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise GalleryError(
                 f"{source}: the gallery's card cannot be read ({explain(error)}); restore a backup"
@@ -208,10 +264,10 @@ class GalleryCard(Result):
         raise GalleryError(f"{source}: {UPGRADE_HINT.format(source)}")
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> GalleryCard:
+    def from_dict(cls, tree: Mapping[str, Any], components: FloatArray | None = None) -> GalleryCard:
         """Parse the output of `to_dict`; what earlier formats lack has its default."""
         return cls(
-            GalleryModel.from_dict(tree["model"]),
+            GalleryModel.from_dict(tree["model"], components),
             keep=tree["keep"],
             retention=tree["retention"],
             accepted=tuple(AcceptedModel.from_dict(item) for item in tree.get("accepted", ())),
@@ -225,62 +281,3 @@ UPGRADE_HINT = "written by an earlier version; convert it with `passerby gallery
 def describe_flip(flip: bool) -> str:
     """Return `with the mirror image` or `without the mirror image`."""
     return f"{'with' if flip else 'without'} the mirror image"
-
-
-def check_card(
-    card: GalleryCard,
-    address: str,
-    *,
-    model: GalleryModel | None,
-    keep: Keep | None = None,
-    retention: float | None = None,
-    flip: bool | None = None,
-    precision: Precision | None = None,
-    accept_drift: bool = False,
-) -> None:
-    """Compare a gallery's card with a model and settings; None is not compared.
-
-    Args:
-        card: Card of the gallery.
-        address: Its address, for messages.
-        model: The model.
-        keep: Setting `keep`.
-        retention: Setting `retention`.
-        flip: Setting `flip`.
-        precision: In which the model computes.
-        accept_drift: Whether the model may differ from the gallery's by rounding.
-
-    Raises:
-        GalleryError: If they differ; the message contains both.
-    """
-    rounded = model is not None and card.model.same_network(model) and (accept_drift or card.holds(model))
-    if precision is not None and precision != card.precision and not rounded:
-        raise GalleryError(
-            f"{address}: {argument('precision')}: contains vectors of {card.precision}, opened for {precision}; a "
-            f"gallery holds one kind. Leave the choice out, add {argument('accept_drift', True)} to hold both, or "
-            "enroll the images into a new gallery"
-        )
-    if model is not None and not rounded:
-        if card.model.same_network(model):
-            raise GalleryError(
-                f"{address}: contains vectors of {card.model}, opened with {model}: one network, whose vectors differ "
-                "by rounding. Open it with its own model, or accept the difference, which the gallery then records: "
-                f"{argument('accept_drift', True)}"
-            )
-        raise GalleryError(
-            f"{address}: contains vectors of {card.model}, opened with {model}; distances between them have no "
-            "meaning. Open it with its own model, or enroll the images into a new gallery"
-        )
-    if flip is not None and flip != card.flip:
-        raise GalleryError(
-            f"{address}: {argument('flip')}: contains vectors {describe_flip(card.flip)}, opened for vectors "
-            f"{describe_flip(flip)}; a gallery holds one kind. Leave the choice out, or enroll the images into a new "
-            "gallery"
-        )
-    hints = {"keep": "or export into a new gallery", "retention": "or change it with `passerby gallery retention`"}
-    for name, value in (("keep", keep), ("retention", retention)):
-        if value is not None and value != getattr(card, name):
-            raise GalleryError(
-                f"{address}: {argument(name)} is {getattr(card, name)!r} in the gallery, opened with "
-                f"{value!r}; leave it out, {hints[name]}"
-            )

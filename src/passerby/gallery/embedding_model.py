@@ -7,14 +7,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from passerby.errors import GalleryError, argument, explain
+from passerby.errors import DataError, GalleryError, argument, explain
 from passerby.files import expand_home, read_json
 from passerby.gallery.accepted_models import Rounding
-from passerby.gallery.card import GalleryCard, GalleryModel, Precision, check_card
+from passerby.gallery.card import GalleryCard, GalleryModel, Precision
+from passerby.gallery.card_checks import check_card, check_dims
 from passerby.openset.calibration import Calibration
 from passerby.openset.identification import Identification
+from passerby.runtime.file_model import is_model_file
 from passerby.runtime.model_fingerprint import fingerprint_architecture, fingerprint_network, fingerprint_weights
 from passerby.runtime.model_manifest import model_folder
+from passerby.runtime.projection import Projection, calibration_file, read_projection
+from passerby.text import plural
 from passerby.types import DEFAULT
 
 if TYPE_CHECKING:
@@ -52,13 +56,14 @@ class EmbeddingModel:
                     f"{self._where}: its model {source} is missing; name its present path with {argument('model')}"
                 )
             embedder, record = load_model(source, self._device, self._card.precision)
-            check_card(self._card, self._where, model=record)
+            check_card(self._card, self._where, model=self._card.project(record))
             self._prepare(embedder)
             self._embedder = embedder
         return self._embedder
 
     def _prepare(self, embedder: Embedder) -> None:
         embedder.set_flip(self._card.flip)
+        embedder.projection = self._card.model.projection
         if self._where != "memory":  # leaves nothing on the disk
             embedder.use_cache()
 
@@ -66,11 +71,18 @@ class EmbeddingModel:
     def calibration(self) -> Calibration:
         """See `Gallery.calibration`."""
         model = self._card.model
-        content = model.calibration if model.source is None else read_calibration(model.source) or model.calibration
+        present = None if model.source is None else read_calibration(model.source, model.projection)
+        content = present or model.calibration
         if content is None:
+            what, command = "its model is", f"passerby calibrate {model.source or 'RUN'}"
+            if model.projection is not None:
+                what, command = (
+                    f"its vectors of {plural(model.dimension, 'dimension')} are",
+                    f"{command} --dims {model.dimension}",
+                )
             raise GalleryError(
-                f"{self._where}: its model is not calibrated, so distances have no probabilities; run `passerby "
-                f"calibrate {model.source or 'RUN'}`, or give {argument('threshold')} where it is accepted"
+                f"{self._where}: {what} not calibrated, so distances have no probabilities; run `{command}`, or give "
+                f"{argument('threshold')} where it is accepted"
             )
         if self._calibration is None or self._calibration[0] is not content:  # the file was read again
             self._calibration = content, Calibration.from_dict(content)
@@ -124,6 +136,7 @@ def load_given_model(
     precision: Precision | None,
     flip: bool | None,
     accept_drift: bool,
+    dims: int | None = None,
 ) -> tuple[Embedder, GalleryModel] | tuple[None, None]:
     """Load the model with which a gallery is opened, in the gallery's precision unless another one is given.
 
@@ -134,13 +147,20 @@ def load_given_model(
         precision: See `Gallery`.
         flip: Average the mirror image; checked before a gallery is made.
         accept_drift: See `Gallery`.
+        dims: See `Gallery`.
 
     Returns:
-        Nothing if no model is given, and none is needed to compare another precision with the gallery's.
+        Nothing if no model is given, and none is needed to compare another precision with the gallery's. The record is
+        that of the gallery's projected vectors, if it has such.
+
+    Raises:
+        GalleryError: For `dims` that differ from an existing gallery's, or as `project_record`.
     """
     from passerby.gallery.stores.opening import read_card
 
-    card = read_card(where) if accept_drift or (model is not None and precision is None) else None
+    card = read_card(where) if accept_drift or model is not None or dims is not None else None
+    if card is not None:
+        check_dims(card, str(where), dims)
     if model is None and card is not None and precision is not None:
         model = card.model.source
     if model is None:
@@ -148,7 +168,30 @@ def load_given_model(
     embedder, record = load_model(find_source(model), device, precision or (card.precision if card else "fp32"))
     if flip is not None:
         embedder.set_flip(flip)
-    return embedder, record
+    if card is not None:
+        return embedder, card.project(record)
+    return embedder, record if dims is None else project_record(record, dims)
+
+
+def project_record(record: GalleryModel, dims: int) -> GalleryModel:
+    """Return the record of a model whose vectors are projected to `dims`, by the projection in the model's folder.
+
+    Raises:
+        GalleryError: If the model has no projection, or `dims` are not below its width.
+    """
+    source = record.source
+    folder = None if source is None or is_model_file(source) else model_folder(source)
+    projection = None if folder is None else read_projection(folder, network=record.network)
+    if projection is None:
+        advice = "open the gallery with the run that it was made from"
+        if folder is not None:
+            advice = f"fit one with `passerby calibrate {source} --dims {dims}`"
+        raise GalleryError(f"{argument('dims')}: the model {source or record} has no projection; {advice}")
+    try:
+        narrow = projection.take(dims)
+    except DataError as error:
+        raise GalleryError(str(error)) from None
+    return record.project(narrow, calibration=read_calibration(str(source), narrow))
 
 
 def record_model(
@@ -181,27 +224,28 @@ def _describe_rounding(embedder: Embedder, network: str) -> Rounding:
     return Rounding(network, precision, *cosines)
 
 
-def read_calibration(source: str) -> Mapping[str, Any] | None:
-    """Read the `calibration.json` of a model; the file is read again only when it has changed.
+def read_calibration(source: str, projection: Projection | None = None) -> Mapping[str, Any] | None:
+    """Read the calibration of a model's vectors; the file is read again only when it has changed.
 
     Args:
         source: Folder of a run, or `default`.
+        projection: Projection of the vectors; None for the model's own.
 
     Returns:
-        The content, or None if the model has no calibration.
+        The content, or None if the vectors have no calibration.
 
     Raises:
         GalleryError: If the file cannot be read.
     """
-    from passerby.runtime.file_model import is_model_file
-
     if is_model_file(source) and not Path(source).is_dir():
         return None
-    path = model_folder(source) / "calibration.json"
+    path = model_folder(source) / calibration_file(None if projection is None else projection.dims)
     if not path.is_file():
         return None
     state = path.stat()
-    return _read_json(path, state.st_mtime_ns, state.st_size)
+    content = _read_json(path, state.st_mtime_ns, state.st_size)
+    fits = projection is None or content.get("projection") == projection.sha256
+    return content if fits else None
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from passerby.errors import GalleryError
-from passerby.gallery.card import GalleryModel, Precision, check_card
+from passerby.gallery.card import GalleryModel, Precision
+from passerby.gallery.card_checks import check_card, check_dims
+from passerby.gallery.embedding_model import project_record
 from passerby.gallery.enrolled_shards import record_job
 from passerby.gallery.results import EnrollResult
 from passerby.gallery.shards import read_errors, read_shard, read_shard_model
@@ -24,6 +26,7 @@ def enroll_shards(
     *,
     retention: float | None = None,
     accept_drift: bool = False,
+    dims: int | None = None,
     progress: ProgressOption = False,
 ) -> EnrollResult:
     """Add the vectors of a job's shards to a gallery, which is made if it is missing.
@@ -37,6 +40,7 @@ def enroll_shards(
         retention: Days that a new gallery keeps a sighting; None keeps it.
         accept_drift: Accept vectors of a model that differs from the gallery's by rounding alone, such as the int8 file
             of its run; the gallery's card records it.
+        dims: Width of the vectors of a new gallery; see `Gallery`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
@@ -52,7 +56,7 @@ def enroll_shards(
         >>> passerby.enroll_shards("people-of-shards", "shards")
         EnrollResult(new=52, known=0, unreadable=0)
     """
-    store = open_for_shards(where, folder, retention=retention, accept_drift=accept_drift)
+    store = open_for_shards(where, folder, retention=retention, accept_drift=accept_drift, dims=dims)
     try:
         return add_shards(store, folder, progress=progress)
     finally:
@@ -60,7 +64,12 @@ def enroll_shards(
 
 
 def open_for_shards(
-    where: str | Path, folder: str | Path, *, retention: float | None = None, accept_drift: bool = False
+    where: str | Path,
+    folder: str | Path,
+    *,
+    retention: float | None = None,
+    accept_drift: bool = False,
+    dims: int | None = None,
 ) -> GalleryStore:
     """Open a gallery for the vectors of a job; make it with the job's model if it is missing.
 
@@ -68,10 +77,13 @@ def open_for_shards(
         GalleryError: As `enroll_shards`.
     """
     model, flip = _read_model(_find_shards(Path(folder))[0])  # before a gallery is made
-    if read_card(where) is None:
+    card = read_card(where)
+    if card is None:
+        model = model if dims is None else project_record(model, dims)
         precision: Precision = "bf16" if model.rounding and model.rounding.precision == "bf16" else "fp32"
         return open_gallery(where, model=model, keep="vectors", retention=retention, flip=flip, precision=precision)
-    return open_gallery(where, model=model, retention=retention, flip=flip, accept_drift=accept_drift)
+    check_dims(card, str(where), dims)
+    return open_gallery(where, model=card.project(model), retention=retention, flip=flip, accept_drift=accept_drift)
 
 
 def add_shards(store: GalleryStore, folder: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
@@ -82,7 +94,7 @@ def add_shards(store: GalleryStore, folder: str | Path, *, progress: ProgressOpt
     """
     shards, errors = _find_shards(Path(folder))
     model, flip = _read_model(shards)
-    check_card(store.card, "the gallery", model=model, flip=flip)
+    check_card(store.card, "the gallery", model=store.card.project(model), flip=flip)
     record_job(store.address, folder)
     with open_progress(progress) as report:
         new, known = _add(store, shards, report)
@@ -124,11 +136,13 @@ def _read_model(shards: list[Path]) -> tuple[GalleryModel, bool]:
 
 def _add(store: GalleryStore, shards: list[Path], report: ProgressCallback) -> tuple[int, int]:
     new = known = 0
+    projection = store.card.model.projection
     for done, path in enumerate(shards):
         report("enroll", done, len(shards))
         shard = read_shard(path)
+        vectors = shard.vectors if projection is None else projection.apply(shard.vectors)
         for start in range(0, len(shard.info), _ROWS):
-            rows = zip(shard.info[start : start + _ROWS], shard.vectors[start : start + _ROWS], strict=True)
+            rows = zip(shard.info[start : start + _ROWS], vectors[start : start + _ROWS], strict=True)
             added = store.add([Sighting(vector=vector, **info.info) for info, vector in rows])
             new += len(added.new)
             known += len(added.known)

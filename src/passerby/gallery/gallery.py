@@ -51,11 +51,11 @@ class Gallery(GalleryContents):
             yes for a new gallery. `embedder.embed` follows it.
         precision: In which vectors are computed, fixed likewise: `fp32` (default), or `bf16`, which needs the extra
             `openvino` and a processor that has it.
-        accept_drift: Accept a `model` or `precision` that differs from the gallery's by rounding alone, such as the
-            int8 file of its run; the gallery's card records it.
+        accept_drift: Accept a `model` or `precision` that differs by rounding alone; the gallery's card records it.
+        dims: Width of the vectors of a new gallery, below the model's; see `passerby.calibrate`.
         user: Name in the audit log; None is the user of this process.
         device: `auto`, `cpu`, `cuda` or `mps`: where images are embedded.
-        confirm_erase: Erase what is past its retention even if it is most of the gallery; see `open_gallery`.
+        confirm_erase: See `open_gallery`.
 
     Attributes:
         store: Store of the gallery, which also takes vectors (`Sighting`).
@@ -85,13 +85,14 @@ class Gallery(GalleryContents):
         flip: bool | None = None,
         precision: Precision | None = None,
         accept_drift: bool = False,
+        dims: int | None = None,
         user: str | None = None,
         device: str = "auto",
         confirm_erase: bool = False,
     ) -> None:
         check_keep_and_retention(keep, retention)
         embedder, record = load_given_model(
-            where, model, device=device, precision=precision, flip=flip, accept_drift=accept_drift
+            where, model, device=device, precision=precision, flip=flip, accept_drift=accept_drift, dims=dims
         )
         store = open_gallery(
             where,

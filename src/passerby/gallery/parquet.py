@@ -7,6 +7,7 @@ contains the gallery's card, so that vectors of one model are not imported among
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,12 @@ from passerby.gallery.stored_crops import encode_stored_crop
 from passerby.gallery.stores.opening import open_gallery
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
+from passerby.types import FloatArray
 
 CARD_KEY = b"passerby.gallery"
 """Metadata key of the card."""
+PROJECTION_KEY = b"passerby.projection"
+"""Metadata key of the components of the model's projection, if it has one: rows of float32 in base64."""
 _INFO = {
     "id": pa.string(),
     "camera": pa.string(),
@@ -89,9 +93,10 @@ def export_gallery(
 
 def _make_schema(card: GalleryCard) -> pa.Schema:
     vector = pa.list_(pa.float32(), card.model.dimension)
-    return pa.schema(
-        [*_INFO.items(), ("vector", vector), ("crop", pa.binary())], metadata={CARD_KEY: card.to_json().encode()}
-    )
+    metadata = {CARD_KEY: card.to_json().encode()}
+    if card.model.projection is not None:
+        metadata[PROJECTION_KEY] = b64encode(card.model.projection.components.astype("<f4").tobytes())
+    return pa.schema([*_INFO.items(), ("vector", vector), ("crop", pa.binary())], metadata=metadata)
 
 
 def read_card(path: str | Path) -> GalleryCard:
@@ -100,8 +105,19 @@ def read_card(path: str | Path) -> GalleryCard:
     Raises:
         GalleryError: If the file is not an exported gallery.
     """
-    text = open_export(Path(path)).schema_arrow.metadata[CARD_KEY].decode(errors="replace")
-    return GalleryCard.from_json(text, str(path))
+    schema = open_export(Path(path)).schema_arrow
+    return GalleryCard.from_json(
+        schema.metadata[CARD_KEY].decode(errors="replace"), str(path), components=_read_components(schema)
+    )
+
+
+def _read_components(schema: pa.Schema) -> FloatArray | None:
+    """Return the components of the model's projection, a row for each number of a vector; None without valid ones."""
+    try:
+        numbers = np.frombuffer(b64decode(schema.metadata[PROJECTION_KEY], validate=True), "<f4")
+        return numbers.reshape(schema.field("vector").type.list_size, -1)
+    except (KeyError, ValueError, AttributeError):
+        return None
 
 
 def import_gallery(where: str | Path, path: str | Path, *, progress: ProgressOption = False) -> EnrollResult:

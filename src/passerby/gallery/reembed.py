@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from passerby.data.images import decode_image
 from passerby.errors import GalleryError
 from passerby.gallery.card import GalleryCard, Keep
-from passerby.gallery.embedding_model import find_source, load_model
+from passerby.gallery.embedding_model import find_source, load_model, project_record
 from passerby.gallery.filters import EVERYTHING
 from passerby.gallery.sightings import TRACK, Sighting
 from passerby.gallery.stores.opening import read_card
 from passerby.gallery.stores.sqlite import SqliteStore
 from passerby.gallery.stores.sqlite_answers import drop_empty_identities
+from passerby.gallery.stores.sqlite_card import write_card
 from passerby.gallery.stores.sqlite_database import Database
 from passerby.gallery.stores.sqlite_removed import erase_removed
 from passerby.gallery.user import read_user
@@ -58,6 +59,7 @@ def reembed_gallery(
     where: str | Path,
     *,
     model: str | Path,
+    dims: int | None = None,
     user: str | None = None,
     device: str = "auto",
     progress: ProgressOption = False,
@@ -71,6 +73,8 @@ def reembed_gallery(
     Args:
         where: Folder of the gallery.
         model: Folder of a run, or `default`.
+        dims: Width of the new vectors, by the projection of the new model; None keeps the width of a gallery whose
+            vectors are projected, and is the model's own width in other galleries.
         user: Name in the audit log; None is the user of this process.
         device: Where images are embedded.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
@@ -78,7 +82,8 @@ def reembed_gallery(
     Raises:
         NoGalleryError: If there is no gallery.
         GalleryError: For a gallery that keeps vectors only or has a sighting without a crop, a gallery on a server, or
-            one that another process uses or has changed meanwhile. The gallery is unchanged.
+            one that another process uses or has changed meanwhile, or a model without a projection to the width. The
+            gallery is unchanged.
         WeightsError: If `model` is not a trained model.
 
     Example:
@@ -95,6 +100,10 @@ def reembed_gallery(
     source = find_source(model)
     card = read_card(where)
     embedder, record = load_model(source, device, "fp32" if card is None else card.precision)
+    if card is not None and card.model.projection is not None and dims is None:
+        dims = card.model.dimension
+    if dims is not None:
+        record = project_record(record, dims)
     store = SqliteStore(where, user=read_user() if user is None else user)
     try:
         keep = store.card.keep
@@ -106,6 +115,7 @@ def reembed_gallery(
                 "new gallery"
             )
         embedder.set_flip(store.card.flip)
+        embedder.projection = record.projection
         with open_progress(progress) as report:
             vectors, tracks = _embed(store, embedder, address=str(where), progress=report)
         card = replace(store.card, model=record, accepted=())
@@ -163,7 +173,7 @@ def _replace_vectors(folder: Path, vectors: Mapping[str, FloatArray], card: Gall
             )
             erase_removed(run, EVERYTHING)
             drop_empty_identities(run)
-            run.execute("UPDATE card SET json = ?", (card.to_json(),))
+            write_card(run, card)
             run.execute(
                 "INSERT INTO audit (time, user, action, counts) VALUES (?, ?, ?, ?)",
                 (time.time(), user, "reembed", json.dumps({"sightings": len(vectors)})),

@@ -19,7 +19,8 @@ from passerby.files import make_private
 from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.embedding_model import find_source, load_model
 from passerby.gallery.stores.answers_schema import ANSWERS_SCHEMA
-from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error, read_card_text
+from passerby.gallery.stores.sqlite_card import read_card_text
+from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error
 from passerby.gallery.stores.sqlite_schema import AUDIT_TRIGGERS, SCHEMA_VERSION, TRIGGERS
 from passerby.gallery.user import read_user
 from passerby.types import DEFAULT
@@ -152,13 +153,13 @@ def _upgrade_export(path: Path, model: str | Path | None) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from passerby.gallery.parquet import CARD_KEY, open_export
+    from passerby.gallery.parquet import CARD_KEY, open_export, read_card
 
     file = open_export(path)
     schema = file.schema_arrow
     text = schema.metadata[CARD_KEY].decode()
     if json.loads(text).get("format") != 1:
-        GalleryCard.from_json(text, str(path))  # refuses another format
+        read_card(path)  # refuses another format
         return False
     card = _convert_card(text, str(path), model)
     fields = [field.with_name("crop") if field.name == "picture" else field for field in schema]

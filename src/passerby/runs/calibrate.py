@@ -12,7 +12,7 @@ from passerby.data.datasets.public_spec import public_spec
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import DataError, WeightsError
 from passerby.evaluation.pair_histogram import PairHistogram, count_pairs, merge_histograms
-from passerby.files import read_json
+from passerby.files import read_json, write_atomic
 from passerby.model.embed import load
 from passerby.openset.calibration import Calibration, CalibrationMethod, FittedOn
 from passerby.openset.fitting import fit_calibration
@@ -25,7 +25,9 @@ from passerby.runs.evaluate_model import EvaluationOptions, evaluation_options
 from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder, write_json
 from passerby.runtime.embedder import Embedder
+from passerby.runtime.model_fingerprint import fingerprint_network
 from passerby.runtime.model_manifest import DEFAULT_MODEL, model_folder
+from passerby.runtime.projection import Projection, fit_projection, format_projection, read_projection, require_narrower
 from passerby.types import DataSet, Embeddings
 
 
@@ -34,6 +36,7 @@ def calibrate(
     data: str | None = None,
     *,
     method: CalibrationMethod = "logistic",
+    dims: int | None = None,
     images: int = IMAGES,
     seed: int = 0,
     device: str = "auto",
@@ -44,10 +47,14 @@ def calibrate(
     Without `data` the images are those that the network was trained on. It separates them better than other images, so
     that the probabilities are over-confident. Prefer `data` from the cameras where the model is used.
 
+    With `dims`, the calibration is that of vectors projected to so many numbers, in `calibration-DIMS.json`. The
+    projection is `projection.safetensors`; it is fitted to the same images if the run has none, and stays otherwise.
+
     Args:
         run: Folder of a finished run.
         data: Data sets, as for `train`, whose train splits are used; None is the training's own.
         method: `logistic` or `isotonic`; see `fit_calibration`.
+        dims: Width of the projected vectors, below the model's; None calibrates the model's own vectors.
         images: Largest number of images, of all data sets together. All images of random identities are drawn.
         seed: Seed of that draw, and of the galleries for the probabilities of identification.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -57,7 +64,8 @@ def calibrate(
         The calibration that was written.
 
     Raises:
-        PasserbyError: If there is no finished run, or the data have no pair of the same or of different identities.
+        PasserbyError: If there is no finished run, the data have no pair of the same or of different identities, or
+            `dims` is not below the model's width or above the components of the projection.
 
     Example:
         >>> calibration = passerby.calibrate("runs/m", images=40)
@@ -69,20 +77,41 @@ def calibrate(
     if folder.root.resolve() == DEFAULT_MODEL.resolve():
         raise WeightsError(f"{run}: the folder of the default model is not written to; copy it and calibrate the copy")
     embedder = load(folder.root, device=device).use_cache()
+    if dims is not None:
+        require_narrower(dims, embedder.width)
     sets = load_run_data(folder.root, embedder.manifest, data)
     with open_progress(progress) as report:
-        calibration = calibrate_model(
-            embedder,
-            sets,
-            evaluation_options(load_recipe(folder.recipe)),
-            spec=data or str(embedder.manifest["data"]),
-            method=method,
-            images=images,
-            seed=seed,
-            progress=report,
-        )
-    write_calibration(folder, calibration)
+        options, spec = evaluation_options(load_recipe(folder.recipe)), data or str(embedder.manifest["data"])
+        groups = embed_groups(embedder, draw_training(sets, images, seed=seed), options, progress=report)
+    projection = None
+    if dims is not None:
+        projection = find_projection(folder, embedder, groups, spec=spec).take(dims)
+        groups = [replace(group, vectors=projection.apply(group.vectors)) for group in groups]
+    trained_on = any(was_trained_on(embedder, data) for data in sets)
+    calibration = calibrate_embeddings(groups, spec=spec, trained_on=trained_on, method=method, seed=seed)
+    if projection is None:
+        write_calibration(folder, calibration)
+    else:  # the hash ties it to the projection
+        tree = {**calibration.to_dict(), "projection": projection.sha256}
+        write_json(folder.narrow_calibration(projection.dims), tree)
     return calibration
+
+
+def find_projection(folder: RunFolder, embedder: Embedder, groups: Sequence[Embeddings], *, spec: str) -> Projection:
+    """Read the projection of a run, or fit it to the embeddings of its calibration and write it.
+
+    Args:
+        folder: Folder of the run.
+        embedder: Its model.
+        groups: Embeddings of each data set.
+        spec: Name of the data sets in the result.
+    """
+    network = fingerprint_network(embedder)
+    projection = read_projection(folder.root, network=network)
+    if projection is None:
+        projection = fit_projection([group.vectors for group in groups], data=public_spec(spec))
+        write_atomic(folder.projection, format_projection(projection, network=network))
+    return projection
 
 
 def calibrate_model(

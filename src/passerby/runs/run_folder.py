@@ -13,6 +13,7 @@ from passerby.errors import TrainingError, WriteError, argument, explain
 from passerby.files import hold_lock, write_all_atomic, write_atomic
 from passerby.recipe import Recipe
 from passerby.runtime.model_manifest import read_manifest
+from passerby.runtime.projection import PROJECTION_FILE, calibration_file
 
 
 class _Path:
@@ -51,8 +52,10 @@ class RunFolder:
     """The training log, one JSON object a line."""
     tensorboard = _Path("tensorboard")
     """Folder of the training log for TensorBoard."""
-    calibration = _Path("calibration.json")
+    calibration = _Path(calibration_file(None))
     """The calibration of the model's distances."""
+    projection = _Path(PROJECTION_FILE)
+    """The projection of the model's vectors to fewer numbers."""
     scores = _Path("scores.json")
     """The metrics of every evaluation of the model."""
     plots = _Path("plots")
@@ -61,6 +64,10 @@ class RunFolder:
     """Plot of the learning rate over the training."""
     losses_plot = _Path("plots/losses.png")
     """Plot of the losses over the training."""
+
+    def narrow_calibration(self, dims: int) -> Path:
+        """Return the calibration of vectors that are projected to `dims`."""
+        return self.root / calibration_file(dims)
 
     def evaluation_plots(self, title: str) -> Path:
         """Return the folder of the plots of one evaluation, named after its title."""
@@ -139,7 +146,8 @@ class RunFolder:
             return
         files = (self.recipe, self.manifest, self.model, self.calibration, self.scores)
         write_all_atomic({self.root / name / path.name: path.read_bytes() for path in files if path.is_file()})
-        for path in (self.model, self.calibration, self.scores):
+        stale = (self.projection, *self.root.glob("calibration-*.json"))  # of the model that is set aside
+        for path in (self.model, self.calibration, self.scores, *stale):
             path.unlink(missing_ok=True)
 
     @property

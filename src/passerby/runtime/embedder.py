@@ -19,6 +19,7 @@ from passerby.progress import ProgressOption, open_progress
 from passerby.runtime.embedding_cache import EmbeddingCache, is_enabled
 from passerby.runtime.model_fingerprint import fingerprint_model
 from passerby.runtime.preprocessing import Preprocessing
+from passerby.runtime.projection import Projection
 from passerby.runtime.read_ahead import ImageLike, read_batches
 from passerby.text import plural
 from passerby.types import Embeddings, FloatArray, Sample
@@ -67,6 +68,8 @@ class Embedder:
         manifest: Data, settings and versions that the model was trained with.
         exported: Description inside an exported file, with its certificate; None for other models.
         flip: Whether `embed` averages the mirror image where its argument is None; see `set_flip`.
+        projection: Map of the vectors to fewer numbers, which `embed` applies; None for the network's own. A gallery
+            sets its own.
 
     Example:
         >>> embedder = passerby.load("runs/m")
@@ -89,6 +92,7 @@ class Embedder:
         self.manifest = manifest
         self.exported = exported
         self.flip = True
+        self.projection: Projection | None = None
         self._cache: EmbeddingCache | None = None
         self._load_network: Callable[[], Any] | None = None
 
@@ -101,8 +105,8 @@ class Embedder:
 
     @property
     def width(self) -> int:
-        """Embedding width D."""
-        return self.encoder.width
+        """Width of the vectors of `embed`: the network's embedding width D, or that of the projection."""
+        return self.encoder.width if self.projection is None else self.projection.dims
 
     @property
     def device(self) -> str:
@@ -165,7 +169,7 @@ class Embedder:
             True
         """
         if self._cache is None and is_enabled():
-            self._cache = EmbeddingCache(fingerprint_model(self), width=self.width)
+            self._cache = EmbeddingCache(fingerprint_model(self), width=self.encoder.width)
         return self
 
     def embed(
@@ -209,7 +213,8 @@ class Embedder:
         with open_progress(progress) as report:
             done = 0
             for pixels in self.read_pixels(several, batch=batch, workers=0 if several is not images else workers):
-                vectors.append(self._encode(pixels, self.flip if flip is None else flip, cache))
+                computed = self._encode(pixels, self.flip if flip is None else flip, cache)
+                vectors.append(computed if self.projection is None else self.projection.apply(computed))
                 done += len(pixels)
                 report("embed", done, total)
         return np.concatenate(vectors) if vectors else np.empty((0, self.width), np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import WeightsError, explain
+from passerby.runtime.tensor_file import parse_tensors
 
-_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 _NAMES = {"float32": "torch.float32", "float64": "torch.float64", "int64": "torch.int64", "int32": "torch.int32"}
 
 
@@ -60,16 +59,7 @@ def hash_weights_file(path: Path) -> str:
         64
     """
     try:
-        content = path.read_bytes()
-        size = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + size])
-        tensors = []
-        for name, entry in header.items():
-            if name != "__metadata__":
-                start, end = entry["data_offsets"]
-                data = np.frombuffer(content[8 + size + start : 8 + size + end], _TYPES[entry["dtype"]])
-                tensors.append((name, data.reshape(entry["shape"])))
-        return hash_tensors(tensors)
+        return hash_tensors(parse_tensors(path.read_bytes())[0].items())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"weights {path}: not a complete safetensors file ({explain(error)}); copy it again"

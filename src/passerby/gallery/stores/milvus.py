@@ -23,6 +23,7 @@ from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
 from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stored_crops import crop_name, encode_stored_crop
 from passerby.gallery.stores.exact_distances import exact_distances, nearest_first
+from passerby.gallery.stores.milvus_audit import MilvusAudit
 from passerby.gallery.stores.milvus_connection import (
     MAX_RESULTS,
     PATIENCE,
@@ -31,11 +32,11 @@ from passerby.gallery.stores.milvus_connection import (
     parse_address,
 )
 from passerby.gallery.stores.milvus_consistency import SearchConsistency
+from passerby.gallery.stores.milvus_projection import read_components, write_projection
 from passerby.gallery.stores.milvus_rows import (
     HNSW,
     INFO_FIELDS,
     WHOLE_FIELDS,
-    make_audit_schema,
     make_index,
     make_sightings_schema,
     quote,
@@ -54,7 +55,7 @@ _PAGE = 8192  # entities without vectors read at a time
 
 
 class MilvusStore:
-    """Two collections of a server: `name`, whose description is the card, and `name_audit`.
+    """Collections of a server: `name`, whose description is the card, `name_audit`, and a projection's components.
 
     All methods are those of `GalleryStore`, with these differences, which are the server's:
 
@@ -90,26 +91,29 @@ class MilvusStore:
         patience: float = PATIENCE,
     ) -> None:
         server, token, self._name, self.address = parse_address(address)
-        self._log_name = f"{self._name}_audit"
         self.user, self._clock = user, clock
         self._consistency = SearchConsistency()
         self._connection = MilvusConnection(server, token, address=self.address, patience=patience)
         self._call = self._connection.call
+        self._audit = MilvusAudit(self._call, self._name, user=user, clock=clock)
         if not self._call("has_collection", self._name):
             if card is None:
                 raise NoGalleryError(f"{self.address}: no gallery here; enroll images with a model to make one")
             self._make(card)
-        for name in (self._name, self._log_name):
-            self._call("load_collection", name)
+        self._call("load_collection", self._name)
+        self._audit.load()
         text = self._call("describe_collection", self._name)["description"]
-        self.card = GalleryCard.from_json(text, self.address)
+        components = read_components(self._call, self._name)
+        self.card = GalleryCard.from_json(text, self.address, components=components)
 
     def _make(self, card: GalleryCard) -> None:
-        options = {"consistency_level": "Strong"}
-        flat = make_index("nothing", index_type="FLAT", metric_type="L2", params={})
-        self._call("create_collection", self._log_name, schema=make_audit_schema(), index_params=flat, **options)
+        """Make the collections; that of the sightings last, as it is what makes the gallery exist."""
+        self._audit.make()
+        if card.model.projection is not None:
+            write_projection(self._call, self._name, card.model.projection)
         schema = make_sightings_schema(card.model.dimension, card.to_json())
-        self._call("create_collection", self._name, schema=schema, index_params=make_index("vector", **HNSW), **options)
+        options = {"index_params": make_index("vector", **HNSW), "consistency_level": "Strong"}
+        self._call("create_collection", self._name, schema=schema, **options)
         self.log("create")
 
     @property
@@ -329,22 +333,11 @@ class MilvusStore:
 
     def audit(self) -> list[AuditEntry]:
         """Return the audit log; see `GalleryStore.audit`."""
-        fields = ["number", "time", "user", "action", "counts"]
-        rows: list[dict[str, Any]] = []
-        while True:
-            after = max((row["number"] for row in rows), default=-1)
-            options = {"filter": f"number > {after}", "output_fields": fields, "limit": _PAGE}
-            page = list(self._call("query", self._log_name, consistency_level="Strong", **options))
-            if not page:
-                break
-            rows += page
-        rows.sort(key=lambda row: row["number"])
-        return [AuditEntry(row["time"], row["user"], row["action"], row["counts"]) for row in rows]
+        return self._audit.read()
 
     def log(self, action: str, **counts: int) -> None:
         """Add a line to the audit log; see `GalleryStore.log`."""
-        row = {"time": self._clock(), "user": self.user, "action": action, "counts": counts, "nothing": [0.0, 0.0]}
-        self._call("insert", self._log_name, [row])
+        self._audit.write(action, counts)
 
     def close(self) -> None:
         """Close the connection; see `GalleryStore.close`."""

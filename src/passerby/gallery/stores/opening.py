@@ -8,7 +8,8 @@ from pathlib import Path
 
 from passerby.errors import GalleryError, NoGalleryError
 from passerby.extras import require_extra
-from passerby.gallery.card import GalleryCard, GalleryModel, Keep, Precision, check_card
+from passerby.gallery.card import GalleryCard, GalleryModel, Keep, Precision
+from passerby.gallery.card_checks import check_card
 from passerby.gallery.forget import expire_by_retention
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.gallery.user import read_user

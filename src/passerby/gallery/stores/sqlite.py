@@ -27,6 +27,7 @@ from passerby.gallery.stores.index_follower import EXACT_BELOW, IndexFollower
 from passerby.gallery.stores.protocol import Key
 from passerby.gallery.stores.selection_cache import SelectionCache
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers, drop_empty_identities
+from passerby.gallery.stores.sqlite_card import read_stored_card, write_card
 from passerby.gallery.stores.sqlite_events import NewEvent, SqliteEvents
 from passerby.gallery.stores.sqlite_opening import open_database
 from passerby.gallery.stores.sqlite_removed import erase_removed
@@ -264,8 +265,8 @@ class SqliteStore:
     def _change_card(self, change: Callable[[GalleryCard], GalleryCard], action: str, **counts: int) -> None:
         """Change the stored card, which another process may have changed since it was read."""
         with self._database.write() as run:
-            card = change(GalleryCard.from_json(run.execute("SELECT json FROM card").fetchone()[0], self.address))
-            run.execute("UPDATE card SET json = ?", (card.to_json(),))
+            card = change(read_stored_card(run, self.address))
+            write_card(run, card)
             self._log(run, action, **counts)
         self.card = card
 

@@ -42,18 +42,6 @@ def empty_database_error(folder: str | Path) -> NoGalleryError:
     )
 
 
-def read_card_text(connection: sqlite3.Connection, source: str | Path) -> str:
-    """Read the text of a gallery's card.
-
-    Raises:
-        GalleryError: If its row is missing.
-    """
-    row = connection.execute("SELECT json FROM card").fetchone()
-    if row is None:
-        raise GalleryError(f"{source}: the gallery's card is missing; restore a backup")
-    return str(row[0])
-
-
 class Database:
     """One connection to the database of a gallery, in a file or in memory.
 

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from passerby.errors import GalleryError, NoGalleryError, explain
 from passerby.gallery.card import GalleryCard
-from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error, read_card_text
+from passerby.gallery.stores.sqlite_card import read_stored_card, write_card
+from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error
 
 
 class Log(Protocol):
@@ -44,7 +45,7 @@ def open_database(
                 raise empty_database_error(address)
             _make_tables(database, card, log)
         with database.read() as run:
-            stored = GalleryCard.from_json(read_card_text(run, address), address)
+            stored = read_stored_card(run, address)
         if folder is not None:
             (folder / COPY).unlink(missing_ok=True)  # of a conversion that was killed after its completion
         return database, stored
@@ -77,5 +78,5 @@ def _make_tables(database: Database, card: GalleryCard, log: Log) -> None:
     with database.write() as run:
         if not database.has_tables():
             database.make_tables()
-            run.execute("INSERT INTO card VALUES (1, ?)", (card.to_json(),))
+            write_card(run, card)
             log(run, "create")
