@@ -95,10 +95,10 @@ def make_site(images: Embeddings, tracks: np.ndarray, links: SiteLinks = SiteLin
 
 
 def answer(site: Site, images: Embeddings, count: int, *, surest: bool) -> SiteLinks:
-    """Answer, by identity, the links of tracks with the largest or the smallest margins: do they show one person?"""
+    """Answer, by identity, links that are the most or the least certain: do both tracks show one person?"""
     tracks = find_tracks(site, site.tracks)
-    links = link_tracks(tracks.mean(normalize(images).vectors), tracks.camera_ids, fraction=1.0)
-    order = np.argsort(links.margins)[:: -1 if surest else 1][:count]
+    links = link_tracks(tracks.mean(normalize(images).vectors), tracks.camera_ids, least=0)
+    order = np.argsort(-links.probabilities if surest else abs(links.probabilities - 0.5), kind="stable")[:count]
     first = np.unique(tracks.labels, return_index=True)[1]
     pairs = tracks.rows[first[links.pairs[order]]]
     same = images.person_ids[pairs[:, 0]] == images.person_ids[pairs[:, 1]]

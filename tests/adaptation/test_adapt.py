@@ -63,7 +63,7 @@ def test_the_run_is_described(adapted, tiny_run):
     described = manifest["adaptation"]
     assert described["chosen"] == adapted.chosen
     assert len(described["fingerprint"]) == 64
-    assert [rung["name"] for rung in described["rungs"]] == ["wccn", "kissme", "xqda", "lda", "links"]
+    assert [rung["name"] for rung in described["rungs"]] == ["norms", "wccn", "kissme", "xqda", "lda", "links"]
     assert manifest["identities"] == 0
     assert manifest["initial_weights"] == f"adapted from {tiny_run}"
     assert passerby.load_calibration(adapted.folder).fitted_on.data == PEOPLE == adapted.calibration
@@ -120,7 +120,7 @@ def test_tracks_of_random_crops_help_nothing(tiny_run, tmp_path):
     )
     assert not result.helped
     assert [rung.note for rung in result.rungs] == [
-        *["gain not above 2 standard errors"] * 4,
+        *["gain not above 2 standard errors"] * 5,
         "one camera: no links between cameras",
     ]
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from passerby.adaptation.covariance import UNKNOWN
-from passerby.adaptation.groups import find_groups, join_groups
+from passerby.adaptation.groups import count_held_out, find_groups, join_groups
 from passerby.adaptation.judge import Judge
 from passerby.adaptation.site import NamedLink, Site, SiteCrop, SiteLinks, draw_crops, read_site, require_usable
 from passerby.adaptation.site_data import list_site_crops
@@ -163,6 +163,35 @@ def test_must_links_join_tracks():
     assert numbers[0] == numbers[1] == numbers[5]
     assert numbers[2] == numbers[3] == numbers[4] != numbers[0]
     assert join_groups(make_site(), make_site().tracks)[5] == UNKNOWN
+
+
+def test_tracks_of_two_people_are_taken_apart(caplog):
+    """By hand: the crops 0 and 1 of track 0 are of two people, who are 3 and 5; the track of 3 and 4 is whole."""
+    links = SiteLinks(must=np.array([[0, 3], [1, 5]]), cannot=np.array([[0, 1]]))
+    numbers = join_groups(make_site(links=links), make_site().tracks)
+    assert numbers[0] == numbers[3] == numbers[4]
+    assert numbers[1] == numbers[5] != numbers[0]
+    assert numbers[2] not in (*numbers[:2], *numbers[3:])
+    assert caplog.messages == ["1 track not learned from: two of its crops are known to show two people"]
+
+
+def test_must_links_that_cannot_links_contradict_are_not_used(caplog):
+    """By hand: tracks 0 (crops 0, 1) and 2 (crops 3, 4) show two people, so that 1 and 3 cannot be one."""
+    links = SiteLinks(must=np.array([[1, 3], [2, 3]]), cannot=np.array([[0, 4]]))
+    numbers = join_groups(make_site(links=links), make_site().tracks)
+    assert numbers[0] == numbers[1] != numbers[3]
+    assert numbers[2] == numbers[3] == numbers[4]
+    assert caplog.messages == ["1 must-link not used: cannot-links contradict"]
+
+
+def test_a_crop_without_a_track_counts_if_it_differs_from_another():
+    numbers = join_groups(make_site(links=SiteLinks(cannot=np.array([[5, 0]]))), make_site().tracks)
+    assert numbers[5] not in (UNKNOWN, *numbers[:5])
+
+
+@pytest.mark.parametrize(("usable", "held_out"), [(0, 0), (34, 10), (485, 146), (500, 150), (970, 150), (10**5, 150)])
+def test_at_most_150_groups_are_held_out(usable, held_out):
+    assert count_held_out(usable) == held_out
 
 
 def test_held_out_groups_are_not_learned_from():

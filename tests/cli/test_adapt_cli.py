@@ -33,7 +33,7 @@ def test_json_has_the_rungs(passerby, workspace):
     result = json.loads(output.out)
     assert output.code == 3
     assert (result["chosen"], result["folder"], result["cameras"]) == ("nothing", None, 2)
-    assert [rung["name"] for rung in result["rungs"]] == ["wccn", "kissme", "xqda", "lda", "links"]
+    assert [rung["name"] for rung in result["rungs"]] == ["norms", "wccn", "kissme", "xqda", "lda", "links"]
 
 
 @pytest.mark.parametrize(

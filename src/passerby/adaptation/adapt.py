@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from passerby.adaptation.adapt_result import NOTHING, AdaptResult, Rung
-from passerby.adaptation.adapted_run import build_adapted_manifest, calibrate_adapted, write_adapted
+from passerby.adaptation.adapted_run import calibrate_adapted, write_adapted
 from passerby.adaptation.finetune import NAME as FINETUNE
 from passerby.adaptation.finetune import FineTuning, finetune
-from passerby.adaptation.fold import find_obstacle, fold_maps
+from passerby.adaptation.fold import find_obstacle
 from passerby.adaptation.groups import Groups, find_groups
 from passerby.adaptation.judge import HELD_OUT, MIN_GROUPS
 from passerby.adaptation.ladder import Start, choose, climb_maps, learn_rung, map_rungs
+from passerby.adaptation.norms import NAME as NORMS
+from passerby.adaptation.norms import try_norms
 from passerby.adaptation.part_maps import split_parts
 from passerby.adaptation.rendered import RENDERED, RenderedPeople, read_rendered
 from passerby.adaptation.site import Site, count, read_site
@@ -115,7 +117,7 @@ def _climb(
     groups = find_groups(site, labels=source.labels, seed=seed)
     logger.info("%r, %d %s with a match", site, groups.usable, groups.kind)
     if groups.judge is None:
-        names = (*map_rungs(groups), *((FINETUNE,) if passes else ()))
+        names = (NORMS, *map_rungs(groups), *((FINETUNE,) if passes else ()))
         rungs = tuple(Rung(name, note=_explain(groups)) for name in names)
         return _summarize(site, groups, rungs, NOTHING, seed=seed)
     people = read_rendered(start, rendered, progress=progress)
@@ -123,26 +125,28 @@ def _climb(
     parts = split_parts(vectors, start.parts)
     before = Start(vectors, start.embed(people.pixels, progress=progress), start.parts, site.camera_ids)
     precision = float(groups.judge.precision(before.normalize(vectors)).mean())
+    rung, network = try_norms(start, site, groups, people, start=before, seed=seed)
+    networks = {NORMS: network}
     rungs, chosen = _climb_maps(before, groups, people, site, start)
-    network = start.embedder.network
+    rungs = (rung, *rungs)
     if passes:
         maps = None
         if chosen is not None:
             maps, _ = learn_rung(chosen, parts, site, groups.learned)
         with folder.lock():
             job = FineTuning(start, site, groups, before, people, folder.root / WORK, seed, passes, progress)
-            rung, tuned = finetune(job, maps)
+            rung, networks[FINETUNE] = finetune(job, maps)
         rungs = (*rungs, rung)
-        chosen = choose(rungs)
+    chosen = choose(rungs)
     if chosen is None:
         _delete_work(folder)
         return _summarize(site, groups, rungs, NOTHING, start=precision, seed=seed)
-    if chosen == FINETUNE:
-        assert tuned is not None
-        network.load_state_dict(tuned.state_dict())
+    if chosen in networks:
+        changed = networks[chosen]
+        assert changed is not None
+        start.embedder.network.load_state_dict(changed.state_dict())
     else:
-        maps, _ = learn_rung(chosen, parts, site, groups.numbers)
-        fold_maps(network, maps)
+        start.apply_maps(learn_rung(chosen, parts, site, groups.numbers)[0])
     calibration = calibrate_adapted(
         site,
         start.embed(site.pixels, progress=progress),
@@ -157,7 +161,7 @@ def _climb(
     description = {**result.to_dict(), "data": site.title, "fingerprint": site.fingerprint, "rendered": rendered}
     del description["folder"]
     source.record(folder.root, site.names)  # first, so that no run exists that the gallery does not list
-    write_adapted(folder, start, network, build_adapted_manifest(start, description), calibration)
+    write_adapted(folder, start, description, calibration)
     _delete_work(folder)
     return result
 
@@ -173,7 +177,7 @@ def _climb_maps(
     before: Start, groups: Groups, people: RenderedPeople, site: Site, start: StartModel
 ) -> tuple[tuple[Rung, ...], str | None]:
     """Try the maps, if they can be folded into the network."""
-    obstacle = find_obstacle(start.embedder.network)
+    obstacle = find_obstacle(start.embedder.network) if start.trainable else None
     if obstacle is None:
         return climb_maps(before, groups, people, site=site)
     note = f"the model: {obstacle}; maps cannot be folded into it"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +18,9 @@ from passerby.files import write_all_atomic
 from passerby.openset.calibration import Calibration
 from passerby.runs.calibrate import calibrate_embeddings
 from passerby.runs.run_folder import RunFolder, to_json
+from passerby.runtime.file_model import write_map
+from passerby.runtime.model_manifest import MAP_FILE
 from passerby.types import Embeddings, FloatArray
-
-if TYPE_CHECKING:
-    from passerby.model.convnext_ap import ReID
 
 FROM_RUN = "data_from_run"
 """Key of a manifest with paths from the folder of the start, which another folder does not share."""
@@ -43,31 +44,53 @@ def build_adapted_manifest(start: StartModel, adaptation: Mapping[str, Any]) -> 
 
 
 def write_adapted(
-    folder: RunFolder, start: StartModel, network: ReID, manifest: Mapping[str, Any], calibration: Calibration
+    folder: RunFolder, start: StartModel, adaptation: Mapping[str, Any], calibration: Calibration
 ) -> None:
     """Write the run: all of its files, or none after an interruption.
+
+    Args:
+        folder: Folder of the run.
+        start: The model, changed by the chosen rung.
+        adaptation: Site, rungs and seed.
+        calibration: Of the changed model.
 
     Raises:
         TrainingError: If the folder has been used meanwhile.
         WriteError: If it cannot be written.
     """
-    import safetensors.torch
-
-    tensors = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in network.state_dict().items()
-        if ".classifier." not in name and name != "centers"
-    }
+    manifest = build_adapted_manifest(start, adaptation)
+    contents = _list_tensors(folder, start) if start.trainable else _copy_file_model(folder, start, manifest)
     with folder.lock():
         folder.require_unused()
         write_all_atomic(
             {
-                folder.model: safetensors.torch.save(tensors),
+                **contents,
                 folder.recipe: start.recipe.to_yaml().encode(),
                 folder.calibration: to_json(calibration.to_dict()),
                 folder.manifest: to_json(manifest),
             }
         )
+
+
+def _list_tensors(folder: RunFolder, start: StartModel) -> dict[Path, bytes]:
+    import safetensors.torch
+
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in start.embedder.network.state_dict().items()
+        if ".classifier." not in name and name != "centers"
+    }
+    return {folder.model: safetensors.torch.save(tensors)}
+
+
+def _copy_file_model(folder: RunFolder, start: StartModel, manifest: dict[str, Any]) -> dict[Path, bytes]:
+    """Return the ONNX or OpenVINO file and the map of its embedding, whose hash is added to the manifest."""
+    encoder: Any = start.embedder.encoder
+    file = Path(encoder.path)
+    names = [file.name, *([file.with_suffix(".bin").name] if file.suffix.lower() == ".xml" else [])]
+    linear = write_map(encoder.linear)
+    manifest["model"] = {**manifest["model"], "map": hashlib.sha256(linear).hexdigest()}
+    return {folder.root / MAP_FILE: linear} | {folder.root / name: (file.parent / name).read_bytes() for name in names}
 
 
 def calibrate_adapted(

@@ -26,7 +26,7 @@ from passerby.adaptation.rendered import RenderedPeople
 from passerby.adaptation.site import Site
 from passerby.adaptation.site_tracks import SiteTracks, find_tracks
 from passerby.adaptation.start_model import StartModel
-from passerby.adaptation.track_links import link_table
+from passerby.adaptation.track_links import TrackLinks, link_table
 from passerby.errors import TrainingError, WeightsError, explain
 from passerby.files import read_json, write_atomic
 from passerby.progress import ProgressCallback
@@ -41,9 +41,6 @@ logger = logging.getLogger(__name__)
 NAME = "finetune"
 WITHIN_PASSES = 1
 """First passes, which learn from the tracks of each camera alone."""
-FRACTIONS = (0.5, 0.9)
-"""Fraction of the links that is accepted, in the first pass with links and in the last. Chosen on training people of
-CUHK01 and CUHK03, of whose links 95 to 98 % and 83 to 89 % are right at 0.5."""
 EMA = 0.98
 """Decay of the averaged weights."""
 MIN_TRACKS = 8
@@ -98,10 +95,10 @@ class FineTuning:
         assert state.ema is not None
         vectors = self.embed(state.ema.module, self.site.pixels)
         for done in range(len(entries), self.passes):
-            pairs = self._link(vectors, done)
-            loss = self._train(state, vectors, pairs, done)
+            links = self._link(vectors, done)
+            loss = self._train(state, vectors, links.pairs, done)
             vectors = self.embed(state.ema.module, self.site.pixels)
-            entry = self._judge(vectors, pairs, loss)
+            entry = self._judge(vectors, loss) | self.tracks.measure(links)
             entries.append(entry)
             logger.info("fine-tuning: pass %d of %d: %s", done + 1, self.passes, entry)
             state.stage = done + 1
@@ -114,12 +111,7 @@ class FineTuning:
 
     def embed(self, network: ReID, pixels: NDArray[np.uint8]) -> FloatArray:
         """Embed pixels, averaged with their mirror images."""
-        from passerby.model.torch_encoder import TorchEncoder
-        from passerby.runtime.embedder import Embedder
-
-        preprocessing = self.model.embedder.preprocessing
-        encoder = TorchEncoder(network, preprocessing, device="cpu")
-        return Embedder(encoder, preprocessing, self.model.manifest).embed(list(pixels), progress=self.progress)
+        return self.model.embed_with(network, pixels, progress=self.progress)
 
     def load_best(self) -> ReID:
         """Return the averaged network of the best pass."""
@@ -157,13 +149,10 @@ class FineTuning:
             ema=ModelEmaV3(network, decay=EMA, use_warmup=True),
         )
 
-    def _link(self, vectors: FloatArray, done: int) -> IntArray:
-        """Return the links of a pass: given ones, and in later passes those between nearest tracks."""
-        if done < WITHIN_PASSES or self.groups.kind == "identities":
-            return self.tracks.known_links
-        steps = max(self.passes - WITHIN_PASSES - 1, 1)
-        fraction = FRACTIONS[0] + (FRACTIONS[1] - FRACTIONS[0]) * (done - WITHIN_PASSES) / steps
-        return self.tracks.link(self.start.normalize(vectors), fraction=fraction)
+    def _link(self, vectors: FloatArray, done: int) -> TrackLinks:
+        """Return the links of a pass: given ones, and in later passes those that are found."""
+        searches = done >= WITHIN_PASSES and self.groups.kind != "identities"
+        return self.tracks.link(self.start.normalize(vectors) if searches else None)
 
     def _train(self, state: TrainingState, vectors: FloatArray, pairs: IntArray, done: int) -> float:
         import torch
@@ -193,7 +182,7 @@ class FineTuning:
             self.progress("finetune", state.step, 0, f"pass {done + 1}  loss {loss:.3f}")
         return float(np.mean(losses))
 
-    def _judge(self, vectors: FloatArray, pairs: IntArray, loss: float) -> dict[str, Any]:
+    def _judge(self, vectors: FloatArray, loss: float) -> dict[str, Any]:
         """Describe a finished pass.
 
         Raises:
@@ -207,14 +196,8 @@ class FineTuning:
             raise TrainingError(f"the network has collapsed: mean similarity of two crops {alike:.3f}")
         assert self.groups.judge is not None
         before, after = (self.groups.judge.precision(self.start.normalize(v)) for v in (self.start.crops, vectors))
-        entry: dict[str, Any] = {
-            "loss": loss,
-            "gain": float((after - before).mean()),
-            "error": standard_error(after - before),
-            "links": len(pairs),
-            "alike": alike,
-        }
-        return entry | self.tracks.measure(pairs)
+        gains = after - before
+        return {"loss": loss, "gain": float(gains.mean()), "error": standard_error(gains), "alike": alike}
 
     @property
     def _checkpoint(self) -> Path:
@@ -232,7 +215,7 @@ class FineTuning:
     def _key(self) -> Mapping[str, Any]:
         """Return the values that the passes depend on."""
         return {
-            "format": 2,
+            "format": 3,
             "fingerprint": self.site.fingerprint,
             "start": self.start.fingerprint,
             "seed": self.seed,
@@ -281,6 +264,8 @@ def finetune(job: FineTuning, maps: Parts | None) -> tuple[Rung, ReID | None]:
     Returns:
         The rung of the best pass, with all passes in its details, and its network; None if it is refused.
     """
+    if not job.model.trainable:
+        return Rung(NAME, note="not applicable: the weights of an ONNX or OpenVINO file are fixed"), None
     usable = int((np.bincount(job.tracks.labels) > 1).sum())
     if usable < MIN_TRACKS:
         return Rung(NAME, note=f"{usable} tracks with two crops to learn from, expected {MIN_TRACKS} or more"), None

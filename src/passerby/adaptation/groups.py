@@ -5,15 +5,19 @@ N crops
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from passerby.adaptation.covariance import UNKNOWN
-from passerby.adaptation.judge import HELD_OUT, MIN_GROUPS, Judge
+from passerby.adaptation.judge import HELD_OUT, MIN_GROUPS, MOST_HELD_OUT, Judge
 from passerby.adaptation.site import Site
-from passerby.reviewing.links import UnionFind
+from passerby.reviewing.links import resolve_links
+from passerby.text import plural
 from passerby.types import IntArray
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,25 +52,55 @@ def find_groups(site: Site, *, labels: bool, seed: int) -> Groups:
     """
     numbers = join_groups(site, site.persons if labels else site.tracks)
     usable = _find_usable(numbers, site.camera_ids, across=labels)
-    drawn = np.random.default_rng(seed).permutation(usable)[: round(HELD_OUT * len(usable))]
+    drawn = np.random.default_rng(seed).permutation(usable)[: count_held_out(len(usable))]
     held_out = np.isin(numbers, drawn)
     judge = Judge(numbers, site.camera_ids, held_out, across=labels) if len(drawn) >= MIN_GROUPS else None
     return Groups(numbers, "identities" if labels else "tracks", len(usable), judge)
 
 
+def count_held_out(usable: int) -> int:
+    """Return how many of the usable groups are held out.
+
+    Example:
+        >>> [count_held_out(usable) for usable in (40, 970)]
+        [12, 150]
+    """
+    return min(round(HELD_OUT * usable), MOST_HELD_OUT)
+
+
 def join_groups(site: Site, numbers: IntArray) -> IntArray:
-    """Join groups that must-links connect; a crop without a group and with a link is a group of its own before."""
-    sets = UnionFind(len(numbers))
+    """Join groups that must-links connect.
+
+    A group of which two crops have a cannot-link shows two people: its crops are taken apart. A must-link that would
+    join groups with a cannot-link between them is not used. A crop without a group and with a link is its own group.
+
+    Args:
+        site: The crops, with their links.
+        numbers: (N,) track or identity of each crop, or `UNKNOWN`.
+    """
+    must, cannot = site.links.must, site.links.cannot
+    inside = (numbers[cannot[:, 0]] == numbers[cannot[:, 1]]) & (numbers[cannot[:, 0]] != UNKNOWN)
+    mixed = np.unique(numbers[cannot[inside, 0]])
+    numbers = np.where(np.isin(numbers, mixed), UNKNOWN, numbers)
+    chains = [np.empty((0, 2), np.int64)]
     for group in np.unique(numbers[numbers != UNKNOWN]):
-        first, *others = np.flatnonzero(numbers == group).tolist()
-        for other in others:
-            sets.join(first, other)
-    for first, second in site.links.must.tolist():
-        sets.join(first, second)
-    roots = sets.roots()
-    counts = np.bincount(roots, minlength=len(numbers))
-    known = (numbers != UNKNOWN) | (counts[roots] > 1)
-    return np.where(known, roots, UNKNOWN)
+        rows = np.flatnonzero(numbers == group)
+        chains.append(np.stack([rows[:-1], rows[1:]], axis=1))
+    chain = np.concatenate(chains)
+    pairs = np.concatenate([chain, cannot, must])
+    signs = np.repeat([1, -1, 1], [len(chain), len(cannot), len(must)])
+    weights = np.repeat([3, 2, 1], [len(chain), len(cannot), len(must)])  # the order in which they are believed
+    links = resolve_links(len(numbers), pairs, signs, weights)
+    if len(mixed):
+        logger.warning(
+            "%s not learned from: two of its crops are known to show two people", plural(len(mixed), "track")
+        )
+    if links.conflicts:
+        count = plural(len(links.conflicts), "must-link")
+        logger.warning("%s not used: cannot-links contradict", count)
+    known = numbers != UNKNOWN
+    known[np.concatenate([must, cannot]).ravel()] = True
+    return np.where(known, links.components, UNKNOWN)
 
 
 def _find_usable(numbers: IntArray, camera_ids: IntArray, *, across: bool) -> IntArray:

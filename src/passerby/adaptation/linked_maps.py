@@ -12,7 +12,7 @@ import numpy as np
 from passerby.adaptation.covariance import UNKNOWN
 from passerby.adaptation.part_maps import Parts, apply_maps, join_parts, learn_maps
 from passerby.adaptation.site import Site
-from passerby.adaptation.site_tracks import SiteTracks, find_tracks
+from passerby.adaptation.site_tracks import LEAST, SiteTracks, find_tracks
 from passerby.errors import DataError
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.reviewing.links import UnionFind
@@ -20,8 +20,8 @@ from passerby.types import Embeddings, IntArray
 
 METHOD = "kissme"
 """Key of `METHODS`. Of three methods on training people of CUHK01 and CUHK03 the one with the largest gain."""
-FRACTIONS = (0.5, 0.7, 0.9)
-"""Fraction of the links that is used in each round."""
+ROUNDS = 3
+"""Rounds of linking and learning."""
 
 
 def learn_linked_maps(parts: Parts, site: Site, numbers: IntArray) -> tuple[Parts, list[dict[str, Any]]]:
@@ -33,7 +33,8 @@ def learn_linked_maps(parts: Parts, site: Site, numbers: IntArray) -> tuple[Part
         numbers: (N,) group of each crop, or `UNKNOWN`.
 
     Returns:
-        (P, D, D), and for each round the number of links, with their precision and recall if the identities are known.
+        (P, D, D), and for each round the number of links, their mean probability, and their precision and recall if the
+        identities are known.
 
     Raises:
         DataError: For one camera, or groups without links.
@@ -42,14 +43,14 @@ def learn_linked_maps(parts: Parts, site: Site, numbers: IntArray) -> tuple[Part
     if len(np.unique(tracks.camera_ids)) < 2:
         raise DataError("one camera: no links between cameras")
     maps, rounds = None, []
-    for fraction in FRACTIONS:
+    for _ in range(ROUNDS):
         vectors = join_parts(apply_maps(parts, maps))
         normalized = standardize_cameras(Embeddings(vectors, np.ones(len(vectors), np.int64), site.camera_ids)).vectors
-        pairs = tracks.link(normalized, fraction=fraction)
-        if not len(pairs):
-            raise DataError("no two tracks of different cameras are each other's nearest")
-        rounds.append({"links": len(pairs)} | tracks.measure(pairs))
-        maps = learn_maps(parts, site.camera_ids, _join(tracks, pairs, len(parts)), method=METHOD)
+        links = tracks.link(normalized)
+        if not len(links.pairs):
+            raise DataError(f"no link between cameras has a probability of {LEAST} or more")
+        rounds.append(tracks.measure(links))
+        maps = learn_maps(parts, site.camera_ids, _join(tracks, links.pairs, len(parts)), method=METHOD)
     assert maps is not None
     return maps, rounds
 

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from passerby.adaptation.covariance import UNKNOWN
 from passerby.adaptation.site import Site, number
-from passerby.adaptation.track_links import link_tracks
+from passerby.adaptation.track_links import TrackLinks, link_tracks
 from passerby.types import IntArray
+
+LEAST = 0.5
+"""Least probability of a link that is found."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +51,33 @@ class SiteTracks:
         first, second = np.nonzero(np.triu(self.groups[:, None] == self.groups[None], k=1))
         return np.stack([first, second], axis=1)
 
-    def link(self, vectors: NDArray[np.floating], *, fraction: float) -> IntArray:
-        """Return the known links, and those that are found by (N, D) vectors, normalized per camera: (L, 2) tracks."""
-        found = link_tracks(
-            self.mean(vectors), self.camera_ids, fraction=fraction, known=self.known_links, cannot=self.cannot
-        )
-        return np.concatenate([self.known_links, found.pairs])
+    def link(self, vectors: NDArray[np.floating] | None) -> TrackLinks:
+        """Return the known links, of probability 1, and those that are found.
 
-    def measure(self, pairs: IntArray) -> dict[str, float]:
-        """Return precision and recall of links; empty without identities."""
-        if (self.persons == UNKNOWN).any() or not len(pairs):
-            return {}
+        Args:
+            vectors: (N, D), normalized per camera; None finds no link.
+        """
+        known = self.known_links
+        if vectors is None:
+            return TrackLinks(known, np.ones(len(known)))
+        found = link_tracks(self.mean(vectors), self.camera_ids, least=LEAST, known=known, cannot=self.cannot)
+        return TrackLinks(
+            np.concatenate([known, found.pairs]), np.concatenate([np.ones(len(known)), found.probabilities])
+        )
+
+    def measure(self, links: TrackLinks) -> dict[str, float]:
+        """Count links, with their mean probability, and their precision and recall if the identities are known."""
+        pairs = links.pairs
+        values: dict[str, float] = {"links": len(pairs)}
+        if not len(pairs):
+            return values
+        values["link_probability"] = float(links.probabilities.mean())
+        if (self.persons == UNKNOWN).any():
+            return values
         right = int((self.persons[pairs[:, 0]] == self.persons[pairs[:, 1]]).sum())
         same = np.triu(self.persons[:, None] == self.persons[None], k=1)
         same &= self.camera_ids[:, None] != self.camera_ids[None]
-        return {"link_precision": right / len(pairs), "link_recall": right / max(int(same.sum()), 1)}
+        return values | {"link_precision": right / len(pairs), "link_recall": right / max(int(same.sum()), 1)}
 
 
 def find_tracks(site: Site, numbers: IntArray) -> SiteTracks:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from passerby.adaptation.fold import fold_maps
+from passerby.adaptation.part_maps import Parts
 from passerby.data.images import Pixels
 from passerby.errors import WeightsError
 from passerby.model.embed import load
@@ -21,22 +23,27 @@ from passerby.runtime.embedder import Embedder
 from passerby.runtime.model_manifest import model_folder
 from passerby.types import FloatArray
 
+if TYPE_CHECKING:
+    from passerby.model.convnext_ap import ReID
+
 
 @dataclass(frozen=True)
 class StartModel:
-    """A model with PyTorch weights.
+    """A model that is adapted: one with PyTorch weights, or an imported ONNX or OpenVINO file.
 
     Attributes:
         name: As it was named.
         folder: Its folder.
         embedder: The model.
         recipe: Its recipe.
+        trainable: Whether it has PyTorch weights.
     """
 
     name: str
     folder: Path
     embedder: Embedder
     recipe: Recipe
+    trainable: bool
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -49,7 +56,16 @@ class StartModel:
         Raises:
             WeightsError: If an embedding is NaN or infinite.
         """
-        vectors = self.embedder.embed(list(pixels), progress=progress)
+        return self._require_finite(self.embedder.embed(list(pixels), progress=progress))
+
+    def embed_with(self, network: ReID, pixels: Pixels, *, progress: ProgressCallback = no_progress) -> FloatArray:
+        """Embed pixels as `embed` does, by a changed copy of the network, without a check of the values."""
+        from passerby.model.torch_encoder import TorchEncoder
+
+        encoder = TorchEncoder(network, self.embedder.preprocessing, device=self.embedder.device)
+        return Embedder(encoder, self.embedder.preprocessing, self.manifest).embed(list(pixels), progress=progress)
+
+    def _require_finite(self, vectors: FloatArray) -> FloatArray:
         if not np.isfinite(vectors).all():
             raise WeightsError(f"{self.name}: its embeddings are not finite; its weights are damaged")
         return vectors
@@ -57,26 +73,34 @@ class StartModel:
     @property
     def parts(self) -> int:
         """Number of parts of the embedding; 1 if their widths differ."""
+        if not self.trainable:
+            return 1
         widths = self.embedder.network.embedding_parts
         return len(widths) if len(set(widths)) == 1 else 1
 
+    def apply_maps(self, maps: Parts) -> None:
+        """Change the model by the maps of its parts, (P, D, D)."""
+        if self.trainable:
+            fold_maps(self.embedder.network, maps)
+            return
+        encoder: Any = self.embedder.encoder
+        before = np.eye(len(maps[0])) if encoder.linear is None else encoder.linear
+        encoder.linear = np.asarray(maps[0] @ before, np.float32)
+
 
 def load_start(name: str | Path, *, device: str) -> StartModel:
-    """Load a model whose weights can be changed.
+    """Load a model to start from.
 
     Raises:
-        WeightsError: For an imported ONNX or OpenVINO file; as `load`.
+        WeightsError: For a file in place of a folder; as `load`.
     """
     folder = model_folder(name)
     if not folder.is_dir():
-        raise WeightsError(f"{name}: expected the folder of a run, or default; a model file's weights are fixed")
-    if not ModelFiles(folder).trained:
-        raise WeightsError(
-            f"{name}: an imported ONNX or OpenVINO file, whose weights cannot be changed; adapt a run, an imported "
-            "checkpoint with model.safetensors, or default"
-        )
-    embedder = load(folder, device=device, runtime="torch")
-    return StartModel(str(name), folder, embedder, _read_recipe(folder, embedder.manifest))
+        advice = f"import it: `passerby model import {name} --out DIR`" if Path(name).is_file() else "name another one"
+        raise WeightsError(f"{name}: expected the folder of a run or of an imported model, or default; {advice}")
+    trainable = ModelFiles(folder).trained
+    embedder = load(folder, device=device, runtime="torch" if trainable else "auto")
+    return StartModel(str(name), folder, embedder, _read_recipe(folder, embedder.manifest), trainable)
 
 
 def _read_recipe(folder: Path, manifest: Mapping[str, Any]) -> Recipe:

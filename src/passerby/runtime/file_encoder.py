@@ -41,6 +41,7 @@ class FileEncoder:
         output: Name of the output with the embedding; None is the only one. A map (B, D, h, w) is averaged over its
             positions.
         precision: `fp32`, `fp16`, `bf16` or `int8`.
+        linear: (D, D) map that is applied to each embedding before it is scaled to unit length; None for none.
 
     Raises:
         WeightsError: If input or output are not those of a network that embeds images.
@@ -48,10 +49,19 @@ class FileEncoder:
 
     device = "cpu"
 
-    def __init__(self, network: FileNetwork, takes: FileInput, *, output: str | None = None, precision: str) -> None:
+    def __init__(
+        self,
+        network: FileNetwork,
+        takes: FileInput,
+        *,
+        output: str | None = None,
+        precision: str,
+        linear: FloatArray | None = None,
+    ) -> None:
         self.runtime: str = network.runtime
         self.precision = precision
         self.mirrors = takes.mirrors
+        self.linear = linear
         self._network, self._takes = network, takes
         self._output = _find_output(network, output)
         self._channels_last = _find_layout(network, takes.preprocessing.size)
@@ -83,6 +93,8 @@ class FileEncoder:
             )
         vectors = np.asarray(vectors, np.float32)
         with np.errstate(invalid="ignore", over="ignore"):  # infinite numbers become NaN, which the caller refuses
+            if self.linear is not None:
+                vectors = vectors @ self.linear.T
             length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
             return np.asarray(vectors / np.maximum(length, 1e-12)[:, None])
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from passerby.errors import WeightsError, explain
-from passerby.files import parse_json
+from passerby.files import parse_json, read_bytes
 from passerby.runtime.embedder import Embedder
 from passerby.runtime.file_encoder import FileEncoder, FileInput
-from passerby.runtime.model_manifest import MANIFEST_FILE, MODEL_FILE
+from passerby.runtime.model_manifest import MANIFEST_FILE, MAP_FILE, MODEL_FILE
 from passerby.runtime.networks import ComputePrecision, FileNetwork, FileRuntime, default_threads, load_network
 from passerby.runtime.preprocessing import parse_preprocessing
 from passerby.runtime.weights_hash import hash_weights_file
+from passerby.types import FloatArray
 
 BATCHES = (1, 2, 8, 32)
 """Sizes of the batches that a file computes; a larger batch of images is computed in several."""
@@ -86,12 +91,34 @@ def load_imported(
     name, output = model.get("file"), model.get("output")
     if not isinstance(name, str) or Path(name).name != name or not is_model_file(name):
         raise WeightsError(f"{source}: model: file is {name!r}, expected the name of an .onnx or .xml file beside it")
+    linear = _read_map(folder / MAP_FILE, model["map"]) if "map" in model else None
     if not isinstance(output, str | None):
         raise WeightsError(f"{source}: model: output is {output!r}, expected the name of an output")
     preprocessing = parse_preprocessing(manifest["preprocessing"], source)
     network = _open(folder / name, runtime, precision, threads)
-    encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision=precision)
+    encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision=precision, linear=linear)
     return Embedder(encoder, preprocessing, manifest)
+
+
+def write_map(linear: FloatArray) -> bytes:
+    """Return the content of `MAP_FILE`."""
+    content = BytesIO()
+    np.save(content, linear.astype(np.float32))
+    return content.getvalue()
+
+
+def _read_map(path: Path, sha256: object) -> FloatArray:
+    """Read the linear map of an embedding, whose hash is in the manifest."""
+    try:
+        content = read_bytes(path)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError("it is not the file that the manifest describes")
+        linear = np.load(BytesIO(content), allow_pickle=False)
+        if linear.ndim != 2 or linear.shape[0] != linear.shape[1] or linear.dtype != np.float32:
+            raise ValueError(f"expected (width, width) of float32, found {linear.shape} of {linear.dtype}")
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read ({explain(error)}); copy the whole run again") from None
+    return np.asarray(linear)
 
 
 def find_exported(folder: Path, manifest: Mapping[str, Any]) -> Path | None:

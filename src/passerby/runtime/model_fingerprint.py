@@ -33,7 +33,9 @@ def fingerprint_network(embedder: Embedder) -> str:
     if embedder.exported is not None:
         return str(embedder.exported["weights"])
     if holds_network_file(embedder.manifest):
-        return str(embedder.manifest["imported"]["sha256"])
+        file = str(embedder.manifest["imported"]["sha256"])
+        adapted = embedder.manifest["model"].get("map")
+        return file if adapted is None else _hash(f"{file} {adapted}")
     tensors = embedder.network.state_dict().items()
     return hash_tensors((name, tensor.detach().cpu().numpy()) for name, tensor in tensors)
 

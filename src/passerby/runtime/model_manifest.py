@@ -15,6 +15,8 @@ MANIFEST_FORMAT = 2
 fingerprint for each data set, in the order of `titles` (`fingerprint` is that of all of them together)."""
 MODEL_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
+MAP_FILE = "map.npy"
+"""A linear map (D, D) of the embedding of an imported ONNX or OpenVINO file, that `adapt` learned; NumPy's format."""
 FILE_METHOD = "file"
 """Method, in a manifest, of a network that is an ONNX or OpenVINO file in the folder, without weights to train."""
 DEFAULT_MODEL = Path(__file__).parents[1] / "shipped"
