@@ -118,3 +118,20 @@ def save_vectors(path, *, scale, shift=0.0, size=(4, 6)):
         [numpy_helper.from_array(np.float32(value), name) for name, value in (("scale", scale), ("shift", shift))],
     )
     _save(graph, path, checker, helper, save)
+
+
+def save_color_grid(path, *, size, cell):
+    """A network that returns the mean color of each cell of a grid: 3 (H / cell) (W / cell) numbers."""
+    from onnx import TensorProto, checker, helper, save
+
+    width = 3 * (size[0] // cell) * (size[1] // cell)
+    graph = helper.make_graph(
+        [
+            helper.make_node("AveragePool", ["images"], ["cells"], kernel_shape=[cell, cell], strides=[cell, cell]),
+            helper.make_node("Flatten", ["cells"], ["embedding"]),
+        ],
+        "grid",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, *size])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", width])],
+    )
+    _save(graph, path, checker, helper, save)

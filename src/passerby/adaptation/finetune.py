@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,6 +31,7 @@ from passerby.adaptation.track_links import TrackLinks, link_table
 from passerby.errors import TrainingError, WeightsError, explain
 from passerby.files import read_json, write_atomic
 from passerby.progress import ProgressCallback
+from passerby.text import plural
 from passerby.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -95,17 +97,21 @@ class FineTuning:
         assert state.ema is not None
         vectors = self.embed(state.ema.module, self.site.pixels)
         for done in range(len(entries), self.passes):
+            started = time.monotonic()
             links = self._link(vectors, done)
             loss = self._train(state, vectors, links.pairs, done)
             vectors = self.embed(state.ema.module, self.site.pixels)
             entry = self._judge(vectors, loss) | self.tracks.measure(links)
             entries.append(entry)
-            logger.info("fine-tuning: pass %d of %d: %s", done + 1, self.passes, entry)
             state.stage = done + 1
             write_atomic(self._log, json.dumps({"key": self._key, "passes": entries}).encode())
             if choose_pass(entries) == len(entries):
                 save_checkpoint(self._best, state)
             save_checkpoint(self._checkpoint, state)  # last: a pass whose checkpoint is missing is trained again
+            left = (self.passes - done - 1) * (time.monotonic() - started)
+            logger.info(
+                "fine-tuning: pass %d of %d: %s; %s left", done + 1, self.passes, _describe(entry), _round(left)
+            )
         best = max(count for count in range(1, len(entries) + 1) if choose_pass(entries[:count]) == count)
         return best, entries
 
@@ -238,6 +244,25 @@ class FineTuning:
                 "to start again"
             )
         return list(stored["passes"])
+
+
+def _describe(entry: Mapping[str, Any]) -> str:
+    """Write the values of a pass for the log."""
+    links = plural(entry["links"], "link")
+    if "link_probability" in entry:
+        links += f" of mean probability {entry['link_probability']:.2f}"
+    gain = f"{100 * entry['gain']:+.1f} ± {100 * entry['error']:.1f}"
+    return f"loss {entry['loss']:.3f}, gain {gain} points of held-out mAP, {links}"
+
+
+def _round(seconds: float) -> str:
+    """Write a duration for a reader.
+
+    Example:
+        >>> _round(42.3), _round(421.0)
+        ('42 s', '7 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def choose_pass(entries: Sequence[Mapping[str, Any]]) -> int:

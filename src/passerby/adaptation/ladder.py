@@ -6,6 +6,7 @@ N crops   P parts   D width of a part
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ from passerby.adaptation.site import Site
 from passerby.errors import DataError
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.types import Embeddings, FloatArray, IntArray
+
+logger = logging.getLogger(__name__)
 
 RENDERED_KEPT = 0.6
 """Least mAP on synthetic people, as a fraction of the start's: below it the model is taken for collapsed."""
@@ -93,6 +96,8 @@ def judge_rung(
         note = f"keeps {100 * kept:.0f} % of the mAP on synthetic people, expected {100 * RENDERED_KEPT:.0f} % or more"
     elif gain <= ERRORS * error:
         note = f"gain not above {ERRORS:g} standard errors"
+    decision = note or "accepted"
+    logger.info("%s: gain %+.1f ± %.1f points of held-out mAP: %s", name, 100 * gain, 100 * error, decision)
     return Rung(name, gain, error, kept, note)
 
 

@@ -14,7 +14,7 @@ from passerby.adaptation.part_maps import Parts
 from passerby.data.images import Pixels
 from passerby.errors import WeightsError
 from passerby.model.embed import load
-from passerby.model.open_model import ModelFiles
+from passerby.model.open_model import ModelFiles, NamedRuntime
 from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.recipe.recipe import parse_recipe
@@ -98,9 +98,11 @@ def load_start(name: str | Path, *, device: str) -> StartModel:
     if not folder.is_dir():
         advice = f"import it: `passerby model import {name} --out DIR`" if Path(name).is_file() else "name another one"
         raise WeightsError(f"{name}: expected the folder of a run or of an imported model, or default; {advice}")
-    trainable = ModelFiles(folder).trained
-    embedder = load(folder, device=device, runtime="torch" if trainable else "auto")
-    return StartModel(str(name), folder, embedder, _read_recipe(folder, embedder.manifest), trainable)
+    files = ModelFiles(folder)
+    network = files.network_file
+    file: NamedRuntime = "onnx" if network is None or network.suffix.lower() == ".onnx" else "openvino"
+    embedder = load(folder, device=device, runtime="torch" if files.trained else file)
+    return StartModel(str(name), folder, embedder, _read_recipe(folder, embedder.manifest), files.trained)
 
 
 def _read_recipe(folder: Path, manifest: Mapping[str, Any]) -> Recipe:
