@@ -13,7 +13,13 @@ from passerby.training.log import read_log
 from training_checks import SMALL
 
 QUICK = (*SMALL, "schedule.epochs=1", "schedule.warmup_epochs=0", "training.threads=1", "evaluation.bootstrap=0")
-METHODS = {"ianet": (), "cbn": (), "cama": (), "mhn": ("model.orders=2", "model.part_dim=16")}
+METHODS = {
+    "dgnet": ("model.generator_width=4",),
+    "ianet": (),
+    "cbn": (),
+    "cama": (),
+    "mhn": ("model.orders=2", "model.part_dim=16"),
+}
 """Recipes and further settings of each."""
 
 

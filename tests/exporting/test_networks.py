@@ -35,6 +35,7 @@ NETWORKS = {
     "mhn": {"method": "mhn", "backbone": "test_convnext", "orders": 3, "parts": 2, "part_dim": 8},
     "cama": {"method": "cama", "backbone": "test_convnext"},
     "cbn": {"method": "cbn", "backbone": "test_resnet"},
+    "dgnet": {"method": "dgnet", "backbone": "test_resnet"},
     "ianet on convnext": {"method": "ianet", "backbone": "test_convnext", "last_stride": 2},
 }  # fmt: skip
 

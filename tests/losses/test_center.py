@@ -121,7 +121,7 @@ def test_a_network_has_centers_only_after_keep_centers():
     assert network.state_dict().keys() - plain == {"centers"}
     assert network.centers.shape == (4, network.backbone.channels)
     assert "centers" not in dict(network.named_parameters())
-    network.forget_centers()
+    network.forget_training()
     assert network.state_dict().keys() == plain
     for weight, kept in (("0.05", True), ("0", False)):
         state = training_state(tiny_recipe(f"loss.center.weight={weight}"), 3, Process(0, 1, torch.device("cpu")))[1]

@@ -46,6 +46,7 @@ COUNTS = {
     ),
     "cama": (RESNET + 2 * 14_964_736, 3 * 2049 * IDENTITIES),  # the last stage of ResNet-50 is counted in test_cama
     "cbn": (RESNET, neck(2048)),
+    "dgnet": (RESNET, 2 * (2048 * 512 + 2 * 512) + 513 * IDENTITIES),
     "osnet": (1_905_828, neck(512, 512)),
     "osnet-x0-25": (134_792, neck(128, 512)),
     "plain-convnext": (CONVNEXT, neck(1024)),
@@ -61,6 +62,7 @@ SMALL = {
     "bdb": "resnet18",
     "scpnet": "resnet18",
     "ianet": "test_resnet",
+    "dgnet": "test_resnet",
     "cbn": "test_resnet",
     "cama": "test_resnet",
     "mhn": "test_resnet",
@@ -148,7 +150,7 @@ def test_a_recipe_takes_a_step_on_a_small_network(name):
     before = {key: parameter.clone() for key, parameter in network.named_parameters()}
     (first, second) = (next(steps), next(steps))
     on = {key for key, value in recipe.loss.model_dump().items() if value} | {"loss"}
-    on |= {"own"} if name in ("scpnet", "mhn", "cama") else set()
+    on |= {"own"} if name in ("scpnet", "mhn", "cama", "dgnet") else set()
     assert first.losses.keys() == second.losses.keys() == on
     assert all(math.isfinite(value) for value in second.losses.values())
     assert all(parameter.isfinite().all() for parameter in network.parameters())

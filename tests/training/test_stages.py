@@ -142,6 +142,7 @@ def test_a_new_stage_starts_with_an_empty_optimizer(people):
         lambda: build_model(method="bdb", backbone="resnet18", identities=3),
         lambda: build_model(method="scpnet", backbone="resnet18", identities=3),
         lambda: build_model(method="ianet", backbone="test_resnet", identities=3),
+        lambda: build_model(method="dgnet", backbone="test_resnet", identities=3),
         lambda: build_model(method="cbn", backbone="test_resnet", identities=3),
         lambda: build_model(method="cama", backbone="test_resnet", identities=3),
         lambda: build_model(method="mhn", backbone="test_resnet", identities=3, orders=2),

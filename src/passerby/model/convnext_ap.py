@@ -61,8 +61,9 @@ class ReID(nn.Module):
         backbone: (B, 3, H, W) -> (B, C, h, w).
         identities: Training identities; 0 leaves the classifiers out.
         pooling: (B, C, h, w) -> (B, P, C), such as `Stripes`; None for no parts. If it has a method
-            `own_loss(features, parts)`, or `labeled_loss(features, labels, classifiers)` with the classifiers of the
-            parts, the network returns its value in training.
+            `own_loss(features, parts)`, `labeled_loss(features, labels, classifiers)` with the classifiers of the
+            parts, or `image_loss(network, images, features, labels)`, the network returns its value in training. If it
+            has modules for the training only, it has `prepare_training(network)` and `forget_training()`.
         part_widths: Width of each reduced part, P in all.
         part_names: Names of the parts in plots; `part 1` and so on by default.
         refine: Pool by the part classifier in place of `pooling`.
@@ -77,6 +78,7 @@ class ReID(nn.Module):
         embedding_parts: Width of each part in the embedding, from the top; the global branch is last.
         embedding_width: D, their sum.
         part_names: Names of these parts.
+        progress: Fraction of the training that is done, which the loop sets.
         cameras: Cameras of the images, of a network with camera-based batch norms; None without them.
     """
 
@@ -103,6 +105,7 @@ class ReID(nn.Module):
         self.backbone = backbone
         self.inserted = inserted
         self.cameras: CameraIds | None = None
+        self.progress = 0.0
         self.pooling = pooling
         self.refinement = Refinement(channels, parts) if refine else None
         self.refined = refine  # a stage of a training may pool by stripes instead
@@ -156,17 +159,19 @@ class ReID(nn.Module):
             map=features,
             branches=tuple(vectors) if self.branches else (),
             centers=self.centers,
-            own_loss=self._own_loss(features, parts, labels) if self.training else None,
+            own_loss=self._own_loss(images, features, parts, labels) if self.training else None,
         )
 
-    def _own_loss(self, features: Tensor, parts: Tensor, labels: Tensor | None) -> Tensor | None:
-        """Compute the pooling's own loss: (B, C, H, W), (B, P, C), (B,) -> scalar; None without one."""
+    def _own_loss(self, images: Tensor, features: Tensor, parts: Tensor, labels: Tensor | None) -> Tensor | None:
+        """Compute the pooling's own loss: (B, 3, H, W), (B, C, h, w), (B, P, C), (B,) -> scalar; None without one."""
         pooling: Any = self.pooling
         loss: Tensor | None = None
         if hasattr(pooling, "own_loss"):
             loss = pooling.own_loss(features, parts)
         elif hasattr(pooling, "labeled_loss") and labels is not None:
             loss = pooling.labeled_loss(features, labels, [neck.classifier for neck in self.part_necks])
+        elif hasattr(pooling, "image_loss") and labels is not None:
+            loss = pooling.image_loss(self, images, features, labels)
         return loss
 
     def keep_centers(self) -> None:
@@ -174,9 +179,18 @@ class ReID(nn.Module):
         like = next(self.backbone.parameters())
         self.centers = like.detach().new_zeros(self.identities, self.backbone.channels)
 
-    def forget_centers(self) -> None:
-        """Remove the centers, which only the center loss needs, before the network is saved."""
+    def prepare_training(self) -> None:
+        """Create the modules that only the training of this method needs."""
+        pooling: Any = self.pooling
+        if hasattr(pooling, "prepare_training"):
+            pooling.prepare_training(self)
+
+    def forget_training(self) -> None:
+        """Remove the centers and modules that only the training needs, before the network is saved."""
         self.centers = None
+        pooling: Any = self.pooling
+        if hasattr(pooling, "forget_training"):
+            pooling.forget_training()
 
     def _pool(self, features: Tensor, assignment: Tensor | None) -> Tensor:
         """(B, C, H, W) -> (B, P, C)."""

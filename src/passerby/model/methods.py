@@ -10,6 +10,7 @@ from passerby.errors import RecipeError
 from passerby.model.baselines.bdb import bdb
 from passerby.model.baselines.cama import cama
 from passerby.model.baselines.cbn import cbn
+from passerby.model.baselines.dgnet import dgnet
 from passerby.model.baselines.hpm import hpm
 from passerby.model.baselines.ianet import ianet
 from passerby.model.baselines.mhn import mhn
@@ -26,6 +27,7 @@ MODELS: dict[str, Callable[..., ReID]] = {
     "mhn": mhn,
     "cama": cama,
     "cbn": cbn,
+    "dgnet": dgnet,
     "imported": imported,
 }
 """Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`;

@@ -90,7 +90,9 @@ class ModelSettings(Settings):
     An option that the method does not have is an error, and is not written.
     """
 
-    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "mhn", "cama", "cbn", "imported"] = "convnext_ap"
+    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "mhn", "cama", "cbn", "dgnet", "imported"] = (
+        "convnext_ap"
+    )
     backbone: str = "convnext_base"
     head: Annotated[str, _Of(("imported",))] = "average"
     pretrained: bool = False
@@ -114,6 +116,7 @@ class ModelSettings(Settings):
     diversity_weight: Annotated[NotNegative, _Of(("mhn",))] = 2.0
     activation_branches: Annotated[int, Field(ge=2, le=8), _Of(("cama",))] = 3
     overlap_weight: Annotated[NotNegative, _Of(("cama",))] = 1.0
+    generator_width: Annotated[int, Field(ge=4, le=64), _Of(("dgnet",))] = 16
 
     @property
     def options(self) -> tuple[str, ...]:

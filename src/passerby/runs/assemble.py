@@ -55,6 +55,7 @@ def training_state(
     network.backbone.require_size(recipe.images.size)
     if recipe.loss.needs_centers:
         network.keep_centers()
+    network.prepare_training()
     share_batch_norms(network, process)
     network.to(process.device)
     if recipe.training.channels_last:

@@ -113,7 +113,7 @@ def train_network(session: Session) -> ReID:
             if save:
                 saved = _save(folder, state, log)
     plot_training(folder, read_log(folder.log))
-    kept.forget_centers()  # used by the center loss alone
+    kept.forget_training()
     save_model(folder.root, kept, session.manifest)
     return kept
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from passerby.distributed import Process
 from passerby.errors import TrainingError
 from passerby.losses.combine import Losses
+from passerby.model.convnext_ap import ReID
 from passerby.text import plural
 from passerby.training.graph_sampling import find_similar_identities
 from passerby.training.loader import Batch, TrainingLoader
@@ -92,12 +93,20 @@ def fit(
     """
     read_every = settings.read_every or (1 if process.device.type == "cpu" else READ_EVERY)
     state.history = LossHistory(samples, process, read_every=read_every)
+    epochs = sum(stage.epochs for stage in stages)
     for number in range(state.stage, len(stages)):
         if number > state.stage:
             enter_stage(state, stages, number, optimizer=optimizer)
         first_epoch = sum(stage.epochs for stage in stages[:number])
         yield from _fit_stage(
-            state, loader, losses, stages[number], first_epoch=first_epoch, settings=settings, process=process
+            state,
+            loader,
+            losses,
+            stages[number],
+            first_epoch=first_epoch,
+            epochs=epochs,
+            settings=settings,
+            process=process,
         )
 
 
@@ -108,14 +117,19 @@ def _fit_stage(
     stage: Stage,
     *,
     first_epoch: int,
+    epochs: int,
     settings: LoopSettings,
     process: Process,
 ) -> Iterator[Step]:
-    """Train to the end of one stage; frozen modules stay in evaluation mode, so that their statistics do not change."""
+    """Train to the end of one stage of a training of `epochs`.
+
+    Frozen modules stay in evaluation mode, so that their statistics do not change.
+    """
     steps = steps_per_epoch(len(loader), settings.accumulate)
     forward = _training_forward(state.network, process, compiled=settings.compile)
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     assert state.history is not None
+    assert isinstance(state.network, ReID)
     state.network.train()
     for module in frozen_modules(state.network, stage):
         module.eval()
@@ -127,6 +141,7 @@ def _fit_stage(
             started = time.perf_counter()
             rate = stage.learning_rate(epoch - first_epoch + number / steps)
             set_learning_rate(state.optimizer, rate)
+            state.network.progress = (epoch + number / steps) / epochs
             seed_step(settings.seed, state.step, process.rank)
             state.optimizer.zero_grad(set_to_none=True)
             named: list[dict[str, Tensor]] = []

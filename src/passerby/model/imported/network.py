@@ -106,6 +106,7 @@ class ImportedReID(ReID):
         self.global_neck = None
         self.inserted = None
         self.cameras = None
+        self.progress = 0.0
         self.refinement = None
         self.refined = False
         self.embedding_kind = embedding
