@@ -36,7 +36,7 @@ BEGIN, RISE = 0.3, 0.02
 which the weight of codes rises to 1; those of cycles and labels rise to 2 in twice the time."""
 
 
-class Encoder(nn.Module):
+class AppearanceEncoder(nn.Module):
     """The appearance encoder alone: modules of the network, without a copy."""
 
     def __init__(self, backbone: nn.Module, necks: Iterable[nn.Module]) -> None:
@@ -169,7 +169,7 @@ class Appearance(nn.Module):
         code: Tensor = functional_call(encode, frozen, (generated,))
         return code
 
-    def _label_loss(self, encoder: Encoder, generated: Tensor, structure_labels: Tensor) -> Tensor:
+    def _label_loss(self, encoder: AppearanceEncoder, generated: Tensor, structure_labels: Tensor) -> Tensor:
         """Compute the losses of generated images without gradients for the generator.
 
         Primary: divergence from the teacher's probabilities of the image and its mirror image. Fine-grained: the
@@ -187,7 +187,7 @@ class Appearance(nn.Module):
         primary = F.kl_div(logits.log_softmax(dim=1), probabilities, reduction="batchmean")
         return primary + FINE * F.cross_entropy(fine(vectors), structure_labels)
 
-    def _set_teacher(self, teacher: nn.Module, encoder: Encoder) -> None:
+    def _set_teacher(self, teacher: nn.Module, encoder: AppearanceEncoder) -> None:
         """Copy the encoder into the teacher at its first use; a resumed training has it already."""
         is_set = teacher.get_buffer("is_set")
         if not bool(is_set):
@@ -231,8 +231,8 @@ def judgment_loss(judge: nn.Module, generated: Tensor, images: Tensor) -> Tensor
     return torch.stack(values).sum()
 
 
-def _encoder(network: ReID) -> Encoder:
-    return Encoder(network.backbone, network.part_necks)
+def _encoder(network: ReID) -> AppearanceEncoder:
+    return AppearanceEncoder(network.backbone, network.part_necks)
 
 
 def _flat(key: str) -> str:
