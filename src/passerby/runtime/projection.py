@@ -48,8 +48,8 @@ class Projection:
         >>> projection = fit_projection([vectors], data="example")
         >>> projection
         Projection(3 of 4 dimensions, fitted to 6 images of example)
-        >>> projection.take(2).apply([[3.0, 4.0, 0.0, 0.0]]).round(2).tolist()
-        [[0.6, 0.8]]
+        >>> projection.take(2).apply([[3.0, 4.0, 0.0, 0.0]]).round(2)
+        array([[0.6, 0.8]], dtype=float32)
     """
 
     components: FloatArray
