@@ -117,6 +117,7 @@ class ModelSettings(Settings):
     activation_branches: Annotated[int, Field(ge=2, le=8), _Of(("cama",))] = 3
     overlap_weight: Annotated[NotNegative, _Of(("cama",))] = 1.0
     generator_width: Annotated[int, Field(ge=4, le=64), _Of(("dgnet",))] = 16
+    generated_images: Annotated[int, Field(ge=4), _Of(("dgnet",))] = 16
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -201,6 +201,25 @@ def test_the_sum_of_all_losses_image_by_image():
     assert loss.item() == pytest.approx(np.mean(terms), rel=1e-4)
 
 
+def test_only_the_first_images_are_generated_and_all_are_learned():
+    """Oracle: the loss of a batch of the first four, plus the fine-grained identities of eight."""
+    network = small(generated_images=4)
+    network.backbone.eval()
+    network.part_necks.eval()
+    images = draw(8, 3, 64, 32)
+    features, pooling = network.backbone(images), network.pooling
+    before = pooling.image_loss(network, images, features, LABELS)
+    torch.testing.assert_close(before, pooling.image_loss(network, images[:4], features[:4], LABELS[:4]))
+    network.progress = 1.0
+    losses = []
+    for rows in (slice(4), slice(8)):
+        torch.manual_seed(0)
+        vectors = network.part_necks[1](features[rows].amax(dim=(2, 3)))[0]
+        fine = F.cross_entropy(pooling.training_only["fine"](vectors), LABELS[rows])
+        losses.append(pooling.image_loss(network, images[rows], features[rows], LABELS[rows]) - 2 * 0.2 * fine)
+    torch.testing.assert_close(losses[0], losses[1])
+
+
 def test_generated_images_do_not_train_the_encoder_before_their_time_and_the_discriminator_learns_from_its_loss_alone():
     images, network = draw(8, 3, 64, 32), small()
     network(images, LABELS).own_loss.backward()
@@ -276,5 +295,7 @@ def test_sizes_widths_and_missing_classifiers_are_named():
         dgnet("test_resnet", identities=4).train()(draw(8, 3, 64, 32), LABELS)
     with pytest.raises(RecipeError, match=r"loss\.identity: dgnet labels generated images by its classifiers"):
         dgnet("test_resnet").prepare_training()
+    with pytest.raises(RecipeError, match=r"model\.generated_images: got 2, expected 4 or more"):
+        dgnet("test_resnet", generated_images=2)
     with pytest.raises(RecipeError, match=r"model\.generator_width: got 2, expected 4 to 64"):
         dgnet("test_resnet", generator_width=2)

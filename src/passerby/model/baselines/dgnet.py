@@ -65,11 +65,12 @@ class Appearance(nn.Module):
 
     Args:
         generator_width: Width of the generator's first layer.
+        generated_images: Images of a batch that are generated.
     """
 
-    def __init__(self, generator_width: int) -> None:
+    def __init__(self, generator_width: int, generated_images: int) -> None:
         super().__init__()
-        self.generator_width = generator_width
+        self.generator_width, self.generated_images = generator_width, generated_images
         self.training_only: nn.ModuleDict | None = None
         self._taught = False
 
@@ -107,7 +108,8 @@ class Appearance(nn.Module):
     def image_loss(self, network: ReID, images: Tensor, features: Tensor, labels: Tensor) -> Tensor:
         """Compute the weighted sum of all losses of generated images.
 
-        Image i gives its appearance to the structure of image i + B / 2, which is of another person in a P x K batch.
+        The first `generated_images` of the batch are used, N in number. Image i gives its appearance to the structure
+        of image i + N / 2, which is of another person in a P x K batch with several people among them.
 
         Args:
             network: Its backbone and necks are the appearance encoder.
@@ -128,12 +130,16 @@ class Appearance(nn.Module):
             raise RecipeError(f"images.size: got {[*images.shape[2:]]}, expected multiples of 4 for dgnet's generator")
         with without_autocast(images):
             images, features = images.float(), features.float()
-            return self._sum_losses(network, images, features, labels)
+            count = self.generated_images
+            loss = self._sum_losses(network, images[:count], features[:count], labels[:count])
+            vectors = network.part_necks[1](features.amax(dim=(2, 3)))[0]
+            fine = F.cross_entropy(self.training_only["fine"](vectors), labels)
+            return loss + min(2.0, _rise(network)) * FINE * fine  # at weight 0, too: DDP expects all gradients
 
     def _sum_losses(self, network: ReID, images: Tensor, features: Tensor, labels: Tensor) -> Tensor:
         assert self.training_only is not None
-        encode_structure, generate, judge, fine = (
-            self.training_only[name] for name in ("structure", "generator", "discriminator", "fine")
+        encode_structure, generate, judge = (
+            self.training_only[name] for name in ("structure", "generator", "discriminator")
         )
         codes = appearance_codes(features).detach()  # (B, CODES, C)
         structure = encode_structure(images)  # (B, F, H / 4, W / 4)
@@ -143,7 +149,7 @@ class Appearance(nn.Module):
         generated = generate(other, codes)
         encoder = _encoder(network)
 
-        rise = max(0.0, network.progress - BEGIN) / RISE
+        rise = _rise(network)
         code_weight, late_weight = min(1.0, rise), min(2.0, rise)
         found_codes, logits, _ = functional_call(encoder, encoder.tensors(), (generated,))
         total = RECONSTRUCTION * (
@@ -157,8 +163,7 @@ class Appearance(nn.Module):
             cycled = generate(found.roll(half, dims=0), found_codes)
             total = total + late_weight * F.l1_loss(cycled, images)
             total = total + late_weight * self._label_loss(encoder, generated.detach(), labels.roll(-half))
-        vectors = encoder.fine(features.amax(dim=(2, 3)))[0]
-        return total + late_weight * FINE * F.cross_entropy(fine(vectors), labels)
+        return total
 
     def _encode_again(self, encode: nn.Module, generated: Tensor) -> Tensor:
         """Encode the structure of generated images: the encoder learns, or, in half of the steps, the generator."""
@@ -231,6 +236,11 @@ def judgment_loss(judge: nn.Module, generated: Tensor, images: Tensor) -> Tensor
     return torch.stack(values).sum()
 
 
+def _rise(network: ReID) -> float:
+    """Return the weight of codes, which grows from 0 at `BEGIN` without a limit."""
+    return max(0.0, network.progress - BEGIN) / RISE
+
+
 def _encoder(network: ReID) -> AppearanceEncoder:
     return AppearanceEncoder(network.backbone, network.part_necks)
 
@@ -246,6 +256,7 @@ def dgnet(
     pretrained: bool = False,
     weights: str | Path | None = None,
     generator_width: int = 16,
+    generated_images: int = 16,
     embedding: EmbeddingKind = "reduced",
     last_stride: int = 1,
     drop_path: float = 0.0,
@@ -262,6 +273,8 @@ def dgnet(
         weights: As for `convnext_ap`.
         generator_width: Width of the generator's first layer, 4 to 64; 16 in the authors' code. The time of a step
             grows with its square.
+        generated_images: Images of a batch that are generated, 4 or more; 16 in the authors' code. Identities of the
+            whole batch are learned.
         embedding: `reduced` (512 + 512) or `full` (twice the maximum of the map).
         last_stride: 1 keeps the last stage's map at stride 16, as in the authors' code.
         drop_path: As for `convnext_ap`.
@@ -275,6 +288,7 @@ def dgnet(
         1024
     """
     require(4 <= generator_width <= 64, "generator_width", generator_width, "4 to 64")
+    require(generated_images >= 4, "generated_images", generated_images, "4 or more")
     path = find_weights_file(weights)
     net = build_backbone(
         backbone,
@@ -287,7 +301,7 @@ def dgnet(
     network = ReID(
         net,
         identities=identities,
-        pooling=Appearance(generator_width),
+        pooling=Appearance(generator_width, generated_images),
         part_widths=tuple(VECTORS.values()),
         part_names=tuple(VECTORS),
         embedding=embedding,
