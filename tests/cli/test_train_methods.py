@@ -19,6 +19,10 @@ METHODS = {
     "cbn": (),
     "cama": (),
     "mhn": ("model.orders=2", "model.part_dim=16"),
+    "glad": ("model.part_dim=16",),
+    "maskreid": (),
+    "spreid": (),
+    "horeid": (),
 }
 """Recipes and further settings of each."""
 

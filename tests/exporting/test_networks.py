@@ -37,6 +37,11 @@ NETWORKS = {
     "cbn": {"method": "cbn", "backbone": "test_resnet"},
     "dgnet": {"method": "dgnet", "backbone": "test_resnet"},
     "ianet on convnext": {"method": "ianet", "backbone": "test_convnext", "last_stride": 2},
+    "glad": {"method": "glad", "backbone": "test_resnet", "part_dim": 8},
+    "maskreid": {"method": "maskreid", "backbone": "test_resnet"},
+    "maskreid on convnext": {"method": "maskreid", "backbone": "test_convnext"},
+    "spreid": {"method": "spreid", "backbone": "test_resnet"},
+    "horeid": {"method": "horeid", "backbone": "test_resnet"},
 }  # fmt: skip
 
 

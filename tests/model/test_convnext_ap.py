@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from passerby.errors import RecipeError
-from passerby.model.convnext_ap import convnext_ap, variants
+from passerby.model.convnext_ap import convnext_ap
+from passerby.model.info import variants
 from passerby.model.methods import MODELS
 from passerby.model.weights import save_model
 

@@ -47,6 +47,21 @@ COUNTS = {
     "cama": (RESNET + 2 * 14_964_736, 3 * 2049 * IDENTITIES),  # the last stage of ResNet-50 is counted in test_cama
     "cbn": (RESNET, neck(2048)),
     "dgnet": (RESNET, 2 * (2048 * 512 + 2 * 512) + 513 * IDENTITIES),
+    "glad": (RESNET, 4 * neck(2048, 1024)),
+    "maskreid": (
+        RESNET,
+        (9 * (3 * 32 + 32 * 32 + 32 * 64) + 2 * (32 + 32 + 64) + 129 * 64)  # the masked stream and its joining
+        + (256 * (512 + 1024 + 2048) + 3 * 2 * 256)  # three levels
+        + neck(768, 256),
+    ),
+    "spreid": (RESNET, (3 * 2048 + 1) * IDENTITIES),
+    "horeid": (
+        RESNET,
+        28 * neck(2048)
+        + 2 * (2 * 2048**2 + 3 * 2048)  # two graph convolutions
+        + (2 * 2049 * 1024 + 2 * 1025 * 1024 + 2 * 1024**2 + 2049 * 1024)  # embedded nodes, affinities, crossing
+        + (14 * 2048 + 1),
+    ),
     "osnet": (1_905_828, neck(512, 512)),
     "osnet-x0-25": (134_792, neck(128, 512)),
     "plain-convnext": (CONVNEXT, neck(1024)),
@@ -66,6 +81,10 @@ SMALL = {
     "cbn": "test_resnet",
     "cama": "test_resnet",
     "mhn": "test_resnet",
+    "glad": "test_resnet",
+    "maskreid": "test_resnet",
+    "spreid": "test_resnet",
+    "horeid": "test_resnet",
     "osnet-x0-25": "osnet_x0_25",
     "plain-swin": "swin_tiny_patch4_window7_224",
     "plain-vit": "test_vit",
@@ -82,7 +101,8 @@ def test_a_recipe_builds_the_network_of_its_paper(name):
     info = model_info(network, size=recipe.images.size)
     assert (info.parameters["backbone"], info.parameters["head"]) == COUNTS[name]
     height, width = recipe.images.size
-    stride = 32 if name in ("plain-convnext", "plain-swin", "scpnet") else 16
+    wide = ("plain-convnext", "plain-swin", "scpnet", "glad", "maskreid", "spreid")
+    stride = 32 if name in wide else 16
     assert info.map[1:] == (-(-height // stride), -(-width // stride))
 
 
@@ -150,7 +170,7 @@ def test_a_recipe_takes_a_step_on_a_small_network(name):
     before = {key: parameter.clone() for key, parameter in network.named_parameters()}
     (first, second) = (next(steps), next(steps))
     on = {key for key, value in recipe.loss.model_dump().items() if value} | {"loss"}
-    on |= {"own"} if name in ("scpnet", "mhn", "cama", "dgnet") else set()
+    on |= {"own"} if name in ("scpnet", "mhn", "cama", "dgnet", "horeid") else set()
     assert first.losses.keys() == second.losses.keys() == on
     assert all(math.isfinite(value) for value in second.losses.values())
     assert all(parameter.isfinite().all() for parameter in network.parameters())

@@ -146,6 +146,10 @@ def test_a_new_stage_starts_with_an_empty_optimizer(people):
         lambda: build_model(method="cbn", backbone="test_resnet", identities=3),
         lambda: build_model(method="cama", backbone="test_resnet", identities=3),
         lambda: build_model(method="mhn", backbone="test_resnet", identities=3, orders=2),
+        lambda: build_model(method="glad", backbone="test_resnet", identities=3),
+        lambda: build_model(method="maskreid", backbone="test_resnet", identities=3),
+        lambda: build_model(method="spreid", backbone="test_resnet", identities=3),
+        lambda: build_model(method="horeid", backbone="test_resnet", identities=3),
     ],
 )
 def test_the_pieces_hold_every_parameter_once(network):

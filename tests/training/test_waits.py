@@ -73,7 +73,7 @@ def test_no_method_reads_a_tensor_in_a_step(name, monkeypatch):
     assert not second.losses_read
 
 
-@pytest.mark.parametrize("loss", ["circle", "triplet", "contrastive", "supcon", "center"])
+@pytest.mark.parametrize("loss", ["circle", "triplet", "contrastive", "supcon", "ranking", "center"])
 def test_no_loss_reads_a_tensor_in_a_step(loss, monkeypatch):
     recipe = shrunk("lab-atto", model={"backbone": "test_convnext"}, loss={"circle": None, "supcon": None} | {loss: {}})
     assert len(steps_on_meta(recipe, monkeypatch)) == 2

@@ -26,6 +26,7 @@ from passerby.losses.center import center_loss, move_centers
 from passerby.losses.circle import circle_loss
 from passerby.losses.contrastive import contrastive_loss
 from passerby.losses.identity import identity_loss
+from passerby.losses.ranking import ranking_loss
 from passerby.losses.supcon import supcon_loss
 from passerby.losses.triplet import triplet_loss
 from passerby.model.convnext_ap import Output
@@ -36,6 +37,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "triplet": triplet_loss,
     "contrastive": contrastive_loss,
     "supcon": supcon_loss,
+    "ranking": ranking_loss,
     "center": center_loss,
 }
 """Losses by name. `identity` takes the logits, `center` the average of the map, the others the embedding, or each
@@ -93,7 +95,7 @@ class Losses:
             named = {}
             for name, function in self.functions.items():
                 if name == "identity":
-                    named[name] = function(output.logits, labels)
+                    named[name] = function(output.logits, labels, weights=output.weights)
                 elif name == "center":
                     named[name] = self._center(output, all_labels)
                 else:

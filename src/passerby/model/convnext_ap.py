@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from passerby.model.backbone import Backbone, build_backbone, takes_attention
+from passerby.model.backbone import Backbone, build_backbone
 from passerby.model.camera_batch_norm import CameraIds
 from passerby.model.checks import require
 from passerby.model.full_precision import unit_vectors
@@ -40,6 +40,8 @@ class Output:
         branches: Vectors that metric losses compare separately, each (B, D of one part), in place of the embedding;
             empty where they compare the embedding.
         centers: (I, C) centers of the identities for the center loss; None without it.
+        weights: (B, P) confidence of each part: a factor of its identity loss and, as a square root, of its vector in
+            the embedding; None for parts of equal weight.
         own_loss: Scalar loss of the method, weighted, that is added to those of the recipe; None in evaluation, for
             methods without one, and without labels for methods that need them.
     """
@@ -52,6 +54,7 @@ class Output:
     branches: tuple[Tensor, ...] = ()
     centers: Tensor | None = None
     own_loss: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class ReID(nn.Module):
@@ -60,18 +63,21 @@ class ReID(nn.Module):
     Args:
         backbone: (B, 3, H, W) -> (B, C, h, w).
         identities: Training identities; 0 leaves the classifiers out.
-        pooling: (B, C, h, w) -> (B, P, C), such as `Stripes`; None for no parts. If it has a method
-            `own_loss(features, parts)`, `labeled_loss(features, labels, classifiers)` with the classifiers of the
-            parts, or `image_loss(network, images, features, labels)`, the network returns its value in training. If it
-            has modules for the training only, it has `prepare_training(network)` and `forget_training()`.
-        part_widths: Width of each reduced part, P in all.
-        part_names: Names of the parts in plots; `part 1` and so on by default.
+        pooling: (B, C, h, w) -> (B, P, C), such as `Stripes`; None for no parts. One with the attribute `reads_images`
+            is called with the map and the images. It may return a tuple with the parts' weights (B, P). If it has a
+            method `own_loss(features, parts)`, `labeled_loss(features, labels, classifiers)` with the classifiers of
+            the parts, `image_loss(network, images, features, labels)`, or `matching_loss(vectors, labels)` with the
+            vectors of the embedding (B, P, D), the network returns its value in training. If it has modules for the
+            training only, it has `prepare_training(network)` and `forget_training()`.
+        part_widths: Width of each reduced part, P in all; None for a part that is not reduced.
+        part_names: Names of the parts of the embedding in plots; `part 1` and so on by default.
         refine: Pool by the part classifier in place of `pooling`.
         global_branch: Add a vector of the whole map to the parts.
         embedding: `reduced`: outputs of the necks; `full`: pooled vectors.
         relu: End each neck in a ReLU.
-        branches: Metric losses compare each part separately.
+        branches: Metric losses compare each part separately, or each of the parts with these numbers.
         reduced_by_pooling: The pooling computes the reduced parts, all of one width; the necks are classifiers only.
+        embedded: Numbers of the parts in the embedding; all by default.
         inserted: Modules of the method inside the backbone, see `passerby.model.baselines.insertion`.
 
     Attributes:
@@ -88,14 +94,15 @@ class ReID(nn.Module):
         *,
         identities: int,
         pooling: nn.Module | None,
-        part_widths: Sequence[int],
+        part_widths: Sequence[int | None],
         part_names: Sequence[str] = (),
         refine: bool = False,
         global_branch: bool = False,
         embedding: EmbeddingKind = "reduced",
         relu: bool = False,
-        branches: bool = False,
+        branches: bool | Sequence[int] = False,
         reduced_by_pooling: bool = False,
+        embedded: Sequence[int] | None = None,
         inserted: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -110,7 +117,7 @@ class ReID(nn.Module):
         self.refinement = Refinement(channels, parts) if refine else None
         self.refined = refine  # a stage of a training may pool by stripes instead
         self.part_necks = nn.ModuleList(
-            Neck(width, width=None, identities=identities, norm=False)
+            Neck(width or channels, width=None, identities=identities, norm=False)
             if reduced_by_pooling
             else Neck(channels, width=width, identities=identities, relu=relu)
             for width in part_widths
@@ -120,12 +127,14 @@ class ReID(nn.Module):
         self.embedding_kind = embedding
         self.identities = identities
         self.branches = branches
+        self.embedded = range(parts) if embedded is None else embedded
         self.centers: Tensor | None
         self.register_buffer("centers", None)  # not in the state dict while it is None
-        widths = tuple(part_widths) if embedding == "reduced" or reduced_by_pooling else (channels,) * parts
-        self.embedding_parts = widths + (channels,) * has_global
+        keeps = embedding == "reduced" or reduced_by_pooling
+        widths = tuple(width if keeps and width else channels for width in part_widths)
+        self.embedding_parts = tuple(widths[number] for number in self.embedded) + (channels,) * has_global
         self.embedding_width = sum(self.embedding_parts)
-        names = tuple(part_names) or tuple(f"part {number + 1}" for number in range(parts))
+        names = tuple(part_names) or tuple(f"part {number + 1}" for number in self.embedded)
         self.part_names = names + ("whole",) * has_global
 
     def forward(self, images: Tensor, labels: Tensor | None = None, cameras: Tensor | None = None) -> Output:
@@ -140,7 +149,7 @@ class ReID(nn.Module):
             self.cameras.ids = cameras
         features = self.backbone(images)  # (B, C, H, W)
         assignment = self.refinement(features) if self.refinement and self.refined else None  # (B, P, H, W)
-        parts = self._pool(features, assignment)  # (B, P, C)
+        parts, weights = self._pool(features, assignment, images)  # (B, P, C), (B, P) or None
 
         pooled = list(parts.unbind(dim=1))  # P x (B, C)
         necks = list(self.part_necks)
@@ -151,19 +160,32 @@ class ReID(nn.Module):
 
         reduced, logits = zip(*outputs, strict=True)
         vectors = reduced if self.embedding_kind == "reduced" else pooled
+        embedded = [*(vectors[number] for number in self.embedded), *vectors[parts.shape[1] :]]
+        compared = range(len(vectors)) if isinstance(self.branches, bool) else self.branches
         return Output(
-            embedding=_join(vectors),
+            embedding=_join(embedded, None if weights is None else weights[:, list(self.embedded)].sqrt()),
             logits=tuple(scores for scores in logits if scores is not None),
             parts=parts,
             assignment=assignment,
             map=features,
-            branches=tuple(vectors) if self.branches else (),
+            branches=tuple(vectors[number] for number in compared) if self.branches else (),
             centers=self.centers,
-            own_loss=self._own_loss(images, features, parts, labels) if self.training else None,
+            own_loss=self._own_loss(images, features, parts, embedded, labels) if self.training else None,
+            weights=weights,
         )
 
-    def _own_loss(self, images: Tensor, features: Tensor, parts: Tensor, labels: Tensor | None) -> Tensor | None:
-        """Compute the pooling's own loss: (B, 3, H, W), (B, C, h, w), (B, P, C), (B,) -> scalar; None without one."""
+    def _own_loss(
+        self, images: Tensor, features: Tensor, parts: Tensor, vectors: list[Tensor], labels: Tensor | None
+    ) -> Tensor | None:
+        """Compute the pooling's own loss; None without one.
+
+        Args:
+            images: (B, 3, H, W).
+            features: (B, C, h, w).
+            parts: (B, P, C).
+            vectors: (B, D) each, of the embedding.
+            labels: (B,), or None.
+        """
         pooling: Any = self.pooling
         loss: Tensor | None = None
         if hasattr(pooling, "own_loss"):
@@ -172,6 +194,8 @@ class ReID(nn.Module):
             loss = pooling.labeled_loss(features, labels, [neck.classifier for neck in self.part_necks])
         elif hasattr(pooling, "image_loss") and labels is not None:
             loss = pooling.image_loss(self, images, features, labels)
+        elif hasattr(pooling, "matching_loss") and labels is not None:
+            loss = pooling.matching_loss(torch.stack(vectors, dim=1), labels)
         return loss
 
     def keep_centers(self) -> None:
@@ -192,19 +216,23 @@ class ReID(nn.Module):
         if hasattr(pooling, "forget_training"):
             pooling.forget_training()
 
-    def _pool(self, features: Tensor, assignment: Tensor | None) -> Tensor:
-        """(B, C, H, W) -> (B, P, C)."""
+    def _pool(self, features: Tensor, assignment: Tensor | None, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, C, H, W) -> (B, P, C), and (B, P) weights of the parts or None."""
         if assignment is not None:
-            return pool_by_assignment(features, assignment)
-        if self.pooling is not None:
-            pooled: Tensor = self.pooling(features)
-            return pooled
-        return features.new_empty(features.shape[0], 0, features.shape[1])
+            return pool_by_assignment(features, assignment), None
+        if self.pooling is None:
+            return features.new_empty(features.shape[0], 0, features.shape[1]), None
+        reads_images = getattr(self.pooling, "reads_images", False)
+        pooled: Any = self.pooling(features, images) if reads_images else self.pooling(features)
+        return pooled if isinstance(pooled, tuple) else (pooled, None)
 
 
-def _join(vectors: Any) -> Tensor:
-    """Scale each vector to unit length, concatenate them, scale to unit length: P x (B, D / P) -> (B, D)."""
-    return unit_vectors(torch.cat([unit_vectors(vector) for vector in vectors], dim=1))
+def _join(vectors: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
+    """Join vectors, each of unit length times its weight: P x (B, D / P), (B, P) -> (B, D) of unit length."""
+    units = [unit_vectors(vector) for vector in vectors]
+    if weights is not None:
+        units = [unit * weight[:, None] for unit, weight in zip(units, weights.unbind(dim=1), strict=True)]
+    return unit_vectors(torch.cat(units, dim=1))
 
 
 def convnext_ap(
@@ -306,30 +334,3 @@ def load_necks(network: ReID, path: Path | None) -> ReID:
         if {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in other.items()}:
             network.load_state_dict(other, strict=False)
     return network
-
-
-def variants(arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """List the paper's ablation variants of a network.
-
-    Args:
-        arguments: Keyword arguments of `convnext_ap`. P and AP have their parts, or 6 refined ones if it has none.
-
-    Returns:
-        Keyword arguments of `convnext_ap` for Baseline, A, P and AP; only Baseline and P for a backbone that is not a
-        ConvNeXt.
-
-    Example:
-        >>> variants({"parts": 4, "refine": False})["A"]["parts"]
-        0
-    """
-    whole = {**arguments, "parts": 0, "refine": False, "global_branch": False}
-    parted = {**arguments} if arguments.get("parts", 6) else {**arguments, "parts": 6, "refine": True}
-    options = {
-        "Baseline": {**whole, "attention": False},
-        "A": {**whole, "attention": True},
-        "P": {**parted, "attention": False},
-        "AP": {**parted, "attention": True},
-    }
-    if not takes_attention(arguments.get("backbone", "convnext_base")):
-        del options["A"], options["AP"]
-    return options

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from passerby.model.convnext_ap import ReID, variants
+from passerby.model.backbone import takes_attention
+from passerby.model.convnext_ap import ReID
 from passerby.model.methods import build_model
 from passerby.model.parts import Neck
 from passerby.model.simam import SimAM
@@ -105,6 +106,33 @@ def configuration_info(arguments: Mapping[str, Any], *, identities: int, size: t
     with torch.device("meta"):
         network = build_model(**{**arguments, "pretrained": False, "weights": None}, identities=identities)
     return model_info(network, size=size)
+
+
+def variants(arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """List the paper's ablation variants of a network.
+
+    Args:
+        arguments: Keyword arguments of `convnext_ap`. P and AP have their parts, or 6 refined ones if it has none.
+
+    Returns:
+        Keyword arguments of `convnext_ap` for Baseline, A, P and AP; only Baseline and P for a backbone that is not a
+        ConvNeXt.
+
+    Example:
+        >>> variants({"parts": 4, "refine": False})["A"]["parts"]
+        0
+    """
+    whole = {**arguments, "parts": 0, "refine": False, "global_branch": False}
+    parted = {**arguments} if arguments.get("parts", 6) else {**arguments, "parts": 6, "refine": True}
+    options = {
+        "Baseline": {**whole, "attention": False},
+        "A": {**whole, "attention": True},
+        "P": {**parted, "attention": False},
+        "AP": {**parted, "attention": True},
+    }
+    if not takes_attention(arguments.get("backbone", "convnext_base")):
+        del options["A"], options["AP"]
+    return options
 
 
 def variants_info(arguments: Mapping[str, Any], *, identities: int, size: tuple[int, int]) -> dict[str, ModelInfo]:

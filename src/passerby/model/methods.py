@@ -11,10 +11,14 @@ from passerby.model.baselines.bdb import bdb
 from passerby.model.baselines.cama import cama
 from passerby.model.baselines.cbn import cbn
 from passerby.model.baselines.dgnet import dgnet
+from passerby.model.baselines.glad import glad
+from passerby.model.baselines.horeid import horeid
 from passerby.model.baselines.hpm import hpm
 from passerby.model.baselines.ianet import ianet
+from passerby.model.baselines.maskreid import maskreid
 from passerby.model.baselines.mhn import mhn
 from passerby.model.baselines.scpnet import scpnet
+from passerby.model.baselines.spreid import spreid
 from passerby.model.convnext_ap import ReID, convnext_ap
 from passerby.model.imported.network import imported
 
@@ -28,6 +32,10 @@ MODELS: dict[str, Callable[..., ReID]] = {
     "cama": cama,
     "cbn": cbn,
     "dgnet": dgnet,
+    "glad": glad,
+    "maskreid": maskreid,
+    "spreid": spreid,
+    "horeid": horeid,
     "imported": imported,
 }
 """Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`;

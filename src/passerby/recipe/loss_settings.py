@@ -45,6 +45,14 @@ class SupConLossSettings(Settings):
     temperature: Positive = 0.1
 
 
+class RankingLossSettings(Settings):
+    """Ranking loss of MaskReID (Qi et al. 2018) on the unit embedding; `positive_weight` is the paper's lambda."""
+
+    weight: NotNegative = 1.0
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.15
+    positive_weight: NotNegative = 2.0
+
+
 class CenterLossSettings(Settings):
     """Distance to the center of the image's identity (Wen et al. 2016); `alpha` is the centers' rate."""
 
@@ -60,6 +68,7 @@ class LossSettings(Settings):
     triplet: TripletLossSettings | None = None
     contrastive: ContrastiveLossSettings | None = None
     supcon: SupConLossSettings | None = None
+    ranking: RankingLossSettings | None = None
     center: CenterLossSettings | None = None
 
     @model_validator(mode="after")

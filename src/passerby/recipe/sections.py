@@ -90,9 +90,22 @@ class ModelSettings(Settings):
     An option that the method does not have is an error, and is not written.
     """
 
-    method: Literal["convnext_ap", "hpm", "bdb", "scpnet", "ianet", "mhn", "cama", "cbn", "dgnet", "imported"] = (
-        "convnext_ap"
-    )
+    method: Literal[
+        "convnext_ap",
+        "hpm",
+        "bdb",
+        "scpnet",
+        "ianet",
+        "mhn",
+        "cama",
+        "cbn",
+        "dgnet",
+        "glad",
+        "maskreid",
+        "spreid",
+        "horeid",
+        "imported",
+    ] = "convnext_ap"
     backbone: str = "convnext_base"
     head: Annotated[str, _Of(("imported",))] = "average"
     pretrained: bool = False
@@ -100,7 +113,7 @@ class ModelSettings(Settings):
     attention: Annotated[bool, _CONVNEXT_AP] = True
     attention_position: Annotated[Literal["depthwise", "block"], _CONVNEXT_AP] = "depthwise"
     parts: Annotated[int, Field(ge=0, le=16), _Of(("convnext_ap", "mhn"))] = 6
-    part_dim: Annotated[int, Field(ge=8, le=4096), _Of(("convnext_ap", "hpm", "mhn"))] = 256
+    part_dim: Annotated[int, Field(ge=8, le=4096), _Of(("convnext_ap", "hpm", "mhn", "glad", "maskreid"))] = 256
     refine: Annotated[bool, _CONVNEXT_AP] = True
     global_branch: Annotated[bool, _CONVNEXT_AP] = False
     embedding: Literal["reduced", "full"] = "reduced"

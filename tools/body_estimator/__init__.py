@@ -1,0 +1,1 @@
+"""Build the body estimator, which is shipped with the package: render, train, measure, describe."""
