@@ -3,13 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEVICE ?= cuda
 DEMO := demo
 DEMO_DATA := market1501:$(DEMO)/data
 OLDEST_TESTS := tests/data tests/evaluation tests/openset tests/plots tests/reviewing tests/runtime tests/test_files.py \
 	tests/test_fuzz.py tests/ranking/test_rank.py tests/ranking/test_rerank.py tests/gallery/stores \
 	$(patsubst %,tests/gallery/test_%.py,cluster crops forget identify parquet review sightings)
 
-.PHONY: help demo test test-milvus test-oldest lint wheel clean
+.PHONY: help demo gpu-check test test-milvus test-oldest lint wheel clean
 .NOTPARALLEL:
 unexport PYTHONHOME PYTHONPATH
 
@@ -31,6 +32,10 @@ demo: $(VENV)/.installed  ## Render people, train ConvNeXt-AP on them, evaluate 
 	@echo "Identify:  $(BIN)/passerby identify $(DEMO)/people --image $(DEMO)/data/query/0001_c2s1_000000_01.jpg"
 	@echo "Your data: $(BIN)/passerby train --recipe lab-atto --data market1501:/path/to/Market-1501 --out runs/mine"
 	@echo "           $(BIN)/passerby enroll people --images /path/to/crops --camera door --model runs/mine"
+
+gpu-check: $(VENV)/.installed-dev  ## Check training, ranking and export on a GPU, under ten minutes; DEVICE=cpu for a smaller check.
+	@mkdir -p build
+	$(BIN)/passerby selftest --device $(DEVICE) --out build/selftest-$(subst :,-,$(DEVICE)).json
 
 test: $(VENV)/.installed-dev  ## Run the tests and list the slowest files.
 	$(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0  # a crashed worker fails its test; pytest ends

@@ -49,6 +49,7 @@ PYTHON = {
     "model export": ["export_model"],
     "model upgrade": ["upgrade_run"],
     "model import": ["import_model"],
+    "selftest": ["selftest"],
     "synth": ["synth"],
 }
 """The functions and methods of `passerby` that do what a verb does."""

@@ -157,7 +157,7 @@ def test_replaced_batch_norms_keep_values_types_and_names():
     network = nn.Sequential(nn.BatchNorm1d(5, eps=0.1, momentum=0.3, dtype=torch.float64), nn.BatchNorm2d(2)).eval()
     nn.init.normal_(network[0].running_mean)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    share_batch_norms(network, Process(0, 2, torch.device("cpu")))
+    share_batch_norms(network, Process(0, 2, torch.device("cpu"), alone=False))
     assert [type(module) for module in network] == [GatheredBatchNorm1d, nn.BatchNorm2d]
     assert (network[0].eps, network[0].momentum, network[0].training) == (0.1, 0.3, False)
     assert network[0].weight.requires_grad
@@ -174,3 +174,13 @@ def test_a_device_that_is_not_there_is_named(name):
 
 def test_auto_is_a_device_that_works():
     assert torch.zeros(1, device=pick_device()).item() == 0
+
+
+def test_a_group_of_one_process_takes_the_steps_of_several():
+    with join_processes("cpu", group=True) as process:
+        assert (process.rank, process.world, process.alone) == (0, 1, False)
+        rows = torch.ones(2, 3, requires_grad=True)
+        gather(rows).sum().backward()
+        assert average(torch.tensor(2.0), process) == 2
+    assert torch.equal(rows.grad, torch.ones(2, 3))
+    assert not torch.distributed.is_initialized()

@@ -52,16 +52,19 @@ MAY_IMPORT = {
     "experiments": BASE
     | {"recipe", "distributed", "data", "model", "training", "ranking", "evaluation", "openset", "plots", "runs"}
     | {"reporting", "runtime"},
+    "selftests": BASE
+    | {"recipe", "distributed", "synthesis", "data", "model", "losses", "training", "ranking", "evaluation", "runs"}
+    | {"exporting", "runtime"},
     "serving": BASE | {"data", "runtime", "openset", "reviewing", "gallery"},
     "cli": BASE
     | {"recipe", "distributed", "synthesis", "data", "model", "training", "evaluation", "openset", "plots", "gallery"}
     | {"video", "runs", "importers", "exporting", "reporting", "experiments", "runtime", "reviewing", "serving"}
-    | {"adaptation", "extraction"},
+    | {"adaptation", "extraction", "selftests"},
     "__main__": {"cli"},
 }
 """Packages (or single modules) that each package may import, in import order. Only `__main__` imports `cli`."""
 
-USES_TORCH = {"model", "losses", "training", "distributed"}
+USES_TORCH = {"model", "losses", "training", "selftests", "distributed"}
 """Packages whose modules may import torch at the top."""
 TORCH = {"torch", "torchvision", "timm", "pytorch_metric_learning"}
 """Libraries that load torch."""
@@ -84,6 +87,7 @@ SAME_FILE_NAME = {
     "evaluate.py": "the verb in cli/ and its function",
     "gallery.py": "the verb in cli/ and its class",
     "review.py": "the verb in cli/ and its class",
+    "selftest.py": "the verb in cli/ and its function",
     "report.py": "the verb in cli/ and its function",
     "synth.py": "the verb in cli/ and the data set",
     "threshold.py": "the verb in cli/ and its function",

@@ -48,6 +48,8 @@ _NAMES = {
     "passerby.experiments.compare": ("compare",),
     "passerby.reporting.report": ("report",),
     "passerby.exporting.export_model": ("ExportedModel", "export_model"),
+    "passerby.selftests.check_table": ("SelfTest",),
+    "passerby.selftests.selftest": ("selftest",),
     "passerby.extraction.embed_source": ("EmbedResult", "EmbedSettings", "embed"),
     "passerby.extraction.items": ("SourceOptions",),
     "passerby.gallery.gallery": ("Gallery",),
@@ -136,6 +138,8 @@ if TYPE_CHECKING:
     from passerby.runs.train import train as train
     from passerby.runs.upgrade_run import upgrade_run as upgrade_run
     from passerby.runtime.embedder import Embedder as Embedder
+    from passerby.selftests.check_table import SelfTest as SelfTest
+    from passerby.selftests.selftest import selftest as selftest
     from passerby.serving.client import Client as Client
     from passerby.serving.server import serve as serve
     from passerby.synthesis.dataset import SynthSettings as SynthSettings

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -27,11 +28,13 @@ class Process:
         rank: Number of this process, from 0.
         world: Number of processes.
         device: Device that it computes on.
+        alone: Whether this is one process without a process group, which exchanges nothing.
     """
 
     rank: int
     world: int
     device: torch.device
+    alone: bool = True
 
     @property
     def first(self) -> bool:
@@ -40,7 +43,7 @@ class Process:
 
     def wait(self) -> None:
         """Wait until all processes have called this."""
-        if self.world > 1:
+        if not self.alone:
             dist.barrier()
 
 
@@ -72,11 +75,12 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
 
 
 @contextmanager
-def join_processes(device: str | torch.device = "auto") -> Iterator[Process]:
+def join_processes(device: str | torch.device = "auto", *, group: bool = False) -> Iterator[Process]:
     """Join the processes that torchrun started; without torchrun, this is process 0 of 1.
 
     Args:
         device: As `pick_device`; with several processes on CUDA each takes its own GPU.
+        group: Make a process group of one process too, which then takes the steps of several processes.
 
     Raises:
         PasserbyError: When WORLD_SIZE is set and the other variables of torchrun are not; as `pick_device`.
@@ -88,16 +92,17 @@ def join_processes(device: str | torch.device = "auto") -> Iterator[Process]:
     """
     world = _read_world_size()
     chosen = pick_device(device)
-    if world == 1:
+    if world == 1 and not group:
         yield Process(0, 1, chosen)
         return
     if chosen.type == "cuda":
-        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if world > 1 else chosen.index or 0)
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    alone: dict[str, Any] = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if world == 1 else {}  # type: ignore[attr-defined]
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", **alone)
     try:
         dist.barrier()  # NCCL connects at the first call; no process may write files while another still checks them
-        yield Process(dist.get_rank(), world, chosen)
+        yield Process(dist.get_rank(), world, chosen, alone=False)
     finally:
         dist.destroy_process_group()
 
@@ -149,7 +154,7 @@ def gather(mine: Tensor) -> Tensor:
     Every process computes the same loss L of the gathered rows, so the sum in backward gives world * dL/d(mine);
     DDP then divides the parameters' gradients by world, which leaves the gradient of L on the global batch.
     """
-    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+    if not dist.is_available() or not dist.is_initialized():
         return mine
     return _Gather.apply(mine)  # type: ignore[no-any-return]
 
@@ -162,7 +167,7 @@ def own_rows(count: int) -> slice:
 
 def average(values: Tensor, process: Process) -> Tensor:
     """Average over all processes, without waiting for the device; all must call this with the same shape."""
-    if process.world == 1:
+    if process.alone:
         return values
     total = values.clone()
     dist.all_reduce(total)
@@ -171,7 +176,7 @@ def average(values: Tensor, process: Process) -> Tensor:
 
 def from_first(mine: Tensor, process: Process) -> Tensor:
     """Return the first process's tensor, on the CPU; all must call this with the same shape."""
-    if process.world == 1:
+    if process.alone:
         return mine
     shared = mine.to(process.device)
     dist.broadcast(shared, 0)
@@ -194,7 +199,7 @@ def share_batch_norms(network: nn.Module, process: Process) -> None:
     On CUDA this is torch's SyncBatchNorm. Elsewhere BatchNorm1d of the necks is replaced; BatchNorm2d of a backbone
     (a ResNet; ConvNeXt has none) keeps the statistics of its own process. Call it before building an optimizer.
     """
-    if process.world == 1:
+    if process.alone:
         return
     if process.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)  # replaces them in place

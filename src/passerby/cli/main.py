@@ -24,6 +24,7 @@ from passerby.cli import (
     report,
     review,
     search,
+    selftest,
     serve,
     synth,
     threshold,
@@ -62,6 +63,7 @@ app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
 app.command("compare")(compare.compare)
 app.command("adapt")(adapt.adapt)
+app.command("selftest")(selftest.selftest)
 app.command("calibrate")(calibrate.calibrate)
 app.command("threshold")(threshold.threshold)
 app.command("embed")(embed_source.embed)

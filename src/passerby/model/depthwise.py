@@ -88,7 +88,8 @@ class _Depthwise(torch.autograd.Function):
             flipped = weight.flip(2, 3)
             dx = F.conv2d(gradient, flipped, padding=weight.shape[-1] // 2, groups=weight.shape[0])
         if ctx.needs_input_grad[1]:
-            dw = weight_gradient(x, gradient, weight.shape[-1]).to(weight.dtype)
+            dw = torch.empty_like(weight)  # with the strides of the weight, which DistributedDataParallel expects
+            dw.copy_(weight_gradient(x, gradient, weight.shape[-1]))
         if ctx.needs_input_grad[2]:
             db = gradient.sum((0, 2, 3), dtype=None if gradient.dtype == torch.float64 else torch.float32)
             db = db.to(weight.dtype)

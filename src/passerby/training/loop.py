@@ -241,7 +241,7 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 def _training_forward(network: nn.Module, process: Process, *, compiled: bool) -> nn.Module:
     """Wrap the network for several processes, and for torch.compile."""
     forward = network
-    if process.world > 1:
+    if not process.alone:
         devices = [process.device.index] if process.device.type == "cuda" else None
         forward = nn.parallel.DistributedDataParallel(forward, device_ids=devices)
     if compiled:
