@@ -17,6 +17,7 @@ from passerby.runs.assemble import training_loader
 from passerby.runs.train import train
 from passerby.selftests.check_table import CheckRow
 from passerby.selftests.step_speed import first_batch, start_steps
+from passerby.text import plural
 from passerby.training.checkpoint import load_checkpoint, save_checkpoint
 from passerby.training.state import Step
 
@@ -71,7 +72,7 @@ def _losses(run: Iterator[Step], steps: int) -> list[float]:
 def _compare(name: str, losses: list[float], expected: list[float], device: torch.device, detail: str) -> CheckRow:
     largest = max(abs(a - b) / abs(b) for a, b in zip(losses, expected, strict=True))
     limit = 0.0 if device.type == "cpu" else TOLERANCE
-    text = f"{len(losses)} losses {detail}: largest relative difference {largest:.1e} (at most {limit:g})"
+    text = f"{plural(len(losses), 'loss')} {detail}: largest relative difference {largest:.1e} (at most {limit:g})"
     return CheckRow(name, "passed" if largest <= limit else "failed", text, {"largest_difference": largest})
 
 
