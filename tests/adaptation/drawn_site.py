@@ -23,7 +23,9 @@ def draw_site(root, *, people=40, crops=3, noise=True, tracks=True):
     return root
 
 
-def adapt(out, site, model, *, passes=0, rendered=PEOPLE, **options):
-    """Adapt by the crops of a folder, without fine-tuning."""
+def adapt(out, site, model, *, passes=0, images=False, rendered=PEOPLE, **options):
+    """Adapt by the crops of a folder, without fine-tuning and pictures."""
     data = site if ":" in str(site) else f"folder:{site}?labels=none"
-    return passerby.adapt(out, data=data, model=model, passes=passes, rendered=rendered, device="cpu", **options)
+    return passerby.adapt(
+        out, data=data, model=model, passes=passes, images=images, rendered=rendered, device="cpu", **options
+    )

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 
 from passerby.adaptation.adapt_result import AdaptResult, Rung
 from passerby.reporting.adaptation_section import build_adaptation_section
+from passerby.reporting.page import PageFigure
 from passerby.reporting.reported_runs import RunGroup
+from passerby.runs.run_folder import RunFolder
 
 PASSES = [
     {"loss": 3.0, "gain": 0.012, "links": 0},
-    {"loss": 2.0, "gain": -0.004, "links": 1160, "link_precision": 0.954, "link_recall": 0.31},
+    {"loss": 2.0, "gain": -0.004, "links": 1160, "link_probability": 0.9, "link_precision": 0.954, "link_recall": 0.31},
 ]
 RUNGS = (
     Rung("wccn", 0.021, 0.006, 0.97),
@@ -21,11 +23,11 @@ RUNGS = (
 
 def make_run(name, adaptation):
     manifest = {} if adaptation is None else {"adaptation": adaptation}
-    return SimpleNamespace(name=name, folder=name, embedder=SimpleNamespace(manifest=manifest))
+    return SimpleNamespace(name=name, folder=RunFolder(Path(name)), embedder=SimpleNamespace(manifest=manifest))
 
 
-def build(*runs):
-    return build_adaptation_section(RunGroup(runs, Path("unused"), 1))
+def build(*runs, images=True):
+    return build_adaptation_section(RunGroup(runs, Path("unused"), 1), images=images)
 
 
 def test_rungs_and_links_of_an_adapted_run_are_tabulated():
@@ -44,7 +46,21 @@ def test_rungs_and_links_of_an_adapted_run_are_tabulated():
         ("finetune", "+5.0", "1.0", "81", "chosen"),
     )
     assert "in each round of finetune" in links.caption
-    assert links.rows == (("1", "0", "-", "-", "+1.2"), ("2", "1,160", "95.4", "31.0", "-0.4"))
+    assert links.rows == (("1", "0", "-", "-", "-", "+1.2"), ("2", "1,160", "90.0", "95.4", "31.0", "-0.4"))
+
+
+def test_pictures_that_are_in_the_run_are_shown_unless_images_are_left_out(tmp_path):
+    (tmp_path / "adaptation").mkdir()
+    for name in ("clusters-surest.png", "embeddings-after.png", "another.png"):
+        (tmp_path / "adaptation" / name).touch()
+    result = AdaptResult(tmp_path, "finetune", 0.4, RUNGS, 1940, 2, 970, 150, "tracks", "synth", 7)
+    run = make_run(str(tmp_path), result.to_dict())
+    figures = [part for part in build(run).parts if isinstance(part, PageFigure)]
+    assert [(figure.path.name, figure.narrow) for figure in figures] == [
+        ("clusters-surest.png", False),
+        ("embeddings-after.png", True),
+    ]
+    assert not [part for part in build(run, images=False).parts if isinstance(part, PageFigure)]
 
 
 def test_without_an_adapted_run_the_section_is_empty():

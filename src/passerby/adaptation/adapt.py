@@ -20,6 +20,7 @@ from passerby.adaptation.ladder import Start, choose, climb_maps, learn_rung, ma
 from passerby.adaptation.norms import NAME as NORMS
 from passerby.adaptation.norms import try_norms
 from passerby.adaptation.part_maps import split_parts
+from passerby.adaptation.pictures import Adapted, write_pictures
 from passerby.adaptation.rendered import RENDERED, RenderedPeople, read_rendered
 from passerby.adaptation.site import Site, count, read_site
 from passerby.adaptation.sources import Source
@@ -50,6 +51,7 @@ def adapt(
     every: int = 1,
     rendered: str = RENDERED,
     passes: int = 0,
+    images: bool = True,
     seed: int = 0,
     device: str = "auto",
     progress: ProgressOption = False,
@@ -75,6 +77,7 @@ def adapt(
         rendered: Data set of synthetic people: a rung keeps 60 % of the mAP on them or more, and without labels the
             calibration is fitted to them.
         passes: Passes of a fine-tuning over the crops, such as 6, which takes minutes; 0 leaves it out.
+        images: Keep pictures with crops of the site in the run, for its report.
         seed: Seed of the held-out groups and other draws.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
@@ -99,7 +102,9 @@ def adapt(
     with open_progress(progress) as report:
         start, crops, links = source.read(model, device=device, progress=report)
         site = read_site(crops, start.embedder, title=source.title, links=links, seed=seed, progress=report)
-        return _climb(folder, site, start, source, rendered=rendered, passes=passes, seed=seed, progress=report)
+        return _climb(
+            folder, site, start, source, rendered=rendered, passes=passes, images=images, seed=seed, progress=report
+        )
 
 
 def _climb(
@@ -110,6 +115,7 @@ def _climb(
     *,
     rendered: str,
     passes: int,
+    images: bool,
     seed: int,
     progress: ProgressCallback,
 ) -> AdaptResult:
@@ -147,9 +153,10 @@ def _climb(
         start.embedder.network.load_state_dict(changed.state_dict())
     else:
         start.apply_maps(learn_rung(chosen, parts, site, groups.numbers)[0])
+    after = start.embed(site.pixels, progress=progress)
     calibration = calibrate_adapted(
         site,
-        start.embed(site.pixels, progress=progress),
+        after,
         people,
         start.embed(people.pixels, progress=progress),
         labels=source.labels,
@@ -162,6 +169,8 @@ def _climb(
     del description["folder"]
     source.record(folder.root, site.names)  # first, so that no run exists that the gallery does not list
     write_adapted(folder, start, description, calibration)
+    if images:
+        write_pictures(folder.root, Adapted(site, groups, before, after))
     _delete_work(folder)
     return result
 

@@ -46,24 +46,48 @@ class Judge(Result):
         Args:
             vectors: (N, D) of unit length.
         """
-        rows = np.flatnonzero(self.held_out)
-        groups, cameras = self.groups[rows], self.camera_ids[rows]
-        similarity = np.asarray(vectors, np.float64)[rows] @ np.asarray(vectors, np.float64)[rows].T
-        same_camera = cameras[:, None] == cameras[None]
-        same_group = groups[:, None] == groups[None]
-        ignored = same_camera & same_group if self.across else ~same_camera
-        np.fill_diagonal(ignored, True)
-        values = [
-            _average_precision(similarity[row][~ignored[row]], same_group[row][~ignored[row]])
-            for row in range(len(rows))
-        ]
-        precision = np.array(values)
-        return np.array([np.nanmean(precision[groups == group]) for group in self._usable(groups, precision)])
+        queries, precision = self.query_precision(vectors)
+        groups = self.groups[queries]
+        return np.array([precision[groups == group].mean() for group in np.unique(groups)])
 
-    @staticmethod
-    def _usable(groups: IntArray, precision: NDArray[np.float64]) -> IntArray:
-        """Return the groups with a query that has a match."""
-        return np.unique(groups[~np.isnan(precision)])
+    def query_precision(self, vectors: NDArray[np.floating]) -> tuple[IntArray, NDArray[np.float64]]:
+        """Return the held-out crops that have a match and others to be searched, (Q,), and their average precision.
+
+        Args:
+            vectors: (N, D) of unit length.
+        """
+        rows = np.flatnonzero(self.held_out)
+        groups = self.groups[rows]
+        similarity = np.asarray(vectors, np.float64)[rows] @ np.asarray(vectors, np.float64)[rows].T
+        searched = self._find_searched(rows)
+        same_group = groups[:, None] == groups[None]
+        precision = np.array(
+            [
+                _average_precision(similarity[row][searched[row]], same_group[row][searched[row]])
+                for row in range(len(rows))
+            ]
+        )
+        known = ~np.isnan(precision)
+        return rows[known], precision[known]
+
+    def rank(self, vectors: NDArray[np.floating], query: int) -> IntArray:
+        """Return the crops that are searched for a held-out crop, the most similar first.
+
+        Args:
+            vectors: (N, D) of unit length.
+            query: Index of the crop.
+        """
+        rows = np.flatnonzero(self.held_out)
+        searched = rows[self._find_searched(rows)[np.searchsorted(rows, query)]]
+        return np.asarray(searched[np.argsort(-(vectors[searched] @ vectors[query]), kind="stable")])
+
+    def _find_searched(self, rows: IntArray) -> BoolArray:
+        """Mark, for each held-out crop, the others that are searched."""
+        groups, cameras = self.groups[rows], self.camera_ids[rows]
+        same_camera = cameras[:, None] == cameras[None]
+        searched = ~(same_camera & (groups[:, None] == groups[None])) if self.across else same_camera
+        np.fill_diagonal(searched, False)
+        return np.asarray(searched)
 
 
 def _average_precision(similarity: NDArray[np.float64], matches: BoolArray) -> float:

@@ -47,6 +47,7 @@ def adapt(
     passes: Annotated[
         int, typer.Option(min=0, help="Passes of fine-tuning over the crops, such as 6, in minutes; 0 is off.")
     ] = 0,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Keep pictures of crops in the run.")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the held-out groups and other draws.")] = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -72,6 +73,7 @@ def adapt(
         detector=None if detector is None else load_detector(detector),
         every=every,
         passes=passes,
+        images=images,
         seed=seed,
         device=device,
         progress=True,

@@ -1,7 +1,7 @@
 """Models that were adapted by the crops of a gallery: erasing a sighting does not change them, so they are named.
 
-The file `adapted-runs.json` in the gallery's folder lists each run with the ids of its sightings. A run holds no crop
-and no vector of them; what was learned from them remains in its weights.
+The file `adapted-runs.json` in the gallery's folder lists each run with the ids of its sightings. What was learned from
+them remains in the weights of a run. Its pictures, which show crops, are erased with the sightings.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import GalleryError, explain
+from passerby.errors import GalleryError, WriteError, explain
 from passerby.files import read_json, write_atomic
+from passerby.runtime.model_manifest import PICTURES
 
 FILE = "adapted-runs.json"
+PICTURES_LIST = "pictures.json"
+"""File in the pictures of an adapted run: the names of the crops of each."""
 
 
 def record_adapted_run(folder: str | Path, run: str | Path, ids: Collection[str]) -> None:
@@ -34,18 +37,18 @@ def record_adapted_run(folder: str | Path, run: str | Path, ids: Collection[str]
 
 
 def drop_erased(folder: str | Path, find_stored: Callable[[Sequence[str]], Collection[str]]) -> list[str]:
-    """Remove the ids of erased sightings from the list of a gallery; the runs stay in it.
+    """Remove the ids of erased sightings from the list of a gallery, and the pictures of the runs that show them.
 
     Args:
         folder: Folder of the gallery.
         find_stored: Returns those of the ids that the gallery still holds.
 
     Returns:
-        The runs that were made from an erased sighting.
+        The runs that were made from an erased sighting; they stay in the list.
 
     Raises:
         GalleryError: If the list cannot be read.
-        WriteError: If it cannot be written.
+        WriteError: If it cannot be written, or a picture cannot be deleted.
 
     Example:
         >>> record_adapted_run(".", "runs/site", ["s1", "s2"])
@@ -57,9 +60,45 @@ def drop_erased(folder: str | Path, find_stored: Callable[[Sequence[str]], Colle
         return []
     stored = set(find_stored(sorted({name for entry in entries for name in entry["ids"]})))
     kept = [{**entry, "ids": [name for name in entry["ids"] if name in stored]} for entry in entries]
+    for old, new in zip(entries, kept, strict=True):
+        if old != new:  # first, so that an interrupted erasure is repeated
+            erase_pictures(old["run"], set(old["ids"]) - set(new["ids"]))
     if kept != entries:
         _write(Path(folder), kept)
     return [str(old["run"]) for old, new in zip(entries, kept, strict=True) if old != new]
+
+
+def erase_pictures(run: str | Path, ids: Collection[str]) -> list[str]:
+    """Delete the pictures of an adapted run that show one of the crops; all of them if their list cannot be read.
+
+    Args:
+        run: Folder of the run; a run that is not there has none.
+        ids: Names of the crops.
+
+    Returns:
+        The names of the deleted files.
+
+    Raises:
+        WriteError: If one cannot be deleted.
+    """
+    folder = Path(run) / PICTURES
+    listed: dict[str, list[str]] | None
+    try:
+        listed = {str(name): list(shown) for name, shown in read_json(folder / PICTURES_LIST).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        listed = None
+    erased = sorted(
+        path.name for path in folder.glob("*.png") if listed is None or set(listed.get(path.name, ids)) & set(ids)
+    )
+    try:
+        for name in erased:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: a picture of erased crops cannot be deleted ({explain(error)})") from None
+    if listed is not None:
+        kept = {name: shown for name, shown in listed.items() if name not in erased}
+        write_atomic(folder / PICTURES_LIST, json.dumps(kept, indent=1).encode(), private=True)
+    return erased
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from passerby.reporting.page import PageSection, PageTable
+from passerby.reporting.page import PageFigure, PageSection, PageTable
 from passerby.reporting.reported_runs import RunGroup
 from passerby.text import plural
 
@@ -14,16 +15,59 @@ NOT_MEASURED = "-"
 """Cell of a value that was not measured."""
 
 
-def build_adaptation_section(group: RunGroup) -> PageSection:
-    """Tabulate the rungs of each run that was adapted, as recorded in its manifest."""
+PICTURES_OF = {
+    "clusters-surest": (
+        "Tracks that were linked, a row of crops for each cluster: those of the highest probability.",
+        "Contact sheet of the clusters of the highest probability, with the camera below each crop",
+    ),
+    "clusters-least-sure": (
+        "The clusters of the lowest probability.",
+        "Contact sheet of the clusters of the lowest probability, with the camera below each crop",
+    ),
+    "rank-lists-better": (
+        "Held-out crops with the largest rise of the average precision: their nearest crops before and after. Green "
+        "box and tick: the same person by the evidence. Red box and cross: another one.",
+        "Rank lists before and after of queries that became better",
+    ),
+    "rank-lists-worse": (
+        "Held-out crops with the largest fall of the average precision.",
+        "Rank lists before and after of queries that became worse",
+    ),
+    "embeddings-before": (
+        "Embeddings of the crops before the adaptation, on the two principal axes of those before and after. The "
+        "largest clusters are in color.",
+        "Scatter plot of the embeddings before the adaptation",
+    ),
+    "embeddings-after": ("The same after it.", "Scatter plot of the embeddings after the adaptation"),
+}
+"""Caption and description of each picture that `adapt` keeps in a run."""
+
+
+def build_adaptation_section(group: RunGroup, *, images: bool) -> PageSection:
+    """Tabulate the rungs of each run that was adapted, as recorded in its manifest, and show its pictures.
+
+    Args:
+        group: The runs.
+        images: Show images of people.
+    """
     texts: list[str] = []
-    tables: list[PageTable] = []
+    tables: list[PageTable | PageFigure] = []
     for run in {run.folder: run for run in group.runs}.values():
         if adaptation := run.embedder.manifest.get("adaptation"):
             texts.append(f"{run.name}: {_summarize(adaptation)}")
             tables.append(_tabulate_rungs(adaptation, name=run.name))
             tables += [_tabulate_links(rung, name=run.name) for rung in adaptation["rungs"] if _list_links(rung)]
+            tables += _list_pictures(run.folder.pictures, name=run.name) if images else []
     return PageSection(TITLE, tuple(texts), tuple(tables))
+
+
+def _list_pictures(folder: Path, *, name: str) -> list[PageFigure]:
+    """List the pictures of a run that are there; `gallery forget` erases them."""
+    return [
+        PageFigure(path, f"{name}: {caption}", alt, crops=True, narrow=stem.startswith("embeddings"))
+        for stem, (caption, alt) in PICTURES_OF.items()
+        if (path := folder / f"{stem}.png").is_file()
+    ]
 
 
 def _summarize(adaptation: Mapping[str, Any]) -> str:
@@ -67,6 +111,7 @@ def _tabulate_links(rung: Mapping[str, Any], *, name: str) -> PageTable:
         (
             str(number),
             f"{step['links']:,}",
+            _percent(step.get("link_probability")),
             _percent(step.get("link_precision")),
             _percent(step.get("link_recall")),
             _percent(step.get("gain"), sign=True),
@@ -74,9 +119,10 @@ def _tabulate_links(rung: Mapping[str, Any], *, name: str) -> PageTable:
         for number, step in enumerate(_list_links(rung), start=1)
     )
     return PageTable(
-        f"{name}: links between tracks of two cameras in each round of {rung['name']}. Precision and recall in "
-        "percent, where the data had identities to measure them by; gain of the mAP on held-out crops after the round.",
-        ("Round", "Links", "Precision", "Recall", "Gain"),
+        f"{name}: links between tracks of two cameras in each round of {rung['name']}. Their mean probability, and "
+        "precision and recall where the data had identities to measure them by, in percent; gain of the mAP on "
+        "held-out crops after the round.",
+        ("Round", "Links", "Probability", "Precision", "Recall", "Gain"),
         rows,
     )
 

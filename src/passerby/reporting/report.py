@@ -26,7 +26,7 @@ from passerby.reporting.reported_runs import ReportedRun, RunGroup, SectionBuild
 from passerby.reporting.score_section import build_published_section, build_score_section
 from passerby.reporting.training_sections import build_training_image_section, build_training_section
 from passerby.text import plural
-from passerby.types import DataSet, Result
+from passerby.types import Result
 
 logger = logging.getLogger(__name__)
 
@@ -105,14 +105,15 @@ def report(
     html = render_page(
         " and ".join(dict.fromkeys(run.name for run in reported)),
         lead=[_summarize(run) for run in reported],
-        notice=_write_notice([run.result.data for run in reported], images=images),
+        notice=_write_notice(reported, images=images),
         sections=sections,
         footer=f"Written by passerby {version('passerby')} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. "
         f"The folder {folder.name} holds all plots as PNG, and those without crops as SVG, too.",
     )
     write_atomic(page, html.encode())
     figures = [part for section in sections for part in section.parts if isinstance(part, PageFigure)]
-    return ReportResult(page, tuple(file for figure in figures for file in figure.files))
+    written = [figure for figure in figures if folder in figure.path.parents]  # the pictures of a run are its own
+    return ReportResult(page, tuple(file for figure in written for file in figure.files))
 
 
 def _check_arguments(runs: Sequence[str | Path], page: Path, queries: int) -> None:
@@ -148,14 +149,16 @@ def _build_sections(group: RunGroup, *, images: bool) -> list[PageSection]:
                 continue
             title = f"{section.title}: {runs[0].result.data.title}" if several else section.title
             sections.append(replace(section, title=title))
-    sections += [build_adaptation_section(group), build_training_section(group)]
+    sections += [build_adaptation_section(group, images=images), build_training_section(group)]
     if images:
         sections.append(build_training_image_section(group))
     return [*sections, build_manifest_section(group)]
 
 
-def _write_notice(sets: Sequence[DataSet], *, images: bool) -> str:
-    real = ", ".join(sorted({data.title for data in sets if not is_synthetic(data)}))
+def _write_notice(runs: Sequence[ReportedRun], *, images: bool) -> str:
+    titles = {run.result.data.title for run in runs if not is_synthetic(run.result.data)}
+    titles |= {run.embedder.manifest["adaptation"]["data"] for run in runs if run.folder.pictures.is_dir()}
+    real = ", ".join(sorted(titles))
     if not real:
         return "All people on this page are synthetic."
     if not images:

@@ -12,7 +12,7 @@ from typing import Any
 from passerby.errors import TrainingError, WriteError, argument, explain
 from passerby.files import hold_lock, write_all_atomic, write_atomic
 from passerby.recipe import Recipe
-from passerby.runtime.model_manifest import read_manifest
+from passerby.runtime.model_manifest import PICTURES, read_manifest
 from passerby.runtime.projection import PROJECTION_FILE, calibration_file
 
 
@@ -58,6 +58,8 @@ class RunFolder:
     """The projection of the model's vectors to fewer numbers."""
     scores = _Path("scores.json")
     """The metrics of every evaluation of the model."""
+    pictures = _Path(PICTURES)
+    """Folder of the pictures of an adaptation, with crops of its site."""
     plots = _Path("plots")
     """Folder of all plots."""
     learning_rate_plot = _Path("plots/learning-rate.png")
