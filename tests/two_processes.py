@@ -12,7 +12,7 @@ from passerby.data.datasets import load_data
 from passerby.data.training_set import join_training
 from passerby.distributed import gather, join_processes, share_batch_norms
 from passerby.losses.combine import Losses
-from passerby.model.camera_batch_norm import normalize_by_camera
+from passerby.model.camera_batch_norm import camera_statistics, normalize_by_camera
 from passerby.runs.assemble import training_loader, training_state, training_steps
 
 SAME = ("model.drop_path=0", "optimizer.name=sgd", "schedule.lr_init=1e-3", "schedule.lr_max=1e-2", "model.parts=3")
@@ -54,19 +54,36 @@ def normalized(process):
     }
 
 
+class ByCamera(nn.Module):
+    """A camera-based batch norm alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(5, dtype=torch.float64)
+        self.cameras = normalize_by_camera(self)
+
+    def forward(self, images, cameras):
+        self.cameras.ids = cameras
+        return self.norm(images)
+
+
 def normalized_by_camera(process):
-    """Cameras of the six rows: one is in both processes, one in the second only, and one has a single row."""
-    network = nn.Sequential(nn.BatchNorm1d(5, dtype=torch.float64))
-    cameras = normalize_by_camera(network)
+    """Cameras of the six rows: one is in both processes, one in the second only, and one has a single row.
+
+    Then the first process computes the statistics of a camera by itself, as in an evaluation.
+    """
+    network = ByCamera()
     mine = rows().chunk(process.world)[process.rank].clone().requires_grad_()
-    cameras.ids = CAMERAS.chunk(process.world)[process.rank]
-    out = network(mine)
+    out = network(mine, CAMERAS.chunk(process.world)[process.rank])
     weigh(gather(out)).backward()
+    if process.first:
+        with camera_statistics(network.eval(), [rows()]):
+            torch.testing.assert_close(network.norm.running_mean, rows().mean(dim=0))
     return {
         "camera_rows": out.detach(),
         "camera_gradient": mine.grad,
-        "camera_running_mean": network[0].running_mean,
-        "camera_running_var": network[0].running_var,
+        "camera_running_mean": network.norm.running_mean,
+        "camera_running_var": network.norm.running_var,
     }
 
 

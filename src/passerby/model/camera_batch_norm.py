@@ -27,10 +27,12 @@ class CameraIds:
 
     Attributes:
         ids: (B,) camera of each image; None before the first batch.
+        shared: Whether the statistics are those of the images of all processes.
     """
 
     def __init__(self) -> None:
         self.ids: Tensor | None = None
+        self.shared = True
 
 
 class CameraBatchNorm(nn.Module):
@@ -87,8 +89,9 @@ class CameraBatchNorm(nn.Module):
         rest = (1, -1, *(1 for _ in places))
         shape = (-1, values.shape[1], *(1 for _ in places))
         within = (values - mean.reshape(shape)).square().mean(places) if places else torch.zeros_like(values)
-        own = own_rows(len(values))
-        means, spreads, ids = gather(mean), gather(within), gather(self.cameras.ids)
+        means, spreads, ids, own = mean, within, self.cameras.ids, slice(None)
+        if self.cameras.shared:
+            means, spreads, ids, own = gather(mean), gather(within), gather(ids), own_rows(len(values))
         mean_of, variance_of = camera_moments(means, spreads, ids)  # (B, C) of each image's camera
         self._track(mean_of.detach(), variance_of.detach(), ids, positions=values[0, 0].numel())
         scale = (variance_of[own] + self.eps).rsqrt().reshape(shape)
@@ -164,7 +167,9 @@ def camera_statistics(network: nn.Module, batches: Iterable[Tensor]) -> Iterator
     norms = [module for module in network.modules() if isinstance(module, CameraBatchNorm)]
     kept = [[buffer.clone() for buffer in norm.buffers(recurse=False)] for norm in norms]
     momenta = [norm.momentum for norm in norms]
+    cameras: Any = network.cameras
     try:
+        cameras.shared = False  # one process of several evaluates
         for norm in norms:
             norm.training, norm.momentum = True, None  # None: the mean over all batches
             norm.num_batches_tracked.zero_()
@@ -175,6 +180,7 @@ def camera_statistics(network: nn.Module, batches: Iterable[Tensor]) -> Iterator
             norm.training = False
         yield
     finally:
+        cameras.shared = True
         for norm, buffers, momentum in zip(norms, kept, momenta, strict=True):
             norm.training, norm.momentum = False, momentum
             for buffer, values in zip(norm.buffers(recurse=False), buffers, strict=True):
