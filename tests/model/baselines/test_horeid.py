@@ -143,6 +143,23 @@ def test_the_matching_learns_to_tell_pairs_apart_and_moves_no_vector():
     )
 
 
+def test_pairs_are_the_farthest_positive_and_the_nearest_negative(monkeypatch):
+    """Oracle: global nodes on a circle, at these angles in degrees."""
+    pooling, seen = horeid("test_resnet").pooling, []
+    angles = torch.deg2rad(torch.tensor([0.0, 10.0, 50.0, 60.0, 180.0]))
+    nodes = noise(5, 14, 2)
+    nodes[:, -1] = torch.stack([angles.cos(), angles.sin()], dim=1)
+
+    def match(first, second):
+        seen.append(second)
+        return torch.full((5, 14, 14), 1 / 14), torch.zeros(5)
+
+    monkeypatch.setattr(pooling.matching, "forward", match)
+    pooling.matching_loss(nodes, torch.tensor([0, 0, 0, 1, 1]))
+    assert torch.equal(seen[0], nodes[[2, 2, 0, 4, 3]])
+    assert torch.equal(seen[1], nodes[[3, 3, 3, 2, 2]])
+
+
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3], [0, 0, 0, 0], [0, 0, 1, 1]])
 def test_the_matching_loss_is_finite_without_positives_or_negatives(labels):
     pooling = horeid("test_resnet").pooling

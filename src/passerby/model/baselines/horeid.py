@@ -83,9 +83,9 @@ class DirectedGraphConv(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         """(B, N, C) -> (B, N, C)."""
-        relu: Tensor = self.merged(self.adjacency(nodes).to(nodes.dtype) @ nodes).relu()
+        taken: Tensor = self.merged(self.adjacency(nodes).to(nodes.dtype) @ nodes).relu()
         own: Tensor = self.own(nodes)
-        return relu + own
+        return taken + own
 
     def adjacency(self, nodes: Tensor) -> Tensor:
         """Compute the weights with which each node takes up the others: (B, N, C) -> (B, N, N), rows with sum 1."""
