@@ -82,3 +82,31 @@ def test_searches_include_own_writes_at_once_and_those_of_others_soon(server):
 def test_a_missing_collection_is_no_gallery(server):
     with pytest.raises(NoGalleryError, match="no gallery here; enroll images with a model to make one"):
         opened(server, patience=60)
+
+
+def test_a_gallery_that_was_released_from_memory_is_loaded_when_it_is_opened(milvus_server):
+    """Oracle: the hits before. Meanwhile a search of it ends with an error, and others go on."""
+    from pymilvus import MilvusClient
+
+    from passerby.gallery.stores.milvus import MilvusStore
+
+    weeks = [
+        MilvusStore(f"{milvus_server.address}/week{number}", GalleryCard(MODEL), user="test", patience=60)
+        for number in range(2)
+    ]
+    for number, store in enumerate(weeks):
+        store.add(people(30, seed=number))
+    query = people(1)[0].vector
+    before = [store.search(query, top=5) for store in weeks]
+    hasty = MilvusStore(f"{milvus_server.address}/week0", user="test", patience=8)
+    client = MilvusClient(uri=milvus_server.address.replace("milvus://", "http://"))
+    for name in ("week0", "week0_audit"):
+        client.release_collection(name)
+    with pytest.raises(GalleryError, match=r"no answer within 8 s .*not loaded"):
+        hasty.search(query, top=5)
+    assert weeks[1].search(query, top=5) == before[1]
+    again = MilvusStore(f"{milvus_server.address}/week0", user="test", patience=60)
+    assert again.search(query, top=5) == before[0]
+    for store in (*weeks, hasty, again):
+        store.close()
+    client.close()

@@ -1,6 +1,7 @@
 """The same tests for every store. Oracle: brute force over the added sightings, in float64."""
 
 import dataclasses
+import inspect
 import io
 from contextlib import contextmanager
 
@@ -331,3 +332,10 @@ def test_another_model_or_other_settings_are_refused(address):
     recalibrated = dataclasses.replace(MODEL, calibration={"format": 1})
     with opened(address, model=recalibrated) as store:
         assert store.card.model == MODEL
+
+
+def test_every_test_of_this_file_runs_on_every_store():
+    """Oracle: the parameters of the functions; `address` opens each store, a real Milvus server among them."""
+    tests = {name: function for name, function in globals().items() if name.startswith("test_")}
+    without = [name for name, function in tests.items() if "address" not in inspect.signature(function).parameters]
+    assert without == ["test_every_test_of_this_file_runs_on_every_store"]
