@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 @contextmanager
-def started(*arguments, processes=1):
+def started(*arguments, processes=1, restarts=0):
     """A running `python ARGUMENTS`; at the end it and whatever it started are killed, if they still run."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
+    launcher = ["-m", *torchrun] if processes > 1 else []
     path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, *launcher, *map(str, arguments)],
@@ -29,9 +30,9 @@ def started(*arguments, processes=1):
         process.communicate()
 
 
-def launch(*arguments, processes=1):
+def launch(*arguments, processes=1, restarts=0):
     """Run `python ARGUMENTS` to its end and return what it printed on stdout; it must not fail."""
-    with started(*arguments, processes=processes) as process:
+    with started(*arguments, processes=processes, restarts=restarts) as process:
         out, err = process.communicate()
         assert process.returncode == 0, err
         return out

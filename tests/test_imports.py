@@ -44,7 +44,7 @@ MAY_IMPORT = {
     | {"plots", "runtime"},
     "adaptation": BASE
     | {"recipe", "data", "runtime", "model", "ranking", "evaluation", "openset", "reviewing", "gallery", "video"}
-    | {"training", "plots", "runs"},
+    | {"distributed", "training", "plots", "runs"},
     "importers": BASE | {"recipe", "runtime", "model", "runs"},
     "exporting": BASE | {"synthesis", "data", "runtime", "model", "ranking", "evaluation", "gallery", "runs"},
     "reporting": BASE

@@ -8,13 +8,14 @@ not the part of one process. `gather` provides it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from passerby.errors import PasserbyError
@@ -174,13 +175,26 @@ def average(values: Tensor, process: Process) -> Tensor:
     return total / process.world
 
 
-def from_first(mine: Tensor, process: Process) -> Tensor:
-    """Return the first process's tensor, on the CPU; all must call this with the same shape."""
+def average_gradients(parameters: Iterable[nn.Parameter], process: Process) -> None:
+    """Average the gradients of parameters over all processes, in place.
+
+    For a loss of a part of the network's outputs: DistributedDataParallel waits for the gradients of the others.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if process.alone or not gradients:
+        return
+    whole = average(torch.cat([gradient.flatten() for gradient in gradients]), process)
+    for gradient, part in zip(gradients, whole.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def from_first(mine: NDArray[Any], process: Process) -> NDArray[Any]:
+    """Return the array of the first process; all must call this with the same shape and dtype."""
     if process.alone:
         return mine
-    shared = mine.to(process.device)
+    shared = torch.from_numpy(mine).to(process.device, copy=True)
     dist.broadcast(shared, 0)
-    return shared.cpu()
+    return shared.cpu().numpy()
 
 
 class GatheredBatchNorm1d(nn.BatchNorm1d):

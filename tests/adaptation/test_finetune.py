@@ -1,6 +1,7 @@
 """Fine-tuning with pseudo-labels. Oracles: the weights of an uninterrupted call, and forced failures."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 import passerby
 from adaptation.drawn_site import adapt, draw_site
+from conftest import SIMPLE, tiny_recipe
+from launch import launch
 from passerby.adaptation import finetune as module
 from passerby.adaptation.adapt_result import Rung
 from passerby.adaptation.ladder import choose
@@ -63,6 +66,24 @@ def test_passes_are_described_and_an_interrupted_call_continues_to_the_bit(site,
     assert continued.rungs[-1].details == details
     first, second = (saved[tmp_path / name / ".adapting"] for name in ("whole", "stopped"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.timeout(600)
+def test_two_processes_have_the_losses_of_one_and_the_first_writes(site, tmp_path):
+    """The network has no dropped paths, which differ between processes; sums run in another order.
+
+    Losses of both passes within 1e-3; AdamW divides by gradients, which enlarges the rounding of small ones.
+    """
+    passerby.train(tiny_recipe("model.drop_path=0"), SIMPLE, tmp_path / "model", device="cpu")
+    one = adapt(tmp_path / "one", site, tmp_path / "model", passes=2).rungs[-1].details["passes"]
+    launch(Path(__file__).parent / "adapt_processes.py", tmp_path / "two", site, tmp_path / "model", processes=2)
+    two = [json.loads((tmp_path / f"two.{rank}.json").read_text()) for rank in range(2)]
+    assert two[0] == two[1]
+    assert [entry["loss"] for entry in two[0]["passes"]] == pytest.approx([entry["loss"] for entry in one], rel=1e-3)
+    assert [entry["links"] for entry in two[0]["passes"]] == [entry["links"] for entry in one]
+    assert two[0]["chosen"] != "nothing"
+    assert passerby.load(tmp_path / "two", device="cpu").manifest["adaptation"]["chosen"] == two[0]["chosen"]
+    assert list((tmp_path / "two").glob(".*")) == []
 
 
 def test_a_loss_that_is_not_finite_refuses_the_rung(site, tiny_run, tmp_path, monkeypatch):

@@ -180,6 +180,16 @@ def test_a_run_is_not_overwritten(tiny_run):
     assert snapshot(tiny_run) == before
 
 
+def test_an_existing_run_is_continued_by_its_own_recipe_only(tiny_run, tmp_path):
+    """The finished run is evaluated again, and its model stays."""
+    shutil.copytree(tiny_run, tmp_path / "run")
+    with pytest.raises(RecipeError, match=r"another recipe, without schedule.epochs=9, training.seed=4; give its"):
+        train(tiny_recipe("schedule.epochs=9", "training.seed=4"), SIMPLE, tmp_path / "run", resume_existing=True)
+    (result,) = train(tiny_recipe(), SIMPLE, tmp_path / "run", resume_existing=True, device="cpu")
+    assert result.scores.valid_queries == 24
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (tiny_run / "model.safetensors").read_bytes()
+
+
 def test_rules_between_sections_are_checked_after_assignments(tmp_path):
     """Assigning a setting checks its own section only; the training checks the rest."""
     recipe = tiny_recipe()

@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from passerby.adaptation.rendered import RENDERED, RenderedPeople, read_rendered
 from passerby.adaptation.site import Site, count, read_site
 from passerby.adaptation.sources import Source
 from passerby.adaptation.start_model import StartModel
+from passerby.distributed import Process, from_first, join_processes
 from passerby.openset.calibration import Calibration
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.runs.run_folder import RunFolder
@@ -61,7 +63,8 @@ def adapt(
     Crops of one track show one person, as do crops with the answer `same` of a review. Maps of the parts of the
     embedding are learned from 70 % of these groups and compared with the start on the others; with `passes` a copy of
     the network is fine-tuned and compared likewise. The best rung whose gain exceeds two standard errors is written.
-    Repeat an interrupted call with `passes` with the same arguments to continue it.
+    Repeat an interrupted call with `passes` with the same arguments to continue it. Under torchrun, the processes
+    divide the batches of the fine-tuning, on the CPU; the first one writes the run.
 
     Args:
         out: A folder that holds no run yet.
@@ -99,11 +102,20 @@ def adapt(
     folder = RunFolder(Path(out))
     folder.require_unused()
     source = Source(data, gallery, videos, detector, every, labels, answers)
-    with open_progress(progress) as report:
+    with join_processes("cpu") as process, open_progress(progress if process.first else False) as report:
         start, crops, links = source.read(model, device=device, progress=report)
         site = read_site(crops, start.embedder, title=source.title, links=links, seed=seed, progress=report)
         return _climb(
-            folder, site, start, source, rendered=rendered, passes=passes, images=images, seed=seed, progress=report
+            folder,
+            site,
+            start,
+            source,
+            rendered=rendered,
+            passes=passes,
+            images=images,
+            seed=seed,
+            process=process,
+            progress=report,
         )
 
 
@@ -117,6 +129,7 @@ def _climb(
     passes: int,
     images: bool,
     seed: int,
+    process: Process,
     progress: ProgressCallback,
 ) -> AdaptResult:
     """Try the rungs, and write the best one."""
@@ -127,9 +140,11 @@ def _climb(
         rungs = tuple(Rung(name, note=_explain(groups)) for name in names)
         return _summarize(site, groups, rungs, NOTHING, seed=seed)
     people = read_rendered(start, rendered, progress=progress)
-    vectors = start.embed(site.pixels, progress=progress)
+    vectors, shown = (
+        from_first(start.embed(pixels, progress=progress), process) for pixels in (site.pixels, people.pixels)
+    )
     parts = split_parts(vectors, start.parts)
-    before = Start(vectors, start.embed(people.pixels, progress=progress), start.parts, site.camera_ids)
+    before = Start(vectors, shown, start.parts, site.camera_ids)
     precision = float(groups.judge.precision(before.normalize(vectors)).mean())
     rung, network = try_norms(start, site, groups, people, start=before, seed=seed)
     networks = {NORMS: network}
@@ -139,13 +154,16 @@ def _climb(
         maps = None
         if chosen is not None:
             maps, _ = learn_rung(chosen, parts, site, groups.learned)
-        with folder.lock():
-            job = FineTuning(start, site, groups, before, people, folder.root / WORK, seed, passes, progress)
+        with folder.lock() if process.first else nullcontext():
+            work = folder.root / WORK
+            job = FineTuning(start, site, groups, before, people, work, seed, passes, progress, process)
             rung, networks[FINETUNE] = finetune(job, maps)
         rungs = (*rungs, rung)
     chosen = choose(rungs)
+    process.wait()  # until all have read the checkpoints
     if chosen is None:
-        _delete_work(folder)
+        if process.first:
+            _delete_work(folder)
         return _summarize(site, groups, rungs, NOTHING, start=precision, seed=seed)
     if chosen in networks:
         changed = networks[chosen]
@@ -167,6 +185,8 @@ def _climb(
     )
     description = {**result.to_dict(), "data": site.title, "fingerprint": site.fingerprint, "rendered": rendered}
     del description["folder"]
+    if not process.first:
+        return result
     source.record(folder.root, site.names)  # first, so that no run exists that the gallery does not list
     write_adapted(folder, start, description, calibration)
     if images:

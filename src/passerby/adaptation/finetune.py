@@ -35,6 +35,7 @@ from passerby.text import plural
 from passerby.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
+    from passerby.distributed import Process
     from passerby.model.convnext_ap import ReID
     from passerby.training.state import TrainingState
 
@@ -56,6 +57,7 @@ class FineTuning:
     """One fine-tuning of a copy of the network.
 
     After an interruption the same call continues after the last finished pass, with the same weights as without it.
+    Under torchrun the processes divide the batches; the first one embeds for the links and writes the checkpoints.
 
     Attributes:
         model: The start; unchanged.
@@ -67,6 +69,7 @@ class FineTuning:
         seed: Seed of batches and augmentation.
         passes: Number of passes.
         progress: Callback that receives the steps as task `finetune`.
+        process: This process.
     """
 
     model: StartModel
@@ -78,6 +81,7 @@ class FineTuning:
     seed: int
     passes: int
     progress: ProgressCallback
+    process: Process
 
     @cached_property
     def tracks(self) -> SiteTracks:
@@ -94,16 +98,17 @@ class FineTuning:
             load_checkpoint(self._checkpoint, state)
             logger.info("fine-tuning: continued after pass %d of %d", state.stage, self.passes)
         entries = entries[: state.stage]
-        assert state.ema is not None
-        vectors = self.embed(state.ema.module, self.site.pixels)
+        vectors = self._embed_site(state)
         for done in range(len(entries), self.passes):
             started = time.monotonic()
             links = self._link(vectors, done)
             loss = self._train(state, vectors, links.pairs, done)
-            vectors = self.embed(state.ema.module, self.site.pixels)
+            vectors = self._embed_site(state)
             entry = self._judge(vectors, loss) | self.tracks.measure(links)
             entries.append(entry)
             state.stage = done + 1
+            if not self.process.first:
+                continue
             write_atomic(self._log, json.dumps({"key": self._key, "passes": entries}).encode())
             if choose_pass(entries) == len(entries):
                 save_checkpoint(self._best, state)
@@ -112,8 +117,16 @@ class FineTuning:
             logger.info(
                 "fine-tuning: pass %d of %d: %s; %s left", done + 1, self.passes, _describe(entry), _round(left)
             )
+        self.process.wait()  # for the checkpoint that `load_best` reads
         best = max(count for count in range(1, len(entries) + 1) if choose_pass(entries[:count]) == count)
         return best, entries
+
+    def _embed_site(self, state: TrainingState) -> FloatArray:
+        """Embed the crops with the averaged network; all processes get the vectors of the first one."""
+        from passerby.distributed import from_first
+
+        assert state.ema is not None
+        return from_first(self.embed(state.ema.module, self.site.pixels), self.process)
 
     def embed(self, network: ReID, pixels: NDArray[np.uint8]) -> FloatArray:
         """Embed pixels, averaged with their mirror images."""
@@ -181,9 +194,8 @@ class FineTuning:
         )
         settings = ProxySettings(transform=transform, passes=self.passes, seed=self.seed)
         losses = []
-        for loss in run_pass(
-            state, crops, LabeledPixels(self.people.pixels, persons), proxies, number=done, settings=settings
-        ):
+        people = LabeledPixels(self.people.pixels, persons)
+        for loss in run_pass(state, crops, people, proxies, number=done, settings=settings, process=self.process):
             losses.append(loss)
             self.progress("finetune", state.step, 0, f"pass {done + 1}  loss {loss:.3f}")
         return float(np.mean(losses))

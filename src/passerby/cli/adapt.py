@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from passerby.cli.common import Device, Json, cell, print_json
+from passerby.cli.common import Device, Json, cell, print_json, prints_results
 from passerby.cli.enroll_sources import load_detector
 from passerby.errors import DataError
 from passerby.text import plural
@@ -52,7 +53,7 @@ def adapt(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Adapt a model to your cameras by tracks, answers or labels. Exit code 3: no gain, and no run.
+    """Adapt a model to your cameras by tracks, answers or labels. Exit code 3: no gain, and no run; under torchrun 0.
 
     [bold]passerby adapt --data folder:/data/site?labels=none --out runs/site[/]
 
@@ -78,11 +79,12 @@ def adapt(
         device=device,
         progress=True,
     )
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        _print(result)
-    if not result.helped:
+    if prints_results():
+        if as_json:
+            print_json(result.to_dict())
+        else:
+            _print(result)
+    if not result.helped and "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun would take 3 for a failure
         raise typer.Exit(NOTHING_HELPED)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -62,6 +63,11 @@ def _name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name).strip("[].").upper()
     return str(next((text for text in parameter.opts if text.startswith("--")), parameter.opts[0]))
+
+
+def prints_results() -> bool:
+    """Return whether this process prints: the first one under torchrun."""
+    return (os.environ.get("RANK") or "0") == "0" or (os.environ.get("WORLD_SIZE") or "1") == "1"
 
 
 def print_json(tree: Any) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from passerby.cli.common import Device, Json, Overrides
+from passerby.cli.common import Device, Json, Overrides, prints_results
 from passerby.errors import RecipeError
 
 
@@ -25,6 +24,10 @@ def train(
         Path | None,
         typer.Option("--resume", help="Continue the run in this folder; --data and more epochs may be given."),
     ] = None,
+    resume_existing: Annotated[
+        bool,
+        typer.Option("--resume-existing", help="Continue the run in --out if there is one."),
+    ] = False,
     overrides: Overrides = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -40,6 +43,7 @@ def train(
     options = {"--recipe": recipe, "--data": data, "--out": out}
     if resume is not None:
         given = [name for name in ("--recipe", "--out") if options[name] is not None]
+        given += ["--resume-existing"] if resume_existing else []
         others = [override for override in overrides or [] if not override.startswith("schedule.epochs=")]
         if given or others:
             raise RecipeError(
@@ -59,8 +63,8 @@ def train(
         settings = load_recipe(recipe, overrides=overrides or [])  # a wrong one is refused before torch is loaded
         from passerby.runs.train import train as train_run
 
-        results = train_run(settings, data, out, device=device, progress=True)
-    if (os.environ.get("RANK") or "0") == "0" or (os.environ.get("WORLD_SIZE") or "1") == "1":
+        results = train_run(settings, data, out, resume_existing=resume_existing, device=device, progress=True)
+    if prints_results():
         from passerby.cli.tables import print_results
 
         print_results(results, as_json=as_json, root=resume or out)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from passerby.data.datasets import load_data
 from passerby.data.training_set import join_training
 from passerby.distributed import join_processes
-from passerby.errors import DataError, RecipeError, TrainingError
+from passerby.errors import DataError, RecipeError, TrainingError, argument
 from passerby.model.embed import load
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
-from passerby.recipe import Recipe, load_recipe
+from passerby.recipe import Recipe, find_differences, load_recipe
 from passerby.runs.calibrate import calibrate_model, has_calibration, write_calibration
 from passerby.runs.camera_embedding import require_cameras
 from passerby.runs.evaluate_model import EvaluationResult, evaluation_options, require_valid_queries
@@ -35,6 +35,7 @@ def train(
     data: str,
     out: str | Path,
     *,
+    resume_existing: bool = False,
     device: str = "auto",
     progress: ProgressOption = False,
 ) -> list[EvaluationResult]:
@@ -44,6 +45,8 @@ def train(
         recipe: The settings; see `load_recipe`.
         data: Data sets, such as `market1501:/data/Market-1501-v15.09.15+cuhk01:/data/cuhk01`.
         out: A folder that holds no run yet.
+        resume_existing: Continue the run in `out` if there is one, as `resume`; a call that is repeated after an
+            interruption then ends with the same model.
         device: `auto`, `cpu`, `cuda` or `mps`. Under torchrun each process has its own GPU.
         progress: True for a bar and log lines on stderr, or a callback, which receives each optimizer step as task
             `train` with a note of epoch, loss, learning rate and images/s. Each epoch's note is also logged.
@@ -53,6 +56,7 @@ def train(
 
     Raises:
         PasserbyError: For data, settings or a folder that cannot be used; existing files are not changed.
+        RecipeError: If the run in `out` has another recipe.
 
     Example:
         >>> tiny = ["model.backbone=test_convnext", "model.pretrained=false", "model.parts=2", "images.size=[64, 32]"]
@@ -63,6 +67,9 @@ def train(
         1
     """
     folder = RunFolder(Path(out))
+    if resume_existing and folder.manifest.is_file():
+        require_recipe(folder, recipe)
+        return resume(out, data, device=device, progress=progress)
     folder.require_unused()
     with open_progress(progress) as report:
         return _run(folder, recipe, data, device=device, progress=report)
@@ -106,6 +113,19 @@ def resume(
         recipe = lengthen_recipe(recipe, epochs)
     with open_progress(progress) as report:
         return _run(folder, recipe, data, device=device, progress=report, started=manifest)
+
+
+def require_recipe(folder: RunFolder, recipe: Recipe) -> None:
+    """Check that a run was started with a recipe.
+
+    Raises:
+        RecipeError: If it has another one; the message names values that differ.
+    """
+    if changes := find_differences(recipe, load_recipe(folder.recipe)):
+        raise RecipeError(
+            f"{folder.root}: the run was started with another recipe, without {', '.join(changes[:3])}; give "
+            f"its recipe, or another {argument('out')}"
+        )
 
 
 def lengthen_recipe(recipe: Recipe, epochs: int) -> Recipe:

@@ -39,4 +39,4 @@ def find_similar_identities(
     indices = find_neighbors(vectors, k=count + 1).indices  # (I, n + 1)
     # with equal vectors an identity need not be its own nearest
     others = np.array([row[row != identity][:count] for identity, row in enumerate(indices)])
-    return from_first(torch.from_numpy(others), process).numpy()
+    return from_first(others, process)

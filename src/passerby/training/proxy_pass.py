@@ -15,6 +15,7 @@ from torch import Tensor
 
 from passerby.data.images import Pixels
 from passerby.data.samplers import PKSampler
+from passerby.distributed import Process, average_gradients, gather
 from passerby.errors import TrainingError
 from passerby.losses.camera_proxy import camera_proxy_loss, update_proxies
 from passerby.losses.supcon import supcon_loss
@@ -95,8 +96,11 @@ def run_pass(
     *,
     number: int,
     settings: ProxySettings,
+    process: Process,
 ) -> Iterator[float]:
     """Train over all tracks once, and yield the loss after each step. A pass depends on its arguments alone.
+
+    Each process embeds a part of the crops of a batch; all compute the loss of the whole batch.
 
     Args:
         state: With averaged weights. Norms of the necks keep their statistics.
@@ -105,6 +109,7 @@ def run_pass(
         proxies: Proxies of the tracks.
         number: Pass, from 0.
         settings: Settings of all passes.
+        process: This process; all have the same arguments.
 
     Raises:
         TrainingError: When the loss is NaN or infinite; the weights are those of the step before.
@@ -133,10 +138,12 @@ def run_pass(
         set_learning_rate(state.optimizer, rate)
         others = next(people)
         pixels = [crops.pixels[index] for index in indices] + [rendered.pixels[index] for index in others]
-        images = augment(pixels, transform, seed=(settings.seed, number, position))
-        seed_step(settings.seed, state.step, 0)
+        seeds = augmentation_seeds(len(pixels), seed=(settings.seed, number, position))
+        rows = _part(len(pixels), process)
+        images = augment([pixels[row] for row in rows], transform, seeds=[seeds[row] for row in rows])
+        seed_step(settings.seed, state.step, process.rank)
         state.optimizer.zero_grad(set_to_none=True)
-        embedding = state.network(images).embedding
+        embedding = gather(state.network(images).embedding)[: len(pixels)]
         own = torch.from_numpy(crops.labels[indices])
         site, synthetic = embedding[: len(indices)], embedding[len(indices) :]
         loss = _proxy_loss(site, own, proxies, settings) + supcon_loss(
@@ -145,12 +152,19 @@ def run_pass(
         if not torch.isfinite(loss):
             raise TrainingError(f"pass {number + 1}, step {position + 1}: the loss is {float(loss.detach())}")
         loss.backward()
+        average_gradients(parameters, process)
         clip_gradients(parameters, settings.clip)
         state.optimizer.step()
         state.step += 1
         state.ema.update(state.network, step=state.step)
         update_proxies(proxies.vectors, unit_vectors(site.detach()), own, momentum=settings.momentum)
         yield float(loss.detach())
+
+
+def _part(count: int, process: Process) -> list[int]:
+    """Return the rows of a batch that this process embeds, equally many in all; the last row fills the last part."""
+    share = -(-count // process.world)
+    return [min(row, count - 1) for row in range(process.rank * share, (process.rank + 1) * share)]
 
 
 def _proxy_loss(embedding: Tensor, own: Tensor, proxies: TrackProxies, settings: ProxySettings) -> Tensor:
@@ -176,13 +190,18 @@ def _repeat(sampler: PKSampler, *, epoch: int) -> Iterator[list[int]]:
         yield from sampler
 
 
-def augment(pixels: Sequence[Pixels], transform: object, *, seed: tuple[int, ...]) -> Tensor:
+def augmentation_seeds(count: int, *, seed: tuple[int, ...]) -> list[int]:
+    """Return a seed for the augmentation of each image of a batch."""
+    sequence = np.random.SeedSequence(list(seed), spawn_key=(_AUGMENTATION,))
+    return [int(number) for number in sequence.generate_state(count)]
+
+
+def augment(pixels: Sequence[Pixels], transform: object, *, seeds: Sequence[int]) -> Tensor:
     """Augment (H, W, 3) images, each with a seed of its own: (B, 3, H, W)."""
     assert callable(transform)
-    seeds = np.random.SeedSequence(list(seed), spawn_key=(_AUGMENTATION,)).generate_state(len(pixels))
     images = []
     with torch.random.fork_rng(devices=[]):
-        for image, number in zip(pixels, seeds.tolist(), strict=True):
-            torch.default_generator.manual_seed(int(number))
+        for image, seed in zip(pixels, seeds, strict=True):
+            torch.default_generator.manual_seed(seed)
             images.append(transform(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)))
     return torch.stack(images).contiguous(memory_format=torch.channels_last)
