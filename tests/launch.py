@@ -7,6 +7,9 @@ import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+SEPARATE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+"""Workers that torchrun starts again may otherwise read the addresses of ended ones (pytorch issue 135712)."""
+
 
 @contextmanager
 def started(*arguments, processes=1, restarts=0):
@@ -16,7 +19,7 @@ def started(*arguments, processes=1, restarts=0):
     path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, *launcher, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1", **SEPARATE},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -184,3 +184,20 @@ def test_a_group_of_one_process_takes_the_steps_of_several():
         assert average(torch.tensor(2.0), process) == 2
     assert torch.equal(rows.grad, torch.ones(2, 3))
     assert not torch.distributed.is_initialized()
+
+
+def test_processes_that_cannot_connect_end_with_one_message(monkeypatch):
+    """The stale address of a worker that torchrun has replaced, as gloo reports it."""
+
+    def refuse(*_, **__):
+        raise RuntimeError("Gloo connectFullMesh failed with timed out connecting\nremote=[127.0.0.1]:37300")
+
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setattr("torch.distributed.init_process_group", refuse)
+    message = (
+        r"the 2 processes of torchrun cannot connect to each other \(Gloo connectFullMesh .* connecting\); check .*=1"
+    )
+    with pytest.raises(PasserbyError, match=message), join_processes("cpu"):
+        pass

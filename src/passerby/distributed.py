@@ -84,7 +84,8 @@ def join_processes(device: str | torch.device = "auto", *, group: bool = False) 
         group: Make a process group of one process too, which then takes the steps of several processes.
 
     Raises:
-        PasserbyError: When WORLD_SIZE is set and the other variables of torchrun are not; as `pick_device`.
+        PasserbyError: When WORLD_SIZE is set and the other variables of torchrun are not, or when the processes cannot
+            connect to each other; as `pick_device`.
 
     Example:
         >>> with join_processes("cpu") as process:
@@ -100,7 +101,14 @@ def join_processes(device: str | torch.device = "auto", *, group: bool = False) 
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if world > 1 else chosen.index or 0)
         torch.cuda.set_device(chosen)
     alone: dict[str, Any] = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if world == 1 else {}  # type: ignore[attr-defined]
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", **alone)
+    try:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", **alone)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise PasserbyError(
+            f"the {world} processes of torchrun cannot connect to each other ({reason}); check the network between the "
+            "machines, and after a restart by torchrun set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for it"
+        ) from None
     try:
         dist.barrier()  # NCCL connects at the first call; no process may write files while another still checks them
         yield Process(dist.get_rank(), world, chosen, alone=False)
