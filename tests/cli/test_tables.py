@@ -1,5 +1,6 @@
 """Tables for the terminal. Oracle: the text that rich prints in 80 columns."""
 
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -22,6 +23,8 @@ PLAIN = Scores(
 WITH_INTERVALS = Scores(
     **{**vars(PLAIN), "intervals": dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), (0.25, 0.75))}
 )
+
+PERFECT = replace(PLAIN, intervals=dict.fromkeys(("rank1", "rank5", "rank10", "mAP", "mINP"), (1.0, 1.0)))
 
 
 def render(*arguments, **options):
@@ -51,7 +54,14 @@ def test_metrics_and_rules_fit_80_columns(scores):
     ):
         assert expected in text
     assert "…" not in text
+    assert all(len(line) <= 80 for line in text.splitlines())
     assert ("25.0-75.0" in text) == ("95 % interval" in text) == bool(scores.intervals)
+
+
+def test_the_widest_intervals_fit_80_columns():
+    text = render({"folder (adapted)": PERFECT})
+    assert text.count("100.0-100.0") == 5
+    assert "…" not in text and "folder" in text and "19,732" in text and max(map(len, text.splitlines())) <= 80
 
 
 def test_one_line_formats():

@@ -37,8 +37,8 @@ def build_scores_table(evaluations: Mapping[str, Scores], *, title: str | None =
     caption = "metrics in percent"
     caption += ", below them the 95 % interval (bootstrap over identities)" if has_intervals else ""
     caption += "\nvalid: queries that have a match under the protocol; the others are in no metric"
-    table = Table(title=title, caption=caption, **_LAYOUT)
-    table.add_column("Evaluation")
+    table = Table(title=title, caption=caption, padding=0, **_LAYOUT)
+    table.add_column("Evaluation", min_width=15, overflow="fold")
     for heading in METRICS.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for name, scores in evaluations.items():
