@@ -42,7 +42,7 @@ def test_files_that_are_no_networks_raise(tmp_path):
         ("a.pt", r"a\.pt: expected a network as \.onnx or \.xml"),
         ("none.onnx", r"none\.onnx: no such file; expected a network"),
         ("bad.onnx", r"bad\.onnx: cannot be read as ONNX"),
-        ("alone.xml", r"alone\.bin: no such file; expected a network"),
+        ("alone.xml", r"alone\.bin: no such file; expected the weights of alone\.xml beside it"),
     ):
         if not name.startswith("none"):
             (tmp_path / name).write_bytes(b"nothing")

@@ -135,9 +135,10 @@ def load_network(
     suffix = path.suffix.lower()
     if suffix not in (".onnx", ".xml"):
         raise DataError(f"{path}: expected a network as .onnx or .xml (OpenVINO IR)")
-    for needed in [path, *([path.with_suffix(".bin")] if suffix == ".xml" else [])]:
-        if not needed.is_file():
-            raise DataError(f"{needed}: no such file; expected a network")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected a network")
+    if suffix == ".xml" and not path.with_suffix(".bin").is_file():
+        raise DataError(f"{path.with_suffix('.bin')}: no such file; expected the weights of {path.name} beside it")
     if suffix == ".onnx":
         _require_no_external_data(path)
     if suffix == ".xml" or runtime == "openvino":
