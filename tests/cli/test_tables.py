@@ -61,7 +61,9 @@ def test_metrics_and_rules_fit_80_columns(scores):
 def test_the_widest_intervals_fit_80_columns():
     text = render({"folder (adapted)": PERFECT})
     assert text.count("100.0-100.0") == 5
-    assert "…" not in text and "folder" in text and "19,732" in text and max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "19,732" in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_one_line_formats():
