@@ -73,6 +73,7 @@ def test_a_signal_after_two_networks_were_released_reaches_its_handler(tmp_path)
         "import faulthandler, signal\n"
         "from passerby.runtime.networks import load_network\n"
         "faulthandler.enable()\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
         "networks = [load_network('means.xml', threads=1) for _ in range(2)]\n"
         "while networks:\n"
         "    del networks[0]\n"
