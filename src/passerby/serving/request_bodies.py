@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar, get_origin
 
 import numpy as np
@@ -139,8 +139,8 @@ def read_body(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
 
 def describe_body(model: type[BaseModel], *, image: str | None = None) -> dict[str, Any]:
     """Return the part of OpenAPI's operation that describes a body of `read_body`; `image` is the field of files."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
+    schema = model.model_json_schema(ref_template="{model}")
+    schema = _inline(schema, schema.pop("$defs", {}))
     content: dict[str, Any] = {_JSON: {"schema": schema}}
     if image is not None:
         file = {"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}
@@ -148,6 +148,17 @@ def describe_body(model: type[BaseModel], *, image: str | None = None) -> dict[s
         fields = {**schema["properties"], image: {"type": "array", "items": file} if several else file}
         content[_FORM] = {"schema": {**schema, "properties": fields}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _inline(node: Any, definitions: Mapping[str, Any]) -> Any:
+    """Replace each reference in a JSON schema by what it names: the document has these bodies nowhere else."""
+    if isinstance(node, list):
+        return [_inline(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _inline(definitions[node["$ref"]], definitions)
+    return {key: _inline(value, definitions) for key, value in node.items()}
 
 
 async def _read_form(request: Request, model: type[BaseModel]) -> dict[str, Any]:
