@@ -98,7 +98,7 @@ def test_without_tracks_nothing_is_judged_and_nothing_is_written(tiny_run, tmp_p
     assert not result.helped
     assert (result.chosen, result.folder, result.calibration) == ("nothing", None, "")
     assert {rung.note for rung in result.rungs} == {
-        "0 tracks with two crops; expected 34 or more, of which 30 % are held out"
+        "0 tracks with two crops; expected 67 or more, of which 30 % are held out"
     }
     assert not out.exists()
 
@@ -106,7 +106,7 @@ def test_without_tracks_nothing_is_judged_and_nothing_is_written(tiny_run, tmp_p
 def test_tracks_of_random_crops_help_nothing(tiny_run, tmp_path):
     """Crops of a track are of no common person, so there is nothing to learn."""
     rng = np.random.default_rng(1)
-    for number in range(120):
+    for number in range(210):
         folder = tmp_path / "site" / "north" / f"t{number // 3}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (64, 32, 3), np.uint8)).save(folder / f"{number}.png")
@@ -126,7 +126,7 @@ def test_tracks_of_random_crops_help_nothing(tiny_run, tmp_path):
 
 
 def test_labels_are_judged_across_cameras_and_calibrate(tiny_run, tmp_path):
-    site = draw_site(tmp_path / "site", people=40)
+    site = draw_site(tmp_path / "site", people=70, crops=2)
     people = tmp_path / "people"
     for path in site.rglob("*.png"):
         target = people / path.parent.name / f"{path.parent.parent.name}_{path.name}"
@@ -136,10 +136,10 @@ def test_labels_are_judged_across_cameras_and_calibrate(tiny_run, tmp_path):
     result = passerby.adapt(
         tmp_path / "run", data=spec, labels=True, model=tiny_run, rendered=PEOPLE, passes=0, device="cpu"
     )
-    assert (result.evidence, result.groups, result.held_out) == ("identities", 40, 12)
+    assert (result.evidence, result.groups, result.held_out) == ("identities", 70, 21)
     assert result.helped, result.rungs
     fitted_on = passerby.load_calibration(result.folder).fitted_on
-    assert (fitted_on.data, fitted_on.identities, fitted_on.trained_on) == ("folder:people?train=1", 40, True)
+    assert (fitted_on.data, fitted_on.identities, fitted_on.trained_on) == ("folder:people?train=1", 70, True)
 
 
 def test_folded_maps_give_the_mapped_embedding():

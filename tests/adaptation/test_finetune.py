@@ -23,7 +23,7 @@ class StopError(Exception):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    return draw_site(tmp_path_factory.mktemp("site"), people=24)
+    return draw_site(tmp_path_factory.mktemp("site"), people=34)
 
 
 def test_passes_are_described_and_an_interrupted_call_continues_to_the_bit(site, tiny_run, tmp_path, monkeypatch):

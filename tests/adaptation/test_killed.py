@@ -14,7 +14,7 @@ from launch import started
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    return draw_site(tmp_path_factory.mktemp("site"), people=24)
+    return draw_site(tmp_path_factory.mktemp("site"), people=34)
 
 
 @pytest.mark.parametrize(

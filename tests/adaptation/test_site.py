@@ -195,7 +195,7 @@ def test_at_most_150_groups_are_held_out(usable, held_out):
 
 
 def test_held_out_groups_are_not_learned_from():
-    count = 160
+    count = 280
     site = make_site(
         pixels=np.zeros((count, 4, 2, 3), np.uint8),
         camera_ids=np.repeat([0, 1], count // 2),
@@ -204,8 +204,8 @@ def test_held_out_groups_are_not_learned_from():
         names=("",) * count,
     )
     groups = find_groups(site, labels=False, seed=0)
-    assert groups.usable == 40
-    assert len(np.unique(groups.judge.groups[groups.judge.held_out])) == 12
+    assert groups.usable == 70
+    assert len(np.unique(groups.judge.groups[groups.judge.held_out])) == 21
     assert (groups.learned[groups.judge.held_out] == UNKNOWN).all()
     assert (groups.learned[~groups.judge.held_out] != UNKNOWN).all()
     assert find_groups(make_site(), labels=False, seed=0).judge is None

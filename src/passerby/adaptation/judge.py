@@ -16,8 +16,8 @@ HELD_OUT = 0.3
 """Fraction of the groups that are held out."""
 MOST_HELD_OUT = 150
 """Largest number of held-out groups: more would make the gain little more certain and leave less to learn from."""
-MIN_GROUPS = 10
-"""Least number of held-out groups of two crops or more."""
+MIN_GROUPS = 20
+"""Least number of held-out groups of two crops or more: of fewer, the standard error of a gain is itself uncertain."""
 
 
 @dataclass(frozen=True, repr=False)

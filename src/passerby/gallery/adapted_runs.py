@@ -7,6 +7,7 @@ them remains in the weights of a run. Its pictures, which show crops, are erased
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from passerby.errors import GalleryError, WriteError, explain
 from passerby.files import read_json, write_atomic
 from passerby.runtime.model_manifest import PICTURES
+
+logger = logging.getLogger(__name__)
 
 FILE = "adapted-runs.json"
 PICTURES_LIST = "pictures.json"
@@ -95,6 +98,8 @@ def erase_pictures(run: str | Path, ids: Collection[str]) -> list[str]:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise WriteError(f"{folder}: a picture of erased crops cannot be deleted ({explain(error)})") from None
+    if erased:
+        logger.warning("%s: erased %s", folder, ", ".join(erased))
     if listed is not None:
         kept = {name: shown for name, shown in listed.items() if name not in erased}
         write_atomic(folder / PICTURES_LIST, json.dumps(kept, indent=1).encode(), private=True)
