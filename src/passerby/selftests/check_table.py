@@ -43,6 +43,11 @@ class SelfTest(Result):
         size: `full`, `small` or `quick`.
         setup: Network, image size and batch that were used.
         rows: The checks, in the order in which they ran.
+
+    Example:
+        >>> from passerby.selftests.check_table import CheckRow, SelfTest
+        >>> SelfTest({"device": "cpu"}, "quick", "two steps", [CheckRow("resume", "passed", "equal losses")])
+        SelfTest(cpu, quick: 1 passed, 0 failed, 0 not applicable)
     """
 
     machine: Mapping[str, Any]
