@@ -78,8 +78,9 @@ def link_tracks(
     if len(cameras) < 2:
         return TrackLinks(NO_PAIRS, np.empty(0))
     scaled = scale_similarities(vectors, camera_ids)
-    scaled[_find_excluded(camera_ids, known, cannot)] = _EXCLUDED
-    nearest = -np.sort(-scaled, axis=1)[:, :2]  # (T, 2)
+    scaled[_find_excluded(camera_ids, NO_PAIRS, cannot)] = _EXCLUDED
+    nearest = -np.sort(-scaled, axis=1)[:, :2]  # (T, 2); a known link stays a rival of the others
+    scaled[_find_excluded(camera_ids, known, NO_PAIRS)] = _EXCLUDED
     _, wrong = _join(_assign(scaled, nearest, tracks, tracks) for tracks in cameras)
     if len(wrong) < MIN_WRONG:
         return TrackLinks(NO_PAIRS, np.empty(0))
