@@ -32,6 +32,7 @@ OPERATE = {
     ("POST", "/v1/answers"),
     ("POST", "/v1/identities/assign"),
     ("POST", "/v1/identities/merge"),
+    ("POST", "/v1/identities/remove"),
     ("POST", "/v1/identities/split"),
     ("POST", "/v1/identities/{identity}/rename"),
     ("POST", "/v1/undo"),
