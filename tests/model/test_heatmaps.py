@@ -31,7 +31,7 @@ def test_similarity_maps_are_gradient_times_map(network, images):
     others = unit(2, network.embedding_width)
     maps = similarity_maps(network, images, others)
     features = network.backbone(images).detach().requires_grad_()
-    parts = network._pool(features, network.refinement(features))
+    parts, _ = network._pool(features, network.refinement(features), images)
     pooled = [*parts.unbind(dim=1), features.mean(dim=(2, 3))]
     vectors = [neck(each)[0] for neck, each in zip([*network.part_necks, network.global_neck], pooled, strict=True)]
     joined = torch.cat([torch.nn.functional.normalize(each) for each in vectors], dim=1)
