@@ -24,9 +24,9 @@ from adapt_settings import SETTINGS, make_site, read_people
 from indicators import find_mutual, halves_agreement, track_separation
 from passerby.adaptation.judge import Judge
 from passerby.adaptation.ladder import LINKS, learn_rung
-from passerby.adaptation.part_maps import METHODS, Parts, split_parts
 from passerby.adaptation.site_tracks import find_tracks
 from passerby.errors import DataError
+from passerby.metric.part_maps import METHODS, Parts, split_parts
 from passerby.types import Embeddings
 
 LEARNED = ("all people", "100 people", "50 people", "25 people", "one camera", "a third of tracks mixed")

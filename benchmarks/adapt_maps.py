@@ -16,8 +16,8 @@ from scipy.stats import spearmanr
 
 import passerby
 from indicators import find_mutual, halves_agreement, nearest_elsewhere, track_separation
-from passerby.adaptation.covariance import UNKNOWN
-from passerby.adaptation.part_maps import METHODS, Parts, apply_maps, learn_maps, split_parts
+from passerby.metric.covariance import UNKNOWN
+from passerby.metric.part_maps import METHODS, Parts, apply_maps, learn_maps, split_parts
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.types import Embeddings
 

@@ -18,11 +18,11 @@ import passerby
 from adapt_maps import PARTS, change, embed, normalize, take, track_groups
 from passerby.adaptation.groups import find_groups
 from passerby.adaptation.ladder import Start, climb_maps, learn_rung
-from passerby.adaptation.part_maps import Parts, split_parts
 from passerby.adaptation.rendered import RENDERED, RenderedPeople
 from passerby.adaptation.site import Site, SiteLinks, number
 from passerby.adaptation.site_tracks import find_tracks
 from passerby.adaptation.track_links import link_tracks
+from passerby.metric.part_maps import Parts, split_parts
 from passerby.types import Embeddings
 
 Setting = tuple[Embeddings, np.ndarray]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.adaptation.covariance import UNKNOWN
+from passerby.metric.covariance import UNKNOWN
 from passerby.ranking.camera_normalization import normalize_rows
 from passerby.types import IntArray
 

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "data": BASE | {"synthesis"},
     "runtime": BASE | {"data"},
     "model": BASE | {"data", "distributed", "runtime"},
+    "metric": BASE | {"model"},
     "losses": BASE | {"model", "distributed"},
     "ranking": BASE,
     "training": BASE | {"data", "model", "losses", "distributed", "ranking.neighbors"},
@@ -41,10 +42,10 @@ MAY_IMPORT = {
     "video": BASE | {"data", "model", "gallery", "runtime"},
     "runs": BASE
     | {"recipe", "distributed", "synthesis", "data", "model", "losses", "training", "ranking", "evaluation", "openset"}
-    | {"plots", "runtime"},
+    | {"plots", "runtime", "metric"},
     "adaptation": BASE
     | {"recipe", "data", "runtime", "model", "ranking", "evaluation", "openset", "reviewing", "gallery", "video"}
-    | {"distributed", "training", "plots", "runs"},
+    | {"distributed", "training", "plots", "runs", "metric"},
     "importers": BASE | {"recipe", "runtime", "model", "runs"},
     "exporting": BASE | {"synthesis", "data", "runtime", "model", "ranking", "evaluation", "gallery", "runs"},
     "reporting": BASE

@@ -9,9 +9,9 @@ from PIL import Image
 
 import passerby
 from adaptation.drawn_site import PEOPLE, draw_site
-from passerby.adaptation.fold import find_obstacle, fold_maps
-from passerby.adaptation.part_maps import apply_maps, split_parts
 from passerby.errors import DataError, TrainingError, WeightsError
+from passerby.metric.fold import find_obstacle, fold_maps
+from passerby.metric.part_maps import apply_maps, split_parts
 from passerby.model.convnext_ap import convnext_ap
 from passerby.runtime.weights_hash import hash_tensors
 

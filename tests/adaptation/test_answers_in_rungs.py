@@ -6,9 +6,9 @@ import pytest
 from adaptation.test_starved_sites import PARTS, WIDTH, crops
 from passerby.adaptation.groups import find_groups, join_groups
 from passerby.adaptation.ladder import LINKS, learn_rung
-from passerby.adaptation.part_maps import METHODS, split_parts
 from passerby.adaptation.site import Site, SiteLinks
 from passerby.adaptation.site_tracks import find_tracks
+from passerby.metric.part_maps import METHODS, split_parts
 
 PERSONS, CAMERAS = crops(100)
 TRACKS = 2 * PERSONS + CAMERAS

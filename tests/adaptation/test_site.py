@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from passerby.adaptation.covariance import UNKNOWN
 from passerby.adaptation.groups import count_held_out, find_groups, join_groups
 from passerby.adaptation.judge import Judge
 from passerby.adaptation.site import NamedLink, Site, SiteCrop, SiteLinks, draw_crops, read_site, require_usable
 from passerby.adaptation.site_data import list_site_crops
 from passerby.errors import DataError
+from passerby.metric.covariance import UNKNOWN
 
 
 class Reader:

@@ -12,11 +12,11 @@ from adaptation.drawn_site import adapt, draw_site
 from importers.peer_files import peer_state, write
 from passerby.adaptation import norms
 from passerby.adaptation.norms import draw_camera_batches, estimate_norms, find_batch_norms
-from passerby.adaptation.part_maps import apply_maps, split_parts
 from passerby.adaptation.site import Site
 from passerby.adaptation.start_model import load_start
 from passerby.errors import WeightsError
 from passerby.importers.file_models import import_file_model
+from passerby.metric.part_maps import apply_maps, split_parts
 from passerby.runtime.model_fingerprint import fingerprint_model, fingerprint_weights
 from runtime.small_networks import save_color_grid
 

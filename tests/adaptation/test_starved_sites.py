@@ -5,10 +5,10 @@ import pytest
 
 from passerby.adaptation.groups import find_groups
 from passerby.adaptation.ladder import Start, climb_maps, learn_rung
-from passerby.adaptation.part_maps import apply_maps, join_parts, split_parts
 from passerby.adaptation.rendered import RenderedPeople
 from passerby.adaptation.site import Site
 from passerby.evaluation.score import score
+from passerby.metric.part_maps import apply_maps, join_parts, split_parts
 from passerby.types import Embeddings
 
 PARTS, WIDTH, LOSS = 2, 16, 0.01

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.adaptation import track_links
-from passerby.adaptation.covariance import UNKNOWN
 from passerby.adaptation.link_probability import fit_probabilities
 from passerby.adaptation.site import Site, SiteLinks
 from passerby.adaptation.site_tracks import SiteTracks, find_tracks
 from passerby.adaptation.track_links import NO_PAIRS, TrackLinks, link_table, link_tracks, scale_similarities
+from passerby.metric.covariance import UNKNOWN
 
 
 def draw_tracks(people, *, cameras=2, noise=0.5, common=1.0, seed=0):

@@ -14,19 +14,19 @@ from passerby.adaptation.adapt_result import NOTHING, AdaptResult, Rung
 from passerby.adaptation.adapted_run import calibrate_adapted, write_adapted
 from passerby.adaptation.finetune import NAME as FINETUNE
 from passerby.adaptation.finetune import FineTuning, finetune
-from passerby.adaptation.fold import find_obstacle
 from passerby.adaptation.groups import Groups, find_groups
 from passerby.adaptation.judge import HELD_OUT, MIN_GROUPS
 from passerby.adaptation.ladder import Start, choose, climb_maps, learn_rung, map_rungs
 from passerby.adaptation.norms import NAME as NORMS
 from passerby.adaptation.norms import try_norms
-from passerby.adaptation.part_maps import split_parts
 from passerby.adaptation.pictures import Adapted, write_pictures
 from passerby.adaptation.rendered import RENDERED, RenderedPeople, read_rendered
 from passerby.adaptation.site import Site, count, read_site
 from passerby.adaptation.sources import Source
 from passerby.adaptation.start_model import StartModel
 from passerby.distributed import Process, from_first, join_processes
+from passerby.metric.fold import find_obstacle
+from passerby.metric.part_maps import split_parts
 from passerby.openset.calibration import Calibration
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.runs.run_folder import RunFolder

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from passerby.adaptation.covariance import UNKNOWN
 from passerby.adaptation.rendered import RenderedPeople
 from passerby.adaptation.site import Site
 from passerby.adaptation.start_model import StartModel
 from passerby.files import write_all_atomic
+from passerby.metric.covariance import UNKNOWN
 from passerby.openset.calibration import Calibration
 from passerby.runs.calibrate import calibrate_embeddings
 from passerby.runs.run_folder import RunFolder, to_json

@@ -19,10 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.adaptation.adapt_result import Rung
-from passerby.adaptation.fold import fold_maps
 from passerby.adaptation.groups import Groups
 from passerby.adaptation.ladder import ERRORS, Start, judge_rung, standard_error
-from passerby.adaptation.part_maps import Parts
 from passerby.adaptation.rendered import RenderedPeople
 from passerby.adaptation.site import Site
 from passerby.adaptation.site_tracks import SiteTracks, find_tracks
@@ -30,6 +28,8 @@ from passerby.adaptation.start_model import StartModel
 from passerby.adaptation.track_links import TrackLinks, link_table
 from passerby.errors import TrainingError, WeightsError, explain
 from passerby.files import read_json, write_atomic
+from passerby.metric.fold import fold_maps
+from passerby.metric.part_maps import Parts
 from passerby.progress import ProgressCallback
 from passerby.text import plural
 from passerby.types import FloatArray, IntArray

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from passerby.adaptation.covariance import UNKNOWN
 from passerby.adaptation.judge import HELD_OUT, MIN_GROUPS, MOST_HELD_OUT, Judge
 from passerby.adaptation.site import Site
+from passerby.metric.covariance import UNKNOWN
 from passerby.reviewing.links import resolve_links
 from passerby.text import plural
 from passerby.types import IntArray

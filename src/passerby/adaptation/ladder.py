@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from passerby.adaptation.adapt_result import Rung
 from passerby.adaptation.groups import Groups
 from passerby.adaptation.linked_maps import learn_linked_maps
-from passerby.adaptation.part_maps import METHODS, Parts, apply_maps, join_parts, learn_maps, split_parts
 from passerby.adaptation.rendered import RenderedPeople
 from passerby.adaptation.site import Site
 from passerby.errors import DataError
+from passerby.metric.part_maps import METHODS, Parts, apply_maps, join_parts, learn_maps, split_parts
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.types import Embeddings, FloatArray, IntArray
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from passerby.adaptation.covariance import UNKNOWN
-from passerby.adaptation.part_maps import Parts, apply_maps, join_parts, learn_maps
 from passerby.adaptation.site import Site
 from passerby.adaptation.site_tracks import LEAST, SiteTracks, find_tracks
 from passerby.errors import DataError
+from passerby.metric.covariance import UNKNOWN
+from passerby.metric.part_maps import Parts, apply_maps, join_parts, learn_maps
 from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.reviewing.links import UnionFind
 from passerby.types import Embeddings, IntArray

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from passerby.adaptation.covariance import UNKNOWN
 from passerby.adaptation.groups import Groups
 from passerby.adaptation.ladder import Start
 from passerby.adaptation.site import Site
@@ -26,6 +25,7 @@ from passerby.adaptation.track_links import TrackLinks
 from passerby.errors import MissingExtraError, WriteError, explain
 from passerby.files import write_atomic
 from passerby.gallery.adapted_runs import PICTURES_LIST
+from passerby.metric.covariance import UNKNOWN
 from passerby.plots.crop_rows import CaptionedCrop, plot_crop_rows
 from passerby.plots.embedding_map import plot_embedding_map
 from passerby.plots.style import INK, RIGHT, WRONG

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from passerby.adaptation.covariance import UNKNOWN
 from passerby.data.images import Pixels
 from passerby.errors import DataError
+from passerby.metric.covariance import UNKNOWN
 from passerby.progress import ProgressCallback, no_progress
 from passerby.runtime.embedder import Embedder
 from passerby.runtime.read_ahead import ImageLike

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.adaptation.covariance import UNKNOWN
 from passerby.adaptation.site import Site, number
 from passerby.adaptation.track_links import TrackLinks, link_tracks
+from passerby.metric.covariance import UNKNOWN
 from passerby.types import IntArray
 
 LEAST = 0.5

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from passerby.adaptation.fold import fold_maps
-from passerby.adaptation.part_maps import Parts
 from passerby.data.images import Pixels
 from passerby.errors import WeightsError
+from passerby.metric.fold import fold_maps
+from passerby.metric.part_maps import Parts
 from passerby.model.embed import load
 from passerby.model.open_model import ModelFiles, NamedRuntime
 from passerby.progress import ProgressCallback, no_progress

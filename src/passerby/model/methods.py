@@ -15,6 +15,7 @@ from passerby.model.baselines.glad import glad
 from passerby.model.baselines.horeid import horeid
 from passerby.model.baselines.hpm import hpm
 from passerby.model.baselines.ianet import ianet
+from passerby.model.baselines.lomo import lomo
 from passerby.model.baselines.maskreid import maskreid
 from passerby.model.baselines.mhn import mhn
 from passerby.model.baselines.scpnet import scpnet
@@ -36,6 +37,7 @@ MODELS: dict[str, Callable[..., ReID]] = {
     "maskreid": maskreid,
     "spreid": spreid,
     "horeid": horeid,
+    "lomo": lomo,
     "imported": imported,
 }
 """Builder of each method. PCB, StrongReID, OSNet and plain baselines are settings of `convnext_ap`;

@@ -92,6 +92,11 @@ class TorchEncoder:
                 vectors = both[: len(images)] + both[len(images) :]
             return _to_numpy(F.normalize(vectors))
 
+    def pool(self, pixels: Pixels) -> FloatArray:
+        """Compute the pooled vectors of the parts, before their reduction: (B, H, W, 3) uint8 -> (B, P, C) float32."""
+        with _evaluation_mode(self.network):
+            return _to_numpy(self.network(self.normalize(pixels)).parts)
+
 
 def embed_batches(network: ReID, batches: Iterable[Tensor], *, device: str | torch.device = "auto") -> FloatArray:
     """Embed batches of normalized images in evaluation mode; every module is left in the mode that it was in.

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from passerby.errors import RecipeError
 from passerby.recipe.loss_settings import LossSettings
+from passerby.recipe.metric_settings import MetricSettings
 from passerby.recipe.problems import describe_problems
 from passerby.recipe.sections import (
     BatchSettings,
@@ -52,6 +53,7 @@ class Recipe(Settings):
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     stages: tuple[StageSettings, ...] = ()
+    metric: MetricSettings | None = None
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
 
@@ -86,6 +88,12 @@ class Recipe(Settings):
             _require_stages(self.stages, self.schedule.epochs, refines=self.model.refines)
             for stage in self.plan:
                 _require_schedule(stage)
+        return self
+
+    @model_validator(mode="after")
+    def _metric_is_the_training(self) -> Recipe:
+        if self.metric is not None and self.stages:
+            raise ValueError("metric: it is learned in closed form, so there are no stages; set stages: []")
         return self
 
     @property

@@ -104,6 +104,7 @@ class ModelSettings(Settings):
         "maskreid",
         "spreid",
         "horeid",
+        "lomo",
         "imported",
     ] = "convnext_ap"
     backbone: str = "convnext_base"
@@ -113,7 +114,7 @@ class ModelSettings(Settings):
     attention: Annotated[bool, _CONVNEXT_AP] = True
     attention_position: Annotated[Literal["depthwise", "block"], _CONVNEXT_AP] = "depthwise"
     parts: Annotated[int, Field(ge=0, le=16), _Of(("convnext_ap", "mhn"))] = 6
-    part_dim: Annotated[int, Field(ge=8, le=4096), _Of(("convnext_ap", "hpm", "mhn", "glad", "maskreid"))] = 256
+    part_dim: Annotated[int, Field(ge=8, le=4096), _Of(("convnext_ap", "hpm", "mhn", "glad", "maskreid", "lomo"))] = 256
     refine: Annotated[bool, _CONVNEXT_AP] = True
     global_branch: Annotated[bool, _CONVNEXT_AP] = False
     embedding: Literal["reduced", "full"] = "reduced"

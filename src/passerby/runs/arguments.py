@@ -42,8 +42,8 @@ def model_arguments(recipe: Recipe) -> dict[str, Any]:
 
 
 def count_classes(recipe: Recipe, identities: int) -> int:
-    """Return the number of classes of the network: the training identities, or 0 if no loss uses classifiers."""
-    return identities if recipe.loss.needs_classes else 0
+    """Return the number of classes of the network: the training identities, or 0 if nothing uses classifiers."""
+    return identities if recipe.loss.needs_classes and recipe.metric is None else 0
 
 
 def build_stages(recipe: Recipe) -> list[Stage]:

@@ -19,6 +19,7 @@ from passerby.recipe import Recipe
 from passerby.runs.assemble import training_loader, training_state, training_steps
 from passerby.runs.evaluate_model import EvaluationResult, evaluate_model, evaluation_options
 from passerby.runs.manifest import warn_of_other_weights
+from passerby.runs.metric_training import learn_metric
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.run_plots import plot_training
 from passerby.runs.scores_file import record_stage
@@ -74,6 +75,8 @@ class Session:
 
 def train_network(session: Session) -> ReID:
     """Train from the last checkpoint, or from the start, save the model and return its network."""
+    if session.recipe.metric is not None:
+        return learn_metric(session)
     folder, recipe, process = session.folder, session.recipe, session.process
     resumed = folder.checkpoint.is_file()
     stage = read_stage(folder.checkpoint) if resumed else 0

@@ -13,21 +13,21 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.adaptation.covariance import Matrix, PairCovariances, pair_covariances
-from passerby.adaptation.kissme import kissme_map
-from passerby.adaptation.lda import lda_map
-from passerby.adaptation.whitening import wccn_map
-from passerby.adaptation.xqda import xqda_map
 from passerby.errors import DataError
+from passerby.metric.covariance import Matrix, pair_covariances
+from passerby.metric.kissme import kissme_map
+from passerby.metric.lda import lda_map
+from passerby.metric.whitening import wccn_map
+from passerby.metric.xqda import xqda_map
 from passerby.types import FloatArray, IntArray
 
-METHODS: dict[str, Callable[[PairCovariances], Matrix]] = {
+METHODS: dict[str, Callable[..., Matrix]] = {
     "wccn": wccn_map,
     "kissme": kissme_map,
     "xqda": xqda_map,
     "lda": lda_map,
 }
-"""Functions from the covariances of a part to its map, with their default ridge."""
+"""Functions from the `PairCovariances` of a part, and a ridge, to its map."""
 
 Parts = NDArray[np.float64]
 

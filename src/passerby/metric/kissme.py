@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from passerby.adaptation.covariance import RIDGE, Matrix, PairCovariances, add_ridge, symmetric_root
+from passerby.metric.covariance import RIDGE, Matrix, PairCovariances, add_ridge, symmetric_root
 
 
 def kissme_map(covariances: PairCovariances, *, ridge: float = RIDGE) -> Matrix:
@@ -19,7 +19,7 @@ def kissme_map(covariances: PairCovariances, *, ridge: float = RIDGE) -> Matrix:
         ridge: Above 0, in mean variances of each covariance.
 
     Example:
-        >>> from passerby.adaptation.covariance import PairCovariances
+        >>> from passerby.metric.covariance import PairCovariances
         >>> kissme_map(PairCovariances(np.eye(2), 4 * np.eye(2)), ridge=1e-9).round(3)[0, 0]
         np.float64(0.866)
     """

@@ -7,13 +7,13 @@ import pytest
 from scipy.linalg import eigh
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from passerby.adaptation.covariance import UNKNOWN, PairCovariances, add_ridge, pair_covariances, symmetric_root
-from passerby.adaptation.kissme import kissme_map
-from passerby.adaptation.lda import lda_map
-from passerby.adaptation.part_maps import apply_maps, center_cameras, learn_maps, split_parts
-from passerby.adaptation.whitening import wccn_map
-from passerby.adaptation.xqda import xqda_map
 from passerby.errors import DataError
+from passerby.metric.covariance import UNKNOWN, PairCovariances, add_ridge, pair_covariances, symmetric_root
+from passerby.metric.kissme import kissme_map
+from passerby.metric.lda import lda_map
+from passerby.metric.part_maps import apply_maps, center_cameras, learn_maps, split_parts
+from passerby.metric.whitening import wccn_map
+from passerby.metric.xqda import xqda_map
 
 GROUPS = np.array([1, 1, 1, 2, 2, 3, 4, 4, 4, 4, UNKNOWN, UNKNOWN])
 

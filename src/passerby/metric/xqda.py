@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from passerby.adaptation.covariance import RIDGE, Matrix, PairCovariances, generalized_axes, symmetric_root
+from passerby.metric.covariance import RIDGE, Matrix, PairCovariances, generalized_axes, symmetric_root
 
 
 def xqda_map(covariances: PairCovariances, *, ridge: float = RIDGE) -> Matrix:
@@ -22,7 +22,7 @@ def xqda_map(covariances: PairCovariances, *, ridge: float = RIDGE) -> Matrix:
         ridge: Above 0, in mean variances of each covariance.
 
     Example:
-        >>> from passerby.adaptation.covariance import PairCovariances
+        >>> from passerby.metric.covariance import PairCovariances
         >>> xqda_map(PairCovariances(np.eye(2), np.diag([4.0, 0.5])), ridge=1e-9).round(3).diagonal()
         array([0.866, 0.   ])
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passerby.adaptation.covariance import RIDGE, Matrix, PairCovariances, generalized_axes, symmetric_root
+from passerby.metric.covariance import RIDGE, Matrix, PairCovariances, generalized_axes, symmetric_root
 
 KEPT = 0.5
 """Fraction of the directions that are kept."""
@@ -18,7 +18,7 @@ def lda_map(covariances: PairCovariances, *, ridge: float = RIDGE, kept: float =
 
     Example:
         >>> import numpy as np
-        >>> from passerby.adaptation.covariance import PairCovariances
+        >>> from passerby.metric.covariance import PairCovariances
         >>> bool(lda_map(PairCovariances(np.eye(2), np.diag([4.0, 0.5])), ridge=1e-9)[0, 0] > 0.99)
         True
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from passerby.adaptation.covariance import RIDGE, Matrix, PairCovariances, add_ridge, symmetric_root
+from passerby.metric.covariance import RIDGE, Matrix, PairCovariances, add_ridge, symmetric_root
 
 
 def wccn_map(covariances: PairCovariances, *, ridge: float = RIDGE) -> Matrix:
@@ -18,7 +18,7 @@ def wccn_map(covariances: PairCovariances, *, ridge: float = RIDGE) -> Matrix:
         ridge: Above 0, in mean variances; larger values whiten less.
 
     Example:
-        >>> from passerby.adaptation.covariance import pair_covariances
+        >>> from passerby.metric.covariance import pair_covariances
         >>> vectors = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0], [0.0, 1.0]])
         >>> wccn_map(pair_covariances(vectors, np.array([1, 1, 2, 2]))).shape
         (2, 2)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from passerby.adaptation.part_maps import Parts
 from passerby.errors import WeightsError
+from passerby.metric.part_maps import Parts
 
 if TYPE_CHECKING:
     from passerby.model.convnext_ap import ReID

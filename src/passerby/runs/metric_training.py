@@ -1,0 +1,66 @@
+"""Training of a recipe with a metric: the network is frozen, and its reductions are learned in closed form."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from passerby.data.images import read_image
+from passerby.metric.learn import learn_reductions
+from passerby.model.torch_encoder import TorchEncoder
+from passerby.model.weights import save_model
+from passerby.runs.assemble import training_state
+from passerby.runs.manifest import warn_of_other_weights
+from passerby.runtime.preprocessing import Preprocessing
+from passerby.training.log import RunLog
+from passerby.types import FloatArray
+
+if TYPE_CHECKING:
+    from passerby.model.convnext_ap import ReID
+    from passerby.runs.training_session import Session
+
+
+def learn_metric(session: Session) -> ReID:
+    """Learn the recipe's metric on the training images without augmentation, save the model and return its network.
+
+    One record of the log has the number of images and the seconds.
+
+    Raises:
+        RecipeError: For a network that the metric cannot be folded into.
+        DataError: For training images without pairs, naming the file for one that cannot be read.
+    """
+    recipe, folder = session.recipe, session.folder
+    assert recipe.metric is not None
+    network, _ = training_state(recipe, 0, session.process)
+    if not session.process.first:
+        return network
+    warn_of_other_weights(recipe)
+    started = time.monotonic()
+    pooled = _pool(session, network)
+    method, ridge = recipe.metric.method, recipe.metric.ridge
+    network.cpu()
+    learn_reductions(network, pooled, session.training_set.labels, method=method, ridge=ridge)
+    network.to(session.process.device)
+    seconds = time.monotonic() - started
+    if not folder.manifest.exists():  # after every check, so that a refused training leaves no run
+        folder.write_settings(recipe, session.manifest)
+    log = RunLog(folder.log, folder.tensorboard)
+    log.write({"step": 1, "epoch": 1, "first_epoch": 1, "metric": method, "images": len(pooled), "seconds": seconds})
+    log.close()
+    save_model(folder.root, network, session.manifest)
+    return network
+
+
+def _pool(session: Session, network: ReID) -> FloatArray:
+    """Compute (N, P, C) pooled vectors of the training images."""
+    images, samples = session.recipe.images, session.training_set.samples
+    preprocessing = Preprocessing(size=images.size, mean=images.mean, std=images.std)
+    encoder = TorchEncoder(network, preprocessing, device=session.process.device)
+    blocks, batch = [], session.recipe.evaluation.batch
+    for first in range(0, len(samples), batch):
+        pixels = [read_image(sample, size=images.size) for sample in samples[first : first + batch]]
+        blocks.append(encoder.pool(np.stack(pixels)))
+        session.progress("metric", min(first + batch, len(samples)), len(samples))
+    return np.concatenate(blocks)
