@@ -45,7 +45,7 @@ def test_table_and_json_are_printed(passerby, recipe, tmp_path):
 
 def test_failed_training_is_named_and_exits_with_1(passerby, recipe, tmp_path):
     words = ("compare", "--data", SIMPLE, "--methods", recipe, "--out", tmp_path / "o", "--device", "cpu")
-    output = passerby(*words, "--budget-minutes", "0.00001")
+    output = passerby(*words, "--minutes", "0.00001")
     assert output.code == 1
     assert "1 failed: " in output.err
     assert "seed 0. Repeat the command to try them again" in output.err
@@ -53,4 +53,7 @@ def test_failed_training_is_named_and_exits_with_1(passerby, recipe, tmp_path):
 
 def test_missing_budget_is_one_line(passerby, tmp_path):
     output = passerby("compare", "--data", SIMPLE, "--methods", "lab-atto", "--out", tmp_path / "o")
-    assert output.error == "compare: give either --epochs or --budget-minutes, so that every method gets the same"
+    assert (
+        output.error
+        == "compare: give --epochs or --minutes, or both for two tables, so that every method gets the same"
+    )

@@ -56,9 +56,7 @@ WRONG = {
     ),
     ("compare", "--methods"): ("compare", "--data", SIMPLE, "--methods", "", "--out", "new", "--epochs", "1"),
     ("compare", "--epochs"): ("compare", "--data", SIMPLE, "--methods", "demo", "--out", "new"),
-    ("compare", "--budget-minutes"): (
-        *("compare", "--data", SIMPLE, "--methods", "demo", "--out", "new", "--budget-minutes", "0"),
-    ),
+    ("compare", "--minutes"): (*("compare", "--data", SIMPLE, "--methods", "demo", "--out", "new", "--minutes", "0"),),
     ("compare", "--seeds"): (
         *("compare", "--data", SIMPLE, "--methods", "demo", "--out", "new", "--epochs", "1", "--seeds", "0"),
     ),

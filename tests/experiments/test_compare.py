@@ -53,15 +53,16 @@ def test_methods_get_the_same_epochs_and_are_not_trained_twice(recipes, tmp_path
 def test_budget_becomes_whole_epochs(recipes, tmp_path, monkeypatch):
     """12 identities in batches of 4 x 2: 48 images an epoch, timed at 100 images per second."""
     monkeypatch.setattr(speed, "measure_training_speed", lambda *_args, **_more: (100.0, 48))
-    result = compare(recipes[:1], SIMPLE, out=tmp_path / "out", budget_minutes=2.1 * 48 / 100 / 60, device="cpu")
+    result = compare(recipes[:1], SIMPLE, out=tmp_path / "out", minutes=2.1 * 48 / 100 / 60, device="cpu")
     assert result.rows[0].epochs == 2
-    with pytest.raises(RecipeError, match="give either epochs or budget_minutes"):
+    with pytest.raises(RecipeError, match="give epochs or minutes, or both for two tables"):
         compare(recipes, SIMPLE, out=tmp_path / "out", device="cpu")
-    again = compare(recipes[:1], SIMPLE, out=tmp_path / "out", budget_minutes=99, device="cpu")
+    again = compare(recipes[:1], SIMPLE, out=tmp_path / "out", minutes=99, device="cpu")
     assert again.rows[0].epochs == 2  # a finished run is kept whatever the budget
-    short = compare(recipes[:1], SIMPLE, out=tmp_path / "new", budget_minutes=0.001, device="cpu")
-    assert list(short.failed) == [f"{recipes[0]}, {TITLE}, seed 0"]
-    assert "less than one epoch of 48 images at 100 images/s" in short.failed[f"{recipes[0]}, {TITLE}, seed 0"]
+    short = compare(recipes[:1], SIMPLE, out=tmp_path / "new", minutes=0.001, device="cpu")
+    title = f"{recipes[0]}, {TITLE}, 0.001 minutes, seed 0"
+    assert list(short.failed) == [title]
+    assert "less than one epoch of 48 images at 100 images/s" in short.failed[title]
 
 
 def test_failed_training_is_reported_and_the_others_go_on(recipes, tmp_path, monkeypatch):
@@ -110,8 +111,8 @@ def test_invalid_input_is_refused_before_any_training(recipes, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(RecipeError, match=r"parts\.yaml, .*parts\.yaml; expected one or more, each file name once"):
         compare([recipes[0]] * 2, SIMPLE, out=out, epochs=1)
-    with pytest.raises(RecipeError, match="budget_minutes: got -1, expected more than 0"):
-        compare(recipes, SIMPLE, out=out, budget_minutes=-1)
+    with pytest.raises(RecipeError, match="minutes: got -1, expected more than 0"):
+        compare(recipes, SIMPLE, out=out, minutes=-1)
     with pytest.raises(RecipeError, match="seeds: got 0, expected 1 or more"):
         compare(recipes, SIMPLE, out=out, epochs=1, seeds=0)
     with pytest.raises(RecipeError, match="methods: got none"):
@@ -121,3 +122,55 @@ def test_invalid_input_is_refused_before_any_training(recipes, tmp_path):
     with pytest.raises(RecipeError, match="neither a shipped recipe"):
         compare(["nothing"], SIMPLE, out=out, epochs=1)
     assert not out.exists()
+
+
+def test_settings_are_chosen_on_training_people_and_the_best_row_gets_more_seeds(recipes, tmp_path):
+    """Oracles: the recipes and data of the runs, and Holm's correction of a single test."""
+    options = {"epochs": 1, "tune": ["lr=0.0001,0.003"], "tune_epochs": 1, "best": 1, "best_seeds": 2, "device": "cpu"}
+    result = compare(recipes, SIMPLE, out=tmp_path / "out", **options)
+    assert result.failed == {}
+    tuning = [run for run in result.runs if "held out" in run.label]
+    assert len(tuning) == 4
+    test_people = {sample.person_id for sample in result.runs[-1].data.query}
+    for run in tuning:
+        assert not {s.person_id for s in (*run.data.train, *run.data.query, *run.data.gallery)} & test_people
+    for row, chosen in zip(result.rows[:1], result.tuned[:1], strict=True):
+        assert row.tuned == f"lr={chosen.chosen:g}"
+        assert chosen.metrics[chosen.chosen] == max(chosen.metrics.values())
+    first = {row.method: row.scores.mAP for row in result.rows if row.seed == 0}
+    assert [row.method for row in result.rows if row.seed == 1] == [max(first, key=first.get)]
+    (difference,) = result.differences
+    assert result.reference == recipes[0]
+    assert difference.method == recipes[1]
+    assert difference.corrected["mAP"] == difference.tests["mAP"].p
+    assert difference.tests["mAP"].difference == pytest.approx(first[recipes[1]] - first[recipes[0]])
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert "Differences from" in text
+    assert "Settings chosen on held-out training people: 1 epoch each, 3 identities held out" in text
+    assert (tmp_path / "out" / "differences.csv").read_text().count(",mAP,") == 1
+    before = {run.folder.root: (run.folder.model).stat().st_mtime_ns for run in result.runs}
+    again = compare(recipes, SIMPLE, out=tmp_path / "out", **options)
+    assert {run.folder.root: (run.folder.model).stat().st_mtime_ns for run in again.runs} == before
+    assert again.to_markdown() == result.to_markdown()
+
+
+def test_equal_epochs_and_equal_minutes_are_two_tables(recipes, tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "measure_training_speed", lambda *_args, **_more: (100.0, 48))
+    metric = tmp_path / "metric.yaml"
+    metric.write_text(load_recipe(recipes[0], overrides=["metric.method=xqda", "name=metric"]).to_yaml())
+    result = compare(
+        [recipes[0], str(metric)], SIMPLE, out=tmp_path / "out", epochs=1, minutes=2.1 * 48 / 6000, device="cpu"
+    )
+    assert [(row.budget, row.epochs) for row in result.rows] == [
+        ("1 epoch each", 1),
+        ("1 epoch each", 0),
+        (result.budgets[1], 2),
+        (result.budgets[1], 0),
+    ]
+    assert result.rows[1].trained_per_second > 0
+    assert (tmp_path / "out" / "comparison.md").read_text().count("## Comparison on") == 2
+
+
+def test_an_unknown_reference_is_refused(recipes, tmp_path):
+    with pytest.raises(RecipeError, match="reference: got 'osnet', expected one of"):
+        compare(recipes, SIMPLE, out=tmp_path / "out", epochs=1, reference="osnet")

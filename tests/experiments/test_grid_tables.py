@@ -9,18 +9,23 @@ import pytest
 
 from passerby.evaluation.paired import PairedTest
 from passerby.evaluation.summary import Scores
-from passerby.experiments.grid_tables import (
+from passerby.experiments.comparison_tables import (
     COMPARISON_COLUMNS,
-    Ablation,
-    AblationTable,
     Comparison,
     ComparisonRow,
+    MethodDifference,
+    correct_holm,
+)
+from passerby.experiments.grid_tables import (
+    Ablation,
+    AblationTable,
     RowMetrics,
     TableRow,
     format_csv,
 )
 from passerby.reporting.published import PublishedResult
 
+BUDGET = "12 epochs each"
 TEST = PairedTest(difference=0.021, interval=(-0.004, 0.046), p=0.083, seeds=3, identities=40)
 BASE = RowMetrics({"rank1": (0.10, 0.12, 0.14), "mAP": (0.2, 0.2, 0.2)})
 BETTER = RowMetrics({"rank1": (0.15, 0.14, 0.16), "mAP": (0.3,)}, {"rank1": TEST})
@@ -96,7 +101,7 @@ def compared(method, rank1, mean):
     scores = Scores(
         np.array([rank1], np.float32), mean, 0.1, 9, 8, 20, "market", "step", {"rank1": (0.1, 0.9), "mAP": (0.2, 0.7)}
     )
-    return ComparisonRow(method, 3, scores, 2_190_000, 978_900_000, 31.4, 250.6, 12, 9.87)
+    return ComparisonRow(BUDGET, method, 3, scores, 2_190_000, 978_900_000, 31.4, 250.6, 12, 9.87)
 
 
 METHODS = [compared("weak", 0.5, 0.25), compared("strong", 0.75, 0.5)]
@@ -104,23 +109,23 @@ QUOTED = [PublishedResult("theirs", 94.8, 84.9), PublishedResult("best", 95.1, 8
 
 
 def test_comparison_is_sorted_by_map_with_quoted_rows_below():
-    text = Comparison("set (x)", "12 epochs each", METHODS, QUOTED).to_markdown().splitlines()
+    text = Comparison("set (x)", [BUDGET], METHODS, quoted=QUOTED).to_markdown().splitlines()
     table = [line for line in text if line.startswith("| ")]
     assert [line.split("|")[1].strip() for line in table[2:]] == ["strong", "weak", "best (quoted)", "theirs (quoted)"]
     cells = [cell.strip() for cell in table[2].split("|")[1:-1]]
     assert cells == ["strong", "3", "75.0 [10.0-90.0]", "50.0 [20.0-70.0]", "2.19", "0.979", "31", "251", "12", "9.9"]
     assert len({line.count("|") for line in table}) == 1
-    assert any("12 epochs each, on set (x)" in line for line in text)
+    assert any("Comparison on set (x): 12 epochs each" in line for line in text)
     assert any("8 of 9 queries valid" in line for line in text)
     assert any("not measured by us" in line for line in text)
 
 
 def test_comparison_without_quoted_rows_has_no_note_on_them():
-    assert "uoted" not in Comparison("d", "w", METHODS).to_markdown()
+    assert "uoted" not in Comparison("d", [BUDGET], METHODS).to_markdown()
 
 
 def test_comparison_csv_holds_the_numbers():
-    rows = list(csv.DictReader(io.StringIO(Comparison("d", "w", METHODS, QUOTED).to_csv())))
+    rows = list(csv.DictReader(io.StringIO(Comparison("d", [BUDGET], METHODS, quoted=QUOTED).to_csv())))
     assert tuple(rows[0]) == COMPARISON_COLUMNS
     assert [row["source"] for row in rows] == ["measured"] * 2 + ["quoted"] * 2
     assert float(rows[1]["mAP"]) == 0.5
@@ -138,7 +143,7 @@ def test_comparison_csv_holds_the_numbers():
             "Ablation(Table 2: 100 % A; 0 of 0 runs done, 1 failed)",
         ),
         (
-            Comparison("d", "1 epoch each", METHODS),
+            Comparison("d", ["1 epoch each"], METHODS),
             "Comparison(d, 1 epoch each, weak mAP 25.0%, strong mAP 50.0%; 0 of 0 runs done, 0 failed)",
         ),
     ],
@@ -156,3 +161,25 @@ def test_text_that_a_spreadsheet_would_compute_has_an_apostrophe():
     assert format_csv(["a", "b", "c", "d", "=e"], lines) == (
         "a,b,c,d,'=e\n'=1+1,'@a,'-x,'+x,'\t=1\n-0.5,1e-3,-0.5,a=1,\n"
     )
+
+
+def test_holms_correction_is_the_published_one():
+    """Oracle: Holm 1979 by hand: sorted p times 4, 3, 2, 1, each at least the one before."""
+    assert correct_holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert correct_holm([0.6, 0.9]) == [1.0, 1.0]
+    assert correct_holm([]) == []
+
+
+def test_differences_beyond_chance_are_named_after_the_correction():
+    clear = PairedTest(difference=0.2, interval=(0.1, 0.3), p=0.001, seeds=1, identities=40)
+    rows = [
+        MethodDifference(BUDGET, "weak", {"rank1": TEST, "mAP": clear}, {"rank1": 0.1, "mAP": 0.002}),
+        MethodDifference(BUDGET, "other", {"mAP": TEST}, {"mAP": 0.083}),
+    ]
+    result = Comparison("d", [BUDGET], METHODS, reference="strong", differences=rows)
+    lines = [line for line in result.to_markdown().splitlines() if line.startswith(("| weak", "| other"))]
+    assert lines[-2].endswith("| 0.002 | yes |")
+    assert lines[-1].endswith("| 0.083 | no |")
+    assert lines[-1].startswith("| other | 3 | - |")
+    header, *table = csv.reader(io.StringIO(result.to_files()["differences.csv"]))
+    assert [row[header.index("p_corrected")] for row in table] == ["0.1", "0.002", "0.083"]

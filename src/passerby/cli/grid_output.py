@@ -11,7 +11,8 @@ from passerby.cli.common import print_json
 from passerby.text import plural
 
 if TYPE_CHECKING:
-    from passerby.experiments.grid_tables import Ablation, Comparison
+    from passerby.experiments.comparison_tables import Comparison
+    from passerby.experiments.grid_tables import Ablation
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List the trainings and train nothing.")]
 GridFolder = Annotated[Path, typer.Option("--out", help="Folder of the runs and tables. Finished runs are kept.")]

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from passerby.errors import DataError, explain
-from passerby.evaluation.paired import PairedTest, paired_test
 from passerby.evaluation.summary import Scores, value
 from passerby.experiments.axes import NEEDS, GridCell, parse_axes, span_grid
 from passerby.experiments.grid import GridRun, count_cost, plan_grid, run_grid
 from passerby.experiments.grid_tables import TABLE_METRICS, Ablation, AblationTable, RowMetrics, TableRow
-from passerby.model.convnext_ap import EmbeddingKind
-from passerby.model.embed import load
+from passerby.experiments.query_results import SeedResults, compare_rows, read_result, write_result
 from passerby.progress import ProgressOption
 from passerby.recipe import Recipe
-from passerby.runs.evaluate_model import evaluate_model, evaluation_options
-from passerby.runs.run_folder import write_json
 from passerby.types import IntArray
-
-SeedResults = Mapping[int, tuple[IntArray, Scores]]
-"""By seed: (Q,) identity of each query, and the scores with those of each query."""
 
 
 @dataclass(frozen=True)
@@ -104,30 +91,13 @@ def ablate(
     def finish(run: GridRun) -> Scores:
         for cell in run.cells:
             if not run.result_path(cell).is_file():
-                _evaluate(run, cell, device)
-        return _read_result(run.result_path(run.cells[0]))[1]
+                write_result(run, run.result_path(cell), embedding=cell.embedding, device=device)
+        return read_result(run.result_path(run.cells[0]))[1]
 
     def collect(failed: dict[str, str]) -> Ablation:
         return Ablation(make_tables(runs, axes), runs, failed)
 
     return run_grid(runs, out, finish=finish, collect=collect, dry_run=dry_run, device=device, progress=progress)
-
-
-def _evaluate(run: GridRun, cell: GridCell, device: str) -> None:
-    """Evaluate a trained run with the cell's kind of embedding, and write the scores with those of each query."""
-    embedder = load(run.folder.root, device=device, embedding=cast("EmbeddingKind", cell.embedding))
-    result = evaluate_model([embedder], run.data, evaluation_options(run.recipe))
-    tree = {"person_ids": [sample.person_id for sample in result.query_samples], "scores": result.scores.to_dict()}
-    write_json(run.result_path(cell), tree)
-
-
-def _read_result(path: Path) -> tuple[IntArray, Scores]:
-    """Return (Q,) identity of each query, and the scores with those of each query."""
-    try:
-        tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return np.asarray(tree["person_ids"], dtype=np.int64), Scores.from_dict(tree["scores"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({explain(error)}); delete it and repeat the command") from None
 
 
 def make_tables(runs: Sequence[GridRun], axes: Mapping[str, Sequence[str]]) -> list[AblationTable]:
@@ -145,7 +115,7 @@ def make_tables(runs: Sequence[GridRun], axes: Mapping[str, Sequence[str]]) -> l
         for cell in run.cells:
             seeds = results.setdefault((cell.name, run.label), {})
             if run.result_path(cell).is_file():
-                seeds[run.seed] = _read_result(run.result_path(cell))
+                seeds[run.seed] = read_result(run.result_path(cell))
     labels = list(dict.fromkeys(run.label for run in runs))
     cells = list({cell.name: cell for run in runs for cell in run.cells}.values())
     rows = {}
@@ -172,22 +142,4 @@ def make_tables(runs: Sequence[GridRun], axes: Mapping[str, Sequence[str]]) -> l
 def _make_metrics(results: SeedResults, baseline: SeedResults) -> RowMetrics:
     """Collect the metrics of each seed; test them over the seeds that both rows have, if there are two identities."""
     metrics = {metric: [value(scores, metric) for _, scores in results.values()] for metric in TABLE_METRICS}
-    seeds = sorted(results.keys() & baseline.keys())
-    if not seeds:
-        return RowMetrics(metrics)
-    identities, scores = results[seeds[0]]
-    valid = scores.first_match > 0
-    tests: dict[str, PairedTest] = {}
-    for metric in TABLE_METRICS if len(np.unique(identities[valid])) >= 2 else ():
-        if metric == "mAP" or scores.protocol != "single-gallery-shot":  # its Rank-1 has no per-query values
-            row, first = (
-                np.stack([_score_queries(side[seed][1], metric)[valid] for seed in seeds])
-                for side in (results, baseline)
-            )  # (S, Q) each
-            tests[metric] = paired_test(row, first, identities[valid])
-    return RowMetrics(metrics, tests)
-
-
-def _score_queries(scores: Scores, metric: str) -> NDArray[np.float64]:
-    """Return (Q,) a metric of each query: average precision, or whether the first match has rank 1."""
-    return scores.average_precision if metric == "mAP" else (scores.first_match == 1).astype(np.float64)
+    return RowMetrics(metrics, compare_rows(results, baseline, TABLE_METRICS))

@@ -23,7 +23,8 @@ from passerby.data.training_set import join_training
 from passerby.errors import DataError, PasserbyError, RecipeError, TrainingError, argument
 from passerby.evaluation.summary import Scores
 from passerby.experiments.axes import GridCell
-from passerby.experiments.grid_tables import Ablation, Comparison
+from passerby.experiments.comparison_tables import Comparison
+from passerby.experiments.grid_tables import Ablation
 from passerby.experiments.harness import set_epochs
 from passerby.experiments.speed import fit_epochs
 from passerby.files import write_all_atomic
@@ -34,6 +35,7 @@ from passerby.runs.arguments import count_classes, model_arguments
 from passerby.runs.evaluate_model import require_valid_queries
 from passerby.runs.run_folder import RunFolder
 from passerby.runs.train import resume, train
+from passerby.text import plural
 from passerby.types import DataSet, Result
 
 logger = logging.getLogger(__name__)
@@ -69,7 +71,11 @@ class GridRun(Result):
     @property
     def title(self) -> str:
         """Name in log and error messages."""
-        return f"{self.cells[0].name}, {self.label}, seed {self.seed}"
+        return f"{self.cells[0].name}, {self.label}, {self._length}seed {self.seed}"
+
+    @property
+    def _length(self) -> str:
+        return "" if self.minutes is None else f"{plural(self.minutes, 'minute')}, "
 
     @property
     def state(self) -> Literal["done", "begun", "new"]:
@@ -93,7 +99,8 @@ class GridRun(Result):
         }
 
     def __str__(self) -> str:
-        return f"{' and '.join(cell.name for cell in self.cells)}, {self.label}, seed {self.seed}: {self.state}"
+        names = " and ".join(cell.name for cell in self.cells)
+        return f"{names}, {self.label}, {self._length}seed {self.seed}: {self.state}"
 
     def __repr__(self) -> str:
         return f"GridRun({self})"
@@ -126,7 +133,7 @@ def plan_grid(
     by_slug: dict[str, list[GridCell]] = {}
     for cell in cells:
         by_slug.setdefault(cell.slug, []).append(cell)
-    sets = _load_sets([data] if isinstance(data, str) else data)
+    sets = load_sets([data] if isinstance(data, str) else data)
     titles = [data_set.title for data_set in sets.values()]
     specs = [public_spec(data_set.spec) for data_set in sets.values()]
     names = {
@@ -155,8 +162,12 @@ def _require_same_recipe(run: GridRun) -> None:
             )
 
 
-def _load_sets(specs: Sequence[str]) -> dict[str, DataSet]:
-    """Load one data set for each spec and check it before anything is trained; return them by fingerprint."""
+def load_sets(specs: Sequence[str]) -> dict[str, DataSet]:
+    """Load one data set for each spec and check it before anything is trained; return them by fingerprint.
+
+    Raises:
+        DataError: For data that cannot be evaluated on, or given twice.
+    """
     sets = {}
     for spec in specs:
         loaded = load_data(spec)
@@ -228,7 +239,7 @@ def _train(run: GridRun, *, device: str, progress: ProgressCallback) -> None:
     """Train or resume a run; the training evaluates the model at its end."""
     folder, recipe = run.folder, run.recipe
     if not folder.manifest.is_file():
-        if run.minutes is not None:
+        if run.minutes is not None and recipe.metric is None:  # a metric takes the time that it takes
             recipe = set_epochs(recipe, fit_epochs(recipe, run.data.spec, run.minutes, device=device))
         train(recipe, run.data.spec, folder.root, device=device, progress=progress)
     elif not (folder.model.is_file() and folder.scores.is_file()):

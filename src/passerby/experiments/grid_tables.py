@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from passerby.evaluation.summary import METRICS, Scores, describe, percent
-from passerby.reporting.published import PublishedResult, load_published_source
+from passerby.evaluation.summary import METRICS
 from passerby.text import plural, quote_formula
 from passerby.types import Result
 
@@ -34,14 +33,6 @@ ABLATION_NOTES = (
     "the number of rows; with one seed the variance between trainings is not included.",
     "FLOPs: multiply-adds of convolutions and matrix products for one image, as the paper counts them. Parameters: "
     "with the classifiers of the training identities.",
-)
-COMPARISON_COLUMNS = (
-    *("method", "seed", "rank1", "rank1_low", "rank1_high", "mAP", "mAP_low", "mAP_high"),
-    *("parameters", "multiply_adds", "trained_per_second", "embedded_per_second", "epochs", "minutes", "source"),
-)
-COMPARISON_HEADINGS = (
-    *("Method", "Seed", "Rank-1", "mAP", "Parameters (M)", "Multiply-adds (G)"),
-    *("Training (images/s)", "Embedding (images/s)", "Epochs", "Minutes"),
 )
 LATEX_ESCAPES = str.maketrans(
     {letter: f"\\{letter}" for letter in "%&_#${}"}
@@ -161,123 +152,22 @@ class Ablation(Result):
         return {"tables.md": self.to_markdown(), "tables.csv": self.to_csv(), "tables.tex": self.to_latex()}
 
 
-@dataclass(frozen=True, repr=False)
-class ComparisonRow(Result):
-    """One training of one method.
-
-    Attributes:
-        method: Recipe, as it was named.
-        seed: Seed of the training.
-        scores: Metrics on the data set's queries.
-        parameters: Without the classifiers of the training identities.
-        multiply_adds: For one image.
-        trained_per_second: Images per second of training, median over the steps.
-        embedded_per_second: Images per second of embedding, with decoding and mirroring.
-        epochs: Epochs of the schedule.
-        minutes: Minutes of training.
-    """
-
-    method: str
-    seed: int
-    scores: Scores
-    parameters: int
-    multiply_adds: int
-    trained_per_second: float
-    embedded_per_second: float
-    epochs: int
-    minutes: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON-serializable values, without per-query scores."""
-        return vars(self) | {"scores": self.scores.to_dict(per_query=False)}
-
-
-@dataclass(frozen=True)
-class Comparison(Result):
-    """Result of `compare`.
-
-    Attributes:
-        data: Title of the data set.
-        budget: Length of each training, such as `12 epochs each`.
-        rows: Finished trainings, by method and seed.
-        quoted: Published results on the data set, which were not measured here.
-        runs: Trainings of the grid, seed by seed.
-        failed: Error message of each failed training, by title.
-    """
-
-    data: str
-    budget: str
-    rows: Sequence[ComparisonRow]
-    quoted: Sequence[PublishedResult] = ()
-    runs: Sequence[GridRun] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        rows = "".join(f", {row.method} mAP {row.scores.mAP:.1%}" for row in self.rows)
-        done = sum(run.state == "done" for run in self.runs)
-        counts = f"{done} of {plural(len(self.runs), 'run')} done, {len(self.failed)} failed"
-        return f"Comparison({self.data}, {self.budget}{rows}; {counts})"
-
-    def to_markdown(self) -> str:
-        """Return the measured rows by mAP, the quoted rows by mAP, and the notes."""
-        rows = [
-            (
-                row.method,
-                str(row.seed),
-                *(percent(row.scores, metric).replace(" %", "") for metric in TABLE_METRICS),
-                f"{row.parameters / 1e6:.2f}",
-                f"{row.multiply_adds / 1e9:.3f}",
-                f"{row.trained_per_second:.0f}",
-                f"{row.embedded_per_second:.0f}",
-                str(row.epochs),
-                f"{row.minutes:.1f}",
-            )
-            for row in sorted(self.rows, key=lambda row: -row.scores.mAP)
-        ]
-        rows += [
-            (f"{row.method} (quoted)", "-", f"{row.rank1:.1f}", f"{row.mAP:.1f}", *("-",) * 6)
-            for row in sorted(self.quoted, key=lambda row: -row.mAP)
-        ]
-        notes = [
-            f"{self.budget}, on {self.data}, by one evaluator.",
-            *([f"{describe(self.rows[0].scores)}."] if self.rows else []),
-            "Percent, 95 % interval in brackets: bootstrap over identities, without the variance between trainings.",
-            "Parameters without the classifiers of the training identities. Speeds on this machine, under its load.",
-            *([f"Quoted from {load_published_source()}; not measured by us."] if self.quoted else []),
-        ]
-        return format_markdown([TextTable(f"Comparison on {self.data}", COMPARISON_HEADINGS, rows)], notes)
-
-    def to_csv(self) -> str:
-        """Return one line for each training and each quoted method; empty cells where there is no value."""
-        lines: list[tuple[Any, ...]] = []
-        for row in self.rows:
-            ends = [row.scores.intervals.get(metric, ("", "")) for metric in TABLE_METRICS]
-            metrics = (row.scores.rank1, *ends[0], row.scores.mAP, *ends[1])
-            costs = (row.parameters, row.multiply_adds, row.trained_per_second, row.embedded_per_second)
-            lines.append((row.method, row.seed, *metrics, *costs, row.epochs, row.minutes, "measured"))
-        for quote in self.quoted:
-            lines.append((quote.method, "", quote.rank1 / 100, "", "", quote.mAP / 100, *("",) * 8, "quoted"))
-        return format_csv(COMPARISON_COLUMNS, lines)
-
-    def to_files(self) -> dict[str, str]:
-        """Return the content of each table file by name."""
-        return {"comparison.md": self.to_markdown(), "comparison.csv": self.to_csv()}
-
-
 def _format_metrics(measured: RowMetrics | None) -> list[str]:
     """Format mean and deviation of each metric, then each difference; dashes if nothing was measured."""
     if measured is None:
         return ["-"] * (2 * len(TABLE_METRICS))
-    means = [_format_mean(measured.metrics[metric]) for metric in TABLE_METRICS]
-    return means + [_format_difference(measured.tests.get(metric)) for metric in TABLE_METRICS]
+    means = [format_mean(measured.metrics[metric]) for metric in TABLE_METRICS]
+    return means + [format_difference(measured.tests.get(metric)) for metric in TABLE_METRICS]
 
 
-def _format_mean(values: Sequence[float]) -> str:
+def format_mean(values: Sequence[float]) -> str:
+    """Format the mean in percent, with the standard deviation of several values."""
     deviation = f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
     return f"{100 * np.mean(values):.1f}{deviation}"
 
 
-def _format_difference(test: PairedTest | None) -> str:
+def format_difference(test: PairedTest | None) -> str:
+    """Format a difference in percentage points with its interval and p; a dash without a test."""
     if test is None:
         return "-"
     low, high = test.interval

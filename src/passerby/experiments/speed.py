@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from passerby.data.datasets import load_data
-from passerby.data.training_set import join_training
+from passerby.data.training_set import TrainingSet, join_training
 from passerby.distributed import join_processes
 from passerby.errors import RecipeError, TrainingError
 from passerby.recipe import Recipe
@@ -65,6 +65,19 @@ def measure_training_speed(
             f"{data}: too few steps in {plural(recipe.schedule.epochs, 'epoch')} to be timed; give more epochs"
         )
     return statistics.median(rates), steps * count_step_images(recipe)
+
+
+def measure_metric_speed(recipe: Recipe, training_set: TrainingSet, *, device: str = "auto") -> float:
+    """Measure the images per second that the frozen network of a recipe with a metric pools, with decoding."""
+    from passerby.runs.metric_training import pool_images
+
+    with join_processes(device) as process:
+        network, _ = training_state(recipe, 0, process)
+        samples = training_set.samples[: recipe.evaluation.batch]
+        pool_images(recipe, network, samples[:2], process.device)
+        began = time.perf_counter()
+        pool_images(recipe, network, samples, process.device)
+        return len(samples) / (time.perf_counter() - began)
 
 
 def count_step_images(recipe: Recipe) -> int:

@@ -53,6 +53,16 @@ def load_published_results(data: str) -> list[PublishedResult]:
     return [PublishedResult(row["method"], *row[data]) for row in _load_file()["rows"] if data in row]
 
 
+def list_published_methods() -> list[str]:
+    """Return the names of the methods in the order of the paper's table.
+
+    Example:
+        >>> list_published_methods()[-1]
+        'ConvNeXt-AP (paper)'
+    """
+    return [row["method"] for row in _load_file()["rows"]]
+
+
 @cache
 def _load_file() -> dict[str, Any]:
     text = files("passerby.reporting").joinpath("published.yaml").read_text(encoding="utf-8")

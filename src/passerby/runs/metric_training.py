@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +12,17 @@ from passerby.data.images import read_image
 from passerby.metric.learn import learn_reductions
 from passerby.model.torch_encoder import TorchEncoder
 from passerby.model.weights import save_model
+from passerby.progress import ProgressCallback, no_progress
+from passerby.recipe import Recipe
 from passerby.runs.assemble import training_state
 from passerby.runs.manifest import warn_of_other_weights
 from passerby.runtime.preprocessing import Preprocessing
 from passerby.training.log import RunLog
-from passerby.types import FloatArray
+from passerby.types import FloatArray, Sample
 
 if TYPE_CHECKING:
+    import torch
+
     from passerby.model.convnext_ap import ReID
     from passerby.runs.training_session import Session
 
@@ -38,11 +43,12 @@ def learn_metric(session: Session) -> ReID:
         return network
     warn_of_other_weights(recipe)
     started = time.monotonic()
-    pooled = _pool(session, network)
+    samples, device = session.training_set.samples, session.process.device
+    pooled = pool_images(recipe, network, samples, device, progress=session.progress)
     method, ridge = recipe.metric.method, recipe.metric.ridge
     network.cpu()
     learn_reductions(network, pooled, session.training_set.labels, method=method, ridge=ridge)
-    network.to(session.process.device)
+    network.to(device)
     seconds = time.monotonic() - started
     if not folder.manifest.exists():  # after every check, so that a refused training leaves no run
         folder.write_settings(recipe, session.manifest)
@@ -53,14 +59,21 @@ def learn_metric(session: Session) -> ReID:
     return network
 
 
-def _pool(session: Session, network: ReID) -> FloatArray:
-    """Compute (N, P, C) pooled vectors of the training images."""
-    images, samples = session.recipe.images, session.training_set.samples
+def pool_images(
+    recipe: Recipe,
+    network: ReID,
+    samples: Sequence[Sample],
+    device: torch.device,
+    *,
+    progress: ProgressCallback = no_progress,
+) -> FloatArray:
+    """Compute (N, P, C) pooled vectors of images without augmentation."""
+    images, batch = recipe.images, recipe.evaluation.batch
     preprocessing = Preprocessing(size=images.size, mean=images.mean, std=images.std)
-    encoder = TorchEncoder(network, preprocessing, device=session.process.device)
-    blocks, batch = [], session.recipe.evaluation.batch
+    encoder = TorchEncoder(network, preprocessing, device=device)
+    blocks = []
     for first in range(0, len(samples), batch):
         pixels = [read_image(sample, size=images.size) for sample in samples[first : first + batch]]
         blocks.append(encoder.pool(np.stack(pixels)))
-        session.progress("metric", min(first + batch, len(samples)), len(samples))
+        progress("metric", min(first + batch, len(samples)), len(samples))
     return np.concatenate(blocks)

@@ -19,12 +19,13 @@ from passerby.data.datasets import (
     vehicleid,
     veri776,
 )
+from passerby.data.datasets.holding_out import with_holdout
 from passerby.data.datasets.spec import DataSpec, Reader, ReaderResult, parse_spec
 from passerby.errors import DataError
 from passerby.text import plural
 from passerby.types import DataSet
 
-DATASETS: dict[str, Reader] = {
+_READERS: dict[str, Reader] = {
     "market1501": market1501.READER,
     "dukemtmc": dukemtmc.READER,
     "cuhk03": cuhk03.READER,
@@ -41,6 +42,7 @@ DATASETS: dict[str, Reader] = {
     "table": table.READER,
     "synth": synth.READER,
 }
+DATASETS = {name: with_holdout(reader) for name, reader in _READERS.items()}
 
 
 def load_data(spec: str) -> list[DataSet]:

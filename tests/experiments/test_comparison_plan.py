@@ -1,0 +1,42 @@
+"""Plan of a comparison. Oracle: arithmetic by hand on a speed that is given."""
+
+import pytest
+
+from conftest import SIMPLE, tiny_recipe
+from passerby.experiments import comparison_plan
+from passerby.experiments.comparison_grid import Budgets
+from passerby.experiments.comparison_plan import plan_comparison
+
+
+@pytest.fixture
+def recipes(tmp_path, monkeypatch):
+    for name, change in (("net", "model.parts=2"), ("metric", "metric.method=xqda")):
+        (tmp_path / f"{name}.yaml").write_text(tiny_recipe(change, "evaluation.calibration=null").to_yaml())
+    monkeypatch.setattr(comparison_plan, "measure_training_speed", lambda *_args, **_more: (8.0, 48))
+    monkeypatch.setattr(comparison_plan, "measure_metric_speed", lambda *_args, **_more: 16.0)
+    return [str(tmp_path / "net.yaml"), str(tmp_path / "metric.yaml")]
+
+
+def test_minutes_add_up(recipes):
+    """48 training images, 24 queries and 28 gallery images; 8 images/s, an epoch of 48 images: 0.1 minutes."""
+    budgets = Budgets(epochs=10, minutes=2, seeds=1, best=1, best_seeds=3, tune_epochs=4)
+    plan = plan_comparison(recipes, SIMPLE, budgets=budgets, tune=["lr=0.1,0.2"], device="cpu")
+    net, metric = plan.rows
+    assert net.training_minutes == pytest.approx(1.0)
+    assert net.evaluation_minutes == pytest.approx(2 * 52 / 24 / 60)
+    assert net.tuning_minutes == pytest.approx(2 * 4 * 0.1 * 0.75)
+    assert net.total_minutes == pytest.approx(net.tuning_minutes + 1 + 2 + 2 * net.evaluation_minutes)
+    assert (metric.tuning_minutes, metric.training_minutes) == (0, pytest.approx(48 / 16 / 60))
+    assert plan.best_minutes == pytest.approx(2 * (1 + 2 + 2 * net.evaluation_minutes))
+    assert plan.total_minutes == pytest.approx(net.total_minutes + metric.total_minutes + plan.best_minutes)
+    assert "Total: at most" in plan.to_markdown()
+
+
+def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_planned(recipes, monkeypatch):
+    def fail(*_args, **_more):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(comparison_plan, "measure_training_speed", fail)
+    plan = plan_comparison(recipes, SIMPLE, budgets=Budgets(epochs=1), device="cpu")
+    assert [row.error for row in plan.rows] == ["out of memory", ""]
+    assert "not possible: out of memory" in plan.to_markdown()
