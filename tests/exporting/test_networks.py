@@ -49,6 +49,7 @@ NETWORKS = {
     "maskreid on convnext": {"method": "maskreid", **SMALL},
     "spreid": {"method": "spreid", "backbone": "test_resnet"},
     "horeid": {"method": "horeid", "backbone": "test_resnet"},
+    "lomo": {"method": "lomo", "backbone": "lomo", "part_dim": 8},
 }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ TINY = {
     "maskreid": {"backbone": "test_resnet"},
     "spreid": {"backbone": "test_resnet"},
     "horeid": {"backbone": "test_resnet"},
+    "lomo": {"backbone": "lomo", "part_dim": 8},
     "imported": {"backbone": "osnet_x0_25", "head": "average-fc16-bn-relu"},
 }
 
