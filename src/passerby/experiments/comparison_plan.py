@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from passerby.data.datasets import load_data
 from passerby.data.training_set import join_training
@@ -36,6 +36,7 @@ class PlannedRow(Result):
         evaluation_minutes: Calibration and evaluation after a training.
         tuning_minutes: All trainings for the choice of a setting.
         total_minutes: All of the row, with one group of `seeds`.
+        metric: Whether a metric is learned, which takes the same time in both tables.
         error: Why the row cannot be trained; empty if it can.
     """
 
@@ -45,6 +46,7 @@ class PlannedRow(Result):
     evaluation_minutes: float = 0.0
     tuning_minutes: float = 0.0
     total_minutes: float = 0.0
+    metric: bool = False
     error: str = ""
 
 
@@ -140,8 +142,9 @@ def plan_comparison(
                 planned.append(PlannedRow(name, error=" ".join(str(error).split())))
             report("plan", number, len(rows), name)
     further = max(0, budgets.best_seeds - budgets.seeds)
-    one = sorted((_minutes_of_one_seed(row, budgets) for row in planned), reverse=True)
-    return ComparisonPlan(planned, further * sum(one[: budgets.best]), budgets)
+    one = sorted((_minutes_of_one_seed(row, budgets) for row in planned if not row.metric), reverse=True)
+    rows_with_more = budgets.best + 1 if budgets.best else 0  # the reference too
+    return ComparisonPlan(planned, further * sum(one[:rows_with_more]), budgets)
 
 
 def _plan_row(
@@ -164,14 +167,15 @@ def _plan_row(
         tuning = values * budgets.tuning_epochs * epoch * (1 - HELD_OUT)
         embedded = EMBEDDED_PER_TRAINED * rate
     evaluation = views * (evaluated + calibrated) / embedded / 60
-    row = PlannedRow(name, rate, minutes, evaluation, tuning)
-    total = tuning + budgets.seeds * _minutes_of_one_seed(row, budgets)
-    return PlannedRow(name, rate, minutes, evaluation, tuning, total)
+    row = PlannedRow(name, rate, minutes, evaluation, tuning, metric=recipe.metric is not None)
+    return replace(row, total_minutes=tuning + budgets.seeds * _minutes_of_one_seed(row, budgets))
 
 
 def _minutes_of_one_seed(row: PlannedRow, budgets: Budgets) -> float:
     """Return the minutes of one seed of a row in all tables."""
     if row.error:
         return 0.0
-    first = 0.0 if budgets.epochs is None or row.training_minutes is None else row.training_minutes
-    return first + (budgets.minutes or 0.0) + row.evaluation_minutes * len(budgets.tables)
+    training = row.training_minutes or 0.0
+    first = training if budgets.epochs is not None else 0.0
+    second = (training if row.metric else budgets.minutes) if budgets.minutes is not None else 0.0
+    return first + second + row.evaluation_minutes * len(budgets.tables)
