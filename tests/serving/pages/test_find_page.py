@@ -14,6 +14,7 @@ import passerby
 from passerby.serving.pages.picture import crop_box, encode_picture
 from passerby.synthesis.dataset import SynthSettings
 from passerby.synthesis.write import synth
+from serving.pages.waiting import wait_for_page
 from serving.running import running
 
 
@@ -192,7 +193,7 @@ def test_a_box_is_drawn_by_mouse_and_moved_by_keys(site, tab, large):
     tab.get_by_label("Width").fill("50")
     assert tab.locator(".box").evaluate("box => box.style.width") == f"{50 * scale:g}px"
     tab.get_by_role("button", name="Search").click()
-    tab.get_by_role("heading", name="Nearest sightings").wait_for()
+    wait_for_page(tab, tab.get_by_role("heading", name="Nearest sightings"))
     assert tab.locator("#query").evaluate("image => image.naturalWidth") == 50
 
 
@@ -224,7 +225,7 @@ def test_find_works_without_scripts(site, open_tab, large):
         for name, number in zip(("Left", "Top", "Width", "Height"), large[1], strict=True):
             tab.get_by_label(name).fill(str(number))
         tab.get_by_role("button", name="Search").click()
-        tab.get_by_role("heading", name="Nearest sightings").wait_for()
+        wait_for_page(tab, tab.get_by_role("heading", name="Nearest sightings"))
         assert "person0" in tab.locator("article").first.inner_text()
         tab.get_by_role("link", name="More like this").first.click()
         tab.wait_for_url("**/find?like=*")

@@ -1,6 +1,7 @@
 """The pages of people. Oracle: the identities of the gallery after the requests."""
 
 from serving.pages.people_gallery import SURE
+from serving.pages.waiting import wait_for_page, wait_until_done
 
 PEOPLE = {"calibration": SURE}
 
@@ -81,7 +82,7 @@ def test_a_selection_is_removed_and_restored_by_the_key_for_undo(site, tab, grou
     for name in ("p7n0", "p7n1"):
         tab.locator(f'input[value="{name}"]').check()
     tab.get_by_role("button", name="Remove the selected").click()
-    tab.get_by_role("status").filter(has_text="Done.").wait_for()
+    wait_until_done(tab)
     assert groups()[one] == person(7) - {"p7n0", "p7n1"}
     assert ">2 sightings</td>" in site.http.get("/history").text
     tab.keyboard.press("z")
@@ -146,9 +147,9 @@ def test_a_card_that_is_dropped_on_another_is_merged_after_a_confirmation(site, 
     cards[0].dispatch_event("dragstart", data)
     cards[1].dispatch_event("dragover", data)
     cards[1].dispatch_event("drop", data)
-    tab.get_by_role("heading", name="Are these one person?").wait_for()
+    wait_for_page(tab, tab.get_by_role("heading", name="Are these one person?"))
     tab.keyboard.press("Enter")
-    tab.get_by_role("status").filter(has_text="Done.").wait_for()
+    wait_until_done(tab)
     assert person(1) | person(2) in groups().values()
     tab.keyboard.press("z")
     tab.wait_for_url("**/people")
@@ -162,8 +163,8 @@ def test_cards_are_merged_by_keys_alone(site, phone, groups):
         phone.locator(f'[data-identity="{name}"] input').focus()
         phone.keyboard.press("Space")
     phone.keyboard.press("m")
-    phone.get_by_role("heading", name="Are these one person?").wait_for()
+    wait_for_page(phone, phone.get_by_role("heading", name="Are these one person?"))
     phone.keyboard.press("Enter")
-    phone.get_by_role("status").filter(has_text="Done.").wait_for()
+    wait_until_done(phone)
     assert person(1) | person(2) in groups().values()
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390

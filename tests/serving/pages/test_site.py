@@ -7,6 +7,7 @@ import pytest
 
 from passerby.serving.pages import words
 from passerby.serving.pages.rendering import render
+from serving.pages.waiting import wait_until_done
 
 PAGES = ("/review", "/find", "/people", "/history", "/cameras", "/settings", "/sign-in")
 TEMPLATES = Path(words.__file__).parent / "templates"
@@ -99,7 +100,7 @@ def test_an_answer_and_a_merge_work_without_scripts(site, open_tab, answers):
             box.check()
         tab.get_by_role("button", name="Merge the selected").click()
         tab.get_by_role("button", name="Merge").click()
-        tab.get_by_role("status").filter(has_text="Done.").wait_for()
+        wait_until_done(tab)
         assert [answer for *_, answer in answers()] == ["same"]
 
 
