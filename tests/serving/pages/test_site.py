@@ -5,12 +5,28 @@ from pathlib import Path
 
 import pytest
 
+from passerby.gallery.review_results import Identity, Member
+from passerby.gallery.sightings import SightingInfo
 from passerby.serving.pages import words
-from passerby.serving.pages.rendering import render
+from passerby.serving.pages.rendering import name_identity, render
 from serving.pages.waiting import wait_until_done
 
 PAGES = ("/review", "/find", "/people", "/history", "/cameras", "/settings", "/sign-in")
 TEMPLATES = Path(words.__file__).parent / "templates"
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "shown"),
+    [
+        (["Ada", None], None, "Ada"),
+        (["Ada", "Grace", "Grace"], None, "Grace / Ada"),
+        (["Ada", "Grace"], "Katherine", "Katherine"),
+        ([None], None, "Unnamed"),
+    ],
+)
+def test_an_identity_without_a_name_shows_the_labels_of_its_sightings(labels, name, shown):
+    members = [Member(SightingInfo(camera="c1", label=label, id=str(i)), 0.9) for i, label in enumerate(labels)]
+    assert name_identity(Identity("i1", name, tuple(members))) == shown
 
 
 def test_every_page_opens_without_inline_script_or_style(site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -70,7 +71,9 @@ def count_words(number: int, name: str) -> str:
 
 
 def name_identity(identity: Identity) -> str:
-    """Return the name of an identity, or the label of its sightings if they have one and no other.
+    """Return the name of an identity, or else the labels of its sightings, the most frequent first.
+
+    People with different labels can be merged; their labels are shown until the identity has a name.
 
     Example:
         >>> name_identity(Identity("i1", "Ada", ()))
@@ -78,8 +81,8 @@ def name_identity(identity: Identity) -> str:
     """
     if identity.label is not None:
         return identity.label
-    labels = {member.sighting.label for member in identity.members} - {None}
-    return str(labels.pop()) if len(labels) == 1 else WORDS["unnamed"]
+    labels = Counter(member.sighting.label for member in identity.members if member.sighting.label is not None)
+    return " / ".join(sorted(labels, key=lambda label: (-labels[label], label))) or WORDS["unnamed"]
 
 
 _environment.filters["name"] = name_identity
