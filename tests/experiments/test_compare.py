@@ -138,7 +138,8 @@ def test_settings_are_chosen_on_training_people_and_the_best_row_gets_more_seeds
         assert row.tuned == f"lr={chosen.chosen:g}"
         assert chosen.metrics[chosen.chosen] == max(chosen.metrics.values())
     first = {row.method: row.scores.mAP for row in result.rows if row.seed == 0}
-    assert [row.method for row in result.rows if row.seed == 1] == [max(first, key=first.get)]
+    more = {max(first, key=first.get), result.reference}
+    assert [row.method for row in result.rows if row.seed == 1] == [name for name in recipes if name in more]
     (difference,) = result.differences
     assert result.reference == recipes[0]
     assert difference.method == recipes[1]
@@ -152,6 +153,13 @@ def test_settings_are_chosen_on_training_people_and_the_best_row_gets_more_seeds
     again = compare(recipes, SIMPLE, out=tmp_path / "out", **options)
     assert {run.folder.root: (run.folder.model).stat().st_mtime_ns for run in again.runs} == before
     assert again.to_markdown() == result.to_markdown()
+    worst = min(first, key=first.get)
+    more = compare(recipes, SIMPLE, out=tmp_path / "out", **options, reference=worst)
+    assert [row.method for row in more.rows if row.seed == 1] == recipes, "the reference has the seeds of the best row"
+    (difference,) = more.differences
+    scores = {(row.method, row.seed): row.scores.mAP for row in more.rows}
+    mean = sum(scores[difference.method, seed] - scores[worst, seed] for seed in (0, 1)) / 2
+    assert difference.tests["mAP"].difference == pytest.approx(mean)
 
 
 def test_equal_epochs_and_equal_minutes_are_two_tables(recipes, tmp_path, monkeypatch):

@@ -24,8 +24,13 @@ def compare(
         float | None, typer.Option(help="Minutes of every training on this machine; with --epochs, a second table.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each method.")] = 1,
-    best: Annotated[int, typer.Option(help="Number of methods with the highest mAP that get --best-seeds.")] = 0,
-    best_seeds: Annotated[int, typer.Option("--best-seeds", help="Trainings of the best methods.")] = 3,
+    best: Annotated[
+        int,
+        typer.Option(help="Number of methods with the highest mAP that get --best-seeds."),
+    ] = 0,
+    best_seeds: Annotated[
+        int, typer.Option("--best-seeds", help="Trainings of the best methods and the reference.")
+    ] = 3,
     like: Annotated[
         str | None,
         typer.Option(

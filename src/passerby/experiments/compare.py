@@ -46,7 +46,7 @@ def compare(
             first; its schedule is as many whole epochs as fit, at least one.
         seeds: Trainings of each method, with its recipe's seed and the numbers after it.
         best: Number of methods with the highest mAP under the first seed that get `best_seeds` trainings.
-        best_seeds: Trainings of these methods.
+        best_seeds: Trainings of these methods, and of the reference, which they are tested against seed by seed.
         like: Recipe whose images, batches, optimizer, schedule and precision all methods take; see `apply_harness`.
         tune: Settings with the values that are tried for each method, such as `lr=0.001,0.002`, each for `tune_epochs`
             on a part of the training people and evaluated on the rest of them. The test people have no part in it.

@@ -52,7 +52,7 @@ class Budgets:
         minutes: Minutes of each training of the second table; None for no such table.
         seeds: Trainings of each row.
         best: Number of rows with the highest mAP that get `best_seeds` trainings.
-        best_seeds: Trainings of these rows.
+        best_seeds: Trainings of these rows and of the reference.
         tune_epochs: Epochs of each training for the choice of a setting; None is a quarter of `epochs`, or 4.
 
     Raises:
@@ -153,12 +153,15 @@ class ComparisonGrid:
         return [run for runs in self._runs.values() for run in runs]
 
     def plan_best(self) -> list[GridRun]:
-        """Add the further seeds of the best rows of every table, and return these runs."""
+        """Add the further seeds of the best rows of every table and of the reference, and return these runs.
+
+        The reference is tested against the best rows seed by seed, so it needs as many.
+        """
         added = []
         for budget, minutes in self._budgets.tables:
             first = {row.method: row.scores.mAP for row in reversed(self._list_rows(budget))}  # of the first seed
             best = sorted(first, key=lambda name: -first[name])[: self._budgets.best]
-            cells = [cell for cell in self._cells[budget] if cell.name in best]
+            cells = [cell for cell in self._cells[budget] if cell.name in {*best, self._reference}]
             known = {run.folder.root for run in self._runs[budget]}
             count = self._budgets.best_seeds
             planned = plan_grid(cells, self._spec, out=self._out, seeds=count, minutes=minutes) if cells else []

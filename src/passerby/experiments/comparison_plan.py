@@ -142,9 +142,12 @@ def plan_comparison(
                 planned.append(PlannedRow(name, error=" ".join(str(error).split())))
             report("plan", number, len(rows), name)
     further = max(0, budgets.best_seeds - budgets.seeds)
-    one = sorted((_minutes_of_one_seed(row, budgets) for row in planned if not row.metric), reverse=True)
     rows_with_more = budgets.best + 1 if budgets.best else 0  # the reference too
-    return ComparisonPlan(planned, further * sum(one[:rows_with_more]), budgets)
+    best = sum(  # each table has best rows of its own
+        sum(sorted((_minutes_of_seed(row, minutes) for row in planned), reverse=True)[:rows_with_more])
+        for _, minutes in budgets.tables
+    )
+    return ComparisonPlan(planned, further * best, budgets)
 
 
 def _plan_row(
@@ -168,14 +171,13 @@ def _plan_row(
         embedded = EMBEDDED_PER_TRAINED * rate
     evaluation = views * (evaluated + calibrated) / embedded / 60
     row = PlannedRow(name, rate, minutes, evaluation, tuning, metric=recipe.metric is not None)
-    return replace(row, total_minutes=tuning + budgets.seeds * _minutes_of_one_seed(row, budgets))
+    one = sum(_minutes_of_seed(row, minutes) for _, minutes in budgets.tables)
+    return replace(row, total_minutes=tuning + budgets.seeds * one)
 
 
-def _minutes_of_one_seed(row: PlannedRow, budgets: Budgets) -> float:
-    """Return the minutes of one seed of a row in all tables."""
+def _minutes_of_seed(row: PlannedRow, minutes: float | None) -> float:
+    """Return the minutes of one training of a row in a table, with its evaluation."""
     if row.error:
         return 0.0
-    training = row.training_minutes or 0.0
-    first = training if budgets.epochs is not None else 0.0
-    second = (training if row.metric else budgets.minutes) if budgets.minutes is not None else 0.0
-    return first + second + row.evaluation_minutes * len(budgets.tables)
+    training = (row.training_minutes or 0.0) if minutes is None or row.metric else minutes
+    return training + row.evaluation_minutes

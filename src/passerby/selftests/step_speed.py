@@ -7,10 +7,12 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from dataclasses import replace
+from itertools import chain, count
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from passerby.data.training_set import TrainingSet
@@ -29,6 +31,8 @@ LOSS_TOLERANCE = 0.02
 """Largest relative difference of the first loss from that of fp32."""
 KEEPS_UP = 0.95
 """Least speed with the input pipeline, relative to the speed on a batch that is ready."""
+LONG_EPOCH = 200
+"""Batches of an epoch, at least, in which the input pipeline is timed."""
 
 
 class FixedBatches:
@@ -183,6 +187,7 @@ def measure_pipeline(
         seconds: Duration of each measurement.
         alone: Images per second of training on a batch that is ready.
     """
+    training_set = repeat_images(training_set, recipe.batches.persons * recipe.batches.images * LONG_EPOCH)
     rates = {}
     for cache in ("always", "never"):
         loader = training_loader(recipe.with_changes(batches={"cache": cache}), training_set, process)
@@ -207,15 +212,22 @@ def measure_pipeline(
     return CheckRow("input pipeline", "passed" if keeps_up or not on_gpu else "failed", text, values)
 
 
+def repeat_images(training_set: TrainingSet, least: int) -> TrainingSet:
+    """Repeat the images of a training set until there are at least `least`: an epoch of few images is mostly its start.
+
+    At the start of an epoch the workers have no batch ready. A data set of a real training has hundreds of batches.
+    """
+    times = math.ceil(least / len(training_set))
+    return replace(training_set, samples=training_set.samples * times, labels=np.tile(training_set.labels, times))
+
+
 def _time_batches(loader: TrainingLoader, seconds: float) -> float:
     """Return images per second of a loader, after its first batch."""
-    images, epoch = 0, 0
-    batches = loader.epoch(epoch)
+    batches = chain.from_iterable(loader.epoch(epoch) for epoch in count())
     next(batches)
-    started = time.perf_counter()
-    while images == 0 or time.perf_counter() - started < seconds:
-        for batch in batches:
-            images += len(batch.indices)
-        epoch += 1
-        batches = loader.epoch(epoch)
+    images, started = 0, time.perf_counter()
+    for batch in batches:
+        images += len(batch.indices)
+        if time.perf_counter() - started >= seconds:
+            break
     return images / (time.perf_counter() - started)
