@@ -157,6 +157,8 @@ def test_an_override_may_hold_an_equals_sign():
         ({"images": {"mean": [0.5, 0.5, float("nan")]}}, "images.mean.2: .*finite.*, got nan"),
         ({"images": {"erasing": {"area": [0.4, 0.02]}}}, r"images.erasing: area: \[0.4, 0.02\] is in the wrong order"),
         ({"images": {"erasing": True}}, "images.erasing: expected a section with the keys p, area, aspect, .*got true"),
+        ({"images": {"background": 1.5}}, "images.background: expected a number from 0 to 1, got 1.5"),
+        ({"images": {"response": {"gain": -1}}}, "images.response.gain: expected a number from 0 to 1, got -1"),
         ({"images": {"jitter": {"hue": 0.6}}}, "images.jitter.hue: expected a number from 0 to 0.5, got 0.6"),
         ({"batches": {"persons": 1}}, "batches.persons: expected an integer of at least 2, got 1"),
         ({"batches": {"images": 1}}, "batches.images: 1 gives a metric loss no pair of one identity; use 2 or more"),

@@ -1,16 +1,18 @@
 """Training transforms, one step at a time. Oracles: NumPy, and the definition of each step for every pixel."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from passerby.training.transforms import TransformSettings, build_training_transform
+from passerby.training.transforms import CameraResponse, TransformSettings, build_training_transform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 OFF = TransformSettings(size=(32, 16), mean=MEAN, std=STD)
 ALL = replace(OFF, flip=0.5, pad=4, erasing=(0.5, (0.02, 0.4), (0.3, 3.3)), jitter=(0.5, 0.2, 0.2, 0.2, 0.1))
+ALL = replace(ALL, response=(0.5, 0.3, 0.1))
 
 
 def transform(**changes):
@@ -124,6 +126,31 @@ def test_jitter_changes_colors_but_not_places(image):
     assert float(left.std()) < 1e-6 > float(right.std())
     assert float(right.mean() / left.mean()) == pytest.approx(3, rel=0.05)
     assert float(left.mean()) != pytest.approx(60 / 255, abs=1e-4)
+
+
+def test_a_camera_response_is_a_power_and_a_factor_for_each_channel():
+    """Oracle: the definition, with exponent and factors solved from two gray values and checked on all others."""
+    ramp = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16).repeat(3, 1, 1)
+    gains = set()
+    for _ in range(20):
+        result = CameraResponse(1.0, 0.4, 0.2)(ramp)
+        assert result.dtype == torch.uint8
+        values = result.double().reshape(3, 256)
+        exponent = (values[0, 160] / values[0, 80]).log2()
+        assert math.exp(-0.4) - 0.05 < exponent < math.exp(0.4) + 0.05
+        for channel in values:
+            gain = channel[160] / 255 / (160 / 255) ** exponent
+            assert math.exp(-0.2) - 0.03 < gain < math.exp(0.2) + 0.03
+            expected = (255 * gain * (torch.arange(256) / 255) ** exponent).clamp(max=255)
+            assert (channel - expected).abs().max() < 3
+            gains.add(round(float(gain), 3))
+    assert len(gains) > 50
+
+
+def test_a_camera_response_happens_as_often_as_its_probability(image):
+    """Binomial(400, 0.25): six standard deviations around 100 are 48 to 152."""
+    respond = CameraResponse(0.25, 0.3, 0.1)
+    assert 48 < sum(not torch.equal(respond(image), image) for _ in range(400)) < 152
 
 
 def test_the_same_seed_gives_the_same_pixels(image):

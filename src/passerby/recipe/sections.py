@@ -42,10 +42,20 @@ class JitterSettings(Settings):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
+class ResponseSettings(Settings):
+    """Random camera response: exponent from exp(-gamma) to exp(gamma), factor of each channel likewise with `gain`."""
+
+    p: Fraction = 1.0
+    gamma: Annotated[float, Field(ge=0, le=2)] = 0.3
+    gain: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
 class ImageSettings(Settings):
     """From a file to normalized pixels. `null` switches an augmentation off.
 
     `size` is (height, width) in pixels; `pad` is the border in pixels that pad-and-crop adds before cropping back.
+    `background` is the probability that the person is put on the background of another image, along the part masks
+    that rendered data sets have.
     """
 
     size: tuple[Annotated[int, Field(ge=32, le=2048)], Annotated[int, Field(ge=16, le=2048)]] = (256, 128)
@@ -53,6 +63,8 @@ class ImageSettings(Settings):
     pad: Annotated[int, Field(ge=0, le=256)] = 10
     erasing: ErasingSettings | None = Field(default_factory=ErasingSettings)
     jitter: JitterSettings | None = None
+    response: ResponseSettings | None = None
+    background: Fraction = 0.0
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 

@@ -15,7 +15,7 @@ from passerby.training.transforms import TransformSettings
 def build_loader_settings(recipe: Recipe) -> LoaderSettings:
     """Return the recipe's images and batches as settings of the training loader."""
     images, batches = recipe.images, recipe.batches
-    erasing, jitter = images.erasing, images.jitter
+    erasing, jitter, response = images.erasing, images.jitter, images.response
     return LoaderSettings(
         transform=TransformSettings(
             size=images.size,
@@ -25,6 +25,7 @@ def build_loader_settings(recipe: Recipe) -> LoaderSettings:
             pad=images.pad,
             erasing=(erasing.p, erasing.area, erasing.aspect) if erasing else None,
             jitter=(jitter.p, jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue) if jitter else None,
+            response=(response.p, response.gamma, response.gain) if response else None,
         ),
         persons=batches.persons,
         images_per_person=batches.images,
@@ -32,6 +33,7 @@ def build_loader_settings(recipe: Recipe) -> LoaderSettings:
         workers=batches.workers,
         prefetch=batches.prefetch,
         cache=batches.cache,
+        background=images.background,
         seed=recipe.training.seed,
     )
 

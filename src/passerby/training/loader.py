@@ -22,6 +22,7 @@ from passerby.data.training_set import TrainingSet
 from passerby.errors import DataError
 from passerby.model.image_batches import build_batch_loader, build_normalization, count_cores, read_tensor, unwrap_batch
 from passerby.progress import ProgressCallback, no_progress
+from passerby.training.backgrounds import BackgroundExchange
 from passerby.training.image_cache import CacheRule, cache_images, should_cache
 from passerby.training.transforms import TransformSettings, build_training_transform
 
@@ -61,6 +62,7 @@ class LoaderSettings:
         prefetch: Batches that each worker keeps ready.
         cache: Keep the resized images in memory: `always`, `never`, or `auto`, if they take at most a quarter of the
             available memory.
+        background: Probability that an image gets the background of another one; rendered people only.
         seed: Seed of the run, at least 0.
     """
 
@@ -71,6 +73,7 @@ class LoaderSettings:
     workers: int = 0
     prefetch: int = 2
     cache: CacheRule = "auto"
+    background: float = 0.0
     seed: int = 0
 
 
@@ -96,7 +99,7 @@ class TrainingLoader:
         progress: Callback that receives the number of decoded images while the cache is filled, as task `decode`.
 
     Raises:
-        DataError: As `PKSampler`, and naming the file for an image that cannot be read.
+        DataError: As `PKSampler` and `BackgroundExchange`, and naming the file for an image that cannot be read.
     """
 
     def __init__(
@@ -195,6 +198,11 @@ class _TrainingBatches(Dataset[_Tensors | str]):
         self._decoded = decoded  # (N, 3, H, W) uint8, or None
         self._transform = build_training_transform(settings.transform)
         self._size = settings.transform.size
+        self._exchange = (
+            BackgroundExchange(training_set.samples, settings.background, size=self._size)
+            if settings.background > 0
+            else None
+        )
         self._seed = settings.seed
         self._global_batch = settings.persons * settings.images_per_person
         self._first = rank * self._global_batch // world  # position of this rank's images in the global batch
@@ -206,8 +214,9 @@ class _TrainingBatches(Dataset[_Tensors | str]):
         try:
             with torch.random.fork_rng(devices=[]):  # without workers, the network draws from the same generator
                 for position, index in enumerate(job.indices):
-                    pixels = self.read_pixels(index)
                     torch.default_generator.manual_seed(seeds[position])  # ten times faster than torch.manual_seed
+                    exchange = self._exchange
+                    pixels = self.read_pixels(index) if exchange is None else exchange(index, self.read_pixels)
                     images[position] = self._transform(pixels)
         except DataError as error:
             return str(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torchvision.transforms import v2
 
 from passerby.model.image_batches import Transform, normalization_steps
@@ -32,6 +33,7 @@ class TransformSettings:
             drawn again, at most ten times.
         jitter: (probability, brightness, contrast, saturation, hue), or None. The first three multiply by 1 +- value;
             hue rotates by +- that fraction of the color circle.
+        response: (probability, gamma, gain), or None, see `CameraResponse`.
     """
 
     size: tuple[int, int]
@@ -41,10 +43,35 @@ class TransformSettings:
     pad: int = 0
     erasing: tuple[float, Range, Range] | None = None
     jitter: tuple[float, float, float, float, float] | None = None
+    response: tuple[float, float, float] | None = None
+
+
+class CameraResponse(torch.nn.Module):
+    """Random tone curve and white balance: v -> g_c v^e for values from 0 to 1, cut at 1.
+
+    Args:
+        p: Probability.
+        gamma: The exponent e is between exp(-gamma) and exp(gamma), its logarithm uniform.
+        gain: The factor g_c of each channel is between exp(-gain) and exp(gain), its logarithm uniform.
+    """
+
+    def __init__(self, p: float, gamma: float, gain: float) -> None:
+        super().__init__()
+        self.p, self.gamma, self.gain = p, gamma, gain
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map (3, H, W) uint8 to the same shape and type. Draws from torch's global CPU generator."""
+        if float(torch.rand(())) >= self.p:
+            return pixels
+        drawn = 2 * torch.rand(4) - 1
+        exponent, gains = (self.gamma * drawn[0]).exp(), (self.gain * drawn[1:]).exp()
+        values = torch.linspace(0, 1, 256) ** exponent
+        tables = (255 * gains[:, None] * values).round().clamp(max=255).to(torch.uint8)  # (3, 256)
+        return torch.stack([table[channel.long()] for table, channel in zip(tables, pixels, strict=True)])
 
 
 def build_training_transform(settings: TransformSettings) -> Transform:
-    """Compose flip, pad-and-crop, color jitter, normalization and random erasing, in this order.
+    """Compose flip, pad-and-crop, color jitter, camera response, normalization and random erasing, in this order.
 
     Returns:
         A function from (3, H, W) uint8 to (3, H, W) float32.
@@ -58,6 +85,8 @@ def build_training_transform(settings: TransformSettings) -> Transform:
         p, brightness, contrast, saturation, hue = settings.jitter
         colors = v2.ColorJitter(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
         steps.append(v2.RandomApply([colors], p=p))
+    if settings.response is not None:
+        steps.append(CameraResponse(*settings.response))
     steps += normalization_steps(settings.mean, settings.std)
     if settings.erasing is not None:
         p, area, aspect = settings.erasing
