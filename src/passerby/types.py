@@ -155,6 +155,11 @@ class DataSet:
         """Name and variant, for tables."""
         return f"{self.name} ({self.variant})" if self.variant else self.name
 
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether all people of the data set are synthetic, as written by `passerby synth`."""
+        return self.name == "synth" or (self.root / "synth.json").is_file()
+
 
 @dataclass(frozen=True, init=False, repr=False)
 class Labels(Result):

@@ -41,7 +41,8 @@ def folder(tmp_path, monkeypatch):
 def make(weights="a", **model):
     """An embedder whose encoder counts images; its weights are those of an exported file."""
     metadata = {"weights": weights, "certificate": {"interchangeable": True}}
-    return Embedder(Counter(), PREPROCESSING, {"model": model}, exported=metadata).use_cache()
+    manifest = {"model": model}
+    return Embedder(Counter(), PREPROCESSING, manifest, exported={**metadata, "manifest": manifest}).use_cache()
 
 
 def noise(count, seed=0):

@@ -86,7 +86,8 @@ def export_command(
     if certificate.check is not None:
         console.print(cell(str(certificate.check)))
     if certificate.accuracy == "not verified":
-        console.print("[yellow]accuracy not verified[/]: name a labeled data set with --check")
+        people = "a labeled data set" if certificate.check is None else "a labeled data set of real people"
+        console.print(f"[yellow]accuracy not verified[/]: name {people} with --check")
 
 
 @contextmanager

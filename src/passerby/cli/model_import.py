@@ -99,13 +99,13 @@ def _describe_import(model: ImportedModel | ImportedFile) -> Table:
     from passerby.importers.import_model import ImportedModel
 
     images = model.preprocessing
-    rows = _describe_checkpoint(model) if isinstance(model, ImportedModel) else {"output": model.output}
+    rows = _describe_checkpoint(model) if isinstance(model, ImportedModel) else _describe_file(model)
     rows |= {
         "image size": "{} x {} pixels".format(*images["size"]),
         "mean": ", ".join(map(str, images["mean"])),
         "standard deviation": ", ".join(map(str, images["std"])),
         **{name: str(images[name]) for name in ("channels", "scale") if name in images},
-        "source": model.family,
+        "source": "passerby model export" if model.family == "passerby" else model.family,
         "sha256": model.sha256,
     }
     table = Table(title=cell(model.folder), show_header=False)
@@ -114,6 +114,13 @@ def _describe_import(model: ImportedModel | ImportedFile) -> Table:
     for name, value in rows.items():
         table.add_row(name, cell(value))
     return table
+
+
+def _describe_file(model: ImportedFile) -> dict[str, str]:
+    rows = {"output": model.output}
+    if model.precision is not None:
+        rows |= {"precision": model.precision, "mirror image": "averaged inside" if model.flip else "not inside"}
+    return rows
 
 
 def _describe_checkpoint(model: ImportedModel) -> dict[str, str]:

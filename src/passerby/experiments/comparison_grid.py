@@ -31,7 +31,6 @@ from passerby.model.embed import load
 from passerby.progress import ProgressOption
 from passerby.recipe import Recipe, load_recipe
 from passerby.reporting.published import load_published_results
-from passerby.reporting.reported_runs import is_synthetic
 from passerby.runs.run_folder import write_json
 from passerby.runs.scores_file import read_scores
 from passerby.text import plural
@@ -214,7 +213,7 @@ class ComparisonGrid:
             differences=[test for budget, _ in self._budgets.tables for test in self._test_rows(budget)],
             tuned=choose_values(self._rows, self._tunings, self._tuning_runs, failed) if self._tuning_runs else [],
             tuning=self._describe_tuning(),
-            quoted=[] if is_synthetic(data) or data.variant else load_published_results(data.name),
+            quoted=[] if data.is_synthetic or data.variant else load_published_results(data.name),
             runs=[*self._tuning_runs, *(run for runs in self._runs.values() for run in runs)],
             failed=failed,
         )

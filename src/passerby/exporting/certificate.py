@@ -20,6 +20,7 @@ from passerby.text import plural
 from passerby.types import DataSet, FloatArray, Result
 
 Precision = Literal["fp32", "fp16", "int8"]
+AccuracyKind = Literal["measured", "by cosine", "not verified"]
 MIN_COSINE: Mapping[Precision, float | None] = {"fp32": 0.999, "fp16": 0.998, "int8": None}
 """Least cosine between a file's and the model's vector of one crop; int8 is judged by its accuracy."""
 MAX_LOSS = 0.5
@@ -38,7 +39,7 @@ class Certificate(Result):
         images: Number of crops.
         source: Origin of the crops.
         accuracy: `measured` by the check; `by cosine`, where the least cosine is within its tolerance; or
-            `not verified`, int8 without a check.
+            `not verified`, int8 without a check on real people.
         check: Rank-1 and mAP before and after; None without a check.
         interchangeable: Whether a gallery may hold vectors of the file and of the model together: fp32 within its
             tolerance only.
@@ -48,7 +49,7 @@ class Certificate(Result):
     cosine_mean: float
     images: int
     source: str
-    accuracy: Literal["measured", "by cosine", "not verified"]
+    accuracy: AccuracyKind
     check: AccuracyCheck | None
     interchangeable: bool
 
@@ -98,6 +99,9 @@ def certify(
         raise ExportError(
             f"{precision}: {check}, expected a loss of at most {plural(max_loss, 'point')}; no file was written"
         )
+    accuracy: AccuracyKind = "not verified" if least is None else "by cosine"
+    if check and (least is not None or (data and not data.is_synthetic)):
+        accuracy = "measured"
     strict = MIN_COSINE["fp32"]
     assert strict is not None
     return Certificate(
@@ -105,7 +109,7 @@ def certify(
         cosine_mean=float(cosines.mean()),
         images=len(cosines),
         source=crops.source,
-        accuracy="measured" if check else "not verified" if least is None else "by cosine",
+        accuracy=accuracy,
         check=check,
         interchangeable=precision == "fp32" and bool(cosines.min() >= strict),
     )

@@ -17,12 +17,17 @@ from passerby.files import write_all_atomic
 from passerby.recipe.recipe import parse_recipe
 from passerby.runs.run_folder import RunFolder, to_json
 from passerby.runtime.file_encoder import FileEncoder, FileInput
+from passerby.runtime.file_model import EXPORTED_OUTPUT, build_exported_encoder, read_metadata
 from passerby.runtime.model_manifest import FILE_METHOD, MANIFEST_FORMAT
 from passerby.runtime.networks import FileNetwork, load_network
 from passerby.runtime.preprocessing import Channels, Preprocessing, parse_preprocessing
 from passerby.text import plural
 from passerby.types import Result
 
+EXPORTED = "passerby"
+"""Family of files that `passerby model export` wrote."""
+TRAINED_ON = ("titles", "fingerprint", "fingerprints", "images", "trained_identities")
+"""Keys of such a file's manifest about its training data, which the run's manifest has too."""
 SMALLEST_DIFFERENCE = 1e-6
 """Least difference of the embeddings of two different images in one number, as unit vectors."""
 
@@ -61,12 +66,14 @@ class ImportedFile(Result):
 
     Attributes:
         folder: The run folder.
-        family: `openvino-zoo`, or `file` for a file that is not known by name.
+        family: `openvino-zoo`, `passerby` for a file of `passerby model export`, or `file` for another one.
         output: Name of the output with the embedding.
         width: Length of an embedding.
         preprocessing: From pixels to the network's input.
         license: License of the weights, None if unknown.
         sha256: Hash of the file (of the `.bin` for OpenVINO IR).
+        precision: Precision of a file of `passerby model export`, None for others.
+        flip: Whether such a file averages the mirror image inside, None for others.
     """
 
     folder: Path
@@ -76,6 +83,8 @@ class ImportedFile(Result):
     preprocessing: Mapping[str, Any]
     license: str | None
     sha256: str
+    precision: str | None
+    flip: bool | None
 
     def __repr__(self) -> str:
         height, width = self.preprocessing["size"]
@@ -94,6 +103,9 @@ def import_file_model(
     output: str | None = None,
 ) -> ImportedFile:
     """Embed two images with an ONNX or OpenVINO file, and copy it into a run folder.
+
+    A file that `passerby model export` wrote describes its input and output, and no option is needed. Its calibration
+    is written to the folder.
 
     Args:
         file: `.onnx`, or `.xml` with its `.bin`.
@@ -114,8 +126,14 @@ def import_file_model(
     folder.require_unused()
     known = find_known(path)
     network = load_network(path, batches=(1, 2))
-    preprocessing = _choose_preprocessing(network, known, size, mean, std, channels, scale)
-    encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision="fp32")
+    metadata = None if network.metadata is None else read_metadata(network)
+    if metadata is None:
+        preprocessing = _choose_preprocessing(network, known, size, mean, std, channels, scale)
+        encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision="fp32")
+    else:
+        _require_no_options(path, size=size, mean=mean, std=std, channels=channels, scale=scale, output=output)
+        encoder = build_exported_encoder(network, metadata)
+        preprocessing, output = encoder.preprocessing, EXPORTED_OUTPUT
     _require_embeddings(encoder, preprocessing.size)
     weights = path if network.runtime == "onnx" else path.with_suffix(".bin")
     name = f"model{path.suffix.lower()}"
@@ -136,6 +154,17 @@ def import_file_model(
     }
     recipe = parse_recipe({"name": path.stem, "images": {"size": list(preprocessing.size)}}, source=path.name)
     contents = {folder.recipe: recipe.to_yaml().encode(), folder.root / name: path.read_bytes()}
+    if metadata is not None:
+        trained, certificate = metadata["manifest"], metadata["certificate"]
+        manifest |= {key: trained[key] for key in TRAINED_ON if key in trained}
+        imported |= {
+            "family": EXPORTED,
+            "precision": str(metadata["precision"]),
+            "flip": bool(metadata["flip"]),
+            "interchangeable": certificate.get("interchangeable") is True,
+        }
+        if metadata.get("calibration") is not None:
+            contents[folder.calibration] = to_json(metadata["calibration"])
     if weights != path:
         contents[folder.root / f"model{weights.suffix}"] = weights.read_bytes()
     with folder.lock():
@@ -149,6 +178,8 @@ def import_file_model(
         preprocessing=values,
         license=imported["license"],
         sha256=imported["sha256"],
+        precision=imported.get("precision"),
+        flip=imported.get("flip"),
     )
 
 
@@ -215,6 +246,16 @@ def _choose_preprocessing(
         "scale": scale if scale is not None else (published.scale if published else 255.0),
     }
     return parse_preprocessing(values, network.path)
+
+
+def _require_no_options(path: Path, **options: Any) -> None:
+    """Raise WeightsError for options that a file's own description answers."""
+    given = [argument(name) for name, value in options.items() if value is not None]
+    if given:
+        raise WeightsError(
+            f"{path}: was written by `passerby model export` and describes its input and output; leave out "
+            f"{', '.join(given)}"
+        )
 
 
 def _fixed_size(network: FileNetwork) -> tuple[int, int]:

@@ -73,14 +73,29 @@ class ModelFiles:
     @property
     def computes_alike(self) -> bool:
         """Whether every runtime computes interchangeable vectors by the file: not by one in fp16 or int8."""
-        if self.network_file is None or self.imported:
-            return True
+        precision, interchangeable = self._certified
+        return precision == "fp32" and interchangeable
+
+    @property
+    def file_precision(self) -> str:
+        """Precision of the vectors that a file's runtime computes if none is named: `fp32`, `fp16` or `int8`."""
+        return self._certified[0]
+
+    @cached_property
+    def _certified(self) -> tuple[str, bool]:
+        """Precision of the file, and whether its certificate calls its vectors interchangeable."""
+        if self.network_file is None:
+            return "fp32", True
+        if self.imported:  # a file of another toolkit has no certificate
+            imported = self.manifest.get("imported")
+            described = imported if isinstance(imported, Mapping) else {}
+            return str(described.get("precision", "fp32")), described.get("interchangeable", True) is True
         try:
             described = read_json(self.network_file.with_name(f"{self.network_file.name}.json"))
-            return bool(described["precision"] == "fp32" and described["certificate"]["interchangeable"] is True)
+            return str(described["precision"]), described["certificate"]["interchangeable"] is True
         except (OSError, ValueError, KeyError, TypeError):
             exported = load_exported(self.network_file).exported or {}
-            return exported["precision"] == "fp32" and exported["certificate"].get("interchangeable") is True
+            return str(exported["precision"]), exported["certificate"].get("interchangeable") is True
 
     def list_runtimes(self) -> tuple[tuple[NamedRuntime, ComputePrecision], ...]:
         """List the runtimes and precisions in which these files can be computed, installed or not.

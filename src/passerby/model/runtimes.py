@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter, process_time
@@ -65,8 +66,14 @@ def model_runtimes(model: str | Path = DEFAULT, *, threads: int | None = None, m
     files, threads = ModelFiles(model), _resolve(threads)
     rows: list[RuntimeTime] = []
     for precision in dict.fromkeys(computes for _, computes in files.list_runtimes()):
-        rows += _measure_or_read(files, precision, threads=threads, measure=measure).rows
+        measured = _measure_or_read(files, precision, threads=threads, measure=measure).rows
+        rows += [_name_precision(row, files.file_precision) for row in measured]
     return RuntimeTable(str(files.path), describe_processor(), threads, tuple(rows))
+
+
+def _name_precision(row: RuntimeTime, stored: str) -> RuntimeTime:
+    """Name the precision of a file that is not stored in fp32: no other precision can be chosen for it."""
+    return row if row.runtime == "torch" or stored == "fp32" else replace(row, precision=stored)
 
 
 def open_fastest(

@@ -22,7 +22,7 @@ from passerby.reporting.explanation_sections import build_heatmap_section, build
 from passerby.reporting.manifest_section import build_manifest_section
 from passerby.reporting.page import PageFigure, PageSection, render_page
 from passerby.reporting.rank_list_section import build_rank_list_section
-from passerby.reporting.reported_runs import ReportedRun, RunGroup, SectionBuilder, is_synthetic, load_reported_runs
+from passerby.reporting.reported_runs import ReportedRun, RunGroup, SectionBuilder, load_reported_runs
 from passerby.reporting.score_section import build_published_section, build_score_section
 from passerby.reporting.training_sections import build_training_image_section, build_training_section
 from passerby.text import plural
@@ -156,7 +156,7 @@ def _build_sections(group: RunGroup, *, images: bool) -> list[PageSection]:
 
 
 def _write_notice(runs: Sequence[ReportedRun], *, images: bool) -> str:
-    titles = {run.result.data.title for run in runs if not is_synthetic(run.result.data)}
+    titles = {run.result.data.title for run in runs if not run.result.data.is_synthetic}
     titles |= {run.embedder.manifest["adaptation"]["data"] for run in runs if run.folder.pictures.is_dir()}
     real = ", ".join(sorted(titles))
     if not real:

@@ -136,11 +136,6 @@ def load_reported_runs(
     return reported
 
 
-def is_synthetic(data: DataSet) -> bool:
-    """Return whether all people of the data set are synthetic, as written by `passerby synth`."""
-    return data.name == "synth" or (data.root / "synth.json").is_file()
-
-
 def _shortest_names(runs: Sequence[str | Path]) -> list[str]:
     """Return the shortest path ends that differ from each other; two parts for a single run, `default` as it is."""
     parts = [(DEFAULT,) if str(run) == DEFAULT else Path(run).resolve().parts[1:] for run in runs]

@@ -11,7 +11,7 @@ from passerby.plots.published_results import plot_published_results
 from passerby.plots.style import name_png_and_svg
 from passerby.reporting.page import PageFigure, PageSection, PageTable
 from passerby.reporting.published import load_published_results, load_published_source
-from passerby.reporting.reported_runs import ReportedRun, RunGroup, is_synthetic
+from passerby.reporting.reported_runs import ReportedRun, RunGroup
 from passerby.runs.scores_file import evaluation_key, read_scores
 from passerby.text import plural
 
@@ -56,7 +56,7 @@ def build_published_section(group: RunGroup) -> PageSection:
     """Plot the runs beside the published results on the same data set; empty where there are none."""
     title, data = "Published results", group.runs[0].result.data
     scores = {run.title: run.result.scores for run in group.runs if run.result.scores.protocol == "market"}
-    published = [] if is_synthetic(data) or data.variant else load_published_results(data.name)
+    published = [] if data.is_synthetic or data.variant else load_published_results(data.name)
     if not published or not scores:
         return PageSection(title)
     path, *_ = plot_published_results(

@@ -60,7 +60,7 @@ class FileEncoder:
     ) -> None:
         self.runtime: str = network.runtime
         self.precision = precision
-        self.mirrors = takes.mirrors
+        self.mirrors, self.preprocessing = takes.mirrors, takes.preprocessing
         self.linear = linear
         self._network, self._takes = network, takes
         self._output = _find_output(network, output)

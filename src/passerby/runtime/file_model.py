@@ -24,6 +24,8 @@ BATCHES = (1, 2, 8, 32)
 """Sizes of the batches that a file computes; a larger batch of images is computed in several."""
 SUFFIXES = (".onnx", ".xml")
 METADATA_FORMAT = 1
+EXPORTED_OUTPUT = "embedding"
+"""Output of files that `passerby model export` writes."""
 
 
 def is_model_file(path: str | Path) -> bool:
@@ -52,18 +54,34 @@ def load_exported(
         DataError: As `load_network`.
     """
     network = _open(path, runtime, precision, threads)
-    metadata = _read_metadata(network)
-    preprocessing = parse_preprocessing(metadata["manifest"]["preprocessing"], path)
+    metadata = read_metadata(network)
+    encoder = build_exported_encoder(network, metadata, precision=precision)
+    return Embedder(encoder, encoder.preprocessing, metadata["manifest"], exported=metadata)
+
+
+def build_exported_encoder(
+    network: FileNetwork,
+    metadata: Mapping[str, Any],
+    *,
+    precision: ComputePrecision = "fp32",
+    linear: FloatArray | None = None,
+) -> FileEncoder:
+    """Build the encoder of a file that `passerby model export` wrote; see `FileEncoder` for `linear`.
+
+    Raises:
+        WeightsError: For another precision than fp32 of a file that is not stored in fp32, or a damaged description.
+    """
     stored = str(metadata["precision"])
     if precision != "fp32" and stored != "fp32":
-        raise WeightsError(f"{path}: is stored in {stored}; precision {precision} needs a file in fp32")
-    encoder = FileEncoder(
+        raise WeightsError(f"{network.path}: is stored in {stored}; precision {precision} needs a file in fp32")
+    preprocessing = parse_preprocessing(metadata["manifest"]["preprocessing"], network.path)
+    return FileEncoder(
         network,
         FileInput(preprocessing, normalizes=True, mirrors=bool(metadata["flip"])),
-        output="embedding",
+        output=EXPORTED_OUTPUT,
         precision=precision if stored == "fp32" else stored,
+        linear=linear,
     )
-    return Embedder(encoder, preprocessing, metadata["manifest"], exported=metadata)
 
 
 def load_imported(
@@ -96,8 +114,13 @@ def load_imported(
         raise WeightsError(f"{source}: model: output is {output!r}, expected the name of an output")
     preprocessing = parse_preprocessing(manifest["preprocessing"], source)
     network = _open(folder / name, runtime, precision, threads)
-    encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision=precision, linear=linear)
-    return Embedder(encoder, preprocessing, manifest)
+    if network.metadata is None:
+        encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision=precision, linear=linear)
+        return Embedder(encoder, preprocessing, manifest)
+    metadata = read_metadata(network)
+    encoder = build_exported_encoder(network, metadata, precision=precision, linear=linear)
+    # The certificate is about the vectors before the map.
+    return Embedder(encoder, encoder.preprocessing, manifest, exported=metadata if linear is None else None)
 
 
 def write_map(linear: FloatArray) -> bytes:
@@ -147,8 +170,12 @@ def _open(path: Path, runtime: FileRuntime | None, precision: ComputePrecision, 
     )
 
 
-def _read_metadata(network: FileNetwork) -> dict[str, Any]:
-    """Read and check the description inside an exported file."""
+def read_metadata(network: FileNetwork) -> dict[str, Any]:
+    """Read and check the description inside a file that `passerby model export` wrote.
+
+    Raises:
+        WeightsError: If there is none, or it cannot be read.
+    """
     path = network.path
     if network.metadata is None:
         raise WeightsError(

@@ -42,7 +42,8 @@ def fingerprint_network(embedder: Embedder) -> str:
 
 def fingerprint_architecture(embedder: Embedder) -> str:
     """Compute the fingerprint of the model's settings in its manifest, hexadecimal: some change no tensor."""
-    return _hash(json.dumps(embedder.manifest["model"], sort_keys=True))
+    manifest = embedder.manifest if embedder.exported is None else embedder.exported["manifest"]
+    return _hash(json.dumps(manifest["model"], sort_keys=True))
 
 
 def fingerprint_model(embedder: Embedder) -> str:

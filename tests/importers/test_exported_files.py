@@ -1,0 +1,120 @@
+"""Exported files that are imported as runs. Oracles: the exported file itself, and the run that it was made from."""
+
+import hashlib
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+import passerby
+from conftest import SIMPLE, once_per_run
+from passerby.errors import WeightsError
+from passerby.exporting.export_model import export_model
+from passerby.gallery.embedding_model import read_calibration, record_model
+from passerby.model.open_model import ModelFiles
+from passerby.runtime.file_model import write_map
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run, tmp_path_factory):
+    """The tiny run as a file by (format, precision, flip), exported once per test run."""
+    (data,) = passerby.load_data(SIMPLE)
+
+    def get(to, precision, *, flip):
+        return once_per_run(
+            tmp_path_factory,
+            f"exported/{to}-{precision}-{flip}/m{'.onnx' if to == 'onnx' else '.xml'}",  # as in test_export_model.py
+            lambda path: export_model(
+                tiny_run, path, to=to, precision=precision, flip=flip, images=data.root / "query"
+            ),
+        )
+
+    return get
+
+
+@pytest.mark.parametrize(
+    ("to", "precision", "flip"), [("onnx", "fp32", False), ("openvino", "fp32", True), ("onnx", "int8", False)]
+)
+def test_a_run_has_the_vectors_of_the_file_and_needs_no_option(to, precision, flip, exported, tiny_run, tmp_path):
+    file = exported(to, precision, flip=flip)
+    imported = passerby.import_model(file, tmp_path / "run")
+    assert (imported.family, imported.precision, imported.flip) == ("passerby", precision, flip)
+    run, direct = passerby.load(tmp_path / "run"), passerby.load(file)
+    images = np.random.default_rng(0).integers(0, 256, (5, *run.preprocessing.size, 3), dtype=np.uint8)
+    assert np.array_equal(run.embed(images), direct.embed(images))
+    assert run.encoder.precision == precision
+    assert run.encoder.mirrors == flip
+    assert record_model(run) == record_model(direct)
+    same = record_model(run).weights == record_model(passerby.load(tiny_run, runtime="torch")).weights
+    assert same == (precision == "fp32")
+    assert read_calibration(str(tmp_path / "run")) == direct.exported["calibration"]
+    (result,) = passerby.evaluate(tmp_path / "run", SIMPLE)
+    assert 0 < result.scores.mAP <= 1
+
+
+def test_the_training_data_are_known(exported, tiny_run, tmp_path):
+    passerby.import_model(exported("onnx", "fp32", flip=False), tmp_path / "run")
+    fitted = passerby.calibrate(tmp_path / "run", SIMPLE).fitted_on
+    assert fitted.trained_on == passerby.calibrate(tiny_run, SIMPLE, device="cpu").fitted_on.trained_on is True
+
+
+def test_runtimes_name_the_precision_of_the_file(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr("passerby.model.runtimes._SECONDS", 0.1)
+    passerby.import_model(exported("onnx", "int8", flip=False), tmp_path / "run")
+    for model in (tmp_path / "run", exported("onnx", "int8", flip=False)):
+        assert ModelFiles(model).list_runtimes() == (("onnx", "fp32"),)  # the precision that is asked for
+        table = passerby.model_runtimes(model)
+        assert [(row.runtime, row.precision) for row in table.rows] == [("onnx", "int8")]
+        assert table.choose("int8") is not None
+
+
+def test_a_map_of_adapt_is_applied_after_the_file(exported, tmp_path):
+    """As `passerby adapt` writes it."""
+    folder = tmp_path / "run"
+    passerby.import_model(exported("onnx", "int8", flip=False), folder)
+    before = passerby.load(folder)
+    images = np.random.default_rng(0).integers(0, 256, (3, *before.preprocessing.size, 3), dtype=np.uint8)
+    linear = np.random.default_rng(1).standard_normal((before.width, before.width)).astype(np.float32)
+    content = write_map(linear)
+    (folder / "map.npy").write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["model"]["map"] = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    adapted = passerby.load(folder)
+    expected = before.embed(images, flip=False) @ linear.T
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert adapted.embed(images, flip=False) == pytest.approx(expected, abs=1e-5)
+    assert record_model(adapted).weights != record_model(before).weights
+
+
+def test_options_that_the_file_answers_are_refused(exported, tmp_path):
+    with pytest.raises(WeightsError, match=r"was written by `passerby model export` .*; leave out size, output"):
+        passerby.import_model(exported("onnx", "fp32", flip=False), tmp_path / "run", size=(64, 32), output="embedding")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "its description cannot be read"), ('{"format": 9}', "format 9, this version reads 1")],
+)
+def test_a_damaged_description_is_named(text, message, exported, tmp_path):
+    model = onnx.load(exported("onnx", "fp32", flip=False))
+    (entry,) = [entry for entry in model.metadata_props if entry.key == "passerby"]
+    entry.value = text
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(WeightsError, match=message):
+        passerby.import_model(tmp_path / "m.onnx", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_prints_what_the_file_states(exported, tmp_path):
+    from typer.testing import CliRunner
+
+    from passerby.cli.model import app
+
+    file = exported("openvino", "fp32", flip=True)
+    printed = CliRunner().invoke(app, ["import", str(file), "--out", str(tmp_path / "run")])
+    assert printed.exit_code == 0, printed.output
+    for text in ("averaged inside", "fp32", "passerby model export"):
+        assert text in printed.output
