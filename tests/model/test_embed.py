@@ -69,6 +69,17 @@ def test_flip_averages_with_the_mirror_image(network):
     np.testing.assert_allclose(embedder_of(network).embed(pixels, flip=False), sides[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_batch_is_computed_in_parts_on_a_cpu(flip, network, monkeypatch):
+    pixels = noise(5)
+    whole = embedder_of(network).embed(pixels, flip=flip)
+    monkeypatch.setattr("passerby.model.torch_encoder._LARGEST", 2)
+    sizes = []
+    network.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
+    np.testing.assert_allclose(embedder_of(network).embed(pixels, flip=flip), whole, atol=1e-6)
+    assert sizes == ([4, 4, 2] if flip else [2, 2, 1])
+
+
 def test_batches_are_embedded_in_order(network):
     images = normalized(noise(5))
     vectors = embed_batches(network, images.split(2))

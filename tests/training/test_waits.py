@@ -5,6 +5,7 @@ Oracle: the meta device, whose tensors have no values, so that every read of one
 
 from contextlib import nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -77,6 +78,12 @@ def test_no_method_reads_a_tensor_in_a_step(name, monkeypatch):
 @pytest.mark.parametrize("loss", ["circle", "triplet", "contrastive", "supcon", "ranking", "center"])
 def test_no_loss_reads_a_tensor_in_a_step(loss, monkeypatch):
     recipe = shrunk("lab-atto", model={"backbone": "test_convnext"}, loss={"circle": None, "supcon": None} | {loss: {}})
+    assert len(steps_on_meta(recipe, monkeypatch)) == 2
+
+
+def test_averaged_weights_read_no_tensor_in_a_step(monkeypatch):
+    monkeypatch.setattr(torch, "Generator", Mock())  # meta has none; it rounds averages in bf16 only
+    recipe = shrunk("lab-atto", model={"backbone": "test_convnext"}, training={"precision": "fp32", "ema": 0.9})
     assert len(steps_on_meta(recipe, monkeypatch)) == 2
 
 
