@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from passerby.adaptation.adapt_result import NOTHING, AdaptResult, Rung
 from passerby.adaptation.adapted_run import calibrate_adapted, write_adapted
+from passerby.adaptation.crop_groups import find_crop_groups
 from passerby.adaptation.finetune import NAME as FINETUNE
 from passerby.adaptation.finetune import FineTuning, finetune
 from passerby.adaptation.groups import Groups, find_groups
-from passerby.adaptation.judge import HELD_OUT, MIN_GROUPS
-from passerby.adaptation.ladder import Start, choose, climb_maps, learn_rung, map_rungs
+from passerby.adaptation.ladder import Start, choose, climb_maps, learn_rung, map_rungs, normalize_cameras
 from passerby.adaptation.norms import NAME as NORMS
 from passerby.adaptation.norms import try_norms
 from passerby.adaptation.pictures import Adapted, write_pictures
@@ -60,7 +59,8 @@ def adapt(
 ) -> AdaptResult:
     """Adapt a model to the cameras of a site, mostly without labels, and write it as a run; or write nothing.
 
-    Crops of one track show one person, as do crops with the answer `same` of a review. Maps of the parts of the
+    Crops of one track show one person, as do crops with the answer `same` of a review. Without tracks, pairs of crops
+    that both halves of the embedding link are learned from. Maps of the parts of the
     embedding are learned from 70 % of these groups and compared with the start on the others; with `passes` a copy of
     the network is fine-tuned and compared likewise. The best rung whose gain exceeds two standard errors is written.
     Repeat an interrupted call with `passes` with the same arguments to continue it. Under torchrun, the processes
@@ -133,16 +133,19 @@ def _climb(
     progress: ProgressCallback,
 ) -> AdaptResult:
     """Try the rungs, and write the best one."""
-    groups = find_groups(site, labels=source.labels, seed=seed)
+    groups, vectors = find_groups(site, labels=source.labels, seed=seed), None
+    if groups.judge is None and not source.labels and not count(site.tracks):
+        vectors = from_first(start.embed(site.pixels, progress=progress), process)
+        groups = find_crop_groups(site, normalize_cameras(vectors, site.camera_ids), start.parts, seed=seed)
     logger.info("%r, %d %s with a match", site, groups.usable, groups.kind)
     if groups.judge is None:
         names = (NORMS, *map_rungs(groups), *((FINETUNE,) if passes else ()))
-        rungs = tuple(Rung(name, note=_explain(groups)) for name in names)
+        rungs = tuple(Rung(name, note=groups.obstacle) for name in names)
         return _summarize(site, groups, rungs, NOTHING, seed=seed)
     people = read_rendered(start, rendered, progress=progress)
-    vectors, shown = (
-        from_first(start.embed(pixels, progress=progress), process) for pixels in (site.pixels, people.pixels)
-    )
+    if vectors is None:
+        vectors = from_first(start.embed(site.pixels, progress=progress), process)
+    shown = from_first(start.embed(people.pixels, progress=progress), process)
     parts = split_parts(vectors, start.parts)
     before = Start(vectors, shown, start.parts, site.camera_ids)
     precision = float(groups.judge.precision(before.normalize(vectors)).mean())
@@ -162,8 +165,7 @@ def _climb(
     chosen = choose(rungs)
     process.wait()  # until all have read the checkpoints
     if chosen is None:
-        if process.first:
-            _delete_work(folder)
+        _delete_work(folder, process)
         return _summarize(site, groups, rungs, NOTHING, start=precision, seed=seed)
     if chosen in networks:
         changed = networks[chosen]
@@ -191,12 +193,14 @@ def _climb(
     write_adapted(folder, start, description, calibration)
     if images:
         write_pictures(folder.root, Adapted(site, groups, before, after))
-    _delete_work(folder)
+    _delete_work(folder, process)
     return result
 
 
-def _delete_work(folder: RunFolder) -> None:
-    """Delete the checkpoints of the fine-tuning, and the folder if nothing else is in it."""
+def _delete_work(folder: RunFolder, process: Process) -> None:
+    """Delete the checkpoints of the fine-tuning, and the folder if nothing else is in it; by the first process."""
+    if not process.first:
+        return
     shutil.rmtree(folder.root / WORK, ignore_errors=True)
     if folder.root.is_dir() and not any(folder.root.iterdir()):
         folder.root.rmdir()
@@ -211,14 +215,6 @@ def _climb_maps(
         return climb_maps(before, groups, people, site=site)
     note = f"the model: {obstacle}; maps cannot be folded into it"
     return tuple(Rung(name, note=note) for name in map_rungs(groups)), None
-
-
-def _explain(groups: Groups) -> str:
-    """Return why no rung can be compared with the start."""
-    what = "in two cameras" if groups.kind == "identities" else "with two crops"
-    need = math.ceil(MIN_GROUPS / HELD_OUT)
-    expected = f"{need} or more, of which {100 * HELD_OUT:.0f} % are held out"
-    return f"{groups.usable} {groups.kind} {what}; expected {expected}"
 
 
 def _summarize(
@@ -241,7 +237,7 @@ def _summarize(
         crops=len(site),
         cameras=len(site.cameras),
         groups=groups.usable,
-        held_out=0 if judge is None else count(judge.groups[judge.held_out]),
+        held_out=0 if judge is None else count(groups.numbers[judge.held_out]),
         evidence=groups.kind,
         calibration="" if calibration is None else calibration.fitted_on.data,
         seed=seed,

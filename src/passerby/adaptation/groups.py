@@ -6,10 +6,12 @@ N crops
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from passerby.adaptation.halves_judge import HalvesJudge
 from passerby.adaptation.judge import HELD_OUT, MIN_GROUPS, MOST_HELD_OUT, Judge
 from passerby.adaptation.site import Site
 from passerby.metric.covariance import UNKNOWN
@@ -19,6 +21,9 @@ from passerby.types import IntArray
 
 logger = logging.getLogger(__name__)
 
+EXPECTED = f"expected {math.ceil(MIN_GROUPS / HELD_OUT)} or more, of which {100 * HELD_OUT:.0f} % are held out"
+"""What is expected where there are too few groups."""
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -26,15 +31,17 @@ class Groups:
 
     Attributes:
         numbers: (N,) group of each crop, or `UNKNOWN`.
-        kind: `identities`, or `tracks`, which may be joined by answers of a review.
-        usable: Number of groups with a match: two crops of one camera (tracks) or of two cameras (identities).
+        kind: `identities`, `tracks`, or `pairs` of crops without both; answers of a review may join the last two.
+        usable: Number of groups with a match: two crops of one camera (tracks, pairs) or of two cameras (identities).
         judge: Held-out groups; None if there would be fewer than `MIN_GROUPS`.
+        obstacle: Why there is no judge.
     """
 
     numbers: IntArray
     kind: str
     usable: int
-    judge: Judge | None
+    judge: Judge | HalvesJudge | None
+    obstacle: str = ""
 
     @property
     def learned(self) -> IntArray:
@@ -55,7 +62,9 @@ def find_groups(site: Site, *, labels: bool, seed: int) -> Groups:
     drawn = np.random.default_rng(seed).permutation(usable)[: count_held_out(len(usable))]
     held_out = np.isin(numbers, drawn)
     judge = Judge(numbers, site.camera_ids, held_out, across=labels) if len(drawn) >= MIN_GROUPS else None
-    return Groups(numbers, "identities" if labels else "tracks", len(usable), judge)
+    kind, what = ("identities", "in two cameras") if labels else ("tracks", "with two crops")
+    obstacle = "" if judge else f"{len(usable)} {kind} {what}; {EXPECTED}"
+    return Groups(numbers, kind, len(usable), judge, obstacle)
 
 
 def count_held_out(usable: int) -> int:

@@ -81,6 +81,10 @@ class Judge(Result):
         searched = rows[self._find_searched(rows)[np.searchsorted(rows, query)]]
         return np.asarray(searched[np.argsort(-(vectors[searched] @ vectors[query]), kind="stable")])
 
+    def is_match(self, query: int, crop: int) -> bool:
+        """Return whether two crops are of one group."""
+        return bool(self.groups[query] == self.groups[crop])
+
     def _find_searched(self, rows: IntArray) -> BoolArray:
         """Mark, for each held-out crop, the others that are searched."""
         groups, cameras = self.groups[rows], self.camera_ids[rows]

@@ -59,8 +59,13 @@ class Start:
 
     def normalize(self, vectors: FloatArray) -> FloatArray:
         """Normalize (N, P D) vectors of the site per camera."""
-        images = Embeddings(np.asarray(vectors, np.float32), np.ones(len(vectors), np.int64), self.camera_ids)
-        return standardize_cameras(images).vectors
+        return normalize_cameras(vectors, self.camera_ids)
+
+
+def normalize_cameras(vectors: FloatArray, camera_ids: IntArray) -> FloatArray:
+    """Normalize (N, D) vectors per camera; (N,) cameras."""
+    images = Embeddings(np.asarray(vectors, np.float32), np.ones(len(vectors), np.int64), camera_ids)
+    return standardize_cameras(images).vectors
 
 
 def standard_error(gains: NDArray[np.float64]) -> float:

@@ -186,7 +186,7 @@ def _plot_rank_lists(adapted: Adapted, queries: IntArray, path: Path, *, order: 
             ranked = judge.rank(start.normalize(vectors), query)[: ACROSS - 1]
             cells = [CaptionedCrop(site.pixels[query], ("query", site.cameras[site.camera_ids[query]]), INK)]
             for crop in ranked.tolist():
-                match = judge.groups[crop] == judge.groups[query]
+                match = judge.is_match(query, crop)
                 caption = ("✓" if match else "✗", site.cameras[site.camera_ids[crop]])
                 cells.append(CaptionedCrop(site.pixels[crop], caption, RIGHT if match else WRONG))
             rows.append((name, cells))
