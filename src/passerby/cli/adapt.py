@@ -53,7 +53,7 @@ def adapt(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Adapt a model to your cameras, by tracks, answers or labels where known. Exit code 3: no gain, and no run; under torchrun 0.
+    """Adapt a model to your cameras, also without labels. Exit code 3: no gain, and no run; under torchrun 0.
 
     [bold]passerby adapt --data folder:/data/site?labels=none --out runs/site[/]
 
