@@ -84,3 +84,26 @@ def test_a_cluster_that_cannot_be_reached(crops, tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(GalleryError, match=r"address 127\.0\.0\.1:1: no Ray cluster can be reached"):
         embed(crops, tmp_path / "out", engine="ray", address="127.0.0.1:1")
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated.*:DeprecationWarning")  # of settings that Ray itself reads
+def test_an_embedder_is_a_function_of_ray_data(cluster, crops):
+    """Oracle: the vectors of this process; tasks take the embedder, an actor pool a class that loads it."""
+    paths = sorted(map(str, crops.iterdir()))
+    embedder = passerby.load("default", runtime="onnx")
+    expected = dict(zip(paths, embedder.embed(paths), strict=True))
+
+    class Model:
+        def __init__(self):
+            self.embed = passerby.load("default", runtime="onnx")
+
+        def __call__(self, batch):
+            return self.embed(batch)
+
+    table = ray.data.from_items([{"path": path, "camera": "north"} for path in paths], override_num_blocks=4)
+    pool = ray.data.ActorPoolStrategy(size=2)
+    for function, options in ((embedder, {}), (Model, {"compute": pool})):
+        rows = table.map_batches(function, batch_size=8, num_cpus=0.5, **options).take_all()
+        assert sorted(row["path"] for row in rows) == paths
+        for row in rows:
+            assert row["vector"] == pytest.approx(expected[row["path"]], abs=1e-6)

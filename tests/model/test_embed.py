@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -264,3 +265,21 @@ def test_an_unfinished_run_is_an_error_with_advice(run):
 def test_a_folder_without_a_model_is_an_error(tmp_path):
     with pytest.raises(WeightsError, match="not a run or a saved model"):
         load(tmp_path / "nowhere")
+
+
+def test_an_embedder_is_loaded_again_from_its_pickle(tiny_run, tmp_path, monkeypatch):
+    """Oracle: the first embedder. The path is relative to another folder."""
+    monkeypatch.chdir(tiny_run.parent)
+    first = load(tiny_run.name, device="cpu", runtime="torch")
+    first.set_flip(False)
+    content = pickle.dumps(first)
+    assert len(content) < 2000, "the weights are not in it"
+    monkeypatch.chdir(tmp_path)
+    again = pickle.loads(content)
+    assert not again.flip
+    assert np.array_equal(again.embed(noise(3)), first.embed(noise(3)))
+
+
+def test_an_embedder_without_files_cannot_be_pickled(network):
+    with pytest.raises(TypeError, match=r"cannot be pickled: expected an embedder that passerby\.load returned"):
+        pickle.dumps(embedder_of(network))

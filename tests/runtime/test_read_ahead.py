@@ -8,7 +8,7 @@ from PIL import Image
 
 from passerby.data.images import read_image
 from passerby.errors import DataError
-from passerby.runtime.read_ahead import read_batches
+from passerby.runtime.read_ahead import read_batches, read_column, to_pixels
 from passerby.types import Sample
 
 SIZE = (32, 16)
@@ -86,3 +86,27 @@ def test_threads_end_with_the_iteration(samples):
     next(batches)
     batches.close()
     assert threading.active_count() == before
+
+
+def test_a_column_of_images_is_found(tmp_path):
+    """Oracle: the same image as a path, as bytes and as an array."""
+    path = tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    for column, values in (("path", [str(path)]), ("bytes", [path.read_bytes()]), ("image", pixels[None])):
+        (image,) = read_column({column: values, "camera": ["a"]})
+        assert np.array_equal(to_pixels(image, 0), pixels)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"camera": ["a"]}, r"batch: got columns camera; expected one of image \(arrays\), bytes"),
+        ({}, "batch: got columns none"),
+        ({"path": ["a"], "bytes": [b"a"]}, "batch: got columns path, bytes"),
+        ({"bytes": [b"no image"]}, "image 0: not an image that can be read"),
+    ],
+)
+def test_columns_without_images_are_refused(columns, message):
+    with pytest.raises(DataError, match=message):
+        read_column(columns)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 from passerby.errors import WeightsError
 from passerby.model.open_model import ModelFiles, NamedRuntime, has_torch
@@ -14,6 +15,14 @@ from passerby.runtime.networks import ComputePrecision
 from passerby.types import DEFAULT
 
 Runtime = Literal["auto", "torch", "onnx", "openvino"]
+
+
+class _Options(TypedDict):
+    device: str
+    precision: ComputePrecision
+    threads: int | None
+
+
 _ACCELERATORS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Devices of NVIDIA, AMD and Windows' subsystem for Linux; torch, which takes seconds to import, is asked only then."""
 
@@ -60,7 +69,14 @@ def load(
         raise WeightsError(f"runtime: got {runtime!r}, expected one of {', '.join(get_args(Runtime))}")
     if precision not in get_args(ComputePrecision):
         raise WeightsError(f"precision: got {precision!r}, expected one of {', '.join(get_args(ComputePrecision))}")
-    files = ModelFiles(path, embedding=embedding)
+    options: _Options = {"device": device, "precision": precision, "threads": threads}
+    embedder = _open(ModelFiles(path, embedding=embedding), runtime, options)
+    again = path if str(path) == DEFAULT else Path(path).resolve()
+    return embedder.set_origin(partial(load, again, runtime=runtime, embedding=embedding, **options))
+
+
+def _open(files: ModelFiles, runtime: Runtime, options: _Options) -> Embedder:
+    device, precision, threads = options["device"], options["precision"], options["threads"]
     if runtime != "auto":
         return files.open(runtime, device=device, precision=precision, threads=threads)
     if files.trained and precision == "fp32" and has_torch() and _computes_on_accelerator(device):

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import length_hint
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from passerby.data.images import Pixels
-from passerby.errors import DataError, WeightsError
+from passerby.errors import WeightsError
 from passerby.progress import ProgressOption, open_progress
 from passerby.runtime.embedding_cache import EmbeddingCache, is_enabled
 from passerby.runtime.model_fingerprint import fingerprint_model
 from passerby.runtime.preprocessing import Preprocessing
 from passerby.runtime.projection import Projection
-from passerby.runtime.read_ahead import ImageLike, read_batches
+from passerby.runtime.read_ahead import ImageLike, list_images, read_batches, read_column
 from passerby.text import plural
 from passerby.types import Embeddings, FloatArray, Sample
 
@@ -95,6 +93,7 @@ class Embedder:
         self.projection: Projection | None = None
         self._cache: EmbeddingCache | None = None
         self._load_network: Callable[[], Any] | None = None
+        self._load_again: Callable[[], Embedder] | None = None
 
     def __repr__(self) -> str:
         height, width = self.preprocessing.size
@@ -102,6 +101,40 @@ class Embedder:
         name = model.get("backbone") or model.get("file") or type(self.encoder).__name__
         where = f"{self.encoder.runtime} on {self.device}"
         return f"Embedder({name}, {height} x {width}, {plural(self.width, 'dimension')}, {where})"
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Embed a batch of columns, as engines such as Ray Data pass it: `map_batches(embedder)`.
+
+        Args:
+            batch: Columns of N rows by name, one of which holds the images: `image` (arrays, see `embed`), `bytes`
+                (contents of image files) or `path`.
+
+        Returns:
+            The columns, and `vector`, (N, D).
+
+        Raises:
+            DataError: For none or several of these columns, or an image that cannot be read.
+
+        Example:
+            >>> sorted(passerby.load("runs/m")({"path": ["a.jpg", "b.jpg"], "camera": ["north", "south"]}))
+            ['camera', 'path', 'vector']
+        """
+        return {**batch, "vector": self.embed(read_column(batch))}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the call of `load` that made it: another process loads the files again. The cache is not used there.
+
+        Raises:
+            TypeError: For an embedder that `load` did not return.
+        """
+        if self._load_again is None:
+            raise TypeError(f"{self!r} cannot be pickled: expected an embedder that passerby.load returned")
+        return _restore, (self._load_again, self.flip, self.projection)
+
+    def set_origin(self, load_again: Callable[[], Embedder]) -> Embedder:
+        """Set the call that loads the same model in another process; return the embedder."""
+        self._load_again = load_again
+        return self
 
     @property
     def width(self) -> int:
@@ -275,6 +308,13 @@ class Embedder:
         return read_batches(images, size=self.preprocessing.size, batch=batch, workers=workers)
 
 
+def _restore(load_again: Callable[[], Embedder], flip: bool, projection: Projection | None) -> Embedder:
+    embedder = load_again()
+    embedder.set_flip(flip)
+    embedder.projection = projection
+    return embedder
+
+
 def encode(encoder: Encoder, pixels: Pixels, *, flip: bool) -> FloatArray:
     """Compute the vectors of a batch.
 
@@ -305,15 +345,3 @@ def encode(encoder: Encoder, pixels: Pixels, *, flip: bool) -> FloatArray:
 def _check_no_flip(encoder: Encoder) -> None:
     if getattr(encoder, "mirrors", False):
         raise WeightsError(f"{encoder!r} averages the mirror image inside: embed with flip, or export without flip")
-
-
-def list_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
-    """Put a single image into a list; an error for other values than images."""
-    single = isinstance(images, str | Path | Sample | Image.Image)
-    if single or (isinstance(images, np.ndarray) and images.ndim <= 3):
-        return [images]  # type: ignore[list-item]
-    if isinstance(images, Iterable) and not isinstance(images, bytes | Mapping):
-        return images
-    raise DataError(
-        f"images: got {type(images).__name__}, expected a path, Sample, Pillow image or uint8 array, or several"
-    )

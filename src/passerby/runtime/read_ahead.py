@@ -6,16 +6,17 @@ B batch   H W image height and width
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from passerby.data.images import Pixels, read_image, resize_image, rgb_pixels
+from passerby.data.images import Pixels, decode_image, read_image, resize_image, rgb_pixels
 from passerby.errors import DataError, argument
 from passerby.types import Sample
 
@@ -103,6 +104,39 @@ def _read_piece(items: Sequence[_Numbered], size: tuple[int, int]) -> Pixels:
     for row, (number, image) in zip(pixels, items, strict=True):
         row[:] = to_pixels(image, number, size=size)
     return pixels
+
+
+def list_images(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
+    """Put a single image into a list; an error for other values than images."""
+    single = isinstance(images, str | Path | Sample | Image.Image)
+    if single or (isinstance(images, np.ndarray) and images.ndim <= 3):
+        return [images]  # type: ignore[list-item]
+    if isinstance(images, Iterable) and not isinstance(images, bytes | Mapping):
+        return images
+    raise DataError(
+        f"images: got {type(images).__name__}, expected a path, Sample, Pillow image or uint8 array, or several"
+    )
+
+
+def read_column(batch: Mapping[str, Any]) -> list[ImageLike]:
+    """Return the images of a batch of columns.
+
+    Args:
+        batch: Columns by name, one of which is `image` (arrays), `bytes` (contents of image files) or `path`.
+
+    Raises:
+        DataError: For none or several of these columns, or bytes that are no image.
+    """
+    names = [name for name in ("image", "bytes", "path") if name in batch]
+    if len(names) != 1:
+        raise DataError(
+            f"batch: got columns {', '.join(map(str, batch)) or 'none'}; expected one of image (arrays), bytes "
+            "(contents of image files) and path"
+        )
+    values = list(batch[names[0]])
+    if names != ["bytes"]:
+        return [str(value) for value in values] if names == ["path"] else values
+    return [decode_image(bytes(value), f"image {number}") for number, value in enumerate(values)]
 
 
 def to_pixels(image: ImageLike, number: int, *, size: tuple[int, int] | None = None) -> Pixels:

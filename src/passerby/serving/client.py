@@ -294,7 +294,7 @@ def _to_list(value: Any) -> Any:
 
 
 def _encode_images(images: ImageLike | Iterable[ImageLike]) -> Iterator[tuple[str, Any]]:
-    from passerby.runtime.embedder import list_images
+    from passerby.runtime.read_ahead import list_images
 
     for number, image in enumerate(list_images(images)):
         yield "images", _encode_image(image, number)
