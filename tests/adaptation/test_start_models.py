@@ -1,6 +1,7 @@
 """Models of other toolkits as the start. Oracles: maps applied to embeddings, batch statistics by a loop, messages."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from importers.peer_files import peer_state, write
 from passerby.adaptation import norms
 from passerby.adaptation.norms import draw_camera_batches, estimate_norms, find_batch_norms
 from passerby.adaptation.site import Site
-from passerby.adaptation.start_model import load_start
+from passerby.adaptation.start_model import StartModel, load_start
 from passerby.errors import WeightsError
 from passerby.importers.file_models import import_file_model
 from passerby.metric.part_maps import apply_maps, split_parts
+from passerby.recipe import load_recipe
 from passerby.runtime.model_fingerprint import fingerprint_model, fingerprint_weights
 from runtime.small_networks import save_color_grid
 
@@ -163,3 +165,12 @@ def test_the_statistics_are_written_if_they_are_the_best(site, tiny_run, tmp_pat
     before, after = (passerby.load(run, device="cpu").network.state_dict() for run in (tiny_run, tmp_path / "run"))
     changed = {name.rpartition(".")[2] for name in after if not torch.equal(before[name], after[name])}
     assert changed == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_passes_of_a_cbn_model_are_refused_before_the_crops_are_read(tmp_path, monkeypatch):
+    """The crops do not exist, so that a later check would name them."""
+    manifest = {"model": {"method": "cbn"}}
+    start = StartModel("runs/cbn", tmp_path, SimpleNamespace(manifest=manifest), load_recipe("cbn"), trainable=True)
+    monkeypatch.setattr("passerby.adaptation.sources.load_start", lambda *_args, **_options: start)
+    with pytest.raises(WeightsError, match="runs/cbn: passes=2: its method cbn trains on batches with cameras"):
+        passerby.adapt(tmp_path / "out", data="folder:nothing?labels=none", passes=2)

@@ -90,7 +90,7 @@ def adapt(
 
     Raises:
         DataError: For crops from which nothing can be learned.
-        WeightsError: For a model whose weights cannot be changed.
+        WeightsError: For a model whose weights cannot be changed, and for passes of a `cbn` model.
         TrainingError: For a folder that holds a run or other files.
 
     Example:
@@ -103,7 +103,7 @@ def adapt(
     folder.require_unused()
     source = Source(data, gallery, videos, detector, every, labels, answers)
     with join_processes("cpu") as process, open_progress(progress if process.first else False) as report:
-        start, crops, links = source.read(model, device=device, progress=report)
+        start, crops, links = source.read(model, device=device, passes=passes, progress=report)
         site = read_site(crops, start.embedder, title=source.title, links=links, seed=seed, progress=report)
         return _climb(
             folder,

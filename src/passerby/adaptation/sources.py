@@ -57,13 +57,19 @@ class Source:
         return ", ".join(f"{Path(video).name} ({camera})" for video, camera in self.videos.items())
 
     def read(
-        self, model: str | Path | None, *, device: str, progress: ProgressCallback
+        self, model: str | Path | None, *, device: str, passes: int, progress: ProgressCallback
     ) -> tuple[StartModel, list[SiteCrop], list[NamedLink]]:
-        """Load the model and list the crops, with the links between them."""
+        """Load the model and list the crops, with the links between them.
+
+        Raises:
+            WeightsError: As `load_start` and `StartModel.require_passes`.
+        """
         if self.gallery is not None:
             start, crops, links = self._read_gallery(model, device=device)
+            start.require_passes(passes)
         else:
             start, links = load_start(DEFAULT if model is None else model, device=device), []
+            start.require_passes(passes)
             if self.data is not None:
                 crops = list_site_crops(self.data, labels=self.labels)
             else:

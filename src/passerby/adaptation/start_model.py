@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from passerby.data.images import Pixels
-from passerby.errors import WeightsError
+from passerby.errors import WeightsError, argument
 from passerby.metric.fold import fold_maps
 from passerby.metric.part_maps import Parts
 from passerby.model.embed import load
@@ -64,6 +64,18 @@ class StartModel:
 
         encoder = TorchEncoder(network, self.embedder.preprocessing, device=self.embedder.device)
         return Embedder(encoder, self.embedder.preprocessing, self.manifest).embed(list(pixels), progress=progress)
+
+    def require_passes(self, passes: int) -> None:
+        """Check that the network can be fine-tuned.
+
+        Raises:
+            WeightsError: For passes of a network with camera-based batch norms.
+        """
+        if passes and self.recipe.model.method == "cbn":
+            raise WeightsError(
+                f"{self.name}: {argument('passes', passes)}: its method cbn trains on batches with cameras, and the "
+                "passes have none; leave the passes out, or start from a model of another method"
+            )
 
     def _require_finite(self, vectors: FloatArray) -> FloatArray:
         if not np.isfinite(vectors).all():

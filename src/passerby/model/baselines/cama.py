@@ -2,7 +2,7 @@
 
 Yang et al., "Towards Rich Feature Discovery with Class Activation Maps Augmentation for Person Re-Identification" (CVPR
 2019). The soft mask around the k-th largest activation, the mean over pairs and the constant maps of earlier branches
-are those of public re-implementations of the penalty, as is `ACTIVE`.
+are those of public re-implementations of the penalty, as is `ACTIVE`; they have not been compared with the paper.
 
     B batch   C channels of a branch   H W map height and width   N branches   I identities
 """
