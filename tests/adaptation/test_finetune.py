@@ -123,6 +123,13 @@ def test_the_last_pass_within_the_error_of_the_best_is_chosen(gains, chosen):
     assert module.choose_pass([{"gain": gain, "error": 0.006} for gain in gains]) == chosen
 
 
+def test_a_pass_that_would_be_refused_is_not_chosen_after_one_that_would_be_accepted():
+    gains, errors = (0.013, 0.019, 0.021, 0.018), (0.006, 0.009, 0.009, 0.010)
+    entries = [{"gain": gain, "error": error} for gain, error in zip(gains, errors, strict=True)]
+    assert module.choose_pass(entries) == 3
+    assert module.choose_pass([{**entry, "error": 0.02} for entry in entries]) == 4  # all would be refused
+
+
 def rung(name, gain, error=0.01, note=""):
     return Rung(name, gain, error, 1.0, note)
 

@@ -280,15 +280,18 @@ def _round(seconds: float) -> str:
 def choose_pass(entries: Sequence[Mapping[str, Any]]) -> int:
     """Return the number, from 1, of the last pass whose gain is not below the largest by more than its error.
 
-    Later passes learn from more links between cameras, which crops of one camera do not judge; see `choose`.
+    Later passes learn from more links between cameras, which crops of one camera do not judge; see `choose`. Passes that
+    would be refused count only if all would be.
 
     Example:
-        >>> choose_pass([{"gain": 0.03, "error": 0.01}, {"gain": 0.02, "error": 0.01}, {"gain": -0.01, "error": 0.01}])
+        >>> choose_pass([{"gain": 0.03, "error": 0.01}, {"gain": 0.025, "error": 0.01}, {"gain": 0.01, "error": 0.01}])
         2
     """
     best = max(entries, key=lambda entry: float(entry["gain"]))
     least = best["gain"] - ERRORS * best["error"]
-    return max(number for number, entry in enumerate(entries, start=1) if entry["gain"] >= least)
+    near = [number for number, entry in enumerate(entries, start=1) if entry["gain"] >= least]
+    accepted = [number for number in near if entries[number - 1]["gain"] > ERRORS * entries[number - 1]["error"]]
+    return max(accepted or near)
 
 
 def finetune(job: FineTuning, maps: Parts | None) -> tuple[Rung, ReID | None]:
