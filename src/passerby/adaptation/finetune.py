@@ -280,8 +280,8 @@ def _round(seconds: float) -> str:
 def choose_pass(entries: Sequence[Mapping[str, Any]]) -> int:
     """Return the number, from 1, of the last pass whose gain is not below the largest by more than its error.
 
-    Later passes learn from more links between cameras, which crops of one camera do not judge; see `choose`. Passes that
-    would be refused count only if all would be.
+    Later passes learn from more links between cameras, which crops of one camera do not judge; see `choose`. Passes
+    that would be refused count only if all would be.
 
     Example:
         >>> choose_pass([{"gain": 0.03, "error": 0.01}, {"gain": 0.025, "error": 0.01}, {"gain": 0.01, "error": 0.01}])

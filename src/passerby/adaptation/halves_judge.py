@@ -35,12 +35,12 @@ class HalvesJudge(Result):
     the start and of a rung. Held-out crops and their links are not learned from.
 
     Attributes:
-        links: (2, N) link of each crop by the parts 1, 3, ..., and by the parts 2, 4, ..., or `UNKNOWN`.
+        links: (2, N) link of each crop to one of another camera by the parts 1, 3, ..., and by the parts 2, 4, ..., or
+            `UNKNOWN`.
         camera_ids: (N,).
         units: (N,) unit of each crop; no link connects two units.
         held_out: (N,) crops that no rung learns from; whole units.
         parts: P.
-        across: Whether links are to crops of other cameras, which are searched; otherwise to crops of the same camera.
     """
 
     links: IntArray
@@ -48,7 +48,6 @@ class HalvesJudge(Result):
     units: IntArray
     held_out: BoolArray
     parts: int
-    across: bool
 
     def precision(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the mean average precision of each held-out unit with links, (G,).
@@ -99,8 +98,6 @@ class HalvesJudge(Result):
         return bool((self.links[:, query] == crop).any())
 
     def _find_searched(self, rows: IntArray) -> BoolArray:
-        """Mark, for each held-out crop, the others that are searched."""
+        """Mark, for each held-out crop, those that are searched: of other cameras."""
         cameras = self.camera_ids[rows]
-        searched = (cameras[:, None] == cameras[None]) != self.across
-        np.fill_diagonal(searched, False)
-        return np.asarray(searched)
+        return np.asarray(cameras[:, None] != cameras[None])
