@@ -7,8 +7,8 @@ margin m of the image's height, the boxes are
     head: a square of side y_neck - y_top + 2 m around the head;  upper body: full width, y_neck - m to y_hips + m;
     lower body: full width, y_hips - m to the bottom.
 
-The paper's text was not at hand: the margin, the square of the head and the width of a reduced vector are from memory
-and have not been compared with it.
+The paper's text was not available: the margin, the square of the head and the width of a reduced vector have not been
+compared with it.
 
     B batch   C channels   H W image height and width   P parts (image, head, upper, lower)
 """
