@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adaptation.test_starved_sites import PARTS, WIDTH, crops
+from adaptation.drawn_people import PARTS, WIDTH, crops
 from passerby.adaptation.groups import find_groups, join_groups
 from passerby.adaptation.ladder import LINKS, learn_rung
 from passerby.adaptation.site import Site, SiteLinks
