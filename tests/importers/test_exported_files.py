@@ -39,8 +39,10 @@ def exported(tiny_run, tmp_path_factory):
 def test_a_run_has_the_vectors_of_the_file_and_needs_no_option(to, precision, flip, exported, tiny_run, tmp_path):
     file = exported(to, precision, flip=flip)
     imported = passerby.import_model(file, tmp_path / "run")
+    direct = passerby.load(file)
     assert (imported.family, imported.precision, imported.flip) == ("passerby", precision, flip)
-    run, direct = passerby.load(tmp_path / "run"), passerby.load(file)
+    assert imported.accuracy == direct.exported["certificate"]["accuracy"]
+    run = passerby.load(tmp_path / "run")
     images = np.random.default_rng(0).integers(0, 256, (5, *run.preprocessing.size, 3), dtype=np.uint8)
     assert np.array_equal(run.embed(images), direct.embed(images))
     assert run.encoder.precision == precision
@@ -51,6 +53,23 @@ def test_a_run_has_the_vectors_of_the_file_and_needs_no_option(to, precision, fl
     assert read_calibration(str(tmp_path / "run")) == direct.exported["calibration"]
     (result,) = passerby.evaluate(tmp_path / "run", SIMPLE)
     assert 0 < result.scores.mAP <= 1
+
+
+def test_metrics_of_an_int8_file_name_its_certificate(exported, tmp_path, capsys):
+    """The file was exported without a check on real people; the title is in tables and report pages."""
+    from passerby.cli.tables import print_results
+
+    passerby.import_model(exported("onnx", "int8", flip=False), tmp_path / "run")
+    (result,) = passerby.evaluate(tmp_path / "run", SIMPLE)
+    assert result.title.endswith(", int8, accuracy not verified")
+    (entry,) = json.loads((tmp_path / "run" / "scores.json").read_text())["evaluations"]
+    assert (entry["precision"], entry["accuracy"]) == ("int8", "not verified")
+    print_results([result], as_json=False, root=tmp_path)
+    assert "accuracy not verified: the file was not compared with its model on real people" in capsys.readouterr().out
+    passerby.import_model(exported("onnx", "fp32", flip=False), tmp_path / "exact")
+    (exact,) = passerby.evaluate(tmp_path / "exact", SIMPLE)
+    assert (exact.accuracy, exact.title) == ("by cosine", exact.data.title)
+    assert "accuracy" not in exact.to_dict()
 
 
 def test_the_training_data_are_known(exported, tiny_run, tmp_path):
@@ -96,7 +115,7 @@ def test_options_that_the_file_answers_are_refused(exported, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "its description cannot be read"), ('{"format": 9}', "format 9, this version reads 1")],
+    [("{", "its description cannot be read"), ('{"format": 9}', "format is 9, this version reads 1")],
 )
 def test_a_damaged_description_is_named(text, message, exported, tmp_path):
     model = onnx.load(exported("onnx", "fp32", flip=False))

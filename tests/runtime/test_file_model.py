@@ -9,6 +9,7 @@ import passerby
 from passerby.errors import DataError, WeightsError
 from passerby.gallery.embedding_model import record_model
 from passerby.importers.file_models import import_file_model
+from passerby.model.open_model import ModelFiles
 from passerby.runtime.model_manifest import MANIFEST_FORMAT
 from passerby.runtime.networks import load_network
 from passerby.runtime.preprocessing import Preprocessing
@@ -29,7 +30,15 @@ METADATA = {
     "weights": "0" * 64,
     "precision": "fp32",
     "flip": False,
-    "certificate": {"cosine_min": 1.0, "cosine_mean": 1.0, "images": 4, "check": None, "interchangeable": True},
+    "certificate": {
+        "cosine_min": 1.0,
+        "cosine_mean": 1.0,
+        "images": 4,
+        "source": "crops",
+        "accuracy": "by cosine",
+        "check": None,
+        "interchangeable": True,
+    },
     "calibration": None,
 }
 
@@ -136,19 +145,23 @@ def test_a_gallery_takes_a_file_for_its_run_only_with_a_certificate(tmp_path):
     assert [records[0].same_vectors(record) for record in records] == [True, False, False]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"format": 2}, r"format 2, this version reads 1"),
-        ({"manifest": []}, "manifest is no object"),
-        ({"manifest": {}}, "lacks 'model'"),
-        ({"certificate": None}, "certificate is no object"),
-    ],
-)
-def test_a_damaged_description_is_named(tmp_path, changes, message):
+@pytest.mark.parametrize("changes", [{"flip": "no"}, {"precision": "int4"}, {"weights": None}])
+def test_a_damaged_description_is_named(tmp_path, changes):
+    """The types of all entries: test_file_metadata.py."""
     save_exported(tmp_path / "m.onnx", **changes)
-    with pytest.raises(WeightsError, match=rf"m\.onnx: its description cannot be read \({message}.*export the model"):
+    (key,) = changes
+    with pytest.raises(WeightsError, match=rf"m\.onnx: its description cannot be read \({key} is .*export the model"):
         passerby.load(tmp_path / "m.onnx")
+
+
+def test_a_damaged_file_beside_an_exported_one_is_not_believed(tmp_path):
+    """Oracle: the description inside the file, int8 that is not interchangeable."""
+    certificate = {**METADATA["certificate"], "interchangeable": False, "accuracy": "not verified"}
+    save_exported(tmp_path / "m.onnx", precision="int8", certificate=certificate)
+    for text in ("{", json.dumps({"precision": "fp32", "certificate": {"interchangeable": True}})):
+        (tmp_path / "m.onnx.json").write_text(text)
+        files = ModelFiles(tmp_path / "m.onnx")
+        assert (files.file_precision, files.computes_alike) == ("int8", False)
 
 
 def test_options_that_a_file_lacks_are_refused(tmp_path):
@@ -264,13 +277,26 @@ def test_a_file_of_a_damaged_manifest_is_named(tmp_path):
     save_color_map(tmp_path / "colors.onnx", size=SIZE)
     import_file_model(tmp_path / "colors.onnx", tmp_path / "run", mean=MEAN, std=STD, output="map")
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    for model, message in (
-        ({"method": "file", "file": "../model.onnx"}, r"file is '../model\.onnx', expected the name"),
-        ({"method": "file", "file": "model.onnx", "output": 3}, "output is 3, expected the name of an output"),
+    imported = manifest["imported"]
+    for changes, message in (
+        ({"model": {"method": "file", "file": "../model.onnx"}}, r"file is '../model\.onnx', expected the name"),
+        ({"model": {"method": "file", "file": "model.onnx", "output": 3}}, "output is 3, expected the name of"),
+        ({"imported": 3}, "imported is 3, expected an object; import the file again"),
+        ({"imported": {**imported, "sha256": 3}}, "sha256 is 3, expected text"),
+        ({"imported": {**imported, "interchangeable": "no"}}, "interchangeable is 'no', expected true or false"),
     ):
-        (tmp_path / "run" / "manifest.json").write_text(json.dumps({**manifest, "model": model}))
+        (tmp_path / "run" / "manifest.json").write_text(json.dumps({**manifest, **changes}))
         with pytest.raises(WeightsError, match=message):
             passerby.load(tmp_path / "run")
+
+
+def test_a_manifest_of_another_precision_than_its_file_is_refused(tmp_path):
+    save_exported(tmp_path / "m.onnx", precision="int8")
+    import_file_model(tmp_path / "m.onnx", tmp_path / "run")
+    text = (tmp_path / "run" / "manifest.json").read_text()
+    (tmp_path / "run" / "manifest.json").write_text(text.replace('"int8"', '"fp16"'))
+    with pytest.raises(WeightsError, match=r"precision is 'fp16', but model\.onnx has 'int8'; import the file again"):
+        passerby.load(tmp_path / "run", runtime="onnx")
 
 
 @pytest.mark.parametrize("batches", [(1, 2, 8, 32)])

@@ -119,7 +119,11 @@ def _describe_import(model: ImportedModel | ImportedFile) -> Table:
 def _describe_file(model: ImportedFile) -> dict[str, str]:
     rows = {"output": model.output}
     if model.precision is not None:
-        rows |= {"precision": model.precision, "mirror image": "averaged inside" if model.flip else "not inside"}
+        rows |= {
+            "precision": model.precision,
+            "accuracy": str(model.accuracy),
+            "mirror image": "averaged inside" if model.flip else "not inside",
+        }
     return rows
 
 

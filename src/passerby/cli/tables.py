@@ -100,6 +100,11 @@ def print_results(results: Sequence[EvaluationResult], *, as_json: bool, root: P
     console = Console()
     if results:
         console.print(build_scores_table({result.title: result.scores for result in results}))
+    if any(result.accuracy == "not verified" for result in results):
+        console.print(
+            "[yellow]accuracy not verified[/]: the file was not compared with its model on real people; export the "
+            "model again with --check"
+        )
     for result in results:
         if result.open_set is not None:
             console.print(build_open_set_table(result.data.title, result.open_set))

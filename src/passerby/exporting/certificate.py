@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -16,11 +15,10 @@ from passerby.exporting.accuracy_check import AccuracyCheck, check_accuracy
 from passerby.exporting.calibration_crops import CalibrationCrops
 from passerby.exporting.exported_encoder import Encode, encode_in_batches
 from passerby.progress import ProgressCallback
+from passerby.runtime.file_metadata import AccuracyKind, Precision
 from passerby.text import plural
 from passerby.types import DataSet, FloatArray, Result
 
-Precision = Literal["fp32", "fp16", "int8"]
-AccuracyKind = Literal["measured", "by cosine", "not verified"]
 MIN_COSINE: Mapping[Precision, float | None] = {"fp32": 0.999, "fp16": 0.998, "int8": None}
 """Least cosine between a file's and the model's vector of one crop; int8 is judged by its accuracy."""
 MAX_LOSS = 0.5

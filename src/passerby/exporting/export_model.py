@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from passerby.errors import ExportError, argument
 from passerby.exporting.accuracy_check import load_check_data
 from passerby.exporting.calibration_crops import CalibrationCrops, list_calibration_images, read_calibration_crops
-from passerby.exporting.certificate import MAX_LOSS, Certificate, Precision, certify
+from passerby.exporting.certificate import MAX_LOSS, Certificate, certify
 from passerby.exporting.drafts import open_drafts, publish
 from passerby.exporting.exported_encoder import open_file
 from passerby.exporting.hide_messages import hide_messages
@@ -22,6 +22,7 @@ from passerby.exporting.onnx_model import save_onnx, store_weights_in_half, trac
 from passerby.exporting.openvino_model import convert_to_openvino, quantize_openvino, save_openvino
 from passerby.extras import require_extra
 from passerby.progress import ProgressOption, open_progress
+from passerby.runtime.file_metadata import Precision
 from passerby.runtime.file_model import is_model_file
 from passerby.runtime.model_manifest import holds_network_file, model_folder, read_manifest
 from passerby.types import DEFAULT, Result

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from passerby.data.datasets.public_spec import hide_folders, public_spec
-from passerby.exporting.certificate import Certificate, Precision
+from passerby.exporting.certificate import Certificate
 from passerby.gallery.embedding_model import read_calibration, record_model
 from passerby.runs.run_data import ABSOLUTE
+from passerby.runtime.file_metadata import METADATA_FORMAT, Precision
 
 if TYPE_CHECKING:
     from passerby.runtime.embedder import Embedder
 
-METADATA_FORMAT = 1
-METADATA_KEY = "passerby"
 PRIVATE = (ABSOLUTE, "data_from_run")
 """Keys of a manifest that describe one machine."""
 

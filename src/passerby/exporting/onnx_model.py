@@ -12,8 +12,8 @@ import numpy as np
 
 from passerby.errors import ExportError
 from passerby.exporting.hide_messages import hide_messages
-from passerby.exporting.metadata import METADATA_KEY
 from passerby.extras import require_extra
+from passerby.runtime.networks import METADATA_KEY
 
 if TYPE_CHECKING:
     from passerby.runtime.embedder import Embedder

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.exporting.hide_messages import hide_messages
-from passerby.exporting.metadata import METADATA_KEY
 from passerby.extras import require_extra
-from passerby.runtime.networks import open_openvino, require_openvino
+from passerby.runtime.networks import METADATA_KEY, open_openvino, require_openvino
 
 BATCH = 16
 """Images of a forward pass while the ranges are measured."""

@@ -220,8 +220,8 @@ def _describe_rounding(embedder: Embedder, network: str) -> Rounding:
     precision = embedder.encoder.precision
     if embedder.exported is None or precision != embedder.exported["precision"]:  # bf16 is a choice of the runtime
         return Rounding(network, precision)
-    cosines = (embedder.exported["certificate"].get(name) for name in ("cosine_min", "cosine_mean"))
-    return Rounding(network, precision, *cosines)
+    certificate = embedder.exported["certificate"]
+    return Rounding(network, precision, certificate["cosine_min"], certificate["cosine_mean"])
 
 
 def read_calibration(source: str, projection: Projection | None = None) -> Mapping[str, Any] | None:

@@ -17,7 +17,8 @@ from passerby.files import write_all_atomic
 from passerby.recipe.recipe import parse_recipe
 from passerby.runs.run_folder import RunFolder, to_json
 from passerby.runtime.file_encoder import FileEncoder, FileInput
-from passerby.runtime.file_model import EXPORTED_OUTPUT, build_exported_encoder, read_metadata
+from passerby.runtime.file_metadata import TRAINED_ON, AccuracyKind, read_metadata
+from passerby.runtime.file_model import EXPORTED_OUTPUT, build_exported_encoder
 from passerby.runtime.model_manifest import FILE_METHOD, MANIFEST_FORMAT
 from passerby.runtime.networks import FileNetwork, load_network
 from passerby.runtime.preprocessing import Channels, Preprocessing, parse_preprocessing
@@ -26,8 +27,6 @@ from passerby.types import Result
 
 EXPORTED = "passerby"
 """Family of files that `passerby model export` wrote."""
-TRAINED_ON = ("titles", "fingerprint", "fingerprints", "images", "trained_identities")
-"""Keys of such a file's manifest about its training data, which the run's manifest has too."""
 SMALLEST_DIFFERENCE = 1e-6
 """Least difference of the embeddings of two different images in one number, as unit vectors."""
 
@@ -74,6 +73,7 @@ class ImportedFile(Result):
         sha256: Hash of the file (of the `.bin` for OpenVINO IR).
         precision: Precision of a file of `passerby model export`, None for others.
         flip: Whether such a file averages the mirror image inside, None for others.
+        accuracy: `measured`, `by cosine` or `not verified`, as the certificate of such a file; None for others.
     """
 
     folder: Path
@@ -85,6 +85,7 @@ class ImportedFile(Result):
     sha256: str
     precision: str | None
     flip: bool | None
+    accuracy: AccuracyKind | None
 
     def __repr__(self) -> str:
         height, width = self.preprocessing["size"]
@@ -159,9 +160,10 @@ def import_file_model(
         manifest |= {key: trained[key] for key in TRAINED_ON if key in trained}
         imported |= {
             "family": EXPORTED,
-            "precision": str(metadata["precision"]),
-            "flip": bool(metadata["flip"]),
-            "interchangeable": certificate.get("interchangeable") is True,
+            "precision": metadata["precision"],
+            "flip": metadata["flip"],
+            "accuracy": certificate["accuracy"],
+            "interchangeable": certificate["interchangeable"],
         }
         if metadata.get("calibration") is not None:
             contents[folder.calibration] = to_json(metadata["calibration"])
@@ -180,6 +182,7 @@ def import_file_model(
         sha256=imported["sha256"],
         precision=imported.get("precision"),
         flip=imported.get("flip"),
+        accuracy=imported.get("accuracy"),
     )
 
 

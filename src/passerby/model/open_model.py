@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from passerby.errors import WeightsError
 from passerby.files import read_json
 from passerby.runtime.embedder import Embedder
+from passerby.runtime.file_metadata import parse_metadata, read_imported, read_metadata
 from passerby.runtime.file_model import find_exported, is_model_file, load_exported, load_imported
 from passerby.runtime.model_manifest import MANIFEST_FILE, MODEL_FILE, holds_network_file, model_folder, read_manifest
-from passerby.runtime.networks import ComputePrecision, FileRuntime
+from passerby.runtime.networks import ComputePrecision, FileRuntime, load_network
 from passerby.runtime.preprocessing import parse_preprocessing
 
 if TYPE_CHECKING:
@@ -87,15 +88,14 @@ class ModelFiles:
         if self.network_file is None:
             return "fp32", True
         if self.imported:  # a file of another toolkit has no certificate
-            imported = self.manifest.get("imported")
-            described = imported if isinstance(imported, Mapping) else {}
-            return str(described.get("precision", "fp32")), described.get("interchangeable", True) is True
+            assert self.folder is not None
+            imported = read_imported(self.manifest, self.folder / MANIFEST_FILE)
+            return imported.get("precision", "fp32"), imported.get("interchangeable", True)
         try:
-            described = read_json(self.network_file.with_name(f"{self.network_file.name}.json"))
-            return str(described["precision"]), described["certificate"]["interchangeable"] is True
-        except (OSError, ValueError, KeyError, TypeError):
-            exported = load_exported(self.network_file).exported or {}
-            return str(exported["precision"]), exported["certificate"].get("interchangeable") is True
+            metadata = parse_metadata(read_json(self.network_file.with_name(f"{self.network_file.name}.json")))
+        except (OSError, ValueError):  # a copy without it, or a damaged one: the file holds the same
+            metadata = read_metadata(load_network(self.network_file))
+        return metadata["precision"], metadata["certificate"]["interchangeable"]
 
     def list_runtimes(self) -> tuple[tuple[NamedRuntime, ComputePrecision], ...]:
         """List the runtimes and precisions in which these files can be computed, installed or not.

@@ -12,6 +12,7 @@ from passerby.plots.style import name_png_and_svg
 from passerby.reporting.page import PageFigure, PageSection, PageTable
 from passerby.reporting.published import load_published_results, load_published_source
 from passerby.reporting.reported_runs import ReportedRun, RunGroup
+from passerby.runs.evaluate_model import describe_precision
 from passerby.runs.scores_file import evaluation_key, read_scores
 from passerby.text import plural
 
@@ -83,7 +84,9 @@ def _recorded_rows(runs: tuple[ReportedRun, ...]) -> list[tuple[str, ...]]:
                 scores = Scores.from_dict(entry)
                 method = [scores.protocol, f"{scores.ap} AP", entry.get("method") or "plain"]
                 method += [] if entry.get("flip", True) else ["no mirrored images"]
-                method += [entry["precision"]] if "precision" in entry else []
+                method += (
+                    [describe_precision(entry["precision"], entry.get("accuracy"))] if "precision" in entry else []
+                )
                 rows.append((name, *_cells(scores), ", ".join([entry["title"], *method])))
     return rows
 

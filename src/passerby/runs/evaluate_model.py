@@ -23,6 +23,7 @@ from passerby.runs.camera_embedding import NOTE, embed_by_camera, find_method, n
 from passerby.runs.open_set import OpenSetResult, measure_open_set
 from passerby.runs.ranking_method import RankingMethod, count_items, number_tracks, rank_with
 from passerby.runtime.embedder import Embedder
+from passerby.runtime.file_metadata import AccuracyKind, find_accuracy
 from passerby.text import plural
 from passerby.types import ApRule, DataSet, Embeddings, ProtocolName, Ranking, Result, Sample
 
@@ -77,7 +78,9 @@ class EvaluationResult(Result):
         query_samples: One image of each list's query.
         gallery_samples: One image of each gallery item.
         open_set: Open-set metrics, if they were measured.
-        precision: In which the first model's embeddings were computed, `fp32` or `bf16`.
+        precision: In which the first model's embeddings were computed, `fp32`, `fp16`, `bf16` or `int8`.
+        accuracy: Evidence that the first model's file is as accurate as the model that was exported, see
+            `Certificate`; None for a model that is no exported file.
         by_camera: Whether a model has camera-based batch norms, which used the test cameras' unlabeled images.
 
     Example:
@@ -99,6 +102,7 @@ class EvaluationResult(Result):
     gallery_samples: Sequence[Sample]
     open_set: OpenSetResult | None = None
     precision: str = "fp32"
+    accuracy: AccuracyKind | None = None
     by_camera: bool = False
 
     def __repr__(self) -> str:
@@ -109,8 +113,8 @@ class EvaluationResult(Result):
     @property
     def title(self) -> str:
         """Title of the data set, followed by the ranking method and the precision unless they are the default."""
-        parts = (self.data.title, self.method_title, self.precision if self.precision != "fp32" else "")
-        return ", ".join(filter(None, parts))
+        precision = "" if self.precision == "fp32" else describe_precision(self.precision, self.accuracy)
+        return ", ".join(filter(None, (self.data.title, self.method_title, precision)))
 
     @property
     def method_title(self) -> str:
@@ -126,9 +130,20 @@ class EvaluationResult(Result):
             "flip": self.flip,
             "method": self.method_title,
             **({} if self.precision == "fp32" else {"precision": self.precision}),
+            **({"accuracy": self.accuracy} if self.accuracy == "not verified" else {}),
             **self.scores.to_dict(per_query=False),
             **({} if self.open_set is None else self.open_set.to_dict()),
         }
+
+
+def describe_precision(precision: str, accuracy: str | None) -> str:
+    """Describe the precision of embeddings, with a note on a file whose accuracy is not verified.
+
+    Example:
+        >>> describe_precision("int8", "not verified")
+        'int8, accuracy not verified'
+    """
+    return f"{precision}, accuracy {accuracy}" if accuracy == "not verified" else precision
 
 
 def evaluation_options(recipe: Recipe) -> EvaluationOptions:
@@ -209,6 +224,7 @@ def evaluate_model(
         gallery_samples=[data.gallery[index] for index in lists.gallery_images],
         open_set=measure_open_set(*pairs[0], calibration=calibrations[0]) if open_set else None,
         precision=embedders[0].encoder.precision,
+        accuracy=find_accuracy(embedders[0].exported),
         by_camera=by_camera,
     )
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from passerby.errors import WeightsError, explain
-from passerby.files import parse_json, read_bytes
+from passerby.files import read_bytes, read_json
 from passerby.runtime.embedder import Embedder
 from passerby.runtime.file_encoder import FileEncoder, FileInput
+from passerby.runtime.file_metadata import parse_metadata, read_imported, read_metadata
 from passerby.runtime.model_manifest import MANIFEST_FILE, MAP_FILE, MODEL_FILE
 from passerby.runtime.networks import ComputePrecision, FileNetwork, FileRuntime, default_threads, load_network
 from passerby.runtime.preprocessing import parse_preprocessing
@@ -23,7 +24,6 @@ from passerby.types import FloatArray
 BATCHES = (1, 2, 8, 32)
 """Sizes of the batches that a file computes; a larger batch of images is computed in several."""
 SUFFIXES = (".onnx", ".xml")
-METADATA_FORMAT = 1
 EXPORTED_OUTPUT = "embedding"
 """Output of files that `passerby model export` writes."""
 
@@ -71,13 +71,13 @@ def build_exported_encoder(
     Raises:
         WeightsError: For another precision than fp32 of a file that is not stored in fp32, or a damaged description.
     """
-    stored = str(metadata["precision"])
+    stored: str = metadata["precision"]
     if precision != "fp32" and stored != "fp32":
         raise WeightsError(f"{network.path}: is stored in {stored}; precision {precision} needs a file in fp32")
     preprocessing = parse_preprocessing(metadata["manifest"]["preprocessing"], network.path)
     return FileEncoder(
         network,
-        FileInput(preprocessing, normalizes=True, mirrors=bool(metadata["flip"])),
+        FileInput(preprocessing, normalizes=True, mirrors=metadata["flip"]),
         output=EXPORTED_OUTPUT,
         precision=precision if stored == "fp32" else stored,
         linear=linear,
@@ -106,6 +106,7 @@ def load_imported(
         DataError: As `load_network`.
     """
     model, source = manifest["model"], folder / MANIFEST_FILE
+    imported = read_imported(manifest, source)
     name, output = model.get("file"), model.get("output")
     if not isinstance(name, str) or Path(name).name != name or not is_model_file(name):
         raise WeightsError(f"{source}: model: file is {name!r}, expected the name of an .onnx or .xml file beside it")
@@ -118,6 +119,12 @@ def load_imported(
         encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision=precision, linear=linear)
         return Embedder(encoder, preprocessing, manifest)
     metadata = read_metadata(network)
+    stated = {"precision": metadata["precision"], "interchangeable": metadata["certificate"]["interchangeable"]}
+    if different := [key for key, value in stated.items() if imported.get(key) != value]:
+        raise WeightsError(
+            f"{source}: imported: {different[0]} is {imported.get(different[0])!r}, but {name} has "
+            f"{stated[different[0]]!r}; import the file again"
+        )
     encoder = build_exported_encoder(network, metadata, precision=precision, linear=linear)
     # The certificate is about the vectors before the map.
     return Embedder(encoder, encoder.preprocessing, manifest, exported=metadata if linear is None else None)
@@ -154,10 +161,10 @@ def find_exported(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
         if not (path.is_file() and described.is_file()):
             continue
         try:
-            metadata = parse_json(described.read_text(encoding="utf-8"))
-            same = metadata["manifest"]["model"] == manifest["model"] and metadata["precision"] in ("fp32", "fp16")
-        except (OSError, ValueError, KeyError, TypeError):
+            metadata = parse_metadata(read_json(described))
+        except (OSError, ValueError):
             continue
+        same = metadata["manifest"]["model"] == manifest["model"] and metadata["precision"] in ("fp32", "fp16")
         weights = folder / MODEL_FILE
         if same and (not weights.is_file() or metadata["weights"] == hash_weights_file(weights)):
             return path
@@ -168,33 +175,3 @@ def _open(path: Path, runtime: FileRuntime | None, precision: ComputePrecision, 
     return load_network(
         path, runtime=runtime, precision=precision, threads=threads or default_threads(), batches=BATCHES
     )
-
-
-def read_metadata(network: FileNetwork) -> dict[str, Any]:
-    """Read and check the description inside a file that `passerby model export` wrote.
-
-    Raises:
-        WeightsError: If there is none, or it cannot be read.
-    """
-    path = network.path
-    if network.metadata is None:
-        raise WeightsError(
-            f"{path}: does not describe its preprocessing, as files of `passerby model export` do; import it: "
-            f"`passerby model import {path} --out DIR`"
-        )
-    try:
-        metadata = parse_json(network.metadata)
-        version = metadata["format"]
-        if version != METADATA_FORMAT:
-            raise ValueError(f"format {version!r}, this version reads {METADATA_FORMAT}")
-        for key in ("manifest", "certificate"):
-            if not isinstance(metadata[key], dict):
-                raise ValueError(f"{key} is no object")
-        if not isinstance(metadata["manifest"]["model"], dict) or not isinstance(metadata["weights"], str):
-            raise ValueError("manifest.model is no object, or weights no text")
-        metadata["manifest"]["preprocessing"], metadata["precision"], metadata["flip"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{path}: its description cannot be read ({explain(error)}); export the model again"
-        ) from None
-    return dict(metadata)

@@ -22,7 +22,7 @@ def fingerprint_weights(embedder: Embedder) -> str:
     int8 files of one run, and each runtime of it.
     """
     encoder, network = embedder.encoder, fingerprint_network(embedder)
-    if embedder.exported is not None and embedder.exported["certificate"].get("interchangeable") is not True:
+    if embedder.exported is not None and not embedder.exported["certificate"]["interchangeable"]:
         assert isinstance(encoder, FileEncoder)  # such a file is never computed by several runtimes
         return _hash(f"{network} {encoder.precision} {encoder.runtime} {hash_network_file(encoder.path)}")
     return network if encoder.precision == "fp32" else _hash(f"{network} {encoder.precision}")
@@ -31,7 +31,8 @@ def fingerprint_weights(embedder: Embedder) -> str:
 def fingerprint_network(embedder: Embedder) -> str:
     """Compute the fingerprint of the weights from which a model was made, whatever its file and precision."""
     if embedder.exported is not None:
-        return str(embedder.exported["weights"])
+        weights: str = embedder.exported["weights"]
+        return weights
     if holds_network_file(embedder.manifest):
         file = str(embedder.manifest["imported"]["sha256"])
         adapted = embedder.manifest["model"].get("map")
