@@ -159,6 +159,7 @@ def test_an_override_may_hold_an_equals_sign():
         ({"images": {"erasing": True}}, "images.erasing: expected a section with the keys p, area, aspect, .*got true"),
         ({"images": {"background": 1.5}}, "images.background: expected a number from 0 to 1, got 1.5"),
         ({"images": {"response": {"gain": -1}}}, "images.response.gain: expected a number from 0 to 1, got -1"),
+        ({"images": {"zoom": {"scale": 2}}}, "images.zoom.scale: expected a number from 0 to 1, got 2"),
         ({"images": {"jitter": {"hue": 0.6}}}, "images.jitter.hue: expected a number from 0 to 0.5, got 0.6"),
         ({"batches": {"persons": 1}}, "batches.persons: expected an integer of at least 2, got 1"),
         ({"batches": {"images": 1}}, "batches.images: 1 gives a metric loss no pair of one identity; use 2 or more"),

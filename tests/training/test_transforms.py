@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from passerby.training.transforms import CameraResponse, TransformSettings, build_training_transform
+from passerby.training.transforms import CameraResponse, RandomZoom, TransformSettings, build_training_transform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 OFF = TransformSettings(size=(32, 16), mean=MEAN, std=STD)
 ALL = replace(OFF, flip=0.5, pad=4, erasing=(0.5, (0.02, 0.4), (0.3, 3.3)), jitter=(0.5, 0.2, 0.2, 0.2, 0.1))
-ALL = replace(ALL, response=(0.5, 0.3, 0.1))
+ALL = replace(ALL, response=(0.5, 0.3, 0.1), zoom=(0.5, 0.2, 0.1))
 
 
 def transform(**changes):
@@ -151,6 +151,39 @@ def test_a_camera_response_happens_as_often_as_its_probability(image):
     """Binomial(400, 0.25): six standard deviations around 100 are 48 to 152."""
     respond = CameraResponse(0.25, 0.3, 0.1)
     assert 48 < sum(not torch.equal(respond(image), image) for _ in range(400)) < 152
+
+
+def test_a_zoom_changes_the_height_and_the_width_of_what_is_in_the_image():
+    """Oracle: a white rectangle of 80 x 24 pixels in the middle of black; its sides are counted before and after."""
+    image = torch.zeros(3, 128, 64, dtype=torch.uint8)
+    image[:, 24:104, 20:44] = 255
+    heights, ratios = [], []
+    for _ in range(200):
+        result = RandomZoom(1.0, 0.2, 0.1)(image)
+        assert result.dtype == torch.uint8
+        assert result.shape == image.shape
+        white = result[0].double() / 255
+        rows, columns = white.sum(0).max(), white.sum(1).max()
+        middle = (white.sum(1) * torch.arange(128)).sum() / white.sum()
+        assert abs(float(middle) - 63.5) < 1
+        heights.append(float(rows) / 80)
+        ratios.append(float(rows / columns) / (80 / 24))
+    for values, limit in ((heights, 0.25), (ratios, 0.1)):
+        logarithms = np.log(values)
+        assert -limit - 0.03 < logarithms.min() < -0.8 * limit
+        assert 0.8 * limit < logarithms.max() < limit + 0.03
+
+
+def test_a_smaller_image_repeats_its_border():
+    """Oracle: an image of one color keeps it at every size."""
+    image = torch.full((3, 128, 64), 77, dtype=torch.uint8)
+    assert all(torch.equal(RandomZoom(1.0, 0.5, 0.5)(image), image) for _ in range(50))
+
+
+def test_a_zoom_happens_as_often_as_its_probability(image):
+    """Binomial(400, 0.25): six standard deviations around 100 are 48 to 152."""
+    zoom = RandomZoom(0.25, 0.3, 0.1)
+    assert 48 < sum(not torch.equal(zoom(image), image) for _ in range(400)) < 152
 
 
 def test_the_same_seed_gives_the_same_pixels(image):

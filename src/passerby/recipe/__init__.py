@@ -28,6 +28,7 @@ from passerby.recipe.sections import (
     ScheduleSettings,
     StageSettings,
     TrainingSettings,
+    ZoomSettings,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "SupConLossSettings",
     "TrainingSettings",
     "TripletLossSettings",
+    "ZoomSettings",
     "find_differences",
     "load_recipe",
     "parse_recipe",

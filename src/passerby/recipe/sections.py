@@ -50,6 +50,14 @@ class ResponseSettings(Settings):
     gain: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
+class ZoomSettings(Settings):
+    """Random size of the person in the image: factor from exp(-scale) to exp(scale), height over width likewise."""
+
+    p: Fraction = 1.0
+    scale: Annotated[float, Field(ge=0, le=1)] = 0.15
+    aspect: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
 class ImageSettings(Settings):
     """From a file to normalized pixels. `null` switches an augmentation off.
 
@@ -64,6 +72,7 @@ class ImageSettings(Settings):
     erasing: ErasingSettings | None = Field(default_factory=ErasingSettings)
     jitter: JitterSettings | None = None
     response: ResponseSettings | None = None
+    zoom: ZoomSettings | None = None
     background: Fraction = 0.0
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)

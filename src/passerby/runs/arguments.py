@@ -15,7 +15,7 @@ from passerby.training.transforms import TransformSettings
 def build_loader_settings(recipe: Recipe) -> LoaderSettings:
     """Return the recipe's images and batches as settings of the training loader."""
     images, batches = recipe.images, recipe.batches
-    erasing, jitter, response = images.erasing, images.jitter, images.response
+    erasing, jitter, response, zoom = images.erasing, images.jitter, images.response, images.zoom
     return LoaderSettings(
         transform=TransformSettings(
             size=images.size,
@@ -26,6 +26,7 @@ def build_loader_settings(recipe: Recipe) -> LoaderSettings:
             erasing=(erasing.p, erasing.area, erasing.aspect) if erasing else None,
             jitter=(jitter.p, jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue) if jitter else None,
             response=(response.p, response.gamma, response.gain) if response else None,
+            zoom=(zoom.p, zoom.scale, zoom.aspect) if zoom else None,
         ),
         persons=batches.persons,
         images_per_person=batches.images,

@@ -7,9 +7,11 @@ torch's global CPU generator, which `loader` seeds for every image.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torchvision.transforms import v2
 
 from passerby.model.image_batches import Transform, normalization_steps
@@ -34,6 +36,7 @@ class TransformSettings:
         jitter: (probability, brightness, contrast, saturation, hue), or None. The first three multiply by 1 +- value;
             hue rotates by +- that fraction of the color circle.
         response: (probability, gamma, gain), or None, see `CameraResponse`.
+        zoom: (probability, scale, aspect), or None, see `RandomZoom`.
     """
 
     size: tuple[int, int]
@@ -44,6 +47,37 @@ class TransformSettings:
     erasing: tuple[float, Range, Range] | None = None
     jitter: tuple[float, float, float, float, float] | None = None
     response: tuple[float, float, float] | None = None
+    zoom: tuple[float, float, float] | None = None
+
+
+class RandomZoom(torch.nn.Module):
+    """Enlarge or shrink the image about its center, as boxes of a detector are tight or wide. The size stays.
+
+    Args:
+        p: Probability.
+        scale: Both sides are multiplied by a factor between exp(-scale) and exp(scale), its logarithm uniform.
+        aspect: The height is multiplied, and the width divided, by a further factor between exp(-aspect / 2) and
+            exp(aspect / 2). What lies outside a smaller image repeats its border.
+    """
+
+    def __init__(self, p: float, scale: float, aspect: float) -> None:
+        super().__init__()
+        self.p, self.scale, self.aspect = p, scale, aspect
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map (3, H, W) uint8 to the same shape and type. Draws from torch's global CPU generator."""
+        if float(torch.rand(())) >= self.p:
+            return pixels
+        scale, aspect = (2 * torch.rand(2) - 1).tolist()
+        size = pixels.shape[1:]
+        factors = (exp(self.scale * scale + sign * self.aspect * aspect / 2) for sign in (1, -1))
+        target = [max(1, round(side * factor)) for side, factor in zip(size, factors, strict=True)]
+        resized = functional.interpolate(pixels[None].float(), size=target, mode="bilinear", antialias=True)
+        short = [max(0, side - length) for side, length in zip(size, target, strict=True)]
+        above, before = (missing // 2 for missing in short)
+        padded = functional.pad(resized, (before, short[1] - before, above, short[0] - above), mode="replicate")
+        top, left = ((length - side) // 2 for length, side in zip(padded.shape[2:], size, strict=True))
+        return padded[0, :, top : top + size[0], left : left + size[1]].round().to(torch.uint8)
 
 
 class CameraResponse(torch.nn.Module):
@@ -71,7 +105,7 @@ class CameraResponse(torch.nn.Module):
 
 
 def build_training_transform(settings: TransformSettings) -> Transform:
-    """Compose flip, pad-and-crop, color jitter, camera response, normalization and random erasing, in this order.
+    """Compose flip, zoom, pad-and-crop, color jitter, camera response, normalization and random erasing, in this order.
 
     Returns:
         A function from (3, H, W) uint8 to (3, H, W) float32.
@@ -79,6 +113,8 @@ def build_training_transform(settings: TransformSettings) -> Transform:
     steps: list[torch.nn.Module] = []
     if settings.flip > 0:
         steps.append(v2.RandomHorizontalFlip(settings.flip))
+    if settings.zoom is not None:
+        steps.append(RandomZoom(*settings.zoom))
     if settings.pad > 0:
         steps.append(v2.RandomCrop(settings.size, padding=settings.pad))
     if settings.jitter is not None:
