@@ -86,14 +86,16 @@ def test_a_damaged_map_is_named(adapted_file, tmp_path, damage):
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"),
-    [("grid.onnx", "import it: `passerby model import .*grid.onnx"), ("nowhere", "name another one")],
+    ("name", "message"),
+    [
+        ("grid.onnx", "or of an imported model, or default; import it: `passerby model import .*grid.onnx"),
+        ("nowhere.onnx", "or of an imported model, or default; name another one"),
+        ("nowhere", "not a run or a saved model"),
+    ],
 )
-def test_a_file_in_place_of_a_folder_is_named(name, advice, tmp_path):
+def test_a_file_in_place_of_a_folder_is_named(name, message, tmp_path):
     (tmp_path / "grid.onnx").touch()
-    with pytest.raises(
-        WeightsError, match=f"expected the folder of a run or of an imported model, or default; {advice}"
-    ):
+    with pytest.raises(WeightsError, match=message):
         load_start(tmp_path / name, device="cpu")
 
 

@@ -1,6 +1,7 @@
 """Files that are not imported: one message each, and nothing is written. Oracle: the messages."""
 
 import collections
+import pickle
 import re
 import subprocess
 import sys
@@ -94,7 +95,35 @@ def test_code_in_a_pickle_does_not_run(tmp_path):
 
 def test_a_whole_network_is_refused(tmp_path):
     network = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    assert "torch.nn.modules.container.Sequential" in explain(network, tmp_path / "a.pth")
+    message = explain(network, tmp_path / "a.pth")
+    assert "torch.nn.modules.container.Sequential" in message
+    assert "which are not tensors" in message
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pickle_that_torch_did_not_write(protocol, tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"a": 1}, protocol=protocol))
+    with pytest.raises(
+        ValueError, match=r"a pickle that torch\.save did not write; load it where it was made and save"
+    ):
+        read(tmp_path / "a.pkl")
+    torch.save({"a": torch.zeros(2), "b": torch.zeros(3)}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "a.pth").write_bytes((tmp_path / "a.pth").read_bytes()[:-40])
+    with pytest.raises(ValueError, match="a truncated or damaged checkpoint"):
+        read(tmp_path / "a.pth")
+
+
+def test_numbers_that_are_not_finite_are_listed(state, tmp_path):
+    damaged = state | {"conv1.conv.weight": state["conv1.conv.weight"] * float("nan")}
+    message = refuse(write(damaged, tmp_path / "a.safetensors"))
+    assert "1 with numbers that are not finite: backbone.net.stem.0.0.weight" in message
+
+
+def test_weights_without_different_embeddings_are_refused(state, tmp_path):
+    """All weights are 0, so that all embeddings are."""
+    zeros = {name: torch.zeros_like(value) for name, value in state.items()}
+    message = refuse(write(zeros, tmp_path / "a.safetensors"))
+    assert "its embedding of a test image holds zeros; the weights are damaged" in message
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
@@ -112,9 +141,10 @@ def test_a_file_without_named_tensors(tmp_path):
 
 
 def test_an_unknown_network_shows_its_tensors_and_the_families(tmp_path):
-    message = refuse(write({"body.weight": torch.zeros(3, 2), "body.bias": torch.zeros(3)}, tmp_path / "a.safetensors"))
-    assert "an unknown network; it has 2 tensors:" in message
-    assert "body.weight 3x2" in message
+    counters = {f"a.{number}.num_batches_tracked": torch.tensor(0) for number in range(4)}
+    tensors = {**counters, "body.weight": torch.zeros(3, 2), "body.bias": torch.zeros(3)}
+    message = refuse(write(tensors, tmp_path / "a.safetensors"))
+    assert "an unknown network; it has 6 tensors: body.weight 3x2, body.bias 3, a.0" in message
     assert "torchreid" in message
 
 

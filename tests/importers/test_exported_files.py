@@ -135,5 +135,5 @@ def test_the_command_prints_what_the_file_states(exported, tmp_path):
     file = exported("openvino", "fp32", flip=True)
     printed = CliRunner().invoke(app, ["import", str(file), "--out", str(tmp_path / "run")])
     assert printed.exit_code == 0, printed.output
-    for text in ("averaged inside", "fp32", "passerby model export"):
+    for text in ("averaged inside", "fp32", "by cosine", "passerby model export", "output embedding", "bicubic", "rgb"):
         assert text in printed.output

@@ -1,5 +1,7 @@
 """An imported run in the commands that take a run. Oracle: they end, and the fine-tuned run starts from its weights."""
 
+from dataclasses import replace
+
 import pytest
 
 import passerby
@@ -54,3 +56,14 @@ def test_the_command_prints_what_was_recognized(run, tmp_path):
     assert printed.exit_code == 0, printed.output
     for text in ("osnet_x0_25, head average-fc512-bn-relu", "64 x 32 pixels", "0.485, 0.456, 0.406", "bilinear"):
         assert text in printed.output
+
+
+def test_what_no_tensor_shows_is_one_list(tmp_path):
+    """Oracle: the line, written by hand; the network has an option `embedding`, but none for cameras."""
+    from passerby.cli.model_import import _describe_checkpoint
+
+    source = write(peer_state("torchreid", "osnet_x0_25"), tmp_path / "a.safetensors")
+    model = passerby.import_model(source, tmp_path / "run", size=(64, 32))
+    shown = replace(model, assumed={"embedding": "after the batch norm", "cameras": "their mean"})
+    line = _describe_checkpoint(shown)["not in the tensors"]
+    assert line == "embedding reduced (after the batch norm); cameras (their mean)"

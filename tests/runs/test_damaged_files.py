@@ -37,6 +37,19 @@ def test_a_foreign_scores_file_is_refused_before_the_work(workspace, text):
     assert (workspace / "out" / "scores.json").read_text() == text
 
 
+def test_a_network_file_in_place_of_a_run_is_named(workspace):
+    """Its recipe is missing, and it has no folder for the results."""
+    (workspace / "m.onnx").touch()
+    for command in (
+        lambda: evaluate("m.onnx"),
+        lambda: passerby.calibrate("m.onnx"),
+        lambda: passerby.find_threshold("m.onnx", far=0.1),
+        lambda: passerby.report(["m.onnx"], "report.html"),
+    ):
+        with pytest.raises(WeightsError, match=r"m\.onnx: expected the folder of a run .* import m\.onnx --out DIR`"):
+            command()
+
+
 def test_a_foreign_log_is_refused(workspace):
     (workspace / "runs" / "m" / "log.jsonl").write_text('{"loss": 3}\n')
     (workspace / "runs" / "m" / "model.safetensors").unlink()

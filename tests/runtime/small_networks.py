@@ -120,6 +120,20 @@ def save_vectors(path, *, scale, shift=0.0, size=(4, 6)):
     _save(graph, path, checker, helper, save)
 
 
+def save_reshaped(path, shape, *, size=(4, 6), channels=3):
+    """A network that returns its pixels in another shape, such as that of a detector."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["images", "shape"], ["pixels"])],
+        "reshaped",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, channels, *size])],
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [*shape])],
+        [numpy_helper.from_array(np.array(shape), "shape")],
+    )
+    _save(graph, path, checker, helper, save)
+
+
 def save_color_grid(path, *, size, cell):
     """A network that returns the mean color of each cell of a grid: 3 (H / cell) (W / cell) numbers."""
     from onnx import TensorProto, checker, helper, save

@@ -14,7 +14,7 @@ from passerby.runtime.model_manifest import MANIFEST_FORMAT
 from passerby.runtime.networks import load_network
 from passerby.runtime.preprocessing import Preprocessing
 from programs import require_module
-from runtime.small_networks import save_color_map, save_constant, save_vectors, save_with_data_beside
+from runtime.small_networks import save_color_map, save_constant, save_reshaped, save_vectors, save_with_data_beside
 from runtime.test_networks import save_as_openvino
 
 SIZE = (64, 32)
@@ -187,6 +187,9 @@ def test_files_that_cannot_be_models_are_refused_with_one_message(tmp_path):
     save_color_map(tmp_path / "lacks.onnx", size=SIZE, operator="NoSuchOperator")
     save_color_map(tmp_path / "free.onnx", size=("height", "width"))
     save_with_data_beside(tmp_path / "beside.onnx")
+    save_reshaped(tmp_path / "boxes.onnx", (1, 1, 4, 1536), size=SIZE)  # as SSD: (1, 1, boxes, 7)
+    save_reshaped(tmp_path / "yolo.onnx", (1, 3, 2048), size=SIZE)
+    save_reshaped(tmp_path / "gray.onnx", (1, 2048), size=SIZE, channels=1)
     (tmp_path / "cut.onnx").write_bytes((tmp_path / "foreign.onnx").read_bytes()[:200])
     known = {"mean": MEAN, "std": STD}
     for name, options, message in (
@@ -206,6 +209,13 @@ def test_files_that_cannot_be_models_are_refused_with_one_message(tmp_path):
             "beside.onnx",
             known,
             r"its weights are in another file \(weights\.data\), which is not read; export it with external_data=False",
+        ),
+        ("boxes.onnx", known, r"its output has 1 number for an image, as that of a detector; .* --detector FILE`"),
+        ("yolo.onnx", known, r"pixels has shape \(1, 3, 2048\) for 1 image, expected .*; a detector, for example, has"),
+        (
+            "gray.onnx",
+            {**known, "size": SIZE},
+            r"input of shape \(any, 1, 64, 32\), .*; export a network of color images",
         ),
         ("cut.onnx", known, "cannot be read as ONNX"),
         ("none.onnx", known, "no such file"),

@@ -53,8 +53,16 @@ def test_files_that_are_no_networks_raise(tmp_path):
     with pytest.raises(DataError, match=r"alone\.xml: cannot be read as OpenVINO IR"):
         load_network(tmp_path / "alone.xml")
     save_constant(tmp_path / "two.onnx", np.zeros(3), inputs=2)
-    with pytest.raises(DataError, match=r"inputs images .*, other .*; expected one input"):
-        load_network(tmp_path / "two.onnx")
+    save_as_openvino(tmp_path / "two.onnx", tmp_path / "two.xml")
+    for name in ("two.onnx", "two.xml"):
+        with pytest.raises(DataError, match=r"inputs images .*, other .*; expected one input .*; export the network"):
+            load_network(tmp_path / name)
+    save_channel_means(tmp_path / "means.onnx")
+    save_as_openvino(tmp_path / "means.onnx", tmp_path / "means.xml")
+    text = (tmp_path / "means.xml").read_text()
+    (tmp_path / "means.xml").write_text(text.replace('type="ReduceMean"', 'type="NoSuchOperator"'))
+    with pytest.raises(DataError, match=r"means\.xml: uses the operator NoSuchOperator, which openvino \S+ lacks"):
+        load_network(tmp_path / "means.xml")
 
 
 def test_a_missing_runtime_raises_with_the_extra(tmp_path, monkeypatch):

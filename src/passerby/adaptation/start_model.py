@@ -18,9 +18,8 @@ from passerby.model.open_model import ModelFiles, NamedRuntime
 from passerby.progress import ProgressCallback, no_progress
 from passerby.recipe import Recipe, load_recipe
 from passerby.recipe.recipe import parse_recipe
-from passerby.runs.run_folder import RunFolder
+from passerby.runs.run_folder import RunFolder, find_run
 from passerby.runtime.embedder import Embedder
-from passerby.runtime.model_manifest import model_folder
 from passerby.types import FloatArray
 
 if TYPE_CHECKING:
@@ -106,10 +105,7 @@ def load_start(name: str | Path, *, device: str) -> StartModel:
     Raises:
         WeightsError: For a file in place of a folder; as `load`.
     """
-    folder = model_folder(name)
-    if not folder.is_dir():
-        advice = f"import it: `passerby model import {name} --out DIR`" if Path(name).is_file() else "name another one"
-        raise WeightsError(f"{name}: expected the folder of a run or of an imported model, or default; {advice}")
+    folder = find_run(name).root
     files = ModelFiles(folder)
     network = files.network_file
     file: NamedRuntime = "onnx" if network is None or network.suffix.lower() == ".onnx" else "openvino"

@@ -96,6 +96,7 @@ def _parse_three(text: str, option: str) -> tuple[float, float, float]:
 
 def _describe_import(model: ImportedModel | ImportedFile) -> Table:
     """Build a table of what was imported."""
+    from passerby.importers.file_models import ImportedFile
     from passerby.importers.import_model import ImportedModel
 
     images = model.preprocessing
@@ -104,8 +105,8 @@ def _describe_import(model: ImportedModel | ImportedFile) -> Table:
         "image size": "{} x {} pixels".format(*images["size"]),
         "mean": ", ".join(map(str, images["mean"])),
         "standard deviation": ", ".join(map(str, images["std"])),
-        **{name: str(images[name]) for name in ("channels", "scale") if name in images},
         "source": "passerby model export" if model.family == "passerby" else model.family,
+        **({"license": model.license} if isinstance(model, ImportedFile) and model.license else {}),
         "sha256": model.sha256,
     }
     table = Table(title=cell(model.folder), show_header=False)
@@ -117,7 +118,10 @@ def _describe_import(model: ImportedModel | ImportedFile) -> Table:
 
 
 def _describe_file(model: ImportedFile) -> dict[str, str]:
-    rows = {"output": model.output}
+    rows = {"embedding": f"{plural(model.width, 'number')}: output {model.output}", "resize": "bicubic"}
+    rows |= {
+        name: str(model.preprocessing.get(name, default)) for name, default in (("channels", "rgb"), ("scale", 255))
+    }
     if model.precision is not None:
         rows |= {
             "precision": model.precision,
@@ -132,8 +136,8 @@ def _describe_checkpoint(model: ImportedModel) -> dict[str, str]:
     resize, dropped = model.interpolation, model.dropped
     rows = {
         "network": f"{model.model['backbone']}, head {model.model['head']}",
-        "not in the tensors": "\n".join(
-            f"{key} {model.model.get(key, '')}, {source}" for key, source in model.assumed.items()
+        "not in the tensors": "; ".join(
+            f"{key} {model.model.get(key, '')}".strip() + f" ({source})" for key, source in model.assumed.items()
         ),
         "embedding": f"{plural(model.width, 'number')}: {model.embedding}",
         "resize": "bicubic" if resize == "bicubic" else f"bicubic (the toolkit: {resize})",

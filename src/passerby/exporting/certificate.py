@@ -36,8 +36,8 @@ class Certificate(Result):
         cosine_mean: Mean cosine.
         images: Number of crops.
         source: Origin of the crops.
-        accuracy: `measured` by the check; `by cosine`, where the least cosine is within its tolerance; or
-            `not verified`, int8 without a check on real people.
+        accuracy: `measured` by the check; `by cosine`, where the least cosine is within `MIN_COSINE`; or
+            `not verified`: int8, or a lower cosine, without a check on real people.
         check: Rank-1 and mAP before and after; None without a check.
         interchangeable: Whether a gallery may hold vectors of the file and of the model together: fp32 within its
             tolerance only.
@@ -86,7 +86,7 @@ def certify(
     least = MIN_COSINE[precision] if min_cosine is None else min_cosine
     if least is not None and cosines.min() < least:
         raise ExportError(
-            f"{precision}: the least cosine to the model's vectors is {cosines.min():.4f} (mean {cosines.mean():.4f}, "
+            f"{precision}: the least cosine to the model's vectors is {cosines.min():.7f} (mean {cosines.mean():.7f}, "
             f"{plural(len(cosines), 'crop')} of {crops.source}), expected at least {least:g}; no file was written"
         )
     height, width = crops.pixels.shape[1:3]
@@ -95,13 +95,14 @@ def certify(
         check = check_accuracy(model, file, data, size=(height, width), flip=flip, report=report)
     if check and -100 * check.mAP.difference > max_loss:
         raise ExportError(
-            f"{precision}: {check}, expected a loss of at most {plural(max_loss, 'point')}; no file was written"
+            f"{precision}: {check}: a loss of {-100 * check.mAP.difference:.4g} points, expected at most {max_loss:g}; "
+            "no file was written"
         )
-    accuracy: AccuracyKind = "not verified" if least is None else "by cosine"
-    if check and (least is not None or (data and not data.is_synthetic)):
+    strict = MIN_COSINE[precision]  # a looser `min_cosine` proves nothing
+    near = strict is not None and bool(cosines.min() >= strict)
+    accuracy: AccuracyKind = "by cosine" if near else "not verified"
+    if check and (near or (data and not data.is_synthetic)):
         accuracy = "measured"
-    strict = MIN_COSINE["fp32"]
-    assert strict is not None
     return Certificate(
         cosine_min=float(cosines.min()),
         cosine_mean=float(cosines.mean()),
@@ -109,7 +110,7 @@ def certify(
         source=crops.source,
         accuracy=accuracy,
         check=check,
-        interchangeable=precision == "fp32" and bool(cosines.min() >= strict),
+        interchangeable=precision == "fp32" and near,
     )
 
 

@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from passerby.errors import WeightsError, argument
 from passerby.files import write_all_atomic
+from passerby.importers.embedding_check import find_problem
+from passerby.importers.recognize import DETECTOR_USE
 from passerby.recipe.recipe import parse_recipe
 from passerby.runs.run_folder import RunFolder, to_json
 from passerby.runtime.file_encoder import FileEncoder, FileInput
@@ -27,8 +27,6 @@ from passerby.types import Result
 
 EXPORTED = "passerby"
 """Family of files that `passerby model export` wrote."""
-SMALLEST_DIFFERENCE = 1e-6
-"""Least difference of the embeddings of two different images in one number, as unit vectors."""
 
 
 @dataclass(frozen=True)
@@ -203,20 +201,12 @@ def hash_file(path: Path) -> str:
 
 
 def _require_embeddings(encoder: FileEncoder, size: tuple[int, int]) -> None:
-    """Raise WeightsError if two different images have embeddings that are not finite, zero, or the same."""
-    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
-    images[1] //= 4  # darker
-    vectors = encoder.encode(images)
-    problem = (
-        "numbers that are not finite"
-        if not np.isfinite(vectors).all()
-        else "zeros"
-        if not vectors.any(axis=1).all()
-        else "the same numbers for different images"
-        if np.abs(vectors[0] - vectors[1]).max() < SMALLEST_DIFFERENCE
-        else None
-    )
-    if problem is not None:
+    """Raise WeightsError for a network that embeds no images, such as a detector."""
+    if encoder.width == 1:
+        raise WeightsError(
+            f"{encoder.path}: its output has 1 number for an image, as that of a detector; {DETECTOR_USE}"
+        )
+    if problem := find_problem(encoder, size):
         raise WeightsError(
             f"{encoder.path}: run by {encoder.runtime}, its embedding of a test image holds {problem}; the output is "
             "no embedding, the preprocessing is another one, or the runtime computes an operator in another way: "

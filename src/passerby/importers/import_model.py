@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from passerby.errors import WeightsError, argument, explain
 from passerby.files import write_all_atomic
+from passerby.importers.embedding_check import find_problem
 from passerby.importers.family import Family, Recognition
 from passerby.importers.file_models import ImportedFile, hash_file, import_file_model
 from passerby.importers.model_folders import download_model, read_model_folder
@@ -22,7 +23,7 @@ from passerby.recipe.read import apply_override
 from passerby.recipe.recipe import parse_recipe
 from passerby.runs.run_folder import RunFolder, to_json
 from passerby.runtime.model_manifest import MANIFEST_FORMAT
-from passerby.runtime.preprocessing import Channels
+from passerby.runtime.preprocessing import Channels, parse_preprocessing
 from passerby.text import plural
 from passerby.types import Result
 
@@ -151,7 +152,7 @@ def import_model(
     if kind not in ("safetensors", "pickle"):
         raise WeightsError(
             f"{path}: not a model file (starts with {_head(path)!r}); expected a checkpoint (.pth, .pt, .tar, "
-            ".safetensors), an ONNX file or an OpenVINO .xml file"
+            ".safetensors), an ONNX file named .onnx or an OpenVINO .xml file"
         )
     if described and family is not None:
         raise WeightsError(f"{described.config}: describes the network; leave {argument('family')} out")
@@ -254,7 +255,20 @@ def _fill_network(
     network = build_model(**options, identities=0)
     network.backbone.require_size(recipe.images.size)
     network.load_state_dict(renamed)
-    return network.eval(), dropped
+    _require_embeddings(path, network.eval(), recipe)
+    return network, dropped
+
+
+def _require_embeddings(path: Path, network: ReID, recipe: Recipe) -> None:
+    """Raise WeightsError for weights with which different images have no different embeddings."""
+    from passerby.model.torch_encoder import TorchEncoder
+
+    preprocessing = parse_preprocessing(recipe.images.model_dump(include={"size", "mean", "std"}), path)
+    if problem := find_problem(TorchEncoder(network, preprocessing, device="cpu"), preprocessing.size):
+        raise WeightsError(
+            f"{path}: its embedding of a test image holds {problem}; the weights are damaged, or were never trained; "
+            "copy or download the file again"
+        )
 
 
 def _is_dropped(name: str, family: Family, found: Recognition) -> bool:
@@ -270,16 +284,18 @@ def _fit(tensor: Tensor, own: Tensor | None) -> Tensor:
 
 
 def _list_problems(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """List tensors that are missing, unexpected or of another shape; empty if all fit."""
+    """List tensors that are missing, unexpected, of another shape or not finite; empty if all fit."""
     shapes = [
         f"{name} is {tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
         for name in own.keys() & tensors.keys()
         if own[name].shape != tensors[name].shape
     ]
+    numbers = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     lists = {
         "missing": sorted(own.keys() - tensors.keys()),
         "unexpected": sorted(tensors.keys() - own.keys()),
         "of another shape": sorted(shapes),
+        "with numbers that are not finite": sorted(name for name in numbers if not numbers[name].isfinite().all()),
     }
     return "; ".join(
         f"{len(names)} {kind}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"

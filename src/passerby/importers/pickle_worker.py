@@ -29,6 +29,8 @@ NUMPY_SCALARS = (
 )
 """What NumPy numbers are pickled as, such as the Rank-1 in Torchreid's checkpoints. They are skipped, not built."""
 FOREIGN = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class|GLOBAL) ([\w.]+)")
+MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+"""Pickled `torch.serialization.MAGIC_NUMBER`, with which files of torch.save in the format before the archive begin."""
 SPARE = 1024**3
 """Bytes of memory beyond those for the tensors."""
 UNPACKED, ROOM = 4, 64 * 1024**2
@@ -63,6 +65,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     import torch
 
+    if not is_of_torch(path):
+        raise ValueError(
+            "a pickle that torch.save did not write; load it where it was made and save its tensors with torch.save"
+        )
     require_size(path, measure_archive(path), "unpacks to")
     try:
         with torch.serialization.safe_globals([(Skipped, name) for name in NUMPY_SCALARS]):
@@ -142,12 +148,20 @@ def explain(path: Path, error: Exception) -> str:
         return "a TorchScript archive, which is code; save the network's state_dict() with torch.save instead"
     if foreign:
         named = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        what = "is not a tensor" if len(foreign) == 1 else "are not tensors"
         return (
-            f"its pickle holds {named}, which is not a tensor and would run code; load it where it was made and save "
-            "the network's state_dict() alone"
+            f"its pickle holds {named}, which {what} and would run code; load it where it was made and save the "
+            "network's state_dict() alone"
         )
     reason = text.splitlines()[0][:200] if text else type(error).__name__
     return f"a truncated or damaged checkpoint ({reason}); copy or download it again"
+
+
+def is_of_torch(path: Path) -> bool:
+    """Return whether a file begins as those of torch.save: a zip archive, or torch's number in a pickle."""
+    with path.open("rb") as file:
+        head = file.read(32)
+    return head.startswith(b"PK") or MAGIC in head
 
 
 def main() -> None:

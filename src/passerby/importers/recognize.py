@@ -34,6 +34,11 @@ DETECTOR = re.compile(
 )
 """Names of tensors that only detectors have: torchvision, MMDetection, YOLO, YOLOX, DETR, SSD and RetinaNet."""
 
+DETECTOR_USE = (
+    "expected a re-identification network. A detector finds people in a video: `passerby enroll GALLERY --video VIDEO "
+    "--camera NAME --detector FILE`"
+)
+
 
 def recognize(shapes: Shapes, *, family: str | None, source: Path) -> tuple[str, Recognition]:
     """Recognize a checkpoint.
@@ -64,12 +69,12 @@ def recognize(shapes: Shapes, *, family: str | None, source: Path) -> tuple[str,
     if found:
         ((name, recognition),) = found.items()
         return name, recognition
-    held = ", ".join(f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in list(shapes.items())[:3])
+    named = sorted(shapes.items(), key=lambda item: -len(item[1]))[:3]  # counters of batch norms name no network
+    held = ", ".join(f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in named)
     if any(DETECTOR.match(name) for name in shapes):
         raise WeightsError(
-            f"{source}: the checkpoint of a detector ({held}, ...), which has no embedding; expected a "
-            "re-identification network. A detector finds people in a video: `passerby enroll GALLERY --video VIDEO "
-            "--camera NAME --detector FILE`, as ONNX or OpenVINO"
+            f"{source}: the checkpoint of a detector ({held}, ...), which has no embedding; {DETECTOR_USE}, as ONNX "
+            "or OpenVINO"
         )
     if family is not None:
         raise WeightsError(

@@ -18,9 +18,8 @@ from passerby.recipe import Recipe, load_recipe
 from passerby.reporting.page import PageSection
 from passerby.runs.evaluate_model import EvaluationResult, evaluate_model, evaluation_options, require_valid_queries
 from passerby.runs.run_data import load_run_data
-from passerby.runs.run_folder import RunFolder
+from passerby.runs.run_folder import RunFolder, find_run
 from passerby.runtime.embedder import Embedder
-from passerby.runtime.model_manifest import model_folder
 from passerby.types import DEFAULT, DataSet, Sample
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def load_reported_runs(
     """Load all runs, then evaluate them, so that a wrong path is an error before the work starts."""
     loaded = []
     for run in runs:
-        folder = RunFolder(model_folder(run))
+        folder = find_run(run)
         embedder = load(run, device=device).use_cache()
         loaded.append((folder, embedder, load_recipe(folder.recipe)))
     names = _shortest_names(runs)

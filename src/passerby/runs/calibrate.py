@@ -23,7 +23,7 @@ from passerby.recipe import load_recipe
 from passerby.runs.draw import IMAGES, draw_training, embed_groups
 from passerby.runs.evaluate_model import EvaluationOptions, evaluation_options
 from passerby.runs.run_data import load_run_data
-from passerby.runs.run_folder import RunFolder, write_json
+from passerby.runs.run_folder import RunFolder, find_run, write_json
 from passerby.runtime.embedder import Embedder
 from passerby.runtime.model_fingerprint import fingerprint_network
 from passerby.runtime.model_manifest import DEFAULT_MODEL, model_folder
@@ -73,7 +73,7 @@ def calibrate(
         >>> bool(near >= far)
         True
     """
-    folder = RunFolder(model_folder(run))
+    folder = find_run(run)
     if folder.root.resolve() == DEFAULT_MODEL.resolve():
         raise WeightsError(f"{run}: the folder of the default model is not written to; copy it and calibrate the copy")
     embedder = load(folder.root, device=device).use_cache()

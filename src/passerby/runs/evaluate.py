@@ -20,7 +20,7 @@ from passerby.runs.evaluate_model import (
 )
 from passerby.runs.ranking_method import RankingMethod
 from passerby.runs.run_data import load_run_data
-from passerby.runs.run_folder import RunFolder
+from passerby.runs.run_folder import RunFolder, find_run
 from passerby.runs.run_plots import plot_evaluations
 from passerby.runs.scores_file import read_scores, record_evaluations
 from passerby.runtime.model_manifest import DEFAULT_MODEL, model_folder
@@ -72,7 +72,7 @@ def evaluate(
         >>> reranked[0].method.title
         're-ranked (k-reciprocal, 10, 6, 0.3)'
     """
-    folders = [model_folder(name) for name in (run, *fuse)]
+    folders = [find_run(run).root, *(model_folder(name) for name in fuse)]
     record = RunFolder(folders[0] if out is None else Path(out))
     if record.root.resolve() == DEFAULT_MODEL.resolve():
         raise WeightsError(

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import TrainingError, WriteError, argument, explain
+from passerby.errors import TrainingError, WeightsError, WriteError, argument, explain
 from passerby.files import hold_lock, write_all_atomic, write_atomic
 from passerby.recipe import Recipe
-from passerby.runtime.model_manifest import PICTURES, read_manifest
+from passerby.runtime.file_model import is_model_file
+from passerby.runtime.model_manifest import PICTURES, model_folder, read_manifest
 from passerby.runtime.projection import PROJECTION_FILE, calibration_file
 
 
@@ -169,6 +170,23 @@ class RunFolder:
                 f"`passerby train --recipe RECIPE --data DATA --out {self.root}`"
             )
         return read_manifest(self.root)
+
+
+def find_run(name: str | Path) -> RunFolder:
+    """Find the folder of a finished run or of an imported model; `default` is that of the shipped model.
+
+    Raises:
+        WeightsError: For an ONNX or OpenVINO file, which has no recipe.
+
+    Example:
+        >>> find_run("runs/m").scores.as_posix()
+        'runs/m/scores.json'
+    """
+    folder = model_folder(name)
+    if not folder.is_dir() and (folder.is_file() or is_model_file(folder)):
+        advice = f"import it: `passerby model import {name} --out DIR`" if folder.is_file() else "name another one"
+        raise WeightsError(f"{name}: expected the folder of a run or of an imported model, or default; {advice}")
+    return RunFolder(folder)
 
 
 def to_json(tree: Any) -> bytes:

@@ -16,8 +16,7 @@ from passerby.recipe import load_recipe
 from passerby.runs.draw import IMAGES, draw_training, embed_groups
 from passerby.runs.evaluate_model import evaluation_options, require_valid_queries
 from passerby.runs.run_data import load_run_data
-from passerby.runs.run_folder import RunFolder
-from passerby.runtime.model_manifest import model_folder
+from passerby.runs.run_folder import find_run
 from passerby.types import DataSet, Result, Sample
 
 Split = Literal["train", "query and gallery"]
@@ -90,7 +89,7 @@ def find_threshold(
         >>> passerby.find_threshold("runs/m", far=0.2)
         [MeasuredThreshold(market1501 (synthetic): distance ..., FAR 20 %, DIR ... %)]
     """
-    folder = RunFolder(model_folder(run))
+    folder = find_run(run)
     embedder = load(folder.root, device=device).use_cache()
     sets = load_run_data(folder.root, embedder.manifest, data)
     pairs: list[tuple[Sequence[Sample], Sequence[Sample]]]

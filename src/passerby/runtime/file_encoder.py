@@ -87,9 +87,11 @@ class FileEncoder:
         if vectors.ndim == 4:
             vectors = vectors.mean(axis=(2, 3))  # (B, D)
         if vectors.ndim != 2 or len(vectors) != len(pixels):
+            names = self._network.outputs
+            advice = "name another output" if len(names) > 1 else "a detector, for example, has no such output"
             raise WeightsError(
-                f"{self.path}: output {self._network.outputs[self._output]} has shape {vectors.shape} for "
-                f"{plural(len(pixels), 'image')}, expected (images, width); name another output"
+                f"{self.path}: output {names[self._output]} has shape {vectors.shape} for "
+                f"{plural(len(pixels), 'image')}, expected (images, width); {advice}"
             )
         vectors = np.asarray(vectors, np.float32)
         with np.errstate(invalid="ignore", over="ignore"):  # infinite numbers become NaN, which the caller refuses
@@ -118,9 +120,12 @@ def _find_layout(network: FileNetwork, size: tuple[int, int]) -> bool:
             if channels == 3 and all(side in (None, wanted) for side, wanted in zip(sides, size, strict=True)):
                 return channels_last
     height, width = size
+    advice = "name the size of its images (height x width)"
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]):
+        advice = "export a network of color images"
     raise WeightsError(
         f"{network.path}: input of shape {_format(shape)}, expected (batch, 3, {height}, {width}) or (batch, {height}, "
-        f"{width}, 3); name the size of its images (height x width)"
+        f"{width}, 3); {advice}"
     )
 
 

@@ -33,7 +33,7 @@ _ONNX_TYPES: _Types = {
     "tensor(uint8)": np.uint8,
 }
 _OPENVINO_TYPES: _Types = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
-_LACKS = re.compile(r"(?:No Op registered for|implementation for|Fatal error:|conversion rule for) ['\"]?([\w.:]+)")
+_LACKS = re.compile(r"(?:(?:Op registered|implementation|rule) for|Fatal error:|with type:) ['\"]?([\w.:]+)")
 _Outputs = list[NDArray[Any]]
 _CORE_LOCK = Lock()
 
@@ -238,7 +238,8 @@ def _load_openvino(path: Path, threads: int | None, precision: ComputePrecision,
 
     try:
         model = core.read_model(str(path))
-        types = [(str(index), value.element_type.get_type_name()) for index, value in enumerate(model.inputs)]
+        kinds = [value.element_type.get_type_name() for value in model.inputs]
+        types = [*zip(_openvino_names(model.inputs), kinds, strict=True)]
         _check_inputs(path, types, _OPENVINO_TYPES)
         shape = tuple(size.get_length() if size.is_static else None for size in model.input(0).partial_shape)
         if not batches:
@@ -251,7 +252,7 @@ def _load_openvino(path: Path, threads: int | None, precision: ComputePrecision,
     except RuntimeError as error:
         kind = "OpenVINO IR" if path.suffix.lower() == ".xml" else "ONNX"
         raise _unreadable(path, kind, f"openvino {openvino.__version__.split('-')[0]}", error) from None
-    number, names, metadata = _OPENVINO_TYPES[types[0][1]], _openvino_outputs(model), _openvino_metadata(model)
+    number, names, metadata = _OPENVINO_TYPES[kinds[0]], _openvino_names(model.outputs), _openvino_metadata(model)
     return FileNetwork(path, "openvino", shape, number, names, metadata, compute)
 
 
@@ -267,8 +268,8 @@ def _takes_any_batch(model: Any) -> bool:
     return all(shape.rank.is_static and shape[0].is_static and shape[0].get_length() == size for shape in shapes)
 
 
-def _openvino_outputs(model: Any) -> tuple[str, ...]:
-    return tuple(next(iter(sorted(output.names)), str(index)) for index, output in enumerate(model.outputs))
+def _openvino_names(ports: Any) -> tuple[str, ...]:
+    return tuple(next(iter(sorted(port.names)), str(index)) for index, port in enumerate(ports))
 
 
 def _openvino_metadata(model: Any) -> str | None:
@@ -315,7 +316,8 @@ def _in_batches(
 def _check_inputs(path: Path, inputs: list[tuple[str, str]], types: _Types) -> None:
     if len(inputs) != 1 or inputs[0][1] not in types:
         given = ", ".join(f"{name} ({kind})" for name, kind in inputs)
-        raise DataError(f"{path}: inputs {given or 'none'}; expected one input of type {', '.join(types)}")
+        expected = f"expected one input of type {', '.join(types)}"
+        raise DataError(f"{path}: inputs {given or 'none'}; {expected}; export the network with its images alone")
 
 
 def _require_no_external_data(path: Path) -> None:
