@@ -1,7 +1,7 @@
 """Time of an embedding by runtime, precision, batch size and threads, bare and from JPEG files.
 
     python benchmarks/embed.py [--threads 1 2] [--models default convnext_tiny] [--peer PYTHON] [--turns 5]
-        [--folder FOLDER]
+        [--folder FOLDER] [--flip] [--avx2]
 
 Models: the default model (128 x 64), ConvNeXt-Tiny with attention and six parts at 256 x 128 and, with `--peer`,
 OSNet x1.0 and x0.25 at 256 x 128 (all but the first with random weights), without the mirror image. Every alternative
@@ -16,6 +16,10 @@ computes the same OSNet exported by hand, and Passerby the same weights imported
 The roofline is 2 x multiply-adds of an image / rate of a matrix product of 1024 x 1024 in the same runtime and
 precision; the last column is that time / measured bare time at batch 32. `--folder` keeps the models for another
 call.
+
+`--flip` measures an image with its mirror image: at batch 1 in one call for two images, at batch 32 in two calls; the
+first row makes two calls at both. `--avx2` holds torch, MKL and oneDNN, which OpenVINO has its own copy of, to AVX2;
+onnxruntime's kernels cannot be held.
 """
 
 from __future__ import annotations
@@ -44,6 +48,8 @@ ALTERNATIVES = (
     ("OpenVINO int8", "openvino", "int8"),
     ("auto", "auto", "fp32"),
 )
+TWO_PASSES = ("eager, two passes", "torch", "fp32")
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 OSNETS = ("osnet_x1_0", "osnet_x0_25")
 PROGRAMS = Path(__file__).with_name("embed_programs.py")
 _Job = tuple[str, dict[str, Any]]
@@ -59,12 +65,20 @@ def main() -> None:
     parser.add_argument("--peer", type=Path)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--flip", action="store_true")
+    parser.add_argument("--avx2", action="store_true")
     options = parser.parse_args()
-    print(machine(), flush=True)
+    if options.flip and options.peer:
+        parser.error("--flip: the peers embed no mirror image; leave out --peer")
+    if options.avx2:
+        os.environ |= AVX2
+    print(machine(), *(["held to AVX2"] if options.avx2 else []), flush=True)
     with nullcontext(options.folder) if options.folder else TemporaryDirectory() as name:
         folder = Path(name)
         folder.mkdir(exist_ok=True)
-        tables = {model: _list_runtimes(model, folder) for model in options.models}
+        tables = {
+            model: _list_runtimes(model, folder, flip=options.flip, avx2=options.avx2) for model in options.models
+        }
         if options.peer:
             tables |= {model: _list_osnet(model, folder, options.peer) for model in OSNETS}
         for threads in options.threads:
@@ -73,15 +87,19 @@ def main() -> None:
                 _print(f"{model}, {threads} thread{'s' if threads > 1 else ''}", results)
 
 
-def _list_runtimes(model: str, folder: Path) -> dict[str, _Job]:
+def _list_runtimes(model: str, folder: Path, *, flip: bool, avx2: bool) -> dict[str, _Job]:
     run = folder / model
     if not run.is_dir():
         _write_model(model, run)
-    common = {"model": str(run), "flops": 2 * _count(run), "large": model != "default"}
+    common = {"model": str(run), "flops": 2 * _count(run) * (2 if flip else 1), "large": model != "default"}
     return {
-        title: (sys.executable, {**common, "runtime": runtime, "precision": precision})
-        for title, runtime, precision in ALTERNATIVES
-        if precision != "int8" or model == "default"  # random weights have no ranges that int8 keeps
+        title: (
+            sys.executable,
+            {**common, "runtime": runtime, "precision": precision, "flip": flip, "passes": title == TWO_PASSES[0]},
+        )
+        for title, runtime, precision in ([TWO_PASSES] if flip else []) + [*ALTERNATIVES]
+        if (precision != "int8" or model == "default")  # random weights have no ranges that int8 keeps
+        and not (precision == "bf16" and avx2)
     }
 
 

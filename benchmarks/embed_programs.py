@@ -74,7 +74,9 @@ def _open_model(job: Mapping[str, Any]) -> tuple[dict[str, Any], Work]:
         embedder = passerby.load(run, runtime=runtime, precision=precision)
     files = _write_files(Path(job["folder"]), embedder.preprocessing.size)
     pixels = next(embedder.read_pixels(files, batch=64))
-    chosen = {size: getattr(embedder.encoder, "runtime_of", lambda _: runtime)(size) for size in SIZES}
+    flip = job.get("flip", False)
+    together = flip and not job["passes"]  # one call for an image and its mirror image
+    chosen = {size: getattr(embedder.encoder, "runtime_of", lambda _: runtime)(size) for size in {2, *SIZES}}
     bare: dict[int, Callable[[Any], object]] = {}
     for size, name in chosen.items():
         if name == "torch":
@@ -84,17 +86,23 @@ def _open_model(job: Mapping[str, Any]) -> tuple[dict[str, Any], Work]:
         else:
             file = run / ("int8.xml" if precision == "int8" else "model.onnx")
             bare[size] = _compile(file, size, embedder.preprocessing.size, job["threads"], precision)
-    normalized = embedder.encoder.normalize(pixels) if runtime == "torch" else None  # type: ignore[attr-defined]
+    ready = pixels
+    if flip:  # image, mirror image, image, ...
+        ready = np.stack([pixels, pixels[:, :, ::-1]], axis=1).reshape(-1, *pixels.shape[1:])
+    if runtime == "torch":
+        ready = embedder.encoder.normalize(ready)  # type: ignore[attr-defined]
 
     def work(kind: str, count: int, batch: int) -> object:
         if kind == "files":
-            return embedder.embed(files[:count], batch=batch, flip=False)
-        if normalized is None:
-            return [bare[batch](pixels[part]) for part in _bounds(count, batch)]
+            return embedder.embed(files[:count], batch=batch, flip=flip)
+        size = 2 if together and batch == 1 else batch
+        parts = _bounds(count * (1 + flip), size)
+        if runtime != "torch":
+            return [bare[size](ready[part]) for part in parts]
         import torch
 
         with torch.inference_mode():
-            return [bare[batch](normalized[part]) for part in _bounds(count, batch)]
+            return [bare[size](ready[part]) for part in parts]
 
     about: dict[str, Any] = {"flops": job["flops"], "name": str(embedder.encoder), "kinds": ["bare", "files"]}
     if precision != "int8" and runtime != "auto":
