@@ -199,6 +199,14 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
         (("enroll", "g"), "enroll: expected one of --images, --data, --embeddings and --video"),
         (("enroll", "g", "--data", SIMPLE, "--camera", "c"), "enroll: --camera cannot be used with --data"),
         (
+            ("enroll", "g", "--embeddings", ".", "--camera", "c"),
+            "enroll: --camera cannot be used with --embeddings, which takes no option of a source",
+        ),
+        (
+            ("enroll", "g", "--embeddings", ".", "--keep", "crops", "--no-flip"),
+            "enroll: --keep, --flip cannot be used with --embeddings: the shards have the model and the settings of",
+        ),
+        (
             ("enroll", "g", "--images", ".", "--camera", "c", "--time", "noon"),
             "--time: timestamp 'noon'; expected seconds",
         ),

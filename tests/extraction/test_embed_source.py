@@ -146,6 +146,37 @@ def test_claim_of_another_machine_is_taken_over_after_its_lease(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize(("shift", "claimed"), [(1000, True), (20, False)])
+def test_claim_from_before_the_clock_was_set_back_is_taken_over(tmp_path, shift, claimed):
+    """Of another machine, with a time in the future; a difference within the lease may be that of two clocks."""
+    claim = tmp_path / "00001"
+    claim.write_text(json.dumps({"host": "another", "pid": 1, "id": "x"}), encoding="utf-8")
+    os.utime(claim, (time.time() + shift,) * 2)
+    with hold_claim(claim) as held:
+        assert held is claimed
+
+
+def test_waiting_for_another_process_is_logged_once(job, crops, tmp_path, monkeypatch, caplog):
+    out = tmp_path / "shards"
+    shutil.copytree(job, out)
+    shard = out / "shards" / "00001.parquet"
+    content = shard.read_bytes()
+    shard.unlink()
+    claim = out / "claims" / "00001"
+    claim.write_text(json.dumps({"host": "another", "pid": 1, "id": "x"}), encoding="utf-8")
+    checks = []
+
+    def wait(_seconds):
+        checks.append(_seconds)
+        if len(checks) == 2 * worker._PATIENCE:
+            shard.write_bytes(content)  # by the other process
+
+    monkeypatch.setattr(worker.time, "sleep", wait)
+    passerby.embed(crops, "default", out, options=BY_CAMERA, settings=FAST)
+    (message,) = [record.getMessage() for record in caplog.records if "waiting" in record.getMessage()]
+    assert f"waiting for 1 shard of other processes; {claim} names one" in message
+
+
 @pytest.mark.parametrize(("numbers", "least"), [("fp16", 0.99999), ("int8", 0.999)])
 def test_narrow_numbers_keep_the_direction(job, crops, tmp_path, numbers, least):
     out = tmp_path / "shards"
@@ -191,6 +222,31 @@ def test_another_model_is_refused(job, crops, tiny_run):
     settings = passerby.EmbedSettings(shard_size=10, batch=4, device="cpu", runtime="torch")
     with pytest.raises(GalleryError, match="a job of another model or number type"):
         passerby.embed(crops, tiny_run, job, options=BY_CAMERA, settings=settings)
+
+
+@pytest.mark.parametrize("column", ["hat", "x"])
+def test_changed_attributes_and_boxes_of_a_table_are_a_changed_source(crops, tmp_path, column):
+    paths = sorted(crops.glob("south/*.jpg"))[:3]
+    table = tmp_path / "crops.csv"
+
+    def write(value):
+        values = {"hat": "red", "x": "0", column: value}
+        rows = [f"{path},south,{values['hat']},{values['x']},0,20,40" for path in paths]
+        table.write_text("\n".join(["path,camera,hat,x,y,width,height", *rows]), encoding="utf-8")
+
+    write("1")
+    passerby.embed(table, "default", tmp_path / "out", settings=FAST)
+    write("2")
+    with pytest.raises(GalleryError, match="has changed since the job began: 3 images then, 3 images now"):
+        passerby.embed(table, "default", tmp_path / "out", settings=FAST)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(crops, tmp_path):
+    out = tmp_path / "out"
+    out.write_text("kept", encoding="utf-8")
+    with pytest.raises(GalleryError, match="out: a file; expected a new or an empty folder, or that of a job"):
+        passerby.embed(crops, "default", out, options=BY_CAMERA, settings=FAST)
+    assert out.read_text(encoding="utf-8") == "kept"
 
 
 def test_a_folder_with_other_files_is_refused(crops, tmp_path):
@@ -245,6 +301,22 @@ def test_shards_are_enrolled_once(job, crops, tmp_path):
         assert gallery.search(path, top=1)[0][0].source == str(path)
         again = gallery.enroll(passerby.list_crops(path, camera="north"))
         assert again.new == 0
+
+
+def test_shards_that_are_missing_are_reported_and_added_later(job, crops, tmp_path, caplog):
+    """Nothing is lost: the warning names the number, and the completed job adds the rest."""
+    part, gallery = tmp_path / "part", tmp_path / "gallery"
+    shutil.copytree(job, part)
+    (part / "shards" / "00001.parquet").unlink()
+    first = passerby.enroll_shards(gallery, part)
+    (message,) = [record.getMessage() for record in caplog.records]
+    shards = len([*job.glob("shards/*.parquet")])
+    assert f"1 of {shards} shards are missing; `passerby embed` continues the job" in message
+    caplog.clear()
+    passerby.embed(crops, "default", part, options=BY_CAMERA, settings=FAST)
+    second = passerby.enroll_shards(gallery, part)
+    assert (second.new, second.known) == (10, first.new)
+    assert not caplog.records
 
 
 def test_damaged_shards_are_refused_and_add_nothing(job, tmp_path):

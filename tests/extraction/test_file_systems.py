@@ -1,5 +1,8 @@
 """Object stores. Oracle: the same images in a folder. The store is moto's S3 server on the loopback address."""
 
+import io
+import tarfile
+
 import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
@@ -63,6 +66,32 @@ def test_a_table_may_hold_addresses(bucket, images, tmp_path):
     assert "cannot be read" in result.unreadable[0][1]
     info = read_shard(tmp_path / "out" / "shards" / "00000.parquet").info
     assert [(row.camera, row.time) for row in info] == [("north", 0.0), ("north", 1.0), ("north", 2.0)]
+
+
+def test_tars_in_a_bucket_are_read(bucket, images, tmp_path):
+    """Oracle: the same tar file in a folder. A tar file that was replaced is a changed source."""
+    folder, _, query = bucket.partition("?")
+    store, _ = FileSystem.from_uri(f"s3://people/?{query}")
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for path in images[:3]:
+            tar.add(path, arcname=path.name)
+    (tmp_path / "0.tar").write_bytes(content.getvalue())
+    address = f"{folder.removesuffix('crops')}tars?{query}"
+
+    def write(name):
+        with store.open_output_stream(f"people/tars/{name}") as file:
+            file.write(content.getvalue())
+
+    write("0.tar")
+    for source, out in ((address, "stored"), (tmp_path / "0.tar", "local")):
+        passerby.embed(source, "default", tmp_path / out, options=SourceOptions("north"), settings=SETTINGS)
+    stored, local = (read_shard(tmp_path / out / "shards" / "00000.parquet") for out in ("stored", "local"))
+    assert np.array_equal(stored.vectors, local.vectors)
+    assert [info.source.rpartition("::")[2] for info in stored.info] == [path.name for path in images[:3]]
+    write("1.tar")
+    with pytest.raises(GalleryError, match="has changed since the job began: 1 tar file then, 2 tar files now"):
+        passerby.embed(address, "default", tmp_path / "stored", options=SourceOptions("north"), settings=SETTINGS)
 
 
 def test_addresses_that_cannot_be_used(bucket, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import passerby
+from passerby.errors import GalleryError
 from passerby.extraction.items import Item, SourceOptions
 from passerby.extraction.job import Job
 from passerby.extraction.tar_files import read_tar
@@ -95,6 +96,38 @@ def test_a_job_reads_tars_and_reports_a_damaged_one(images, tmp_path):
         passerby.PasserbyError, match=r"has changed since the job began: 2 tar files then, 2 tar files now"
     ):
         passerby.embed(folder, "default", tmp_path / "out", options=SourceOptions("north"), settings=SETTINGS)
+
+
+def test_tars_beside_images_are_refused(images, tmp_path):
+    """Neither is left out: the message counts both. A tar in a subfolder counts, too."""
+    folder = tmp_path / "crops"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(images[0])
+    write_tar(folder / "inner" / "0.tar", [("a.jpg", images[0])])
+    with pytest.raises(GalleryError, match=r"1 \.tar file and 1 image, such as .*a\.jpg; expected one of both"):
+        passerby.embed(folder, "default", tmp_path / "out", options=SourceOptions("north"), settings=SETTINGS)
+    (folder / "a.jpg").unlink()
+    result = passerby.embed(folder, "default", tmp_path / "out", options=SourceOptions("north"), settings=SETTINGS)
+    assert (result.embedded, result.shards) == (1, 1)
+
+
+@pytest.mark.parametrize(("option", "value"), [("folders", "camera"), ("split", "train")])
+def test_options_of_other_sources_are_refused(images, tmp_path, option, value):
+    path = write_tar(tmp_path / "0.tar", [("a.jpg", images[0])])
+    with pytest.raises(GalleryError, match=f"{option} cannot be used: it is a source of tar files"):
+        passerby.embed(
+            path, "default", tmp_path / "out", options=SourceOptions("n", **{option: value}), settings=SETTINGS
+        )
+
+
+def test_a_tar_that_is_replaced_by_one_of_the_same_size_is_a_changed_source(images, tmp_path):
+    path, options = write_tar(tmp_path / "0.tar", [("a.jpg", images[0])]), SourceOptions("north")
+    passerby.embed(path, "default", tmp_path / "out", options=options, settings=SETTINGS)
+    size = path.stat().st_size
+    write_tar(path, [("b.jpg", images[1])])
+    assert path.stat().st_size == size
+    with pytest.raises(GalleryError, match="has changed since the job began: 1 tar file then, 1 tar file now"):
+        passerby.embed(path, "default", tmp_path / "out", options=options, settings=SETTINGS)
 
 
 def test_a_tar_that_changes_during_the_job_is_a_failure(images, tmp_path):

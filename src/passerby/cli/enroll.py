@@ -164,6 +164,12 @@ def enroll(
     if embeddings is not None:  # the shards name the model of a new gallery
         from passerby.gallery.enroll_shards import open_for_shards
 
+        settings = {"--model": model, "--keep": keep, "--flip": flip, "--precision": precision}
+        if given := [name for name, value in settings.items() if value is not None]:
+            raise GalleryError(
+                f"enroll: {', '.join(given)} cannot be used with --embeddings: the shards have the model and the "
+                "settings of their vectors, and no crops"
+            )
         open_for_shards(where, embeddings, retention=retention, accept_drift=accept_drift, dims=dims).close()
     with _open(
         where,

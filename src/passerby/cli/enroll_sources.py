@@ -33,7 +33,7 @@ def prepare_job(sources: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
     used = {name: value for name, value in options.items() if value is not None}
     wrong = [_to_option(name) for name in used if name not in accepted]
     if wrong:
-        names = ", ".join(_to_option(name) for name in accepted if name != "on_sighting")
+        names = ", ".join(_to_option(name) for name in accepted if name != "on_sighting") or "no option of a source"
         raise GalleryError(f"enroll: {', '.join(wrong)} cannot be used with --{source}, which takes {names}")
     return prepare(sources[source], **used)
 

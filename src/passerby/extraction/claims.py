@@ -4,8 +4,10 @@ A claim is a file that only one process can create. Its time of change is renewe
 was not renewed for `LEASE` seconds, or whose process on this machine has ended, may be taken over. Two processes that
 do one shard by accident write the same file twice.
 
-Ages are computed by the clock of the file system, so that clocks of machines may differ. Beside the claims are hidden
-files that exist for a moment, and stay if their process is killed in it: their names have its machine and number.
+Ages are computed by the clock of the file system, so that clocks of machines may differ. A time that is more than
+`LEASE` seconds in the future was written before this clock was set back, and has ended, too. Beside the claims are
+hidden files that exist for a moment, and stay if their process is killed in it: their names have its machine and
+number.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def _take_over(path: Path) -> bool:
         return True
     except (ValueError, KeyError, TypeError):
         ended = False
-    if not ended and file_system_time(path.parent) - status.st_mtime < LEASE:
+    if not ended and not is_expired(path.parent, status.st_mtime):
         return False
     stale = _name_hidden(path.parent)
     try:
@@ -93,12 +95,12 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def file_system_time(folder: Path) -> float:
-    """Return the time of the file system's clock."""
+def is_expired(folder: Path, changed: float) -> bool:
+    """Return whether a time of change in a folder is more than `LEASE` seconds from the file system's clock."""
     probe = _name_hidden(folder)
     probe.touch()
     try:
-        return probe.stat().st_mtime
+        return abs(probe.stat().st_mtime - changed) > LEASE
     finally:
         probe.unlink(missing_ok=True)
 
@@ -114,7 +116,7 @@ def remove_leftovers(folder: Path) -> None:
         number = rest.partition("-")[0]
         try:
             here = machine == _machine() and number.isdecimal()
-            if not _is_alive(int(number)) if here else file_system_time(folder) - path.stat().st_mtime > LEASE:
+            if not _is_alive(int(number)) if here else is_expired(folder, path.stat().st_mtime):
                 path.unlink()
         except FileNotFoundError:
             continue

@@ -99,6 +99,20 @@ def read_address(address: str) -> bytes:
         raise DataError(f"{address}: cannot be read ({_first_line(error)})") from None
 
 
+def stat_address(address: str) -> tuple[int, int] | None:
+    """Return the bytes of a file of a store and its time of modification in ns; None if it is missing.
+
+    Raises:
+        DataError: If the store cannot be reached.
+    """
+    file_system, path = open_address(address)
+    try:
+        (info,) = file_system.get_file_info([path])
+    except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{address}: cannot be read ({_first_line(error)})") from None
+    return (int(info.size), int(info.mtime_ns or 0)) if info.type == pyarrow.fs.FileType.File else None
+
+
 def list_addresses(address: str) -> list[tuple[str, int]]:
     """List (address, bytes) of the files below a folder of a store, in the order of their names.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -110,20 +111,37 @@ class SourceOptions:
         return {"camera": self.camera, "time": self.time, "label": self.label}
 
 
-def find_tars(source: str) -> list[str]:
+def find_tars(source: str, options: SourceOptions) -> list[str]:
     """Return the tar files of a source in the order of their names; empty for another kind of source.
 
     Args:
-        source: A `.tar` file, or a folder, here or in an object store, that contains `.tar` files and no subfolders
-            with images.
+        source: A `.tar` file, or a folder, here or in an object store, with `.tar` files and no images.
+        options: Values for all images.
+
+    Raises:
+        GalleryError: If a folder has `.tar` files and images, or for options that do not fit.
+        DataError: If a folder of an object store cannot be listed.
     """
-    if source.lower().endswith(".tar"):
-        return [source if is_address(source) else str(expand_home(source).resolve())]
-    if is_address(source):
+    if _is_tar(source):
+        names = [source]
+    elif is_address(source):
         names = [name for name, _ in list_addresses(source)]
-        return [name for name in names if name.partition("?")[0].lower().endswith(".tar")]
-    folder = expand_home(source)
-    return sorted(str(path.resolve()) for path in folder.glob("*.tar")) if folder.is_dir() else []
+    else:
+        names = [os.path.join(folder, name) for folder, _, files in os.walk(expand_home(source)) for name in files]
+    tars = [name if is_address(name) else str(expand_home(name).resolve()) for name in names if _is_tar(name)]
+    images = [name for name in names if is_image_file(name.partition("?")[0])] if tars else []
+    if images:
+        raise GalleryError(
+            f"{source}: {plural(len(tars), '.tar file')} and {plural(len(images), 'image')}, such as {images[0]}; "
+            "expected one of both. Embed each in a job of its own"
+        )
+    if tars:
+        _refuse(source, "a source of tar files", options, "folders", "split")
+    return sorted(tars)
+
+
+def _is_tar(name: str) -> bool:
+    return name.partition("?")[0].lower().endswith(".tar") if is_address(name) else name.lower().endswith(".tar")
 
 
 def list_items(source: str, options: SourceOptions) -> list[Item]:
@@ -251,11 +269,12 @@ def _parse_time(value: Any, name: str) -> float:
 
 
 def fingerprint_items(items: Sequence[Item]) -> str:
-    """Compute the fingerprint of a list: sources, metadata and sizes, in order; hexadecimal."""
+    """Compute the fingerprint of a list: sources, parts of files, metadata and sizes, in order; hexadecimal."""
     digest = hashlib.sha256()
     for item in items:
         info = item.info
-        digest.update(json.dumps([info.source, info.camera, info.time, info.label, item.size]).encode())
+        values = [info.source, item.key, info.camera, info.time, info.label, dict(info.attributes), item.size]
+        digest.update(json.dumps(values, sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from passerby import __version__
-from passerby.errors import GalleryError, explain
-from passerby.extraction.file_systems import is_address, list_addresses
+from passerby.errors import DataError, GalleryError, explain
+from passerby.extraction.file_systems import is_address, stat_address
 from passerby.extraction.items import (
     Item,
     SourceOptions,
@@ -105,21 +105,34 @@ class Job:
         if tars is None:
             yield from read_items(self.folder / ITEMS, number)
             return
-        path, size = tars[number]["path"], tars[number]["bytes"]
-        now = _tar_bytes(path)
-        if now != size:
-            yield (
-                path,
-                f"{path}: {plural(now, 'byte')}, {size:,} when the job began; the file has changed. Begin a new job",
-            )
+        tar = tars[number]
+        path = tar["path"]
+        try:
+            now = _describe_tar(path)
+        except DataError as error:
+            yield path, str(error)
+            return
+        if now != tar:
+            sizes = f"{plural(now['bytes'], 'byte')}, {tar['bytes']:,} when the job began"
+            yield path, f"{path}: {sizes}; the file has changed. Begin a new job"
             return
         yield from read_tar(path, self.options)
 
 
-def _tar_bytes(path: str) -> int:
+def _describe_tar(path: str) -> dict[str, Any]:
+    """Describe a tar file by size and time of modification; its size alone is a multiple of 10,240 for most tools.
+
+    Raises:
+        DataError: If the object store cannot be reached.
+    """
     if is_address(path):
-        return next((size for name, size in list_addresses(path) if name == path), 0)
-    return Path(path).stat().st_size if Path(path).is_file() else 0
+        size, modified = stat_address(path) or (0, 0)
+    elif Path(path).is_file():
+        status = Path(path).stat()
+        size, modified = status.st_size, status.st_mtime_ns
+    else:
+        size, modified = 0, 0
+    return {"path": path, "bytes": size, "modified": modified}
 
 
 def open_job(folder: Path, source: str, *, options: SourceOptions, settings: JobSettings, vectors: ShardModel) -> Job:
@@ -139,13 +152,15 @@ def open_job(folder: Path, source: str, *, options: SourceOptions, settings: Job
         WriteError: If the folder cannot be written.
     """
     path = folder / JOB
+    if folder.exists() and not folder.is_dir():
+        raise GalleryError(f"{folder}: a file; expected a new or an empty folder, or that of a job to continue")
     if folder.exists() and not path.exists() and any(entry.name != ITEMS for entry in [*folder.iterdir()]):
         raise GalleryError(f"{folder}: holds other files and no {JOB}; name a new or an empty folder")
-    tars = find_tars(source)
+    tars = find_tars(source, options)
     items: list[Item] = [] if tars else list_items(source, options)
     described: dict[str, Any]
     if tars:
-        described = {"tars": [{"path": tar, "bytes": _tar_bytes(tar)} for tar in tars]}
+        described = {"tars": [_describe_tar(tar) for tar in tars]}
         shards = len(tars)
     else:
         described = {"items": len(items), "fingerprint": fingerprint_items(items)}
@@ -232,7 +247,8 @@ def _compare(job: Job, stored: dict[str, Any], source: str) -> None:
         sizes = [_count_items(content) for content in (_find_object(stored, "source"), own["source"])]
         raise GalleryError(
             f"{job.folder}: {source} has changed since the job began: {sizes[0]} then, {sizes[1]} now, or the same "
-            "number with other names, sizes, cameras, times or labels. Name another folder for the new state"
+            "number with other names, sizes, cameras, times, labels or attributes. Name another folder for the new "
+            "state"
         )
 
 

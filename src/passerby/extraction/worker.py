@@ -5,6 +5,7 @@ B batch   H W image height and width
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import numpy as np
 
 from passerby.data.images import Pixels
 from passerby.errors import DataError
-from passerby.extraction.claims import LEASE, file_system_time, hold_claim, remove_leftovers
+from passerby.extraction.claims import LEASE, hold_claim, is_expired, remove_leftovers
 from passerby.extraction.items import Item, without_content
 from passerby.extraction.job import Job
 from passerby.extraction.tar_files import Failure
@@ -26,13 +27,18 @@ from passerby.gallery.sightings import SightingInfo
 from passerby.progress import ProgressCallback
 from passerby.runtime.embedder import Embedder, encode
 from passerby.runtime.runtime_table import count_threads
+from passerby.text import plural
 from passerby.types import FloatArray
 
 _AHEAD = 4
 """Batches that are read ahead of the network."""
 _POLL = 1.0
 """Seconds between two checks of shards of other processes."""
+_PATIENCE = 30
+"""Checks without a shard to do, after which one message is logged."""
 _Read = Pixels | str
+
+logger = logging.getLogger(__name__)
 
 
 def work(job: Job, embedder: Embedder, *, threads: int, report: ProgressCallback) -> None:
@@ -48,13 +54,24 @@ def work(job: Job, embedder: Embedder, *, threads: int, report: ProgressCallback
         WriteError: If a shard cannot be written; the shards that are there stay.
     """
     with ThreadPoolExecutor(threads, thread_name_prefix="passerby-decode") as pool:
+        waited = 0
         while missing := job.missing():
             report("embed", job.shards - len(missing), job.shards)
-            worked = False
-            for number in missing:
-                worked |= do_shard(job, number, embedder, pool)
-            if not worked:
-                time.sleep(_POLL)  # the rest is in work elsewhere; a process that ends leaves its shard to this one
+            done = [do_shard(job, number, embedder, pool) for number in missing]
+            if any(done):
+                waited = 0
+                continue
+            time.sleep(_POLL)  # the rest is in work elsewhere; a process that ends leaves its shard to this one
+            waited += 1
+            if waited == _PATIENCE:
+                logger.warning(
+                    "%s: waiting for %s of other processes; %s names one. The shards of a process that has ended are "
+                    "done here after %.0f s",
+                    job.folder,
+                    plural(len(missing), "shard"),
+                    job.claim_path(missing[0]),
+                    LEASE,
+                )
     for number in range(job.shards):  # of processes that were killed after they had written their shard
         job.claim_path(number).unlink(missing_ok=True)
     remove_leftovers(job.claim_path(0).parent)
@@ -94,7 +111,7 @@ def _remove_drafts(path: Path) -> None:
     """Remove drafts of a shard that killed processes have left."""
     for draft in path.parent.glob(f".{path.name}.*.part"):
         with suppress(FileNotFoundError):
-            if file_system_time(path.parent) - draft.stat().st_mtime > LEASE:
+            if is_expired(path.parent, draft.stat().st_mtime):
                 draft.unlink()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, explain
+from passerby.files import read_json
 from passerby.gallery.card import GalleryModel, Precision
 from passerby.gallery.card_checks import check_card, check_dims
 from passerby.gallery.embedding_model import project_record
@@ -15,7 +17,9 @@ from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery, read_card
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
+from passerby.text import plural
 
+_log = logging.getLogger(__name__)
 _ROWS = 2000
 """Sightings of one transaction."""
 
@@ -44,7 +48,8 @@ def enroll_shards(
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
-        Numbers of added and of known crops, and the crops that the job could not read.
+        Numbers of added and of known crops, and the crops that the job could not read. A warning is logged if the job
+        is not complete.
 
     Raises:
         GalleryError: If there is no shard, a shard is damaged, or was made by another model than the gallery's; then
@@ -93,6 +98,7 @@ def add_shards(store: GalleryStore, folder: str | Path, *, progress: ProgressOpt
         GalleryError: As `enroll_shards`.
     """
     shards, errors = _find_shards(Path(folder))
+    _warn_of_missing(Path(folder), shards)
     model, flip = _read_model(shards)
     check_card(store.card, "the gallery", model=store.card.project(model), flip=flip)
     record_job(store.address, folder)
@@ -105,7 +111,7 @@ def _find_shards(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the shards and the tables of errors of a job.
 
     Raises:
-        GalleryError: If there is no shard, or the job is not complete.
+        GalleryError: If there is no shard.
     """
     if folder.is_file():
         return [folder], []
@@ -115,6 +121,24 @@ def _find_shards(folder: Path) -> tuple[list[Path], list[Path]]:
             f"{folder}: no shards/*.parquet in it; make some with `passerby embed SOURCE --out {folder}`"
         )
     return shards, sorted((folder / "errors").glob("*.parquet"))
+
+
+def _warn_of_missing(folder: Path, shards: list[Path]) -> None:
+    """Log a warning if the job of a folder has shards that are not there yet."""
+    try:
+        expected = int(read_json(folder / "job.json")["shards"])
+    except FileNotFoundError:  # one shard, or a folder of copies
+        return
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        _log.warning("%s: cannot be read (%s); whether shards are missing is not checked", folder, explain(error))
+        return
+    if expected > len(shards):
+        _log.warning(
+            "%s: %d of %s are missing; `passerby embed` continues the job, and this command adds the rest",
+            folder,
+            expected - len(shards),
+            plural(expected, "shard"),
+        )
 
 
 def _read_model(shards: list[Path]) -> tuple[GalleryModel, bool]:

@@ -265,4 +265,7 @@ def _open(path: Path) -> tuple[pq.ParquetFile, ShardModel]:
     except KeyError:
         raise GalleryError(f"{path}: a Parquet file, but not a shard of `passerby embed`") from None
     except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
-        raise GalleryError(f"{path}: cannot be read as a shard of `passerby embed` ({explain(error)})") from None
+        raise GalleryError(
+            f"{path}: cannot be read as a shard of `passerby embed` ({explain(error)}); delete it and run `passerby "
+            "embed` again"
+        ) from None
