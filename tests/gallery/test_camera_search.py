@@ -1,7 +1,7 @@
 """Search across cameras, in every store. Oracle: exact search over `normalize_cameras`, and planted shifts."""
 
 import dataclasses
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -13,12 +13,16 @@ from passerby.data.datasets import load_data
 from passerby.errors import GalleryError
 from passerby.gallery import camera_search as cameras
 from passerby.gallery.camera_search import CameraViews, search_across
+from passerby.gallery.card import GalleryCard
 from passerby.gallery.crops import list_data_crops
 from passerby.gallery.embedding_model import EmbeddingModel
 from passerby.gallery.filters import Filter
 from passerby.gallery.identify import identify_hits
 from passerby.gallery.sightings import Sighting
+from passerby.gallery.stores import near_cells
+from passerby.gallery.stores.faiss_index import InvertedFile
 from passerby.gallery.stores.opening import open_gallery
+from passerby.gallery.stores.sqlite import SqliteStore
 from passerby.ranking.camera_normalization import PRIOR_IMAGES, normalize_cameras
 from passerby.types import Embeddings
 
@@ -212,3 +216,80 @@ def test_identify_across_cameras_uses_the_calibration_of_normalized_distances(ti
         with pytest.raises(GalleryError, match="of an earlier version, without identification; calibr"):
             gallery.identify(image, seen_by="c1")
         assert gallery.identify(image, at_least=0.0)[0].label is not None
+
+
+def make_large(folder, people=400):
+    """A gallery on disk with an inverted file, and its sightings; the best lie in few of its cells."""
+    generator = np.random.default_rng(3)
+    sightings = make_sightings(people=people)
+    store = SqliteStore(folder, GalleryCard(MODEL), user="test", clock=lambda: NOW, exact_below=500)
+    store.add([sightings[i] for i in generator.permutation(len(sightings))])
+    return store, sightings
+
+
+def test_cells_near_the_query_in_each_camera_are_learned_from_searches_of_all(tmp_path, monkeypatch):
+    """Oracle: the hits of searches of all cells. Later searches read fewer cells, and find nearly all of them."""
+    monkeypatch.setattr(near_cells, "PROBES", 1)
+    store, sightings = make_large(tmp_path / "gallery")
+    with closing(store):
+        views, read = CameraViews(store), []
+        search = InvertedFile.search
+
+        def count_cells(index, queries, *, cells=None, **options):
+            read.append(index.cells if cells is None else cells.shape[1])
+            return search(index, queries, cells=cells, **options)
+
+        monkeypatch.setattr(InvertedFile, "search", count_cells)
+
+        def find(sighting):
+            (hits,) = search_across(store, views, sighting.vector, seen_by="north", top=5, where=Filter())
+            return [hit.id for hit in hits]
+
+        chosen = sightings[: 2 * near_cells.SEARCHES]
+        whole = [find(sighting) for sighting in chosen[: near_cells.SEARCHES]]
+        cells = store._follower._index.cells
+        assert {*read} == {cells}
+        read.clear()
+        again = [find(sighting) for sighting in chosen[: near_cells.SEARCHES]]
+        held_out = [find(sighting) for sighting in chosen[near_cells.SEARCHES :]]
+        assert max(read) < cells
+        monkeypatch.setattr(near_cells.NearCells, "probes", lambda *_: None)
+        whole += [find(sighting) for sighting in chosen[near_cells.SEARCHES :]]
+    shared = [len({*a} & {*b}) / 5 for a, b in zip(again + held_out, whole, strict=True)]
+    assert np.mean(shared) >= 0.99
+
+
+def test_a_filter_or_a_long_list_reads_all_cells(tmp_path, monkeypatch):
+    """Few cells would miss some of the best of a part; and the list is as long as that of an exact search."""
+    store, sightings = make_large(tmp_path / "gallery")
+    with closing(store):
+        views, proposed = CameraViews(store), store.propose
+        parts = []
+        monkeypatch.setattr(store, "propose", lambda of, **options: parts.extend(of) or proposed(of, **options))
+        for where, top in ((Filter(not_cameras=["north"]), 5), (Filter(), 51), (Filter(), 900)):
+            (hits,) = search_across(store, views, sightings[0].vector, seen_by="north", top=top, where=where)
+            assert len(hits) == top
+        assert all(part.near is None for part in parts)
+        monkeypatch.setattr(near_cells.NearCells, "probes", lambda *_: 1)  # one cell has fewer than 200 sightings
+        (hits,) = search_across(store, views, sightings[0].vector, seen_by="north", top=50, where=Filter())
+        assert len(hits) == 50
+
+
+def test_the_number_of_cells_is_learned_again_after_growth():
+    """By hand: the best are in the nearest and in the third nearest cell of four, so that three are read."""
+    centers = np.eye(4, dtype=np.float32)
+    index = InvertedFile(centers)
+    index.add(np.arange(1, 11), centers[np.arange(10) % 4])
+    point = np.array([[0.9, 0.8, 0.7, 0.6]], np.float32)
+    learned = near_cells.NearCells()
+    for _ in range(near_cells.SEARCHES):
+        assert learned.probes(index) is None
+        learned.note(index, np.repeat(point, 2, axis=0), centers[[0, 2]])
+    assert learned.probes(index) == 4  # PROBES is more than there are cells
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_cells, "PROBES", 1)
+        assert learned.probes(index) == 3
+        index.add(np.array([11]), centers[:1])
+        assert learned.probes(index) == 3
+        index.add(np.array([12]), centers[:1])
+        assert learned.probes(index) is None

@@ -16,6 +16,7 @@ from passerby.gallery.filters import Filter
 from passerby.gallery.forget import forget
 from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery
+from passerby.gallery.stores.proposals import ScoredPart
 
 COUNT = 300
 FILTERS = {
@@ -138,12 +139,31 @@ def test_proposals_are_the_nearest_up_to_rounding(address):
         store.add(sightings)
         for where in (Filter(cameras=["cam1"]), Filter(not_cameras=["cam0"], since=NOW), Filter(), Filter(ids=[])):
             left = select([dataclasses.replace(item, enrolled=NOW) for item in sightings], where)
-            for query, (keys, distances) in zip(queries, store.propose(queries, count=20, where=where), strict=True):
-                expected = brute_force(query, left, 20)
+            part = ScoredPart(where, queries, np.ones(3), np.zeros(3))
+            for query, keys in zip(queries, store.propose([part], count=20), strict=True):
                 read = store.read_proposed(keys)
-                assert [read[key].id for key in keys] == [name for name, _ in expected]
+                assert [read[key].id for key in keys] == [name for name, _ in brute_force(query, left, 20)]
                 assert all(sighting.crop is None for sighting in read.values())
-                np.testing.assert_allclose(distances, [distance for _, distance in expected], atol=1e-5)
+
+
+def test_proposals_of_several_parts_are_merged_by_their_scores(address):
+    """Oracle: scores computed from all vectors, for parts with factors, offsets and directions of their own."""
+    sightings = [item for i, item in enumerate(people(COUNT)) if i % 7 != 1]  # no ties
+    generator = np.random.default_rng(10)
+    cameras = sorted({item.camera for item in sightings})
+    parts = [
+        ScoredPart(Filter(cameras=[name]), unit(generator, 2), generator.uniform(0.5, 2, 2), generator.uniform(0, 1, 2))
+        for name in cameras
+    ] + [ScoredPart(Filter(not_cameras=cameras), unit(generator, 2), np.ones(2), np.ones(2))]  # without a sighting
+    with opened(address) as store:
+        store.add(sightings)
+        for query, keys in enumerate(store.propose(parts, count=25)):
+            scores = {}
+            for item in sightings:
+                part = parts[cameras.index(item.camera)]
+                scores[item.id] = item.vector @ part.directions[query] * part.factors[query] + part.offsets[query]
+            read = store.read_proposed(keys)
+            assert [read[key].id for key in keys] == sorted(scores, key=lambda name: -scores[name])[:25]
 
 
 def test_sightings_are_walked_without_their_crops(address):

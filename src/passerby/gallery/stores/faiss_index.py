@@ -72,6 +72,7 @@ class ExactIndex:
         count: int,
         allowed: IntArray | None = None,
         whole: bool = True,
+        cells: IntArray | None = None,
     ) -> tuple[IntArray, FloatArray]:
         """Return rows and distances of candidates; see `InvertedFile.search`. Every allowed row is compared."""
         count = min(count, len(self.rows) if allowed is None else len(allowed))
@@ -179,9 +180,9 @@ class InvertedFile:
         self.parts, self.tail, self.removed = tuple(parts), Part(self._coarse), removed
         self.rows = np.setdiff1d(np.concatenate([NO_ROWS, *(part.rows for part in parts)]), removed)
 
-    def find_cells(self, vectors: FloatArray) -> IntArray:
-        """Return the (n,) cells of (n, D) unit vectors."""
-        cells: IntArray = self._coarse.search(vectors, 1)[1][:, 0]
+    def find_cells(self, vectors: FloatArray, count: int) -> IntArray:
+        """Return the (n, count) cells nearest to (n, D) vectors, at most C."""
+        cells: IntArray = self._coarse.search(vectors, min(count, self.cells))[1]
         return cells
 
     def reserve(self, cells: IntArray) -> None:
@@ -194,7 +195,7 @@ class InvertedFile:
 
     def add(self, rows: IntArray, vectors: FloatArray, *, cells: IntArray | None = None) -> None:
         """Add (n, D) unit vectors under (n,) row numbers above all others; `cells` are computed if not given."""
-        cells = self.find_cells(vectors) if cells is None else cells
+        cells = self.find_cells(vectors, 1)[:, 0] if cells is None else cells
         arrays = [np.ascontiguousarray(array) for array in (vectors, rows, cells)]
         self.tail.faiss.add_core(len(rows), *map(faiss.swig_ptr, arrays))
         self.tail.rows = np.concatenate([self.tail.rows, rows])
@@ -229,6 +230,7 @@ class InvertedFile:
         count: int,
         allowed: IntArray | None = None,
         whole: bool = False,
+        cells: IntArray | None = None,
     ) -> tuple[IntArray, FloatArray]:
         """Return rows and distances of candidates.
 
@@ -237,6 +239,7 @@ class InvertedFile:
             count: Largest K.
             allowed: Rows to search, in all cells; None is all rows, in the cells nearest to each query.
             whole: Search all cells.
+            cells: (Q, P) cells to search in place of those above.
 
         Returns:
             (Q, K) rows and (Q, K) approximate cosine distances, nearest first; row -1 where there are fewer.
@@ -248,10 +251,11 @@ class InvertedFile:
         selector = None if allowed is None else _select(allowed)
         if selector is None and len(self.removed):
             selector = faiss.IDSelectorNot(_select(self.removed))
-        probes = self.cells if whole or allowed is not None else min(self.probes, self.cells)
-        similarities, cells = self._coarse.search(queries, probes)
-        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
-        inputs = [np.ascontiguousarray(array) for array in (queries, cells, similarities)]
+        if cells is None:
+            cells = self.find_cells(queries, self.cells if whole or allowed is not None else self.probes)
+        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=cells.shape[1])
+        unused = np.zeros(cells.shape, np.float32)  # similarities to the centers, for codes of residuals
+        inputs: list[Any] = [np.ascontiguousarray(array) for array in (queries, cells, unused)]
         found = [
             self._search_part(part, inputs, count, parameters) for part in (*self.parts, self.tail) if part.faiss.ntotal
         ]
@@ -259,9 +263,10 @@ class InvertedFile:
         similarities, rows = (np.concatenate(arrays, axis=1) for arrays in zip(empty, *found, strict=True))
         best = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
         rows, similarities = np.take_along_axis(rows, best, 1), np.take_along_axis(similarities, best, 1)
-        known = rows[rows >= 0]
-        if self.parts and (self.rows[np.searchsorted(self.rows, known).clip(max=len(self.rows) - 1)] != known).any():
-            raise DamagedIndexError(", ".join(part.path.name for part in self.parts if part.path))
+        if allowed is None and self.parts:  # a search of allowed rows finds no others
+            known = rows[rows >= 0]
+            if (self.rows[np.searchsorted(self.rows, known).clip(max=len(self.rows) - 1)] != known).any():
+                raise DamagedIndexError(", ".join(part.path.name for part in self.parts if part.path))
         return rows, 1 - similarities
 
     @staticmethod

@@ -27,7 +27,7 @@ from passerby.errors import PasserbyError, explain
 from passerby.files import hold_lock, make_private, read_json, write_atomic
 from passerby.gallery.stores.faiss_index import NO_ROWS, InvertedFile, Part
 from passerby.gallery.stores.sqlite_database import FILE, Database
-from passerby.gallery.stores.sqlite_rows import select_rows
+from passerby.gallery.stores.sqlite_rows import rank_by_camera, select_rows
 from passerby.text import plural
 from passerby.types import FloatArray, IntArray
 
@@ -142,7 +142,9 @@ class IndexFiles:
         known = {} if state is None else dict(state.parts)
         names = [self._name(part) for part in kept]
         removed = np.intersect1d(index.removed, np.concatenate([NO_ROWS, *(part.rows for part in kept)]))
-        written = self._write_part(joined, index.removed, index.cells)
+        with database.read() as run:
+            ranks = rank_by_camera(run)
+        written = self._write_part(joined, index.removed, index.cells, ranks)
         centers = state.centers if state and kept else self._write_array(index.centers)
         parts = (*((name, known[name]) for name in names), *written)
         published = self._publish(
@@ -173,10 +175,11 @@ class IndexFiles:
             state, index = self._read(len(vector[0]) // 4)
             ((removals,),) = run.execute("SELECT removals FROM state")
             removed = np.setdiff1d(index.rows, select_rows(run))
+            ranks = rank_by_camera(run)
         parts: list[_Named] = []
         for part, named in zip(index.parts, state.parts, strict=True):
             touched = np.isin(part.rows, removed).any()
-            parts += self._write_part([part], removed, index.cells) if touched else [named]
+            parts += self._write_part([part], removed, index.cells, ranks) if touched else [named]
         if not self._publish(database, replace(state, removals=removals, removed=0, parts=tuple(parts))):
             raise ValueError("sightings were removed meanwhile")
 
@@ -253,8 +256,12 @@ class IndexFiles:
         assert part.path is not None
         return part.path.stem
 
-    def _write_part(self, parts: Sequence[Part], removed: IntArray, cells: int) -> list[_Named]:
-        """Write the vectors of parts, without removed rows, as one part; the list is empty if none is left."""
+    def _write_part(self, parts: Sequence[Part], removed: IntArray, cells: int, ranks: IntArray) -> list[_Named]:
+        """Write the vectors of parts, without removed rows, as one part; the list is empty if none is left.
+
+        In a cell, vectors are in the order of `ranks` by row, those of one camera together: a search of one camera
+        then reads memory in order.
+        """
         rows = np.concatenate([part.rows for part in parts])
         dropped = np.zeros(int(rows.max(initial=0)) + 1, np.bool_)
         dropped[removed[removed < len(dropped)]] = True
@@ -265,11 +272,11 @@ class IndexFiles:
         make_private(path)
         with path.open("wb") as file:
             for cell in range(cells):
-                contents = [part.read_cell(cell) for part in parts]
-                kept = [~dropped[rows] for _, rows in contents]
-                ids = np.concatenate([rows[chosen] for (_, rows), chosen in zip(contents, kept, strict=True)])
-                for (codes, _), chosen in zip(contents, kept, strict=True):
-                    file.write(codes[chosen].tobytes())
+                codes, ids = map(np.concatenate, zip(*(part.read_cell(cell) for part in parts), strict=True))
+                chosen = np.flatnonzero(~dropped[ids])
+                chosen = chosen[np.argsort(ranks[ids[chosen]])]
+                ids = ids[chosen]
+                file.write(codes[chosen].tobytes())
                 file.write(ids.tobytes())
                 written.append(ids)
                 sizes.append(len(ids))

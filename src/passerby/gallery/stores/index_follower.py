@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +25,8 @@ from passerby.gallery.stores.faiss_index import (
     count_cells,
 )
 from passerby.gallery.stores.index_files import UNSAVED, IndexFiles
+from passerby.gallery.stores.near_cells import NearCells
+from passerby.gallery.stores.proposals import Key, Proposal, ScoredPart, merge_proposals
 from passerby.gallery.stores.sqlite_database import Database
 from passerby.gallery.stores.sqlite_rows import AMONG, select_rows, stack
 from passerby.types import FloatArray, IntArray
@@ -55,6 +57,7 @@ class IndexFollower:
         # Made by the first search: a process that only adds needs none.
         self._index: _Index | None = None
         self._removals = 0
+        self._near_cells = NearCells()
 
     def find_nearest(
         self, run: sqlite3.Connection, queries: FloatArray, *, top: int, allowed: IntArray | None
@@ -84,24 +87,60 @@ class IndexFollower:
             yield self._settle(run, index, query, (rows, approximate), top=top, allowed=allowed)
 
     def propose(
-        self, run: sqlite3.Connection, queries: FloatArray, *, count: int, allowed: IntArray | None
-    ) -> list[tuple[IntArray, FloatArray]]:
-        """Return rows and approximate distances of each query's `count` nearest, nearest first; no vector is read.
+        self, run: sqlite3.Connection, parts: Sequence[ScoredPart], *, count: int, allowed: Sequence[IntArray | None]
+    ) -> list[list[int]]:
+        """Return the rows of each query's best scores, best first; see `GalleryStore.propose`.
 
         Args:
             run: Inside `Database.read`.
-            queries: (Q, D) unit vectors.
+            parts: Parts with unit directions.
             count: Largest number of rows per query.
-            allowed: Rows to search; None is all.
+            allowed: Rows of each part; None is all.
         """
+        return self._search(run, lambda index: self._propose(run, index, parts, count=count, allowed=allowed))
 
-        def compute(index: _Index) -> list[tuple[IntArray, FloatArray]]:
-            if not len(index.rows if allowed is None else allowed):  # FAISS does not search for 0 rows
-                return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
-            rows, distances = index.search(queries, count=count, allowed=allowed)
-            return [(row[row >= 0], distance[row >= 0]) for row, distance in zip(rows, distances, strict=True)]
+    def _propose(
+        self,
+        run: sqlite3.Connection,
+        index: _Index,
+        parts: Sequence[ScoredPart],
+        *,
+        count: int,
+        allowed: Sequence[IntArray | None],
+    ) -> list[list[int]]:
+        points = [part.near for part in parts if part.near is not None]
+        file = index if isinstance(index, InvertedFile) and len(points) == len(parts) else None
+        probes = None if file is None else self._near_cells.probes(file)
+        if file is not None and probes is not None:
+            cells = np.split(file.find_cells(np.concatenate(points), probes), len(parts))
+            merged = self._search_parts(index, parts, count=count, allowed=allowed, cells=cells)
+            if all(len(best) == count for best in merged):
+                return [[int(row) for _, row in best] for best in merged]
+        merged = self._search_parts(index, parts, count=count, allowed=allowed, cells=[None] * len(parts))
+        if file is not None and probes is None:
+            for number, best in enumerate(merged):
+                vectors = self._read_vectors(run, [int(row) for _, row in best])
+                self._near_cells.note(file, np.stack([points[place][number] for place, _ in best]), vectors)
+        return [[int(row) for _, row in best] for best in merged]
 
-        return self._search(run, compute)
+    @staticmethod
+    def _search_parts(
+        index: _Index,
+        parts: Sequence[ScoredPart],
+        *,
+        count: int,
+        allowed: Sequence[IntArray | None],
+        cells: Sequence[IntArray | None],
+    ) -> list[list[tuple[int, Key]]]:
+        """Search each part, in given cells or in all, and merge their proposals."""
+        proposals: list[list[Proposal]] = []
+        for part, pool, searched in zip(parts, allowed, cells, strict=True):
+            if not len(index.rows if pool is None else pool):  # FAISS does not search for 0 rows
+                proposals.append([([], np.empty(0, np.float32))] * len(part.directions))
+                continue
+            rows, distances = index.search(part.directions, count=count, allowed=pool, cells=searched)
+            proposals.append([(r[r >= 0].tolist(), d[r >= 0]) for r, d in zip(rows, distances, strict=True)])
+        return merge_proposals(parts, proposals, count=count)
 
     def _search(self, run: sqlite3.Connection, compute: Callable[[_Index], _Result]) -> _Result:
         """Apply a function to the index, which is built from the database if its files turn out to be damaged."""
@@ -176,7 +215,7 @@ class IndexFollower:
     def _fill(self, run: sqlite3.Connection, index: InvertedFile, newest: int) -> None:
         first, cells = not len(index.rows), None
         if first:  # vectors are read twice, to allocate no more memory than needed
-            cells = np.concatenate([index.find_cells(vectors) for _, vectors in self._read_newer(run, newest)])
+            cells = np.concatenate([index.find_cells(vectors, 1)[:, 0] for _, vectors in self._read_newer(run, newest)])
             index.reserve(cells)
         for rows, vectors in self._read_newer(run, newest):
             known, cells = (None, None) if cells is None else (cells[: len(rows)], cells[len(rows) :])
@@ -216,9 +255,12 @@ class IndexFollower:
     def _read_sample(self, run: sqlite3.Connection, count: int) -> FloatArray:
         """Read at least `count` unit vectors, evenly spread over the rows, or all."""
         rows = np.sort(select_rows(run))
-        drawn = rows[:: max(1, len(rows) // count)]
-        cursor = run.execute(f"SELECT vector FROM vectors WHERE row {AMONG}", (json.dumps(drawn.tolist()),))
-        return _normalize(stack([vector for (vector,) in cursor], self._dimension))
+        return self._read_vectors(run, rows[:: max(1, len(rows) // count)].tolist())
+
+    def _read_vectors(self, run: sqlite3.Connection, rows: list[int]) -> FloatArray:
+        """Read the (n, D) unit vectors of rows, in their order."""
+        stored = dict(run.execute(f"SELECT row, vector FROM vectors WHERE row {AMONG}", (json.dumps(rows),)))
+        return _normalize(stack([stored[row] for row in rows], self._dimension))
 
 
 def _normalize(vectors: FloatArray) -> FloatArray:

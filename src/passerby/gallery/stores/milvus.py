@@ -45,7 +45,7 @@ from passerby.gallery.stores.milvus_rows import (
     to_info,
     to_sighting,
 )
-from passerby.gallery.stores.protocol import Key
+from passerby.gallery.stores.proposals import Key, Proposal, ScoredPart, merge_proposals
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers
 from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings, in_order
 from passerby.types import FloatArray
@@ -188,17 +188,18 @@ class MilvusStore:
                 count = min(4 * count, MAX_RESULTS)
                 (results,) = self._find_candidates(query[None], count, expression, fields)
 
-    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[Sequence[Key], FloatArray]]:
-        """Find candidates for the nearest sightings; see `GalleryStore.propose`."""
-        queries = check_queries(vectors, self.card.model.dimension, top=count)
+    def propose(self, parts: Sequence[ScoredPart], *, count: int) -> list[list[Key]]:
+        """Find the ids with the best scores; see `GalleryStore.propose`."""
         check_count("count", count)
-        answers = self._find_candidates(queries, count, to_expression(where), ["id"])
+        proposals = [self._propose(part, count) for part in parts]
+        return [[key for _, key in best] for best in merge_proposals(parts, proposals, count=count)]
+
+    def _propose(self, part: ScoredPart, count: int) -> list[Proposal]:
+        queries = check_queries(part.directions, self.card.model.dimension, top=count)
+        answers = self._find_candidates(queries, count, to_expression(part.where), ["id"])
         return [
-            (
-                [result["entity"]["id"] for result in results],
-                np.array([1 - result["distance"] for result in results], np.float32),
-            )
-            for results in answers
+            ([found["entity"]["id"] for found in line], np.array([1 - found["distance"] for found in line], np.float32))
+            for line in answers
         ]
 
     def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:

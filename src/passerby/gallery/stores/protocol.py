@@ -11,11 +11,8 @@ from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.filters import EVERYTHING, Filter, Removal
 from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
 from passerby.gallery.sightings import Hit, Sighting
+from passerby.gallery.stores.proposals import Key, ScoredPart
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers
-from passerby.types import FloatArray
-
-Key = int | str
-"""Key of a sighting in its store, between `propose` and `read_proposed`."""
 
 
 class GalleryStore(Protocol):
@@ -75,17 +72,15 @@ class GalleryStore(Protocol):
             GalleryError: For vectors of another width, not finite or all zero, or `top` below 1.
         """
 
-    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[Sequence[Key], FloatArray]]:
-        """Find candidates for the nearest sightings of each query without computing exact distances.
+    def propose(self, parts: Sequence[ScoredPart], *, count: int) -> list[list[Key]]:
+        """Find the sightings with the best scores for each query without computing exact distances.
 
         Args:
-            vectors: As for `search`.
-            count: Candidates per query.
-            where: Sightings to search.
+            parts: Parts of the gallery, none of which have a sighting in common, and their scores.
+            count: Largest number of keys per query.
 
         Returns:
-            Keys and approximate cosine distances of each query's candidates, nearest first. The distances differ from
-            the exact ones by rounding.
+            Keys of each query's best, best first. Scores are computed from approximate cosine similarities.
         """
 
     def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:

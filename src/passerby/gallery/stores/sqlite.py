@@ -24,7 +24,7 @@ from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stored_crops import crop_name, encode_stored_crop
 from passerby.gallery.stores.index_files import UNSAVED, IndexFiles
 from passerby.gallery.stores.index_follower import EXACT_BELOW, IndexFollower
-from passerby.gallery.stores.protocol import Key
+from passerby.gallery.stores.proposals import Key, ScoredPart
 from passerby.gallery.stores.selection_cache import SelectionCache
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers, drop_empty_identities
 from passerby.gallery.stores.sqlite_card import read_stored_card, write_card
@@ -35,6 +35,7 @@ from passerby.gallery.stores.sqlite_rows import (
     AMONG,
     INFO,
     insert,
+    read_by_row,
     read_sightings,
     stack,
     to_condition,
@@ -154,23 +155,21 @@ class SqliteStore:
         infos = {row: to_info(columns) for row, *columns in cursor}
         return [Hit(**infos[row], distance=float(x)) for row, x in zip(rows.tolist(), distances, strict=True)]
 
-    def propose(self, vectors: ArrayLike, *, count: int, where: Filter) -> list[tuple[Sequence[Key], FloatArray]]:
-        """Find candidates for the nearest sightings, by row; see `GalleryStore.propose`."""
-        queries = check_queries(vectors, self.card.model.dimension, top=count)
+    def propose(self, parts: Sequence[ScoredPart], *, count: int) -> list[list[Key]]:
+        """Find the rows with the best scores; see `GalleryStore.propose`."""
+        dimension = self.card.model.dimension
+        parts = [replace(part, directions=check_queries(part.directions, dimension, top=count)) for part in parts]
         with self._database.read() as run:
-            allowed = None if where.selects_all else self._selections.find_rows(run, where)
-            proposals = self._follower.propose(run, queries, count=count, allowed=allowed)
-        return [(rows.tolist(), distances) for rows, distances in proposals]
+            allowed = [self._selections.find_rows(run, part.where) for part in parts]
+            proposed = self._follower.propose(run, parts, count=count, allowed=allowed)
+        self._follower.save(self._database)
+        return [[*rows] for rows in proposed]
 
     def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:
         """Return the sightings of rows; see `GalleryStore.read_proposed`."""
-        rows = _to_json([int(key) for key in keys])
         with self._database.read() as run:
-            by_id: dict[str, Key] = {
-                name: row for row, name in run.execute(f"SELECT row, id FROM sightings WHERE row {AMONG}", [rows])
-            }
-            sightings = read_sightings(run, f"row {AMONG}", [rows], crops=False)
-        return {by_id[sighting.id]: sighting for sighting in sightings}
+            sightings = read_by_row(run, f"row {AMONG}", [_to_json([int(key) for key in keys])], crops=False)
+        return dict(sightings.items())
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
         """Return sightings with vectors and crops; see `GalleryStore.get`."""

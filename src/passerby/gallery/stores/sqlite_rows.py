@@ -42,12 +42,19 @@ def read_sightings(
     run: sqlite3.Connection, condition: str, values: Sequence[Any], *, crops: bool = True
 ) -> list[Sighting]:
     """Read the sightings that meet an SQL condition; without `crops` their crop is None."""
+    return [*read_by_row(run, condition, values, crops=crops).values()]
+
+
+def read_by_row(
+    run: sqlite3.Connection, condition: str, values: Sequence[Any], *, crops: bool = True
+) -> dict[int, Sighting]:
+    """Read the sightings that meet an SQL condition, by row number; see `read_sightings`."""
     crop, join = ("crop", "LEFT JOIN crops USING (row)") if crops else ("NULL", "")
-    select = f"SELECT vector, {crop}, {INFO} FROM sightings JOIN vectors USING (row) {join} WHERE {condition}"
-    return [
-        Sighting.restore(vector=stack([vector], len(vector) // 4)[0], crop=data, **to_info(columns))
-        for vector, data, *columns in run.execute(select, values)
-    ]
+    select = f"SELECT row, vector, {crop}, {INFO} FROM sightings JOIN vectors USING (row) {join} WHERE {condition}"
+    return {
+        row: Sighting.restore(vector=stack([vector], len(vector) // 4)[0], crop=data, **to_info(columns))
+        for row, vector, data, *columns in run.execute(select, values)
+    }
 
 
 def to_condition(where: Filter) -> tuple[str, list[Any]]:
@@ -74,6 +81,15 @@ def select_rows(run: sqlite3.Connection, where: Filter = EVERYTHING) -> IntArray
     condition, values = to_condition(where)
     ((rows,),) = run.execute(f"SELECT json_group_array(row) FROM sightings WHERE {condition}", values)
     return np.array(json.loads(rows), np.int64)
+
+
+def rank_by_camera(run: sqlite3.Connection) -> IntArray:
+    """Return the rank of each row in the order of cameras, by row number; 0 for numbers without a row."""
+    ((text,),) = run.execute("SELECT json_group_array(row) FROM (SELECT row FROM sightings ORDER BY camera, row)")
+    rows = np.array(json.loads(text), np.int64)
+    ranks = np.zeros(int(rows.max(initial=0)) + 1, np.int64)
+    ranks[rows] = np.arange(1, len(rows) + 1)
+    return ranks
 
 
 def stack(blobs: Sequence[bytes], width: int) -> FloatArray:
