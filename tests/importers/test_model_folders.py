@@ -166,9 +166,20 @@ def edit(folder, name, change):
     [
         (lambda c: c.update(architecture="no_such"), "model.backbone: got 'timm:no_such,.*', expected timm:NAME"),
         (lambda c: c.update(model_args={"embed_dim": 10**9}), "model_args has embed_dim, which are not imported"),
-        (lambda c: c.update(model_args={"img_size": [10**6, 32]}), "expected pixels from 1 to 4096"),
+        (lambda c: c.update(model_args={"img_size": [10**6, 32]}), "expected height and width, 1 to 4096 pixels"),
         (lambda c: c["pretrained_cfg"].update(input_size=[1, 64, 64]), "input_size has 1 channels, expected 3"),
-        (lambda c: c["pretrained_cfg"].update(mean=[0.5]), r"expected 3 numbers each.*expected a description of timm"),
+        (
+            lambda c: c["pretrained_cfg"].update(mean=[0.5]),
+            r"mean is \[0\.5\], expected 3 numbers.*description of timm",
+        ),
+        (lambda c: c["pretrained_cfg"].update(std="abc"), r"std is 'abc', expected 3 numbers"),
+        (lambda c: c["pretrained_cfg"].update(input_size=3), r"input_size is 3, expected channels, height and width"),
+        (lambda c: c.update(pretrained_cfg=3), r"pretrained_cfg is 3, expected an object"),
+        (lambda c: c.update(model_args=[1]), r"model_args is \[1\], expected an object"),
+        (
+            lambda c: c.update(model_args={"img_size": "big"}),
+            r"image size is 'big', expected height and width, 1 to 4096",
+        ),
         (lambda c: c.pop("architecture"), r"config\.json: cannot be read \(lacks 'architecture'\)"),
         (
             lambda c: c.update(architecture="test_vit"),
@@ -214,4 +225,8 @@ def test_another_vision_tower_of_open_clip_is_refused(tmp_path):
     for vision in ({"layers": [3, 4, 6, 3], "width": 64}, {"layers": 13}, {"timm_model_name": "convnext_base"}):
         (tmp_path / "open_clip_config.json").write_text(json.dumps({"embed_dim": 512, "vision_cfg": vision}))
         with pytest.raises(WeightsError, match=r"a vision tower of .*; expected one of vit_base_patch32_clip_224"):
+            passerby.import_model(tmp_path, tmp_path / "run")
+    for config in ({"embed_dim": 512}, {"embed_dim": 512, "vision_cfg": 3}):
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+        with pytest.raises(WeightsError, match=r"vision_cfg is missing or no object.*a description of OpenCLIP"):
             passerby.import_model(tmp_path, tmp_path / "run")

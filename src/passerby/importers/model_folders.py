@@ -134,7 +134,7 @@ Recognize = Callable[[Shapes], tuple[str, Family, Recognition]]
 
 def _read_reid(config: Path, weights: Path, content: Mapping[str, Any]) -> Recognize:
     """Read the description of reid and trackers: an architecture, and the preprocessing."""
-    name, given = str(content["architecture"]), dict(content.get("preprocessing", {}))
+    name, given = str(content["architecture"]), _read_object(content, "preprocessing")
     if given.get("resize_mode", "stretch") != "stretch":
         raise WeightsError(f"{config}: resize_mode is {given['resize_mode']!r}, expected stretch: images are stretched")
     mean, std = _triples(given, IMAGENET)
@@ -158,12 +158,15 @@ def _read_reid(config: Path, weights: Path, content: Mapping[str, Any]) -> Recog
 
 def _read_timm(config: Path, _weights: Path, content: Mapping[str, Any]) -> Recognize:
     """Read timm's config.json: architecture, pretrained_cfg and model_args; earlier ones have no pretrained_cfg."""
-    given = content.get("pretrained_cfg", content)
-    name, arguments = str(content["architecture"]).partition(".")[0], dict(content.get("model_args") or {})
+    given = _read_object(content, "pretrained_cfg") if "pretrained_cfg" in content else content
+    name, arguments = str(content["architecture"]).partition(".")[0], _read_object(content, "model_args")
     foreign = sorted(arguments.keys() - TIMM_ARGUMENTS)
     if foreign:
         raise WeightsError(f"{config}: model_args has {', '.join(foreign)}, which are not imported; export to ONNX")
-    channels, *size = given.get("input_size", (3, 224, 224))
+    sides = given.get("input_size", (3, 224, 224))
+    if not isinstance(sides, list | tuple):
+        raise ValueError(f"input_size is {sides!r:.80}, expected channels, height and width")
+    channels, *size = sides
     if channels != 3 or arguments.get("in_chans", 3) != 3:
         raise WeightsError(f"{config}: input_size has {channels} channels, expected 3")
     options = ""
@@ -189,8 +192,10 @@ def _read_timm(config: Path, _weights: Path, content: Mapping[str, Any]) -> Reco
 
 def _read_open_clip(config: Path, _weights: Path, content: Mapping[str, Any]) -> Recognize:
     """Read OpenCLIP's description: model_cfg with the vision tower, and preprocess_cfg; earlier ones are model_cfg."""
-    model = content.get("model_cfg", content)
-    vision, given = dict(model["vision_cfg"]), dict(content.get("preprocess_cfg", {}))
+    model = _read_object(content, "model_cfg") if "model_cfg" in content else content
+    if not isinstance(model.get("vision_cfg"), dict):
+        raise ValueError("vision_cfg is missing or no object")
+    vision, given = model["vision_cfg"], _read_object(content, "preprocess_cfg")
     sizes = tuple(vision.get(key, default) for key, default in VISION_DEFAULTS.items())
     name = VISION_TOWERS.get(sizes) if all(isinstance(size, int) for size in sizes) else None
     known = {"image_size", *VISION_DEFAULTS}
@@ -243,18 +248,30 @@ def _prepare_open_clip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _triples(values: Mapping[str, Any], default: tuple[Any, Any]) -> tuple[Any, Any]:
     """Return mean and standard deviation of a description."""
-    mean, std = (tuple(map(float, values.get(key) or own)) for key, own in zip(("mean", "std"), default, strict=True))
-    if (len(mean), len(std)) != (3, 3):
-        raise ValueError(f"mean {mean} and std {std}, expected 3 numbers each")
+    triples = [values.get(key) or own for key, own in zip(("mean", "std"), default, strict=True)]
+    for name, triple in zip(("mean", "std"), triples, strict=True):
+        numbers = isinstance(triple, list | tuple) and len(triple) == 3
+        if not (numbers and all(isinstance(number, int | float) for number in triple)):
+            raise ValueError(f"{name} is {triple!r:.80}, expected 3 numbers")
+    mean, std = (tuple(map(float, triple)) for triple in triples)
     return mean, std
 
 
 def _pair(size: Any) -> tuple[int, int]:
     """Return height and width; one number is both."""
-    height, width = (size, size) if isinstance(size, int) else size
-    if not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in (height, width)):
-        raise ValueError(f"image size {size}, expected pixels from 1 to {MAX_SIDE}")
-    return height, width
+    sides = [size, size] if isinstance(size, int) else size
+    valid = isinstance(sides, list | tuple) and len(sides) == 2
+    if not (valid and all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in sides)):
+        raise ValueError(f"image size is {size!r:.80}, expected height and width, 1 to {MAX_SIDE} pixels")
+    return sides[0], sides[1]
+
+
+def _read_object(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an object of a description; empty if it is absent or null."""
+    value = content.get(key)
+    if not isinstance(value, dict | None):
+        raise ValueError(f"{key} is {value!r:.80}, expected an object")
+    return value or {}
 
 
 @dataclass(frozen=True)
