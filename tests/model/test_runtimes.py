@@ -9,7 +9,7 @@ import pytest
 import passerby
 from passerby.data.images import Pixels
 from passerby.errors import GalleryError
-from passerby.model import runtimes
+from passerby.model import open_model, runtimes
 from passerby.runtime.mixed_encoder import MixedEncoder
 from passerby.runtime.runtime_table import RuntimeChoice, RuntimeTable
 
@@ -40,6 +40,19 @@ def test_every_runtime_at_hand_is_measured(table):
         assert bool(row.milliseconds) != bool(row.note)
         assert all(milliseconds > 0 for milliseconds in row.milliseconds.values())
     assert table.threads == 1  # OMP_NUM_THREADS of the tests
+
+
+def test_a_precision_without_an_installed_runtime_is_not_announced(tmp_path, monkeypatch, caplog):
+    """Only torch and onnxruntime are installed, which have no bf16."""
+    monkeypatch.setenv("PASSERBY_CACHE", str(tmp_path))
+    for module in (runtimes, open_model):
+        monkeypatch.setattr(module, "is_installed", lambda name: name == "onnx")
+    with caplog.at_level("INFO", logger="passerby"):
+        table = passerby.model_runtimes("default")
+    assert [bool(row.milliseconds) for row in table.rows] == [row.runtime == "onnx" for row in table.rows]
+    announced, choice = (record.getMessage() for record in caplog.records)
+    assert announced.startswith("default: the runtimes are measured")
+    assert choice == f"default: {table.choose('fp32')}"
 
 
 def test_the_choice_is_at_most_five_percent_slower_than_any_runtime(table):

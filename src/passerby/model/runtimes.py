@@ -121,12 +121,14 @@ def _measure_or_read(files: ModelFiles, precision: ComputePrecision, *, threads:
     }
     table = None if measure else find_cached_table(key, str(files.path))
     if table is None:
-        logger.info("%s: the runtimes are measured, once on this machine, for about %g s", files.path, _SECONDS)
+        if any(is_installed(name) for name, _ in runtimes):
+            logger.info("%s: the runtimes are measured, once on this machine, for about %g s", files.path, _SECONDS)
         rows = _measure_all(files, runtimes, threads)
         table = RuntimeTable(str(files.path), describe_processor(), threads, tuple(rows))
         if any(row.milliseconds for row in rows):
             cache_table(key, rows)
-        logger.info("%s: %s", files.path, table.choose(precision))
+        if (choice := table.choose(precision)) is not None:
+            logger.info("%s: %s", files.path, choice)
     return table
 
 
