@@ -129,6 +129,34 @@ def test_a_missing_extra_is_named(words, extra, workspace):
     assert f'pip install "passerby[{extra}]"' in done.stderr, done.stderr
 
 
+CALLS = """
+import passerby
+for call in (
+    lambda: passerby.load("runs/m", runtime="torch"),
+    lambda: passerby.load("default").network,
+    lambda: passerby.import_model("runs/m/model.safetensors", "imported"),
+    lambda: passerby.import_model("hf_hub:owner/name", "imported"),
+    lambda: passerby.train("demo", "market1501:people", "runs/new"),
+    lambda: passerby.export_model("default", "m.onnx"),
+):
+    try:
+        call()
+    except passerby.PasserbyError as error:
+        print(error)
+"""
+
+
+def test_a_missing_extra_is_named_in_python(workspace):
+    script = RUN.replace("from passerby.cli.main import main", CALLS)
+    words = [sys.executable, "-c", script, json.dumps(modules_of("train")), "[]"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6
+    assert all('pip install "passerby[train]"' in line for line in lines), lines
+    assert not {"imported", "m.onnx"} & {path.name for path in workspace.iterdir()}
+
+
 SERVED = """
 import json, sys, threading, time
 from importlib.machinery import PathFinder

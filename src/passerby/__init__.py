@@ -167,7 +167,12 @@ def __getattr__(name: str) -> Any:
     """Import a public name at its first use."""
     if name not in _MODULES:
         raise AttributeError(f"module 'passerby' has no attribute {name!r}; it has {', '.join(sorted(_MODULES))}")
-    value = getattr(import_module(_MODULES[name]), name)
+    try:
+        value = getattr(import_module(_MODULES[name]), name)
+    except ModuleNotFoundError as error:
+        from passerby.extras import find_missing_extra
+
+        raise find_missing_extra(error) or error from None
     globals()[name] = value
     return value
 

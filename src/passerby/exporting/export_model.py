@@ -168,7 +168,7 @@ def _require_new(*files: Path) -> None:
 def _needed_modules(to: Format, precision: Precision) -> list[str]:
     """List the modules of extras, so that a missing one is named before the work."""
     return [
-        *("onnx", "onnxscript", "onnxruntime"),
+        *("torch", "timm", "onnx", "onnxscript"),
         *(("openvino",) if to == "openvino" else ()),
         *(("nncf",) if (to, precision) == ("openvino", "int8") else ()),
     ]

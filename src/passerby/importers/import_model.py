@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from passerby.errors import WeightsError, argument, explain
+from passerby.extras import require_extra
 from passerby.files import write_all_atomic
 from passerby.importers.embedding_check import find_problem
 from passerby.importers.family import Family, Recognition
@@ -156,6 +157,7 @@ def import_model(
         )
     if described and family is not None:
         raise WeightsError(f"{described.config}: describes the network; leave {argument('family')} out")
+    require_extra("torch")
     checkpoint = read_checkpoint(path)
     shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
     if described:

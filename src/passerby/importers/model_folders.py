@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from passerby.errors import WeightsError, explain
+from passerby.extras import require_extra
 from passerby.files import read_json
 from passerby.importers.family import IMAGENET, Family, Recognition, Shapes
 from passerby.importers.recognize import FAMILIES, recognize
@@ -81,11 +82,12 @@ def download_model(name: str) -> Path:
     Raises:
         WeightsError: For another form of name, or when the download fails.
     """
-    import huggingface_hub
-
     match = HUB.fullmatch(name)
     if match is None:
         raise WeightsError(f"{name}: expected hf_hub:OWNER/NAME, or hf_hub:OWNER/NAME@REVISION")
+    require_extra("timm")  # which depends on huggingface_hub
+    import huggingface_hub
+
     patterns = [pattern for kind in KINDS for pattern in (kind.config, *kind.weights)]
     try:
         return Path(

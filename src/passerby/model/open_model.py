@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from passerby.errors import WeightsError
+from passerby.extras import require_extra
 from passerby.files import read_json
 from passerby.runtime.embedder import Embedder
 from passerby.runtime.file_metadata import parse_metadata, read_imported, read_metadata
@@ -153,6 +154,7 @@ class ModelFiles:
         manifest = self.manifest
         if self.embedding is not None:
             manifest = {**manifest, "model": {**manifest["model"], "embedding": self.embedding}}
+        require_extra("torch")
         from passerby.model.torch_encoder import TorchEncoder
 
         preprocessing = parse_preprocessing(manifest["preprocessing"], self.folder / MANIFEST_FILE)
@@ -186,6 +188,7 @@ def has_torch() -> bool:
 
 
 def _load_network(folder: Path, manifest: Mapping[str, Any]) -> ReID:
+    require_extra("torch")
     from passerby.model.trained import load_network
 
     return load_network(folder, manifest)
