@@ -1,6 +1,7 @@
 """Embedding jobs on a local Ray cluster with two workers. Oracle: the bytes of the same job without Ray."""
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -76,14 +77,18 @@ def test_an_error_of_a_task_names_the_shard(cluster, crops, tmp_path):
         embed(crops, tmp_path / "out", engine="ray")
 
 
-def test_a_cluster_that_cannot_be_reached(crops, tmp_path, monkeypatch):
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "127.0.0.1:99999", "[::1]:1"])
+def test_a_cluster_that_cannot_be_reached(crops, tmp_path, monkeypatch, address):
+    """Nothing listens on port 1; Ray, which would try for minutes, is asked only about an address without a port."""
+
     def refuse(**options):
-        raise ConnectionError(f"no cluster at {options['address']}")
+        assert options["address"] == "auto"
+        raise ConnectionError("no cluster")
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(GalleryError, match=r"address 127\.0\.0\.1:1: no Ray cluster can be reached"):
-        embed(crops, tmp_path / "out", engine="ray", address="127.0.0.1:1")
+    with pytest.raises(GalleryError, match=rf"address {re.escape(address)}: no Ray cluster can be reached \("):
+        embed(crops, tmp_path / "out", engine="ray", address=address)
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated.*:DeprecationWarning")  # of settings that Ray itself reads

@@ -1,8 +1,12 @@
 """Backup and restoring. Oracle: the sightings of the gallery at the moment of the backup."""
 
 import contextlib
+import os
 import re
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -33,6 +37,29 @@ def test_a_backup_and_what_is_restored_of_it_are_the_gallery(tmp_path):
     assert contents(tmp_path / "copy") == contents(tmp_path / "again")
     assert contents(tmp_path / "again").items() <= contents(tmp_path / "people").items()
     assert (tmp_path / "copy" / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_backup_has_left_is_deleted_by_the_next_into_the_folder(tmp_path):
+    """kill -9 when the copy is written and not yet checked. The draft of a process that runs is another backup's."""
+    store = open_gallery(tmp_path / "people", model=MODEL)
+    store.add(people(30))
+    store.close()
+    code = (
+        "import os, signal, sys\n"
+        "from passerby.gallery import backup\n"
+        "backup.check_copy = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "backup.backup_gallery(sys.argv[1], sys.argv[2])\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "people"), str(tmp_path / "copy")]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    (draft,) = (tmp_path / "copy").iterdir()
+    live = draft.with_name(f".{FILE}.{os.getppid()}.part")
+    live.write_bytes(b"of a process that runs")
+    with pytest.raises(GalleryError, match="exists and is not an empty folder"):
+        backup_gallery(tmp_path / "people", tmp_path / "copy")
+    live.unlink()
+    assert backup_gallery(tmp_path / "people", tmp_path / "copy") == 30
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == [FILE]
 
 
 @pytest.mark.parametrize("name", ["people #1", "what?mode=memory", "50%25 off", "a b&c=d"])

@@ -178,6 +178,9 @@ def test_an_exported_file_of_format_1_is_refused_with_the_command_and_then_conve
         GalleryError, match=r"g\.parquet: written by an earlier .* `passerby gallery upgrade .*g\.parquet`"
     ):
         read_card(path)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f".g.parquet.{ended.pid}.part").write_bytes(b"vectors that a killed conversion has left")
     assert upgrade_gallery(path)
     assert not upgrade_gallery(path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["g.parquet", "new.parquet"]

@@ -105,13 +105,14 @@ def is_expired(folder: Path, changed: float) -> bool:
         probe.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the hidden files of processes that have ended; those of another machine after `LEASE` seconds.
+def remove_leftovers(folder: Path, pattern: str = ".*") -> None:
+    """Remove the hidden files of processes that have ended; drafts, and those of another machine, after `LEASE`.
 
     Args:
-        folder: A folder of claims.
+        folder: A folder of claims, or of files that are written by a draft, `.NAME.PID.part`.
+        pattern: Names of the hidden files.
     """
-    for path in folder.glob(".*"):
+    for path in folder.glob(pattern):
         machine, _, rest = path.name.removeprefix(".").partition("-")
         number = rest.partition("-")[0]
         try:

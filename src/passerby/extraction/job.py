@@ -18,6 +18,7 @@ from typing import Any
 
 from passerby import __version__
 from passerby.errors import DataError, GalleryError, explain
+from passerby.extraction.claims import remove_leftovers
 from passerby.extraction.file_systems import is_address, stat_address
 from passerby.extraction.items import (
     Item,
@@ -154,7 +155,8 @@ def open_job(folder: Path, source: str, *, options: SourceOptions, settings: Job
     path = folder / JOB
     if folder.exists() and not folder.is_dir():
         raise GalleryError(f"{folder}: a file; expected a new or an empty folder, or that of a job to continue")
-    if folder.exists() and not path.exists() and any(entry.name != ITEMS for entry in [*folder.iterdir()]):
+    own = (ITEMS, f".{JOB}.", f".{ITEMS}.")  # of a process that was killed while it began the job
+    if folder.exists() and not path.exists() and not all(name.startswith(own) for name in os.listdir(folder)):
         raise GalleryError(f"{folder}: holds other files and no {JOB}; name a new or an empty folder")
     tars = find_tars(source, options)
     items: list[Item] = [] if tars else list_items(source, options)
@@ -173,6 +175,8 @@ def open_job(folder: Path, source: str, *, options: SourceOptions, settings: Job
     _compare(job, _read(path), source)
     for name in (CLAIMS, SHARDS, ERRORS):
         (folder / name).mkdir(exist_ok=True)
+    for name in (JOB, ITEMS):
+        remove_leftovers(folder, f".{name}.*.part")
     return job
 
 
@@ -205,7 +209,7 @@ def _describe(job: Job) -> dict[str, Any]:
 
 def _write_once(path: Path, content: dict[str, Any]) -> None:
     """Write a file unless another process has written it first."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.once.part")
     write_atomic(draft, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     try:
         os.link(draft, path)

@@ -6,6 +6,7 @@ writes the same file.
 
 from __future__ import annotations
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +21,8 @@ from passerby.runtime.embedder import Embedder
 
 _WAIT = 1.0
 """Seconds between two checks of the tasks."""
+_CONNECT = 10.0
+"""Seconds in which a cluster has to accept a connection."""
 _TRIES = 5
 """Starts of a task after its worker is lost."""
 
@@ -41,8 +44,9 @@ def work_on_ray(job: Job, *, device: str, address: str | None, report: ProgressC
     started = not ray.is_initialized()
     if started:
         try:
+            _require_answer(address)
             ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
-        except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+        except (OSError, OverflowError, ValueError, RuntimeError) as error:
             raise GalleryError(
                 f"address {address}: no Ray cluster can be reached ({explain(error)}); start one with `ray start "
                 "--head`"
@@ -52,6 +56,17 @@ def work_on_ray(job: Job, *, device: str, address: str | None, report: ProgressC
     finally:
         if started:
             ray.shutdown()
+
+
+def _require_answer(address: str | None) -> None:
+    """Connect once to a `host:port`: Ray itself tries for minutes, and logs each try.
+
+    Raises:
+        OSError: If there is no answer.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
 
 
 def _run_tasks(ray: Any, job: Job, device: str, report: ProgressCallback) -> None:

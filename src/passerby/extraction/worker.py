@@ -10,14 +10,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 
 from passerby.data.images import Pixels
 from passerby.errors import DataError
-from passerby.extraction.claims import LEASE, hold_claim, is_expired, remove_leftovers
+from passerby.extraction.claims import LEASE, hold_claim, remove_leftovers
 from passerby.extraction.items import Item, without_content
 from passerby.extraction.job import Job
 from passerby.extraction.tar_files import Failure
@@ -74,7 +72,8 @@ def work(job: Job, embedder: Embedder, *, threads: int, report: ProgressCallback
                 )
     for number in range(job.shards):  # of processes that were killed after they had written their shard
         job.claim_path(number).unlink(missing_ok=True)
-    remove_leftovers(job.claim_path(0).parent)
+    for path in (job.claim_path(0), job.shard_path(0), job.errors_path(0)):
+        remove_leftovers(path.parent)
     report("embed", job.shards, job.shards)
 
 
@@ -88,7 +87,6 @@ def do_shard(job: Job, number: int, embedder: Embedder, pool: ThreadPoolExecutor
     with hold_claim(job.claim_path(number)) as claimed:
         if not claimed or path.exists():
             return False
-        _remove_drafts(path)
         infos: list[SightingInfo] = []
         vectors: list[FloatArray] = []
         failures: list[tuple[SightingInfo, str]] = []
@@ -105,14 +103,6 @@ def do_shard(job: Job, number: int, embedder: Embedder, pool: ThreadPoolExecutor
         everything = np.concatenate(vectors) if vectors else np.empty((0, embedder.width), np.float32)
         write_atomic(path, make_shard(infos, everything, job.vectors))
         return True
-
-
-def _remove_drafts(path: Path) -> None:
-    """Remove drafts of a shard that killed processes have left."""
-    for draft in path.parent.glob(f".{path.name}.*.part"):
-        with suppress(FileNotFoundError):
-            if is_expired(path.parent, draft.stat().st_mtime):
-                draft.unlink()
 
 
 def _read_ahead(

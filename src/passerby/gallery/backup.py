@@ -8,6 +8,7 @@ from pathlib import Path
 
 from passerby.errors import GalleryError, NoGalleryError, explain
 from passerby.files import make_private
+from passerby.gallery.new_file import remove_drafts
 from passerby.gallery.stores.sqlite_card import read_stored_card
 from passerby.gallery.stores.sqlite_database import FILE, empty_database_error
 
@@ -39,10 +40,11 @@ def backup_gallery(where: str | Path, out: str | Path) -> int:
     source, target = Path(where), Path(out)
     if not (source / FILE).is_file():
         raise NoGalleryError(f"{source}: no gallery here; expected a folder with {FILE}")
+    remove_drafts(target / FILE)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise GalleryError(f"{target}: exists and is not an empty folder; name a new one")
     made = not target.exists()
-    draft = target / f".{FILE}.part"
+    draft = target / f".{FILE}.{os.getpid()}.part"
     try:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_private(draft)

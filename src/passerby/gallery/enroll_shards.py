@@ -134,7 +134,7 @@ def _warn_of_missing(folder: Path, shards: list[Path]) -> None:
         return
     if expected > len(shards):
         _log.warning(
-            "%s: %d of %s are missing; `passerby embed` continues the job, and this command adds the rest",
+            "%s: missing %d of %s; `passerby embed` continues the job, and this command adds the rest",
             folder,
             expected - len(shards),
             plural(expected, "shard"),

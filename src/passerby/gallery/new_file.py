@@ -37,7 +37,7 @@ def write_new(path: Path) -> Iterator[BinaryIO]:
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    _remove_stale_drafts(path)
+    remove_drafts(path)
     try:
         with _open_nameless(path.parent) or _open_draft(draft) as file:
             yield file
@@ -81,10 +81,11 @@ def _give_name(file: BinaryIO, draft: Path, path: Path) -> None:
         os.close(handle)
 
 
-def _remove_stale_drafts(path: Path) -> None:
-    """Delete the drafts of a name whose processes have ended; they may contain people's data."""
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        number = draft.name.split(".")[-2]
+def remove_drafts(path: Path) -> None:
+    """Delete the drafts `.NAME.PID.part*` of a file whose processes have ended; they may contain people's data."""
+    start = f".{path.name}."
+    for draft in path.parent.glob(f"{glob.escape(start)}*.part*"):
+        number = draft.name.removeprefix(start).partition(".")[0]
         if number.isdecimal() and not _is_running(int(number)):
             draft.unlink(missing_ok=True)
 

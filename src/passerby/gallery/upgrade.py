@@ -18,6 +18,7 @@ from passerby.extras import require_extra
 from passerby.files import make_private
 from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.embedding_model import find_source, load_model
+from passerby.gallery.new_file import remove_drafts
 from passerby.gallery.stores.answers_schema import ANSWERS_SCHEMA
 from passerby.gallery.stores.sqlite_card import read_card_text
 from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error
@@ -156,6 +157,7 @@ def _upgrade_export(path: Path, model: str | Path | None) -> bool:
     from passerby.gallery.parquet import CARD_KEY, open_export, read_card
 
     file = open_export(path)
+    remove_drafts(path)
     schema = file.schema_arrow
     text = schema.metadata[CARD_KEY].decode()
     if json.loads(text).get("format") != 1:

@@ -11,6 +11,7 @@ import numpy as np
 
 from passerby.errors import DataError, WriteError, explain
 from passerby.files import write_atomic
+from passerby.gallery.new_file import remove_drafts
 from passerby.progress import ProgressOption, open_progress
 from passerby.video.frames import read_frames, read_video_info, require_cv2
 
@@ -96,6 +97,7 @@ def draw_tracks(
     for track, tracklet in enumerate(tracklets, 1):
         for frame_number, *corners, _ in tracklet.path.tolist():
             by_frame.setdefault(int(frame_number), []).append((track, [round(x) for x in corners]))
+    remove_drafts(path.with_name(path.stem))
     draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
