@@ -7,7 +7,7 @@ import pytest
 
 import passerby
 from conftest import SIMPLE, logged
-from passerby.errors import PasserbyError, WriteError
+from passerby.errors import PasserbyError, WeightsError, WriteError
 from passerby.gallery.crops import list_data_crops
 from passerby.runtime import embedding_cache
 from passerby.runtime.embedder import Embedder
@@ -51,6 +51,15 @@ def noise(count, seed=0):
 
 def content(folder):
     return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_file_that_mirrors_inside_is_refused_without_flip_although_its_run_has_vectors():
+    run, file = make(), make()
+    run.embed(noise(2), flip=False)
+    file.encoder.mirrors = True
+    with pytest.raises(WeightsError, match="averages the mirror image inside; embed with flip"):
+        file.embed(noise(2), flip=False)
+    assert file.embed(noise(2)).shape == (2, 3)
 
 
 def test_an_image_is_computed_once():

@@ -254,6 +254,8 @@ class Embedder:
 
     def _encode(self, pixels: Pixels, flip: bool, cache: bool) -> FloatArray:
         """Compute the vectors of a batch that are not in the cache: (B, H, W, 3) -> (B, D)."""
+        if not flip:
+            _check_no_flip(self.encoder)  # the cache has the vectors of its run, which computes both
         if self._cache is None or not cache:
             return encode(self.encoder, pixels, flip=flip)
         keys = self._cache.keys(pixels, flip=flip)
@@ -344,4 +346,5 @@ def encode(encoder: Encoder, pixels: Pixels, *, flip: bool) -> FloatArray:
 
 def _check_no_flip(encoder: Encoder) -> None:
     if getattr(encoder, "mirrors", False):
-        raise WeightsError(f"{encoder!r} averages the mirror image inside: embed with flip, or export without flip")
+        name = getattr(encoder, "path", encoder)
+        raise WeightsError(f"{name}: averages the mirror image inside; embed with flip, or export without flip")

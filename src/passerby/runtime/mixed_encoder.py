@@ -32,6 +32,8 @@ class MixedEncoder:
         self.width, self.precision, self.device = first.width, first.precision, first.device
         self.runtime = " and ".join(dict.fromkeys(encoder.runtime for encoder in self._encoders.values()))
         self.mirrors = bool(getattr(first, "mirrors", False))
+        if hasattr(first, "path"):
+            self.path = first.path
         for encoder in self._encoders.values():
             if hasattr(encoder, "network"):
                 self.network = encoder.network
