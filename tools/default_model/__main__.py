@@ -10,19 +10,30 @@ import typer
 from passerby.cli.common import Device, Overrides
 from passerby.errors import PasserbyError
 from passerby.progress import show_log
-from tools.default_model.build import DATA, build_default_model
+from tools.default_model.build import DATA, build_average, build_default_model
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the run. The model to ship is written to OUT/shipped.")],
     data: Annotated[str, typer.Option(help="A synth: data set with a test split.")] = DATA,
     overrides: Overrides = None,
+    first: Annotated[
+        Path | None, typer.Option(help="A built model; with --continued, the mean of the weights is built.")
+    ] = None,
+    continued: Annotated[
+        list[Path] | None, typer.Option(help="A run that continues the training of --first. Repeatable.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Build the default model. Takes hours on two cores; the same command resumes an interrupted run."""
+    if (first is None) != (not continued) or (first and overrides):
+        raise SystemExit("error: --first and --continued go together, and not with --set")
     try:
         with show_log():
-            shipped = build_default_model(out, data=data, overrides=overrides or [], device=device, progress=True)
+            if first and continued:
+                shipped = build_average(out, first, continued, data=data, device=device)
+            else:
+                shipped = build_default_model(out, data=data, overrides=overrides or [], device=device, progress=True)
     except PasserbyError as error:
         raise SystemExit(f"error: {error}") from None
     typer.echo(f"{shipped}: model, recipe, calibration and MODEL_CARD.md")

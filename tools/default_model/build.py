@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
 
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import RecipeError, TrainingError
+from passerby.errors import RecipeError, TrainingError, argument
 from passerby.exporting.export_model import export_model
 from passerby.files import write_atomic
 from passerby.model.embed import load
@@ -80,13 +85,77 @@ def build_default_model(
     shipped = folder.root / "shipped"
     logger.info("whitening, calibrating and evaluating the model to ship")
     pack(folder.root, shipped, data=data, whitening=whitening)
+    finish(shipped, build_command(folder.recipe, data), data=data, calibration=calibration, device=device)
+    return shipped
+
+
+def build_average(
+    out: str | Path,
+    first: str | Path,
+    continued: Sequence[str | Path],
+    *,
+    data: str = DATA,
+    calibration: str = CALIBRATION,
+    device: str = "auto",
+) -> Path:
+    """Build the default model as the mean of the weights of a first model and of trainings that continue it.
+
+    The mean of weights along a training is more accurate on other data than either end (Wortsman et al., "Robust
+    fine-tuning of zero-shot models", 2022; measured in docs/results.md).
+
+    Args:
+        out: New folder. The model to ship is written to `out/shipped`, with its card.
+        first: `shipped` of `build_default_model`.
+        continued: Finished runs on rendered images that began with the weights of `first`, directly or by way of
+            another such run.
+        data: A `synth:` data set, whose test split is evaluated for the card.
+        calibration: A `synth:` data set of further identities, whose train split calibrates the model.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+
+    Returns:
+        The folder of the model to ship.
+
+    Raises:
+        TrainingError: For no run, a run on other than rendered images, or of another network; before anything is
+            written.
+    """
+    shipped = Path(out) / "shipped"
+    base, runs = RunFolder(Path(first)), [RunFolder(Path(run)) for run in continued]
+    manifest, others = read_manifest(base.root), [read_manifest(run.root) for run in runs]
+    if not runs:
+        raise TrainingError(f"{argument('continued')}: no run; give at least one that continues {first}")
+    for run, other in zip(runs, others, strict=True):
+        names = {part.split(":")[0] for part in str(other["data"]).split("+")}
+        if names != {"synth"} or other["model"] != manifest["model"]:
+            raise TrainingError(
+                f"{run.root}: expected a run of the network of {first} on synth: data, which continues it"
+            )
+    weights = [read_tensors(folder.model) for folder in (base, *runs)]
+    network = build_model(**{**manifest["model"], "identities": 0})
+    mean = {
+        key: torch.stack([tensors[key].double() for tensors in weights]).mean(0).float()
+        if value.is_floating_point()
+        else value
+        for key, value in weights[0].items()
+    }
+    fill(network, mean, source=f"mean of {first} and its continued trainings")
+    keep = ("data", "images", "trained_identities", "seed")
+    save_half(network, shipped, manifest | {"averaged_with": [{key: other[key] for key in keep} for other in others]})
+    write_atomic(shipped / base.recipe.name, base.recipe.read_bytes())
+    options = [word for number in range(1, 1 + len(runs)) for word in ("--continued", f"RUN{number}")]
+    command = shlex.join(["python", "-m", "tools.default_model", "--out", "RUN", "--first", "FIRST/shipped", *options])
+    finish(shipped, command, data=data, calibration=calibration, device=device)
+    return shipped
+
+
+def finish(shipped: Path, command: str, *, data: str, calibration: str, device: str = "auto") -> None:
+    """Calibrate, evaluate and export a packed model, and write its card with the command that built it."""
     calibrate(shipped, calibration, device=device)
     narrow(shipped, calibration, device=device)
-    (result,) = evaluate(shipped, data, out=folder.root / "whitened", device=device)
-    card = model_card(read_manifest(shipped), build_command(folder.recipe, data), result, group_queries(result))
+    (result,) = evaluate(shipped, data, out=shipped.parent / "scores", device=device)
+    card = model_card(read_manifest(shipped), command, result, group_queries(result))
     write_atomic(shipped / "MODEL_CARD.md", card.encode())
     export_shipped(shipped)
-    return shipped
 
 
 def narrow(shipped: Path, calibration: str, *, device: str = "auto") -> None:
@@ -133,10 +202,9 @@ def build_command(recipe: Path, data: str) -> str:
 
 
 def pack(run: Path, out: Path, *, data: str = DATA, whitening: str = WHITENING) -> None:
-    """Write the embedding part of a run, whitened and in half precision, with its recipe.
+    """Write the embedding part of a run, whitened and in half precision (`save_half`), with its recipe.
 
-    Classifiers are left out. Matrices become float16. Norms and running statistics stay float32, because float16 cannot
-    represent their small values.
+    Classifiers are left out.
 
     Args:
         run: A finished run on rendered images.
@@ -162,10 +230,15 @@ def pack(run: Path, out: Path, *, data: str = DATA, whitening: str = WHITENING) 
     encoder = TorchEncoder(network, preprocessing, device="cpu")
     batches = map(encoder.normalize, read_batches(others.train, size=preprocessing.size, batch=128))
     whiten_reductions(network, batches, [sample.person_id for sample in others.train])
+    changes = {"data": data, "whitening": whitening, "identities": 0}
+    public = {key: value for key, value in manifest.items() if key not in {"data_from_run", ABSOLUTE}}
+    save_half(network, out, public | changes)
+    write_atomic(out / folder.recipe.name, folder.recipe.read_bytes())
+
+
+def save_half(network: nn.Module, out: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a model whose matrices are float16. Norms stay float32: float16 cannot represent their small values."""
     for parameter in network.parameters():
         if parameter.ndim > 1:
             parameter.data = parameter.data.half()
-    changes = {"data": data, "whitening": whitening, "identities": 0, "precision": "float16"}
-    public = {key: value for key, value in manifest.items() if key not in {"data_from_run", ABSOLUTE}}
-    save_model(out, network, public | changes)
-    write_atomic(out / folder.recipe.name, folder.recipe.read_bytes())
+    save_model(out, network, {**manifest, "precision": "float16"})

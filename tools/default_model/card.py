@@ -13,6 +13,7 @@ import numpy as np
 from passerby.errors import TrainingError
 from passerby.evaluation.bootstrap import bootstrap_intervals
 from passerby.runs.evaluate_model import EvaluationResult
+from passerby.text import plural
 from passerby.types import DataSet
 
 ATTRIBUTES: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -96,6 +97,7 @@ def model_card(manifest: dict[str, Any], command: str, result: EvaluationResult,
         f"(`{manifest['data']}`).",
         "Whitening (WCCN): rendered images of other synthetic identities",
         f"(`{manifest['whitening']}`).",
+        *_averaged_lines(manifest.get("averaged_with", [])),
         "No image of a real person was used.",
         "",
         f"Built by `{command}`.",
@@ -113,6 +115,14 @@ def model_card(manifest: dict[str, Any], command: str, result: EvaluationResult,
     for attribute in ATTRIBUTES:
         lines += _table_lines(attribute, [group for group in groups if group.attribute == attribute])
     return "\n".join(lines) + "\n"
+
+
+def _averaged_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
+    if runs:
+        yield f"The weights are the mean of this model and of {plural(len(runs), 'training')} that continue it:"
+    for run in runs:
+        yield f"{run['images']:,} rendered images of {run['trained_identities']:,} identities, seed {run['seed']}"
+        yield f"(`{run['data']}`)."
 
 
 def _table_lines(attribute: str, groups: list[Group]) -> Iterator[str]:
