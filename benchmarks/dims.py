@@ -25,7 +25,7 @@ from passerby.runtime.projection import Projection, fit_projection
 from passerby.types import Embeddings
 
 FIT = "synth:identities=500,cameras=100,images=2,seed=2,views=4,test=1"
-TEST = "synth:identities=200,cameras=100,images=2,seed=11,views=4,test=199"
+TEST = "synth:identities=200,cameras=100,images=2,seed=12,views=4,test=199"
 DIMS = (64, 128, 256, 512)
 
 

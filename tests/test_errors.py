@@ -3,6 +3,7 @@
 Oracle: the texts, read as a user reads them. The files are real ones that were cut or changed.
 """
 
+import inspect
 import re
 import sqlite3
 from pathlib import Path
@@ -111,3 +112,37 @@ def test_a_damaged_text_in_a_gallery_is_reported_without_the_row(whole, tmp_path
     connection.close()
     with pytest.raises(PasserbyError, match=r"the file is damaged; restore it .* \(a text is not UTF-8\)$"):
         open_gallery(tmp_path / "people")
+
+
+def list_sequences():
+    """(function, parameter) of the public functions whose parameter is several texts or paths."""
+    for name in passerby.__all__:
+        function = getattr(passerby, name)
+        if not inspect.isfunction(function):
+            continue
+        for parameter in inspect.signature(function).parameters.values():
+            kind = str(parameter.annotation)
+            if kind.startswith("Sequence[str") and kind.removesuffix(" | None").endswith("]"):
+                yield name, parameter.name
+
+
+FIRST = {
+    "load_recipe": ["demo"],
+    "evaluate": ["default"],
+    "import_model": ["a.pth", "out"],
+    "compare": [["demo"], "synth:identities=8"],
+    "report": [["default"], "out.html"],
+}
+"""First arguments of each function with such a parameter."""
+
+
+@pytest.mark.parametrize(("name", "parameter"), [*list_sequences()])
+def test_one_text_where_several_are_expected_is_refused(name, parameter, tmp_path, monkeypatch):
+    """Oracle: the message; without the check, each character would be a run or an override."""
+    monkeypatch.chdir(tmp_path)
+    function = getattr(passerby, name)
+    given = inspect.signature(function).bind_partial(*FIRST[name]).arguments
+    extra = {"epochs": 1, "out": "runs"} if name == "compare" else {}
+    with pytest.raises(PasserbyError, match=rf"^{parameter}: got 'runs/m', expected several; give \['runs/m'\]"):
+        function(**{**given, **extra, parameter: "runs/m"})
+    assert not list(tmp_path.iterdir())

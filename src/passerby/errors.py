@@ -66,6 +66,21 @@ class PasserbyError(ValueError):
         super().__init__(escape_lines(text))
 
 
+def require_several(name: str, value: object, error: type[PasserbyError]) -> None:
+    """Refuse one text or path where several are expected, whose characters would be taken one by one.
+
+    Args:
+        name: The argument of the public function.
+        value: What was given.
+        error: Class of the error.
+
+    Raises:
+        PasserbyError: Of this class.
+    """
+    if isinstance(value, str | bytes | os.PathLike):
+        raise error(f"{argument(name)}: got {os.fspath(value)!r}, expected several; give [{os.fspath(value)!r}]")
+
+
 class DataError(PasserbyError):
     """A data set, an image or a data spec that cannot be used."""
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from passerby.errors import RecipeError, argument
+from passerby.errors import RecipeError, argument, require_several
 from passerby.experiments.harness import apply_harness
 from passerby.model.baselines.osnet import VARIANTS
 from passerby.recipe import Recipe, load_recipe, recipe_names
@@ -52,6 +52,8 @@ def load_rows(methods: Sequence[str], like: str | None, overrides: Sequence[str]
     Raises:
         RecipeError: For a recipe that cannot be read, no method, or two with the same file name.
     """
+    require_several("methods", methods, RecipeError)
+    require_several("overrides", overrides, RecipeError)
     table = list_table5() if TABLE5 in methods else []
     names = [name for given in methods for name in (table if given == TABLE5 else [given])]
     if TABLE5 in methods and like is not None and like not in names:

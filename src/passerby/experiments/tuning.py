@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from passerby.errors import RecipeError, argument
+from passerby.errors import RecipeError, argument, require_several
 from passerby.experiments.axes import GridCell
 from passerby.experiments.comparison_tables import TunedRow
 from passerby.experiments.grid import GridRun
@@ -60,6 +60,7 @@ def parse_tuning(texts: Sequence[str]) -> list[Tuning]:
         >>> parse_tuning(["lr=0.001,0.002"])
         [Tuning(key='lr', values=(0.001, 0.002))]
     """
+    require_several("tune", texts, RecipeError)
     tunings = [_parse(text) for text in texts]
     for metric in (True, False):
         same = [tuning.key for tuning in tunings if tuning.key.startswith("metric.") == metric]

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from passerby.errors import WeightsError, argument, explain
+from passerby.errors import RecipeError, WeightsError, argument, explain, require_several
 from passerby.extras import require_extra
 from passerby.files import write_all_atomic
 from passerby.importers.embedding_check import find_problem
@@ -130,6 +130,7 @@ def import_model(
         >>> passerby.load("models/osnet").embed("a.jpg").shape
         (1, 512)
     """
+    require_several("overrides", overrides, RecipeError)
     folder = RunFolder(Path(out))
     folder.require_unused()
     path = download_model(str(file)) if str(file).startswith(HUB_PREFIXES) else Path(file)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import RecipeError, argument
+from passerby.errors import RecipeError, argument, require_several
 from passerby.recipe.read_yaml import MAX_CHARACTERS, read_yaml
 from passerby.recipe.recipe import Recipe, parse_recipe, set_key
 from passerby.text import plural, suggest
@@ -47,6 +47,7 @@ def load_recipe(name: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
         >>> recipe.loss.triplet.margin
         0.3
     """
+    require_several("overrides", overrides, RecipeError)
     path = RECIPES / f"{name}.yaml" if str(name) in recipe_names() else Path(name)
     if not path.is_file():
         raise RecipeError(

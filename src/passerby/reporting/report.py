@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from passerby.data.fingerprint import fingerprint
-from passerby.errors import DataError, argument
+from passerby.errors import DataError, argument, require_several
 from passerby.evaluation.summary import percent
 from passerby.extras import require_extra
 from passerby.files import write_atomic
@@ -121,6 +121,7 @@ def _check_arguments(runs: Sequence[str | Path], page: Path, queries: int) -> No
         raise DataError(
             f"{argument('out')} {page}: got {page.suffix or 'no suffix'!r}, expected a file name that ends in .html"
         )
+    require_several("runs", runs, DataError)
     if not 1 <= len(runs) <= MOST_RUNS:
         raise DataError(
             f"report: got {plural(len(runs), 'run')}, expected 1 to {MOST_RUNS}; for tables of many runs use passerby "

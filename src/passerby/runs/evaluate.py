@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from passerby.errors import DataError, WeightsError, argument
+from passerby.errors import DataError, RecipeError, WeightsError, argument, require_several
 from passerby.model.embed import load
 from passerby.progress import ProgressOption, open_progress
 from passerby.recipe import load_recipe
@@ -72,6 +72,7 @@ def evaluate(
         >>> reranked[0].method.title
         're-ranked (k-reciprocal, 10, 6, 0.3)'
     """
+    require_several("fuse", fuse, RecipeError)
     folders = [find_run(run).root, *(model_folder(name) for name in fuse)]
     record = RunFolder(folders[0] if out is None else Path(out))
     if record.root.resolve() == DEFAULT_MODEL.resolve():
