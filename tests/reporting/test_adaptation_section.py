@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from passerby.adaptation.adapt_result import AdaptResult, Rung
-from passerby.reporting.adaptation_section import build_adaptation_section
+from passerby.reporting.adaptation_section import PICTURES_OF, build_adaptation_section
 from passerby.reporting.page import PageFigure
 from passerby.reporting.reported_runs import RunGroup
 from passerby.runs.run_folder import RunFolder
@@ -35,8 +35,8 @@ def test_rungs_and_links_of_an_adapted_run_are_tabulated():
     adapted = make_run("runs/site", result.to_dict())
     section = build(make_run("default", None), adapted, adapted)  # evaluated on two data sets
     assert section.text == (
-        "runs/site: adapted by 1,940 crops of 2 cameras with 970 tracks, of which 291 were held out to judge by. The "
-        "mAP on these was 40.0 % at the start. Chosen: finetune; seed 7.",
+        "runs/site: adapted by 1,940 crops of 2 cameras with 970 tracks, of which 291 were held out. The mAP on "
+        "held-out tracks was 40.0 % at the start. Chosen: finetune; seed 7.",
     )
     rungs, links = section.parts
     assert rungs.rows == (
@@ -61,6 +61,19 @@ def test_pictures_that_are_in_the_run_are_shown_unless_images_are_left_out(tmp_p
         ("embeddings-after.png", True),
     ]
     assert not [part for part in build(run, images=False).parts if isinstance(part, PageFigure)]
+
+
+def test_texts_of_a_run_without_tracks_name_pairs_and_links(tmp_path):
+    """Oracle: `track` is in no text, and neither is a brace."""
+    (tmp_path / "adaptation").mkdir()
+    for stem in PICTURES_OF:
+        (tmp_path / "adaptation" / f"{stem}.png").touch()
+    result = AdaptResult(tmp_path, "links", 0.4, RUNGS, 1940, 2, 567, 150, "pairs", "synth", 7)
+    section = build(make_run("site", result.to_dict() | {"folder": None}), make_run(str(tmp_path), result.to_dict()))
+    texts = [*section.text, *(part.caption for part in section.parts)]
+    assert len(texts) == 2 + 2 * 2 + len(PICTURES_OF)
+    assert not [text for text in texts if "track" in text or "{" in text]
+    assert "with 567 pairs of crops, of which 150 were held out. The mAP on links of held-out crops was" in texts[0]
 
 
 def test_without_an_adapted_run_the_section_is_empty():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ NOT_MEASURED = "-"
 
 PICTURES_OF = {
     "clusters-surest": (
-        "Tracks that were linked, a row of crops for each cluster: those of the highest probability.",
+        "Clusters of {evidence}, a row of crops for each: those of the highest probability.",
         "Contact sheet of the clusters of the highest probability, with the camera below each crop",
     ),
     "clusters-least-sure": (
@@ -26,7 +27,7 @@ PICTURES_OF = {
     ),
     "rank-lists-better": (
         "Held-out crops with the largest rise of the average precision: their nearest crops before and after. Green "
-        "box and tick: the same person by the evidence. Red box and cross: another one.",
+        "box and tick: {match}. Red box and cross: another one.",
         "Rank lists before and after of queries that became better",
     ),
     "rank-lists-worse": (
@@ -40,7 +41,34 @@ PICTURES_OF = {
     ),
     "embeddings-after": ("The same after it.", "Scatter plot of the embeddings after the adaptation"),
 }
-"""Caption and description of each picture that `adapt` keeps in a run."""
+"""Caption and description of each picture that `adapt` keeps in a run; `_TERMS` has the words in braces."""
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Words for one kind of evidence.
+
+    Attributes:
+        evidence: What a rung learns from.
+        judged: What its mAP is measured on.
+        match: What counts as a match of a held-out crop.
+    """
+
+    evidence: str
+    judged: str
+    match: str
+
+
+_TERMS = {
+    "tracks": _Terms("tracks", "held-out tracks", "a crop of the same track"),
+    "identities": _Terms("identities", "held-out identities", "a crop of the same identity"),
+    "pairs": _Terms(
+        "pairs of crops",
+        "links of held-out crops",
+        "the crop of another camera that half of the start's embedding links",
+    ),
+}
+"""By the kind of `Groups`."""
 
 
 def build_adaptation_section(group: RunGroup, *, images: bool) -> PageSection:
@@ -56,26 +84,29 @@ def build_adaptation_section(group: RunGroup, *, images: bool) -> PageSection:
         if adaptation := run.embedder.manifest.get("adaptation"):
             texts.append(f"{run.name}: {_summarize(adaptation)}")
             tables.append(_tabulate_rungs(adaptation, name=run.name))
-            tables += [_tabulate_links(rung, name=run.name) for rung in adaptation["rungs"] if _list_links(rung)]
-            tables += _list_pictures(run.folder.pictures, name=run.name) if images else []
+            terms = _TERMS[adaptation["evidence"]]
+            tables += [_tabulate_links(rung, terms, name=run.name) for rung in adaptation["rungs"] if _list_links(rung)]
+            tables += _list_pictures(run.folder.pictures, terms, name=run.name) if images else []
     return PageSection(TITLE, tuple(texts), tuple(tables))
 
 
-def _list_pictures(folder: Path, *, name: str) -> list[PageFigure]:
+def _list_pictures(folder: Path, terms: _Terms, *, name: str) -> list[PageFigure]:
     """List the pictures of a run that are there; `gallery forget` erases them."""
     return [
-        PageFigure(path, f"{name}: {caption}", alt, crops=True, narrow=stem.startswith("embeddings"))
+        PageFigure(
+            path, f"{name}: {caption.format_map(vars(terms))}", alt, crops=True, narrow=stem.startswith("embeddings")
+        )
         for stem, (caption, alt) in PICTURES_OF.items()
         if (path := folder / f"{stem}.png").is_file()
     ]
 
 
 def _summarize(adaptation: Mapping[str, Any]) -> str:
-    cameras, seed = plural(adaptation["cameras"], "camera"), adaptation["seed"]
+    cameras, terms = plural(adaptation["cameras"], "camera"), _TERMS[adaptation["evidence"]]
     return (
         f"adapted by {plural(adaptation['crops'], 'crop')} of {cameras} with {adaptation['groups']:,} "
-        f"{adaptation['evidence']}, of which {adaptation['held_out']:,} were held out to judge by. The mAP on these "
-        f"was {_percent(adaptation['start'])} % at the start. Chosen: {adaptation['chosen']}; seed {seed}."
+        f"{terms.evidence}, of which {adaptation['held_out']:,} were held out. The mAP on {terms.judged} was "
+        f"{_percent(adaptation['start'])} % at the start. Chosen: {adaptation['chosen']}; seed {adaptation['seed']}."
     )
 
 
@@ -91,8 +122,8 @@ def _tabulate_rungs(adaptation: Mapping[str, Any], *, name: str) -> PageTable:
         for rung in adaptation["rungs"]
     )
     return PageTable(
-        f"{name}: rungs. Gain of the mAP on held-out {adaptation['evidence']} in points, its standard error, and the "
-        "mAP on synthetic people in percent of that of the start.",
+        f"{name}: rungs. Gain of the mAP on {_TERMS[adaptation['evidence']].judged} in points, its standard error, and "
+        "the mAP on synthetic people in percent of that of the start.",
         ("Rung", "Gain", "Error", "Synthetic people keep", "Decision"),
         rows,
         text_columns=1,
@@ -106,7 +137,7 @@ def _list_links(rung: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return steps
 
 
-def _tabulate_links(rung: Mapping[str, Any], *, name: str) -> PageTable:
+def _tabulate_links(rung: Mapping[str, Any], terms: _Terms, *, name: str) -> PageTable:
     rows = tuple(
         (
             str(number),
@@ -119,9 +150,9 @@ def _tabulate_links(rung: Mapping[str, Any], *, name: str) -> PageTable:
         for number, step in enumerate(_list_links(rung), start=1)
     )
     return PageTable(
-        f"{name}: links between tracks of two cameras in each round of {rung['name']}. Their mean probability, and "
-        "precision and recall where the data had identities to measure them by, in percent; gain of the mAP on "
-        "held-out crops after the round.",
+        f"{name}: links between {terms.evidence} of two cameras in each round of {rung['name']}. Their mean "
+        "probability, and precision and recall where the data had identities to measure them by, in percent; gain of "
+        "the mAP on held-out crops after the round.",
         ("Round", "Links", "Probability", "Precision", "Recall", "Gain"),
         rows,
     )
