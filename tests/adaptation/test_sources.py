@@ -15,6 +15,7 @@ from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.sqlite import SqliteStore
 from passerby.reviewing.answers import Answer
+from passerby.video.boxes import make_detections
 from video.walkers import COLORS, boxes_of
 
 MODEL = GalleryModel(architecture="", weights="", preprocessing={}, dimension=2)
@@ -82,12 +83,11 @@ def test_a_gallery_is_adapted_with_its_own_model(tiny_run, tmp_path):
     assert (result.crops, result.cameras, result.helped) == (24, 1, False)
 
 
-def test_crops_of_a_video_are_of_their_tracks(walkers, tiny_run):
+def test_crops_of_a_video_are_of_their_tracks(walkers):
     """Oracle: each figure has one color."""
     boxes = iter(boxes_of(range(40)).values())
     crops, links = list_video_crops(
         [(walkers, "door")],
-        passerby.load(tiny_run, device="cpu"),
         detector=lambda _pixels: next(boxes),
     )
     assert len(crops) == 2 * CROPS_PER_TRACK
@@ -104,15 +104,33 @@ def test_crops_of_a_video_are_of_their_tracks(walkers, tiny_run):
     assert {tracks[link.first], tracks[link.second]} == set(color_of)
 
 
-def test_a_video_without_people_is_refused(walkers, tiny_run):
-    from passerby.video.boxes import make_detections
-
+def test_a_video_without_people_is_refused(walkers):
     with pytest.raises(DataError, match="no person was tracked in 1 of them"):
         list_video_crops(
             [(walkers, "door")],
-            passerby.load(tiny_run, device="cpu"),
             detector=lambda _: make_detections(np.empty((0, 4)), np.empty(0)),
         )
+
+
+def test_all_videos_are_opened_before_people_are_detected(walkers, tmp_path):
+    def detect(_pixels):
+        raise AssertionError("the second video is missing")
+
+    with pytest.raises(DataError, match=r"missing\.avi"):
+        list_video_crops([(walkers, "door"), (tmp_path / "missing.avi", "yard")], detector=detect)
+
+
+def test_a_warning_names_frames_that_are_too_few_to_track_by(walkers, caplog):
+    """Oracle: the drawn video has 10 frames per second; every second one is enough."""
+    with pytest.raises(DataError, match="no person was tracked"):  # in 10 frames
+        list_video_crops([(walkers, "door")], detector=lambda _: make_detections(np.empty((0, 4))), every=4)
+    warned = list(caplog.records)
+    with pytest.raises(DataError, match="no person was tracked"):
+        list_video_crops([(walkers, "door")], detector=lambda _: make_detections(np.empty((0, 4))), every=2)
+    assert caplog.records == warned
+    (record,) = warned
+    assert "every=4 uses 2.5 frames per second; below 5 " in record.getMessage()
+    assert record.getMessage().endswith("use every=2")
 
 
 def test_the_run_of_a_gallery_is_in_its_list(tmp_path):

@@ -57,6 +57,18 @@ def test_given_tracks_are_kept_and_vectors_are_weighted_means(walkers, model):
     assert tracklet.vector == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
 
 
+def test_without_an_embedder_tracks_have_boxes_and_no_vectors(walkers, model):
+    """Oracle: the tracks with vectors."""
+    boxes = boxes_of(range(40))
+    plain, full = (track_people(walkers, embedder, boxes=boxes).tracklets for embedder in (None, model))
+    assert [len(track.vector) for track in plain] == [0, 0]
+    for first, second in zip(plain, full, strict=True):
+        np.testing.assert_array_equal(first.path, second.path)
+        assert (first.start, first.end, first.boxes) == (second.start, second.end, second.boxes)
+    with pytest.raises(DataError, match="joined by their vectors"):
+        track_people(walkers, None, boxes=boxes, threshold=0.3)
+
+
 def test_a_detector_is_called_for_each_frame(walkers, model):
     shapes = []
 

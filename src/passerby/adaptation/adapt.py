@@ -137,7 +137,7 @@ def _climb(
     if groups.judge is None and not source.labels and not count(site.tracks):
         vectors = from_first(start.embed(site.pixels, progress=progress), process)
         groups = find_crop_groups(site, normalize_cameras(vectors, site.camera_ids), start.parts, seed=seed)
-    logger.info("%r, %d %s with a match", site, groups.usable, groups.kind)
+    logger.info("%s; %d %s with a match", site.describe(), groups.usable, groups.kind)
     if groups.judge is None:
         names = (NORMS, *map_rungs(groups), *((FINETUNE,) if passes else ()))
         rungs = tuple(Rung(name, note=groups.obstacle) for name in names)

@@ -97,8 +97,12 @@ class Site(Result):
         return len(self.pixels)
 
     def __repr__(self) -> str:
+        return f"Site({self.describe()})"
+
+    def describe(self) -> str:
+        """Return the title and the numbers of crops, cameras and tracks."""
         cameras, tracks = plural(len(self.cameras), "camera"), plural(count(self.tracks), "track")
-        return f"Site({self.title!r}: {plural(len(self), 'crop')}, {cameras}, {tracks})"
+        return f"{self.title}: {plural(len(self), 'crop')}, {cameras}, {tracks}"
 
     @property
     def fingerprint(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,23 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passerby.adaptation.site import NamedLink, SiteCrop
-from passerby.errors import DataError
+from passerby.errors import DataError, argument
 from passerby.progress import ProgressCallback, no_progress
-from passerby.runtime.embedder import Embedder
-from passerby.video.frames import read_frames
+from passerby.video.frames import read_frames, read_video_info
 from passerby.video.tracklets import Tracklet
 from passerby.video.tracks import track_people
 
 if TYPE_CHECKING:
     from passerby.video.boxes import Detector
 
+logger = logging.getLogger(__name__)
+
+LEAST_RATE = 5.0
+"""Frames per second below which the tracks of people who walk fast break."""
 CROPS_PER_TRACK = 8
 """Largest number of crops of a track, evenly spread over its boxes."""
 
 
 def list_video_crops(
     videos: Sequence[tuple[str | Path, str]],
-    embedder: Embedder,
     *,
     detector: Detector,
     every: int = 1,
@@ -35,7 +38,6 @@ def list_video_crops(
 
     Args:
         videos: Files with their cameras; several files may be of one camera.
-        embedder: The model, as `track_people` needs one.
         detector: Finds people in frames.
         every: Use every n-th frame.
         progress: Callback, as for `track_people`.
@@ -49,10 +51,18 @@ def list_video_crops(
     paths = [Path(video).resolve() for video, _ in videos]
     if len(set(paths)) < len(paths):
         raise DataError(f"videos: {max(paths, key=paths.count)} is given twice; give each file once")
+    for path in paths:  # before the work on the first one
+        rate = read_video_info(path).rate
+        if every > 1 and rate / every < LEAST_RATE:
+            logger.warning(
+                "%s: %s uses %.1f frames per second; below %g the tracks of people who walk fast break: use %s",
+                path.name, argument("every", every), rate / every, LEAST_RATE,
+                argument("every", max(1, int(rate / LEAST_RATE))),
+            )  # fmt: skip
     crops: list[SiteCrop] = []
     links: list[NamedLink] = []
     for path, (_, camera) in zip(paths, videos, strict=True):
-        tracked = track_people(path, embedder, boxes=detector, every=every, gap=0, progress=progress)
+        tracked = track_people(path, None, boxes=detector, every=every, gap=0, progress=progress)
         names = [f"{path.name}:{number}" for number in range(1, len(tracked.tracklets) + 1)]
         found = _cut_crops(path, camera, dict(zip(names, tracked.tracklets, strict=True)), every=every)
         first = {crop.track: crop.name for crop in reversed(found)}

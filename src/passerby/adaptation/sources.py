@@ -73,7 +73,7 @@ class Source:
             if self.data is not None:
                 crops = list_site_crops(self.data, labels=self.labels)
             else:
-                crops, links = self._read_videos(start, progress=progress)
+                crops, links = self._read_videos(progress=progress)
         return start, crops, [*links, *self._read_answers(crops)]
 
     def record(self, run: Path, crops: Collection[str]) -> None:
@@ -105,15 +105,13 @@ class Source:
             raise DataError(f"{self.gallery}: its model's folder is unknown; name it with {argument('model')}")
         return load_start(name, device=device), crops, links
 
-    def _read_videos(self, start: StartModel, *, progress: ProgressCallback) -> tuple[list[SiteCrop], list[NamedLink]]:
+    def _read_videos(self, *, progress: ProgressCallback) -> tuple[list[SiteCrop], list[NamedLink]]:
         from passerby.adaptation.site_videos import list_video_crops
         from passerby.video.boxes import hog_detector
 
         assert self.videos is not None
         detector = hog_detector() if self.detector is None else self.detector
-        return list_video_crops(
-            list(self.videos.items()), start.embedder, detector=detector, every=self.every, progress=progress
-        )
+        return list_video_crops(list(self.videos.items()), detector=detector, every=self.every, progress=progress)
 
     def _read_answers(self, crops: list[SiteCrop]) -> list[NamedLink]:
         """Read a table of answers about the names of crops.

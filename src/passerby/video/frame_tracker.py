@@ -40,7 +40,7 @@ class FrameTracker:
     """Detect and track the people in the frames of one camera, and pool the vectors of each track.
 
     Args:
-        embedder: Makes the vectors.
+        embedder: Makes the vectors; None makes none, of width 0.
         boxes: Detector, or detections by frame. Tracks that they contain are kept.
         min_boxes: Least number of boxes of a track.
         rate: Frames per second; None for a stream of varying rate, which is measured.
@@ -55,7 +55,7 @@ class FrameTracker:
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: Embedder | None,
         *,
         boxes: Detector | Mapping[int, Detections],
         min_boxes: int,

@@ -89,7 +89,7 @@ class Collector:
     """Embeds crops in batches and adds their vectors to their tracks.
 
     Args:
-        embedder: Makes the vectors.
+        embedder: Makes the vectors; None makes none, of width 0.
         min_boxes: Least number of boxes of a track that becomes a tracklet.
         kept: Number of boxes that a track's path keeps, the first and the latest ones; None keeps all.
 
@@ -97,7 +97,7 @@ class Collector:
         short: Number of ended tracks with fewer boxes than `min_boxes`.
     """
 
-    def __init__(self, embedder: Embedder, *, min_boxes: int, kept: int | None = None) -> None:
+    def __init__(self, embedder: Embedder | None, *, min_boxes: int, kept: int | None = None) -> None:
         self._embedder, self._min_boxes, self._kept = embedder, min_boxes, kept
         self._tracks: dict[int, _Track] = {}
         self._waiting: list[tuple[_Track, int, NDArray[np.float32], float, NDArray[np.uint8]]] = []
@@ -126,7 +126,9 @@ class Collector:
         return added
 
     def _embed(self) -> None:
-        vectors = self._embedder.embed([crop for *_, crop in self._waiting], batch=_BATCH, cache=False)
+        vectors = np.empty((len(self._waiting), 0), np.float32)
+        if self._embedder is not None:
+            vectors = self._embedder.embed([crop for *_, crop in self._waiting], batch=_BATCH, cache=False)
         for (track, number, corners, quality, crop), vector in zip(self._waiting, vectors, strict=True):
             track.boxes += 1
             track.total = track.total + max(quality, 1e-3) * vector.astype(np.float64)

@@ -74,7 +74,7 @@ class TrackedVideo:
 
 def track_people(
     video: str | Path,
-    embedder: Embedder,
+    embedder: Embedder | None,
     *,
     boxes: Detector | Mapping[int, Detections],
     every: int = 1,
@@ -87,7 +87,7 @@ def track_people(
 
     Args:
         video: File that OpenCV reads.
-        embedder: Makes the vectors.
+        embedder: Makes the vectors; None makes none, of width 0, where boxes alone are needed.
         boxes: Detector, or detections by frame (`read_boxes`). Tracks that they contain are kept.
         every: Use every n-th frame. People who walk fast need 5 frames per second or more.
         min_boxes: Least number of boxes of a track.
@@ -101,7 +101,8 @@ def track_people(
 
     Raises:
         DataError: For a video or boxes that cannot be read, boxes in fractions of the frame or beyond the end of the
-            video, fewer frames than a track needs boxes, or a setting outside its range.
+            video, fewer frames than a track needs boxes, a threshold without an embedder, or a setting outside its
+            range.
         MissingExtraError: Without the extra `video`.
 
     Example:
@@ -115,6 +116,8 @@ def track_people(
         raise DataError(
             f"tracks: min_boxes is {min_boxes} and {argument('gap')} {gap}, expected at least 1 box and 0 s"
         )
+    if embedder is None and threshold is not None:
+        raise DataError(f"tracks: threshold is {threshold} and the embedder None; tracks are joined by their vectors")
     info = read_video_info(video)
     if 0 < info.frames <= (min_boxes - 1) * every:
         raise DataError(
