@@ -9,6 +9,7 @@ normalization (+z). With --tune, half of the training people replace the test pe
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,13 @@ from passerby.types import Embeddings
 PARTS = 4
 
 
-def embed(spec: str, cache: Path, name: str) -> list[Embeddings]:
+SPLITS = ("train", "query", "gallery")
+
+
+def embed(spec: str, cache: Path, name: str, *, names: Sequence[str] = SPLITS) -> list[Embeddings]:
     (data,) = passerby.load_data(spec)
     splits = []
-    for split in ("train", "query", "gallery"):
+    for split in names:
         file = cache / f"{name}-{split}.npy"
         samples = getattr(data, split)
         if not file.is_file():
