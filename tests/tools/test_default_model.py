@@ -114,8 +114,8 @@ def test_the_mean_of_a_model_and_of_a_training_that_continues_it_is_built(build,
     card = (shipped / "MODEL_CARD.md").read_text()
     (result,) = evaluate(shipped, DATA, out=tmp_path / "scores", device="cpu")
     assert f"mAP {100 * result.scores.mAP:.1f} %" in card
-    assert "mean of this model and of 1 training that" in card
-    assert "--first FIRST/shipped --continued RUN1" in card
+    assert "mean of the weights of this model and of trainings" in card
+    assert f"--first FIRST/shipped --data {DATA} --continued RUN1" in card
     assert find_exported(shipped, manifest) == shipped / "model.onnx"
 
 

@@ -142,7 +142,8 @@ def build_average(
     keep = ("data", "images", "trained_identities", "seed")
     save_half(network, shipped, manifest | {"averaged_with": [{key: other[key] for key in keep} for other in others]})
     write_atomic(shipped / base.recipe.name, base.recipe.read_bytes())
-    options = [word for number in range(1, 1 + len(runs)) for word in ("--continued", f"RUN{number}")]
+    options = ["--data", data] if data != DATA else []
+    options += [word for number in range(1, 1 + len(runs)) for word in ("--continued", f"RUN{number}")]
     command = shlex.join(["python", "-m", "tools.default_model", "--out", "RUN", "--first", "FIRST/shipped", *options])
     finish(shipped, command, data=data, calibration=calibration, device=device)
     return shipped

@@ -13,7 +13,6 @@ import numpy as np
 from passerby.errors import TrainingError
 from passerby.evaluation.bootstrap import bootstrap_intervals
 from passerby.runs.evaluate_model import EvaluationResult
-from passerby.text import plural
 from passerby.types import DataSet
 
 ATTRIBUTES: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -119,7 +118,7 @@ def model_card(manifest: dict[str, Any], command: str, result: EvaluationResult,
 
 def _averaged_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
     if runs:
-        yield f"The weights are the mean of this model and of {plural(len(runs), 'training')} that continue it:"
+        yield "The weights are the mean of the weights of this model and of trainings that continue it:"
     for run in runs:
         yield f"{run['images']:,} rendered images of {run['trained_identities']:,} identities, seed {run['seed']}"
         yield f"(`{run['data']}`)."
