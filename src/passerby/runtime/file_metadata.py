@@ -107,7 +107,7 @@ def find_accuracy(exported: Mapping[str, Any] | None) -> AccuracyKind | None:
         exported: `Embedder.exported`; None for a model that is no exported file.
 
     Example:
-        >>> find_accuracy(passerby.load("exported.onnx").exported)
+        >>> find_accuracy(passerby.load(passerby.runtime.model_manifest.DEFAULT_MODEL / "model.onnx").exported)
         'by cosine'
     """
     return None if exported is None else exported["certificate"]["accuracy"]
