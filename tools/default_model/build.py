@@ -100,8 +100,8 @@ def build_average(
 ) -> Path:
     """Build the default model as the mean of the weights of a first model and of trainings that continue it.
 
-    The mean of weights along a training is more accurate on other data than either end (Wortsman et al., "Robust
-    fine-tuning of zero-shot models", 2022; measured in docs/results.md).
+    The mean of the weights at both ends of a training can be more accurate on other data than either end (Wortsman et
+    al., "Robust fine-tuning of zero-shot models", 2022). docs/results.md has the accuracy of both ends and the mean.
 
     Args:
         out: New folder. The model to ship is written to `out/shipped`, with its card.
