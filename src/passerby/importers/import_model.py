@@ -18,7 +18,7 @@ from passerby.importers.family import Family, Recognition
 from passerby.importers.file_models import ImportedFile, hash_file, import_file_model
 from passerby.importers.model_folders import download_model, read_model_folder
 from passerby.importers.read_checkpoint import Checkpoint, identify_file, read_checkpoint
-from passerby.importers.recognize import FAMILIES, recognize
+from passerby.importers.recognize import FAMILIES, recognize, unwrap_network
 from passerby.recipe import Recipe
 from passerby.recipe.read import apply_override
 from passerby.recipe.recipe import parse_recipe
@@ -160,6 +160,8 @@ def import_model(
         raise WeightsError(f"{described.config}: describes the network; leave {argument('family')} out")
     require_extra("torch")
     checkpoint = read_checkpoint(path)
+    if not described:
+        checkpoint = unwrap_network(checkpoint, family=family)
     shapes = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
     if described:
         name, toolkit, found = described.recognize(shapes)
@@ -178,7 +180,7 @@ def import_model(
         preprocessing=recipe.images.model_dump(mode="json", include={"size", "mean", "std"}),
         interpolation=found.interpolation,
         assumed=found.assumed,
-        dropped=dropped,
+        dropped=tuple(sorted((*dropped, *checkpoint.outside))),
         skipped=checkpoint.others,
         keys=checkpoint.keys,
         sha256=digest,

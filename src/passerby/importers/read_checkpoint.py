@@ -29,11 +29,13 @@ class Checkpoint:
         tensors: By name, without the prefixes of wrappers such as DataParallel.
         keys: Keys of the dictionaries around them, from the outside.
         others: Type of each entry beside them that is not a tensor, by name.
+        outside: Names of tensors outside the network, such as those of a loss; see `recognize.unwrap_network`.
     """
 
     tensors: dict[str, Tensor]
     keys: tuple[str, ...] = ()
     others: dict[str, str] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
 
 
 def identify_file(path: Path) -> FileKind:

@@ -61,7 +61,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"weights {path}: no such file; expected a .safetensors file, a run's folder, or default")
     try:
-        return dict(_strip_wrappers(safetensors.torch.load_file(path)))
+        return dict(strip_wrappers(safetensors.torch.load_file(path)))
     except (SafetensorError, OSError) as error:
         with path.open("rb") as file:
             head = file.read(2)
@@ -131,7 +131,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str, igno
     network.load_state_dict(used)
 
 
-def _strip_wrappers(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def strip_wrappers(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Remove the prefix that DataParallel (`module.`) or torch.compile (`_orig_mod.`) gives to all names."""
     for prefix in WRAPPERS * 2:
         if tensors and all(name.startswith(prefix) for name in tensors):
