@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "adaptation": BASE
     | {"recipe", "data", "runtime", "model", "ranking", "evaluation", "openset", "reviewing", "gallery", "video"}
     | {"distributed", "training", "plots", "runs", "metric"},
-    "importers": BASE | {"recipe", "runtime", "model", "runs"},
+    "importers": BASE | {"recipe", "runtime", "model", "runs", "openset.calibration"},
     "exporting": BASE | {"synthesis", "data", "runtime", "model", "ranking", "evaluation", "gallery", "runs"},
     "reporting": BASE
     | {"recipe", "data", "model", "runtime", "ranking", "evaluation", "openset", "plots", "training", "runs"},

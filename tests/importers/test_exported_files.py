@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import onnx
@@ -9,9 +10,9 @@ import pytest
 
 import passerby
 from conftest import SIMPLE, once_per_run
-from passerby.errors import WeightsError
+from passerby.errors import DataError, WeightsError
 from passerby.exporting.export_model import export_model
-from passerby.gallery.embedding_model import read_calibration, record_model
+from passerby.gallery.embedding_model import load_model, read_calibration, record_model
 from passerby.model.open_model import ModelFiles
 from passerby.runtime.file_model import write_map
 
@@ -125,6 +126,40 @@ def test_a_damaged_description_is_named(text, message, exported, tmp_path):
     with pytest.raises(WeightsError, match=message):
         passerby.import_model(tmp_path / "m.onnx", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def _drop(calibration):
+    del calibration["log_ratios"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_drop, "calibration: file lacks log_ratios; was the file written by passerby?"),
+        (lambda tree: tree.update(format=7), "calibration: format 7, this version reads 1; calibrate again"),
+        (lambda tree: tree.update(metric="angle"), "calibration: metric is 'angle', expected one of cosine"),
+        (lambda tree: tree["log_ratios"].reverse(), "expected ascending distances and log_ratios that do not increase"),
+        (lambda tree: tree["distances"].pop(), "expected as many"),
+        (lambda tree: tree["fitted_on"].update(images="9"), "calibration: fitted_on.images is '9', expected int"),
+        (lambda tree: tree.update(identification={"slope": -1.0, "offset": 0.0}), "slope is -1.0, expected at least 0"),
+    ],
+)
+def test_a_damaged_calibration_in_the_description_is_named(damage, message, exported, tmp_path):
+    """As in the `calibration.json` of a run: import and a gallery refuse the file, which still embeds images."""
+    model = onnx.load(exported("onnx", "fp32", flip=False))
+    (entry,) = [entry for entry in model.metadata_props if entry.key == "passerby"]
+    content = json.loads(entry.value)
+    damage(content["calibration"])
+    entry.value = json.dumps(content)
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    for read in (lambda: passerby.import_model(path, tmp_path / "run"), lambda: load_model(str(path), "cpu")):
+        with pytest.raises(DataError, match=re.escape(message)) as caught:
+            read()
+        assert str(caught.value).startswith(f"{path}: ")
+        assert str(caught.value).endswith("; export the model again")
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    assert passerby.load(path).width > 0
 
 
 def test_the_command_prints_what_the_file_states(exported, tmp_path):

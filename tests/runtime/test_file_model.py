@@ -13,6 +13,7 @@ from passerby.model.open_model import ModelFiles
 from passerby.runtime.model_manifest import MANIFEST_FORMAT
 from passerby.runtime.networks import load_network
 from passerby.runtime.preprocessing import Preprocessing
+from passerby.runtime.weights_hash import hash_file
 from programs import require_module
 from runtime.small_networks import save_color_map, save_constant, save_reshaped, save_vectors, save_with_data_beside
 from runtime.test_networks import save_as_openvino
@@ -247,6 +248,36 @@ def test_a_file_whose_embeddings_are_useless_is_refused(tmp_path, suffix, scale,
     with pytest.raises(WeightsError, match=message):
         import_file_model(tmp_path / f"m{suffix}", tmp_path / "run", mean=MEAN, std=STD)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("changed", ["model.onnx", "model.xml", "model.bin"])
+def test_a_file_that_was_changed_after_its_import_is_refused(changed, tmp_path):
+    """An edited .xml computes something else with the same .bin."""
+    save_vectors(tmp_path / "m.onnx", scale=1, shift=0, size=SIZE)
+    save_as_openvino(tmp_path / "m.onnx", tmp_path / "m.xml")
+    run = tmp_path / "run"
+    import_file_model(tmp_path / ("m.onnx" if changed == "model.onnx" else "m.xml"), run, mean=MEAN, std=STD)
+    assert passerby.load(run).width > 1
+    (run / changed).write_bytes((run / changed).read_bytes() + b" ")
+    with pytest.raises(WeightsError, match=r"is not the file that was imported: .* or import the file"):
+        passerby.load(run)
+    (run / changed).unlink()
+    with pytest.raises(WeightsError, match=rf"{changed}: no such file; copy the whole run again"):
+        passerby.load(run)
+
+
+def test_an_openvino_run_of_an_earlier_version_keeps_its_fingerprint(tmp_path):
+    """Its manifest has the hash of the .bin alone, and so have the galleries that were made with it."""
+    save_vectors(tmp_path / "m.onnx", scale=1, shift=0, size=SIZE)
+    save_as_openvino(tmp_path / "m.onnx", tmp_path / "m.xml")
+    run = tmp_path / "run"
+    imported = import_file_model(tmp_path / "m.xml", run, mean=MEAN, std=STD)
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert record_model(passerby.load(run)).weights == manifest["imported"]["sha256"] == imported.sha256
+    earlier = hash_file(run / "model.bin")
+    manifest["imported"]["sha256"] = earlier
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert record_model(passerby.load(run)).weights == earlier != imported.sha256
 
 
 def test_an_imported_file_is_not_run_by_a_runtime_of_another_format(tmp_path):

@@ -5,6 +5,7 @@ B batch   H W image height and width   D embedding width
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from passerby.errors import ExportError
 from passerby.exporting.hide_messages import hide_messages
 from passerby.extras import require_extra
 from passerby.runtime.networks import METADATA_KEY
+from passerby.types import FloatArray
 
 if TYPE_CHECKING:
     from passerby.runtime.embedder import Embedder
@@ -72,6 +74,8 @@ def trace_model(embedder: Embedder, *, flip: bool) -> Any:
     assert program is not None
     model = program.model_proto
     strip_notes(model)
+    weights = {name: parameter.detach().numpy() for name, parameter in network.named_parameters()}
+    split_batch_norms(model, weights)
     return model
 
 
@@ -82,6 +86,48 @@ def strip_notes(model: Any) -> None:
         item.ClearField("metadata_props")
         item.ClearField("doc_string")
     model.ClearField("metadata_props")
+
+
+def split_batch_norms(model: Any, weights: Mapping[str, FloatArray]) -> None:
+    """Take batch norms out of the linear layers into which torch's exporter has folded them, where it halves the file.
+
+    The rows of a folded weight are those of the layer times a factor, and are no float16 numbers even if the layer's
+    are. The factors, one for each row, become a multiplication of the result.
+
+    Args:
+        model: `onnx.ModelProto`, changed in place.
+        weights: Parameters of the network, by name.
+    """
+    onnx = require_extra("onnx")
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
+        weight = weights.get(node.input[1]) if node.op_type == "Gemm" and len(node.input) == 3 else None
+        if weight is None or node.input[1] not in stored or not is_half(weight):
+            continue
+        folded = onnx.numpy_helper.to_array(stored[node.input[1]])
+        if folded.shape != weight.shape or is_half(folded):
+            continue
+        factors = (folded * weight).sum(axis=1) / np.maximum((weight * weight).sum(axis=1), np.finfo(np.float32).tiny)
+        if not np.allclose(factors[:, None] * weight, folded, rtol=1e-5, atol=1e-5 * np.abs(folded).max()):
+            continue
+        name, result, shift = node.input[1], node.output[0], node.input[2]
+        stored[name].CopyFrom(onnx.numpy_helper.from_array(weight, name))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(factors.astype(np.float32), f"{name}.factors"))
+        del node.input[2]
+        node.output[0] = f"{result}.product"
+        nodes.append(onnx.helper.make_node("Mul", [node.output[0], f"{name}.factors"], [f"{result}.scaled"]))
+        nodes.append(onnx.helper.make_node("Add", [f"{result}.scaled", shift], [result]))
+    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
+def is_half(values: FloatArray) -> bool:
+    """Return whether every number is a float16 number."""
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(values.astype(np.float16).astype(np.float32), values))
 
 
 def store_weights_in_half(model: Any, *, exact: bool) -> None:
@@ -101,7 +147,7 @@ def store_weights_in_half(model: Any, *, exact: bool) -> None:
         values = onnx.numpy_helper.to_array(tensor)
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)
-        if not np.isfinite(half).all() or (exact and not np.array_equal(half.astype(np.float32), values)):
+        if not np.isfinite(half).all() or (exact and not is_half(values)):
             continue
         name = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}.half"))

@@ -15,6 +15,7 @@ from passerby.exporting.hide_messages import hide_messages
 from passerby.extras import require_extra
 from passerby.runtime.networks import METADATA_KEY, open_openvino, require_openvino
 
+PRODUCTS = ("Convolution", "MatMul")
 BATCH = 16
 """Images of a forward pass while the ranges are measured."""
 
@@ -51,13 +52,25 @@ def quantize_openvino(model: Any, pixels: NDArray[np.uint8]) -> Any:
 
 
 def find_float_operations(model: Any) -> list[str]:
-    """List all operations but ordinary convolutions and matrix products with constant weights."""
-    return [
-        operation.get_friendly_name()
-        for operation in model.get_ordered_ops()
-        if operation.get_type_name() not in ("Constant", "Parameter", "Result")
-        and not (operation.get_type_name() in ("Convolution", "MatMul") and _is_constant(operation.input_value(1)))
-    ]
+    """List the operations that stay in float: all but ordinary convolutions and products with constant weights.
+
+    The first convolution and products of one vector for each image stay in float too; `onnx_layers.find_float_nodes`
+    has the reasons.
+    """
+    computed: set[str] = set()  # operations that depend on a product
+    names = []
+    for operation in model.get_ordered_ops():
+        kind, name = operation.get_type_name(), operation.get_friendly_name()
+        inputs = [value.get_node() for value in operation.input_values()]
+        depends = any(node.get_friendly_name() in computed for node in inputs)
+        if depends or kind in PRODUCTS:
+            computed.add(name)
+        if kind in ("Constant", "Parameter", "Result"):
+            continue
+        first = kind == "Convolution" and not depends
+        if first or kind not in PRODUCTS or _is_vector(operation) or not _is_constant(operation.input_value(1)):
+            names.append(name)
+    return names
 
 
 def save_openvino(model: Any, path: Path, metadata: str, *, half: bool) -> None:
@@ -73,6 +86,16 @@ def save_openvino(model: Any, path: Path, metadata: str, *, half: bool) -> None:
     if metadata:
         model.set_rt_info(metadata, METADATA_KEY)
     openvino.save_model(model, path, compress_to_fp16=half)
+
+
+def _is_vector(operation: Any) -> bool:
+    """Return whether the input of a product is one vector for each image."""
+    shape = operation.input_value(0).get_partial_shape()
+    if shape.rank.is_dynamic:
+        return False
+    return shape.rank.get_length() == 2 or (
+        operation.get_type_name() == "Convolution" and all(side == 1 for side in list(shape)[2:])
+    )
 
 
 def _is_constant(value: Any) -> bool:

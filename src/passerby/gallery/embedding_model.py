@@ -12,7 +12,7 @@ from passerby.files import expand_home, read_json
 from passerby.gallery.accepted_models import Rounding
 from passerby.gallery.card import GalleryCard, GalleryModel, Precision
 from passerby.gallery.card_checks import check_card, check_dims
-from passerby.openset.calibration import Calibration
+from passerby.openset.calibration import Calibration, parse_calibration
 from passerby.openset.identification import Identification
 from passerby.runtime.file_model import is_model_file
 from passerby.runtime.model_fingerprint import fingerprint_architecture, fingerprint_network, fingerprint_weights
@@ -85,7 +85,7 @@ class EmbeddingModel:
                 f"{argument('threshold')} where it is accepted"
             )
         if self._calibration is None or self._calibration[0] is not content:  # the file was read again
-            self._calibration = content, Calibration.from_dict(content)
+            self._calibration = content, parse_calibration(content, model.source or self._where)
         return self._calibration[1]
 
     def identification(self, *, normalized: bool) -> Identification:
@@ -119,12 +119,16 @@ def load_model(source: str, device: str, precision: Precision = "fp32") -> tuple
 
     Raises:
         WeightsError: If the folder contains no trained model.
+        DataError: For a damaged calibration in the description of an exported file.
         GalleryError: As `read_calibration`.
     """
     from passerby.model.embed import load
 
     embedder = load(source, device=device, precision=precision)
-    calibration = read_calibration(source) or (embedder.exported or {}).get("calibration")
+    calibration = read_calibration(source)
+    if calibration is None and (described := (embedder.exported or {}).get("calibration")) is not None:
+        parse_calibration(described, source, advice="export the model again")
+        calibration = described
     return embedder, record_model(embedder, calibration=calibration, source=source)
 
 

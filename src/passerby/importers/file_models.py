@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from passerby.errors import WeightsError, argument
 from passerby.files import write_all_atomic
 from passerby.importers.embedding_check import find_problem
 from passerby.importers.recognize import DETECTOR_USE
+from passerby.openset.calibration import parse_calibration
 from passerby.recipe.recipe import parse_recipe
 from passerby.runs.run_folder import RunFolder, to_json
 from passerby.runtime.file_encoder import FileEncoder, FileInput
@@ -22,6 +22,7 @@ from passerby.runtime.file_model import EXPORTED_OUTPUT, build_exported_encoder
 from passerby.runtime.model_manifest import FILE_METHOD, MANIFEST_FORMAT
 from passerby.runtime.networks import FileNetwork, load_network
 from passerby.runtime.preprocessing import Channels, Preprocessing, parse_preprocessing
+from passerby.runtime.weights_hash import hash_file, hash_network_file
 from passerby.text import plural
 from passerby.types import Result
 
@@ -68,7 +69,7 @@ class ImportedFile(Result):
         width: Length of an embedding.
         preprocessing: From pixels to the network's input.
         license: License of the weights, None if unknown.
-        sha256: Hash of the file (of the `.bin` for OpenVINO IR).
+        sha256: Hash of the file; for OpenVINO IR, that of `.xml` and `.bin` (`hash_network_file`).
         precision: Precision of a file of `passerby model export`, None for others.
         flip: Whether such a file averages the mirror image inside, None for others.
         accuracy: `measured`, `by cosine` or `not verified`, as the certificate of such a file; None for others.
@@ -118,7 +119,7 @@ def import_file_model(
 
     Raises:
         WeightsError: If the preprocessing is not known, or input or output are not those of a network that embeds.
-        DataError: If the runtime cannot load the file.
+        DataError: If the runtime cannot load the file, or the calibration in its description is damaged.
         TrainingError: If `out` holds a run or other files.
     """
     path, folder = Path(file), RunFolder(Path(out))
@@ -138,7 +139,7 @@ def import_file_model(
     name = f"model{path.suffix.lower()}"
     imported: dict[str, Any] = {
         "file": path.name,
-        "sha256": hash_file(weights),
+        "sha256": hash_file(path) if weights == path else hash_network_file(path),
         "family": known.family if known else "file",
         "license": known.license if known else None,
     }
@@ -164,6 +165,7 @@ def import_file_model(
             "interchangeable": certificate["interchangeable"],
         }
         if metadata.get("calibration") is not None:
+            parse_calibration(metadata["calibration"], path, advice="export the model again")
             contents[folder.calibration] = to_json(metadata["calibration"])
     if weights != path:
         contents[folder.root / f"model{weights.suffix}"] = weights.read_bytes()
@@ -192,12 +194,6 @@ def find_known(path: Path) -> KnownFile | None:
         'Apache-2.0'
     """
     return next((known for known in KNOWN_FILES if re.fullmatch(known.names, path.stem)), None)
-
-
-def hash_file(path: Path) -> str:
-    """Compute the SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _require_embeddings(encoder: FileEncoder, size: tuple[int, int]) -> None:

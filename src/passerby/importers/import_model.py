@@ -15,7 +15,7 @@ from passerby.extras import require_extra
 from passerby.files import write_all_atomic
 from passerby.importers.embedding_check import find_problem
 from passerby.importers.family import Family, Recognition
-from passerby.importers.file_models import ImportedFile, hash_file, import_file_model
+from passerby.importers.file_models import ImportedFile, import_file_model
 from passerby.importers.model_folders import download_model, read_model_folder
 from passerby.importers.read_checkpoint import Checkpoint, identify_file, read_checkpoint
 from passerby.importers.recognize import FAMILIES, recognize, unwrap_network
@@ -25,6 +25,7 @@ from passerby.recipe.recipe import parse_recipe
 from passerby.runs.run_folder import RunFolder, to_json
 from passerby.runtime.model_manifest import MANIFEST_FORMAT
 from passerby.runtime.preprocessing import Channels, parse_preprocessing
+from passerby.runtime.weights_hash import hash_file
 from passerby.text import plural
 from passerby.types import Result
 

@@ -54,6 +54,8 @@ class ModelFiles:
             name = self.manifest["model"].get("file")
             if isinstance(name, str) and Path(name).name == name and is_model_file(name):
                 self._file = self.folder / name  # otherwise the manifest is damaged, which `open` reports
+                if not self._file.is_file():
+                    raise WeightsError(f"{self._file}: no such file; copy the whole run again")
             return
         self.trained = True
 

@@ -5,7 +5,6 @@ B batch   H W image height and width
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from passerby.runtime.runtime_table import (
     describe_processor,
     find_cached_table,
 )
+from passerby.runtime.weights_hash import hash_file
 from passerby.types import DEFAULT
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def _measure_or_read(files: ModelFiles, precision: ComputePrecision, *, threads:
     key = {
         "processor": describe_processor(),
         "threads": threads,
-        "model": _hash_file(files.weights_file),
+        "model": hash_file(files.weights_file),
         "runtimes": runtimes,
         "versions": {name: find_version(name) for name in LIBRARIES},
     }
@@ -197,8 +197,3 @@ def find_version(runtime: NamedRuntime) -> str | None:
         return version(LIBRARIES[runtime]) if is_installed(runtime) else None
     except PackageNotFoundError:
         return None
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

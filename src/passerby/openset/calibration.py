@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -186,6 +187,23 @@ class Calibration(Result):
             cameras=cls.from_dict(tree["cameras"]) if "cameras" in tree else None,
             reference=tree.get("reference"),
         )
+
+
+def parse_calibration(tree: Any, source: str | Path, *, advice: str = "calibrate the model again") -> Calibration:
+    """Read the entries of a `calibration.json`, or of a description that holds the same.
+
+    Args:
+        tree: The entries.
+        source: The file that holds them, for messages.
+        advice: What to do about a damaged entry, for messages.
+
+    Raises:
+        DataError: For a missing or invalid entry; the message names it and the file.
+    """
+    try:
+        return Calibration.from_dict(tree)
+    except (DataError, RecursionError) as error:
+        raise DataError(f"{source}: {explain(error)}; {advice}") from None
 
 
 def _require_keys(tree: Any, name: str, keys: Sequence[str]) -> Mapping[str, Any]:

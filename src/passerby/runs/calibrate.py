@@ -14,7 +14,7 @@ from passerby.errors import DataError, WeightsError
 from passerby.evaluation.pair_histogram import PairHistogram, count_pairs, merge_histograms
 from passerby.files import read_json, write_atomic
 from passerby.model.embed import load
-from passerby.openset.calibration import Calibration, CalibrationMethod, FittedOn
+from passerby.openset.calibration import Calibration, CalibrationMethod, FittedOn, parse_calibration
 from passerby.openset.fitting import fit_calibration
 from passerby.openset.identification import fit_identification
 from passerby.progress import ProgressCallback, ProgressOption, no_progress, open_progress
@@ -206,9 +206,10 @@ def load_calibration(run: str | Path) -> Calibration:
     if not path.is_file():
         raise DataError(f"{path}: no such file; make it with passerby.calibrate({str(run)!r})")
     try:
-        return Calibration.from_dict(read_json(path))
+        tree = read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from None
+    return parse_calibration(tree, path)
 
 
 def was_trained_on(embedder: Embedder, data: DataSet) -> bool:

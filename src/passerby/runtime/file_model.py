@@ -18,7 +18,7 @@ from passerby.runtime.file_metadata import parse_metadata, read_imported, read_m
 from passerby.runtime.model_manifest import MANIFEST_FILE, MAP_FILE, MODEL_FILE
 from passerby.runtime.networks import ComputePrecision, FileNetwork, FileRuntime, default_threads, load_network
 from passerby.runtime.preprocessing import parse_preprocessing
-from passerby.runtime.weights_hash import hash_weights_file
+from passerby.runtime.weights_hash import hash_file, hash_network_file, hash_weights_file
 from passerby.types import FloatArray
 
 BATCHES = (1, 2, 8, 32)
@@ -114,6 +114,7 @@ def load_imported(
     if not isinstance(output, str | None):
         raise WeightsError(f"{source}: model: output is {output!r}, expected the name of an output")
     preprocessing = parse_preprocessing(manifest["preprocessing"], source)
+    _require_imported(folder / name, imported["sha256"], source)
     network = _open(folder / name, runtime, precision, threads)
     if network.metadata is None:
         encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision=precision, linear=linear)
@@ -128,6 +129,23 @@ def load_imported(
     encoder = build_exported_encoder(network, metadata, precision=precision, linear=linear)
     # The certificate is about the vectors before the map.
     return Embedder(encoder, encoder.preprocessing, manifest, exported=metadata if linear is None else None)
+
+
+def _require_imported(path: Path, sha256: str, source: Path) -> None:
+    """Raise WeightsError for a file that is not the one that was imported.
+
+    The hash of an OpenVINO file covers `.xml` and `.bin`. Runs that were imported before it did have the hash of the
+    `.bin`, which galleries record; they are accepted, and their `.xml` is not checked.
+    """
+    parts = [path] if path.suffix.lower() == ".onnx" else [path, path.with_suffix(".bin")]
+    if missing := [part for part in parts if not part.is_file()]:
+        raise WeightsError(f"{missing[0]}: no such file; copy the whole run again")
+    known = {hash_file(parts[-1])} if len(parts) == 1 else {hash_file(parts[-1]), hash_network_file(path)}
+    if sha256 not in known:
+        raise WeightsError(
+            f"{path}: is not the file that was imported: its hash is not that in {source.name}; copy the whole run "
+            "again, or import the file that you want to use into a new folder"
+        )
 
 
 def write_map(linear: FloatArray) -> bytes:

@@ -34,6 +34,12 @@ def hash_tensors(tensors: Iterable[tuple[str, NDArray[Any]]]) -> str:
     return digest.hexdigest()
 
 
+def hash_file(path: Path) -> str:
+    """Compute the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def hash_network_file(file: str | Path) -> str:
     """Compute the SHA-256 of an `.onnx` file, or of an `.xml` file and its `.bin`, hexadecimal.
 
