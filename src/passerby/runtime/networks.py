@@ -26,6 +26,9 @@ FileRuntime = Literal["onnx", "openvino"]
 ComputePrecision = Literal["fp32", "bf16"]
 METADATA_KEY = "passerby"
 """Key of the JSON in a file that this package exported."""
+SPIN = "100"
+"""Microseconds for which a thread of onnxruntime spins when it waits for the others: longer than an operator of one
+image takes, so that none sleeps within a pass, and shorter than the decoding of an image, which needs a core."""
 _Types = dict[str, type[np.generic]]
 _ONNX_TYPES: _Types = {
     "tensor(float)": np.float32,
@@ -160,6 +163,7 @@ def _load_onnx(path: Path, threads: int | None, batches: Sequence[int]) -> FileN
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # fatal: errors are raised, and warnings name unused weights, one by one
     options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN)
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors derive from Exception only
