@@ -1,13 +1,17 @@
 """Files on this machine and in object stores (`s3://`, `gs://` and other addresses), through PyArrow's file systems.
 
 PyArrow reads the credentials from the environment, as each store's own tools do. An address with a password inside is
-refused, because addresses are written into shards.
+refused, because addresses are written into shards. A request that fails is repeated. A missing file is the fault of the
+file (`DataError`), any other failure can be that of the store (`ObjectStoreError`).
 """
 
 from __future__ import annotations
 
+import io
+import time
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import pyarrow.fs
@@ -15,6 +19,18 @@ import pyarrow.lib
 
 from passerby.errors import DataError, explain
 from passerby.files import MAX_BYTES
+from passerby.text import plural
+
+RETRY_WAITS = (2.0, 8.0)
+"""Seconds between the tries of a request. In each try PyArrow's client of S3 repeats the request for 6 s, and for 100 s
+if the store accepts connections and sends nothing."""
+_BLOCK = 8 * 2**20
+"""Bytes of a request for a part of a large file."""
+_Answer = TypeVar("_Answer")
+
+
+class ObjectStoreError(DataError):
+    """A request that an object store does not answer, or refuses, after several tries."""
 
 
 def is_address(text: str) -> bool:
@@ -80,36 +96,136 @@ def _open_fsspec(scheme: str) -> Any:
         return None
 
 
-def read_address(address: str) -> bytes:
-    """Read a file of a store.
+def _request(address: str, ask: Callable[[Any, str], _Answer], *, waits: tuple[float, ...] | None = None) -> _Answer:
+    """Ask a file system for a path, several times if it fails.
+
+    Args:
+        address: Address.
+        ask: Function of the file system and the path.
+        waits: Seconds between the tries; None is `RETRY_WAITS`.
 
     Raises:
-        DataError: If it cannot be read, or is larger than an image may be; the message names the address.
+        DataError: If the file is missing, or the address cannot be used.
+        ObjectStoreError: If all tries fail.
     """
     file_system, path = open_address(address)
-    try:
+    for wait in (*(RETRY_WAITS if waits is None else waits), None):
+        try:
+            return ask(file_system, path)
+        except DataError:
+            raise
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
+            raise DataError(f"{address}: cannot be read ({_first_line(error)})") from None
+        except Exception as error:  # file systems of fsspec raise the exceptions of their libraries
+            if wait is None:
+                raise ObjectStoreError(f"{address}: cannot be read ({_first_line(error)})") from None
+            time.sleep(wait)
+    raise AssertionError("the last try returns or raises")
+
+
+def read_address(address: str, *, waits: tuple[float, ...] | None = None) -> bytes:
+    """Read a file of a store.
+
+    Args:
+        address: Address.
+        waits: Seconds between the tries; None is `RETRY_WAITS`.
+
+    Raises:
+        DataError: If it is missing, or larger than an image may be; the message names the address.
+        ObjectStoreError: If the store does not send it.
+    """
+
+    def read(file_system: Any, path: str) -> bytes:
         with file_system.open_input_file(path) as file:
             size = file.size()
             if size > MAX_BYTES:
                 raise DataError(f"{address}: {size:,} bytes; expected at most {MAX_BYTES:,}")
-            return bytes(file.read())
-    except DataError:
-        raise
-    except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{address}: cannot be read ({_first_line(error)})") from None
+            return _require_bytes(file.read(), size)
+
+    return _request(address, read, waits=waits)
+
+
+def require_answer(error: ObjectStoreError, address: str, others: Iterable[str]) -> None:
+    """Return if the fault is that of one file: its store answers for another one.
+
+    Args:
+        error: Error of the file.
+        address: Address of the file.
+        others: Addresses of other files; those in another store do not count.
+
+    Raises:
+        ObjectStoreError: If the store neither sends any of them nor reports that it is missing; there is one try.
+    """
+    store = urlsplit(address)
+    for other in others:
+        parts = urlsplit(other)
+        if other == address or (parts.scheme, parts.netloc, parts.query) != (store.scheme, store.netloc, store.query):
+            continue
+        try:
+            read_address(other, waits=())
+        except ObjectStoreError:
+            continue
+        except DataError:
+            return
+        return
+    raise ObjectStoreError(
+        f"{error}. The store answers for no other file either: check the network and the credentials, which may have "
+        "expired. What is embedded is kept; run the same command again to continue"
+    ) from None
+
+
+def _require_bytes(content: Any, size: int) -> bytes:
+    """Raise OSError for fewer bytes than a file has: a connection that ended."""
+    if len(content) != size:
+        raise OSError(f"{len(content):,} of {plural(size, 'byte')}")
+    return bytes(content)
+
+
+class _StoreFile(io.RawIOBase):
+    """A file of a store, read in order; a part that cannot be read is requested again.
+
+    Raises:
+        DataError: If it is missing.
+        ObjectStoreError: While reading, if the store does not send a part.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address, self._place = address, 0
+        described = stat_address(address)
+        if described is None:
+            raise DataError(f"{address}: no such file")
+        self._size = described[0]
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read up to `len(buffer)` bytes."""
+        count = min(len(buffer), self._size - self._place)
+
+        def read(file_system: Any, path: str) -> bytes:
+            with file_system.open_input_file(path) as file:
+                return _require_bytes(file.read_at(count, self._place), count)
+
+        if count:
+            buffer[:count] = _request(self._address, read)
+        self._place += count
+        return count
+
+
+def open_stream(address: str) -> io.BufferedReader:
+    """Open a file of a store to be read in order, `_BLOCK` bytes for a request; see `_StoreFile`."""
+    return io.BufferedReader(_StoreFile(address), _BLOCK)
 
 
 def stat_address(address: str) -> tuple[int, int] | None:
     """Return the bytes of a file of a store and its time of modification in ns; None if it is missing.
 
     Raises:
-        DataError: If the store cannot be reached.
+        ObjectStoreError: If the store cannot be reached.
     """
-    file_system, path = open_address(address)
-    try:
-        (info,) = file_system.get_file_info([path])
-    except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{address}: cannot be read ({_first_line(error)})") from None
+    (info,) = _request(address, lambda file_system, path: file_system.get_file_info([path]))
     return (int(info.size), int(info.mtime_ns or 0)) if info.type == pyarrow.fs.FileType.File else None
 
 
@@ -137,4 +253,4 @@ def list_addresses(address: str) -> list[tuple[str, int]]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from passerby import __version__
-from passerby.errors import DataError, GalleryError, explain
+from passerby.errors import GalleryError, explain
 from passerby.extraction.claims import remove_leftovers
-from passerby.extraction.file_systems import is_address, stat_address
+from passerby.extraction.file_systems import ObjectStoreError, is_address, require_answer, stat_address
 from passerby.extraction.items import (
     Item,
     SourceOptions,
@@ -101,7 +101,11 @@ class Job:
         return [number for number in range(self.shards) if f"{number:05d}.parquet" not in present]
 
     def read(self, number: int) -> Iterator[Item | Failure]:
-        """Yield the images of a shard, and the failures."""
+        """Yield the images of a shard, and the failures.
+
+        Raises:
+            ObjectStoreError: If a tar file is not sent, nor another one of the store.
+        """
         tars = self.source.get("tars")
         if tars is None:
             yield from read_items(self.folder / ITEMS, number)
@@ -110,21 +114,21 @@ class Job:
         path = tar["path"]
         try:
             now = _describe_tar(path)
-        except DataError as error:
-            yield path, str(error)
-            return
-        if now != tar:
+            if now == tar:
+                yield from read_tar(path, self.options)
+                return
             sizes = f"{plural(now['bytes'], 'byte')}, {tar['bytes']:,} when the job began"
             yield path, f"{path}: {sizes}; the file has changed. Begin a new job"
-            return
-        yield from read_tar(path, self.options)
+        except ObjectStoreError as error:
+            require_answer(error, path, [tars[place - 1]["path"] for place in (number, number + 2 - len(tars))])
+            yield path, str(error)
 
 
 def _describe_tar(path: str) -> dict[str, Any]:
     """Describe a tar file by size and time of modification; its size alone is a multiple of 10,240 for most tools.
 
     Raises:
-        DataError: If the object store cannot be reached.
+        ObjectStoreError: If the object store cannot be reached.
     """
     if is_address(path):
         size, modified = stat_address(path) or (0, 0)

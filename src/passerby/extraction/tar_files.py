@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from passerby.data.formats import SUFFIXES
 from passerby.errors import DataError, GalleryError, explain
-from passerby.extraction.file_systems import is_address, open_address
+from passerby.extraction.file_systems import ObjectStoreError, is_address, open_stream
 from passerby.extraction.items import Item, SourceOptions, read_tar_item
 from passerby.files import MAX_BYTES, MAX_JSON_BYTES, parse_json
 from passerby.gallery.sightings import to_source
@@ -30,6 +30,9 @@ def read_tar(path: str, options: SourceOptions) -> Iterator[Item | Failure]:
     Yields:
         Items with their content; a `.json` member of the same name describes the image: `camera`, `time`, `label`,
         and other values, which become attributes. A damaged file yields what precedes the damage, and then a failure.
+
+    Raises:
+        ObjectStoreError: If the store of the file does not send it.
     """
     source = path.partition("?")[0] if is_address(path) else to_source(path)
     try:
@@ -54,6 +57,8 @@ def read_tar(path: str, options: SourceOptions) -> Iterator[Item | Failure]:
                     content = tar.extractfile(member)
                     group[member.name] = b"" if content is None else content.read()
             yield from _read_group(source, group, options)
+    except ObjectStoreError:
+        raise
     except (tarfile.TarError, OSError, EOFError, DataError) as error:
         yield source, f"{source}: not a whole tar file ({explain(error)}); what precedes the damage is embedded"
 
@@ -79,8 +84,7 @@ def _read_group(source: str, group: dict[str, bytes], options: SourceOptions) ->
 @contextmanager
 def _open(path: str) -> Iterator[IO[bytes]]:
     if is_address(path):
-        file_system, inside = open_address(path)
-        with file_system.open_input_stream(inside) as stream:
+        with open_stream(path) as stream:
             yield stream
     else:
         with open(path, "rb") as file:

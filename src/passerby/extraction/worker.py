@@ -10,12 +10,14 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 
 from passerby.data.images import Pixels
 from passerby.errors import DataError
 from passerby.extraction.claims import LEASE, hold_claim, remove_leftovers
+from passerby.extraction.file_systems import ObjectStoreError, require_answer
 from passerby.extraction.items import Item, without_content
 from passerby.extraction.job import Job
 from passerby.extraction.tar_files import Failure
@@ -34,7 +36,7 @@ _POLL = 1.0
 """Seconds between two checks of shards of other processes."""
 _PATIENCE = 30
 """Checks without a shard to do, after which one message is logged."""
-_Read = Pixels | str
+_Read = Pixels | str | ObjectStoreError
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ def work(job: Job, embedder: Embedder, *, threads: int, report: ProgressCallback
 
     Raises:
         WriteError: If a shard cannot be written; the shards that are there stay.
+        ObjectStoreError: If the store of the images does not answer; the shards that are there stay.
     """
     with ThreadPoolExecutor(threads, thread_name_prefix="passerby-decode") as pool:
         waited = 0
@@ -112,35 +115,50 @@ def _read_ahead(
     pool: ThreadPoolExecutor,
     failures: list[tuple[SightingInfo, str]],
 ) -> Iterator[list[tuple[SightingInfo, Pixels]]]:
-    """Yield batches of decoded images; the batches depend on the images alone, not on the number of threads."""
+    """Yield batches of decoded images; the batches depend on the images alone, not on the number of threads.
+
+    Raises:
+        ObjectStoreError: If an image is not sent, nor others of the store.
+    """
     waiting: deque[tuple[Item, Future[_Read]]] = deque()
     ready: list[tuple[SightingInfo, Pixels]] = []
     exhausted = False
-    while waiting or not exhausted:
-        while not exhausted and len(waiting) < _AHEAD * batch:
-            item = next(items, None)
-            if item is None:
-                exhausted = True
-            elif isinstance(item, Item):
-                waiting.append((without_content(item), pool.submit(_read, item, size)))
-            else:
-                failures.append((SightingInfo(camera="", source=item[0]), item[1]))
-        if waiting:
-            item, future = waiting.popleft()
-            image = future.result()
-            if isinstance(image, str):
-                failures.append((item.info, image))
-            else:
-                ready.append((item.info, image))
-        if len(ready) == batch or (exhausted and not waiting and ready):
-            yield ready
-            ready = []
+    last = ""  # path of the last image that was read
+    try:
+        while waiting or not exhausted:
+            while not exhausted and len(waiting) < _AHEAD * batch:
+                item = next(items, None)
+                if item is None:
+                    exhausted = True
+                elif isinstance(item, Item):
+                    waiting.append((without_content(item), pool.submit(_read, item, size)))
+                else:
+                    failures.append((SightingInfo(camera="", source=item[0]), item[1]))
+            if waiting:
+                item, future = waiting.popleft()
+                image = future.result()
+                if isinstance(image, ObjectStoreError):
+                    require_answer(image, item.path, [last, *(other.path for other, _ in islice(waiting, 1))])
+                    image = _read(item, size)  # the store may have answered again meanwhile
+                if isinstance(image, str | ObjectStoreError):
+                    failures.append((item.info, str(image)))
+                else:
+                    ready.append((item.info, image))
+                    last = item.path
+            if len(ready) == batch or (exhausted and not waiting and ready):
+                yield ready
+                ready = []
+    finally:
+        for _, future in waiting:
+            future.cancel()
 
 
 def _read(item: Item, size: tuple[int, int]) -> _Read:
-    """Return the pixels of an image, or the reason of the failure."""
+    """Return the pixels of an image, or the reason of the failure, as an error if it can be that of the store."""
     try:
         return item.read(size)
+    except ObjectStoreError as error:
+        return error
     except (DataError, OSError) as error:
         return str(error)
 
