@@ -52,7 +52,8 @@ def test_erasing_names_the_shards_and_leaves_them(job, store, tmp_path, caplog):
         assert forget(store, label="Ada") == 2
     shards = sorted(before)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: holds 1 erased vector; delete it, or erase with rewrite_shards" for path in shards
+        f"{path}: holds 1 erased vector; delete it, or enroll the shards again and erase with rewrite_shards"
+        for path in shards
     ]
     assert {path: path.read_bytes() for path in shards} == before
 

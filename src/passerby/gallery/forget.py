@@ -126,7 +126,8 @@ def _erase(
             rewrite_shard(path, ids)
             logger.warning("%s: written again without %s; delete its copies", path, vectors)
         else:
-            advice = f", or erase with {argument('rewrite_shards')}" if action == "forget" else ""
+            again = f", or enroll the shards again and erase with {argument('rewrite_shards')}"
+            advice = again if action == "forget" else ""
             logger.warning("%s: holds %s; delete it%s", path, vectors, advice)
     return count
 
