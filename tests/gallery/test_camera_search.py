@@ -85,7 +85,7 @@ def test_results_equal_exact_search_over_normalized_vectors(address, monkeypatch
                 distances = 1 - normalized.vectors[left].astype(float) @ normalized.vectors[place].astype(float)
                 order = np.argsort(distances)[:6]
                 assert [hit.id for hit in line] == [sightings[left[i]].id for i in order]
-                np.testing.assert_allclose([hit.distance for hit in line], distances[order], atol=1e-5)
+                np.testing.assert_allclose([hit.distance for hit in line], distances[order], atol=1e-6)
 
 
 def passes(sighting, where):

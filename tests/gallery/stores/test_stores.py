@@ -141,9 +141,7 @@ def test_proposals_are_the_nearest_up_to_rounding(address):
             left = select([dataclasses.replace(item, enrolled=NOW) for item in sightings], where)
             part = ScoredPart(where, queries, np.ones(3), np.zeros(3))
             for query, keys in zip(queries, store.propose([part], count=20), strict=True):
-                read = store.read_proposed(keys)
-                assert [read[key].id for key in keys] == [name for name, _ in brute_force(query, left, 20)]
-                assert all(sighting.crop is None for sighting in read.values())
+                assert read_ids(store, keys) == [name for name, _ in brute_force(query, left, 20)]
 
 
 def test_proposals_of_several_parts_are_merged_by_their_scores(address):
@@ -162,8 +160,34 @@ def test_proposals_of_several_parts_are_merged_by_their_scores(address):
             for item in sightings:
                 part = parts[cameras.index(item.camera)]
                 scores[item.id] = item.vector @ part.directions[query] * part.factors[query] + part.offsets[query]
-            read = store.read_proposed(keys)
-            assert [read[key].id for key in keys] == sorted(scores, key=lambda name: -scores[name])[:25]
+            assert read_ids(store, keys) == sorted(scores, key=lambda name: -scores[name])[:25]
+
+
+def read_ids(store, keys):
+    """The ids of proposals, in their order."""
+    candidates = store.read_proposed(keys)
+    ids = dict(zip(candidates.keys, candidates.ids, strict=True))
+    return [ids[key] for key in keys]
+
+
+def test_proposed_sightings_are_read_as_they_are_stored(address):
+    """Those that were removed meanwhile are missing."""
+    sightings = people(40)
+    part = ScoredPart(Filter(), unit(np.random.default_rng(9), 1), np.ones(1), np.zeros(1))
+    with opened(address) as store:
+        store.add(sightings)
+        (keys,) = store.propose([part], count=40)
+        store.remove(Filter(ids=[sightings[7].id]))
+        candidates = store.read_proposed(keys)
+        empty = store.read_proposed([]).vectors
+    expected = {item.id: item for item in sightings if item is not sightings[7]}
+    infos = [candidates.to_info(record) for record in candidates.records]
+    columns = (candidates.ids, candidates.cameras, candidates.vectors, infos)
+    assert {*candidates.ids} == {*expected}
+    for name, camera, vector, info in zip(*columns, strict=True):
+        assert camera == expected[name].camera
+        assert same(expected[name], Sighting.restore(vector=vector, crop=None, **info))
+    assert empty.shape == (0, D)
 
 
 def test_sightings_are_walked_without_their_crops(address):

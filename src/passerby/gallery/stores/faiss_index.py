@@ -4,11 +4,12 @@ Small galleries are searched completely, in float32. A large one is an inverted 
 which only the cells nearest to the query are searched; with a filter all cells are searched and only the rows that pass
 are compared, so that a filter does not reduce recall.
 
-D embedding width   Q queries   N vectors   K candidates   C cells
+D embedding width   Q queries   N vectors   K candidates   C cells   P parts
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from passerby.gallery.stores.proposals import ScoredPart
 from passerby.types import FloatArray, IntArray
 
 MAX_CELLS = 1024
@@ -91,6 +93,39 @@ class ExactIndex:
             distances.append(1 - similarities[best])
         return np.stack(nearest), np.stack(distances)
 
+    def propose(self, parts: Sequence[ScoredPart], allowed: Sequence[IntArray], *, count: int) -> list[list[int]]:
+        """Return the rows with the best scores for each query; see `GalleryStore.propose`.
+
+        Each vector is read once for a query, in the order of memory: reading it part by part takes twice the time.
+
+        Args:
+            parts: Scores of P parts.
+            allowed: Rows of each part; no row is in two parts.
+            count: Largest number of rows per query.
+        """
+        part_of = np.full(len(self.rows), -1, np.int64)
+        for number, rows in enumerate(allowed):
+            part_of[np.searchsorted(self.rows, rows)] = number
+        places = np.flatnonzero(part_of >= 0)
+        part_of = part_of[places]
+        similarities = np.empty(len(places), np.float32)
+        scores_of = [part.factors for part in parts], [part.offsets for part in parts]
+        proposals = []
+        for query in range(len(parts[0].directions)):
+            directions = np.stack([part.directions[query] for part in parts])  # (P, D)
+            faiss.pairwise_indexed_inner_product(
+                self._faiss.d,
+                len(places),
+                *map(faiss.swig_ptr, (directions, part_of)),
+                self._faiss.get_xb(),
+                *map(faiss.swig_ptr, (places, similarities)),
+            )
+            factors, offsets = (np.array([of[query] for of in values]) for values in scores_of)
+            scores = similarities * factors[part_of] + offsets[part_of]
+            best = np.argpartition(-scores, count - 1)[:count] if count < len(scores) else np.arange(len(scores))
+            proposals.append(self.rows[places[best[np.argsort(-scores[best], kind="stable")]]].tolist())
+        return proposals
+
 
 class Part:
     """Vectors of an inverted file: in memory, to which vectors are added, or mapped from a file that is not changed.
@@ -158,6 +193,7 @@ class InvertedFile:
         self.slack = (dimension + 8) * 2.0**-24 + 2.0**-11 + dimension**0.5 * 2.0**-25  # float16, normal and subnormal
         self._coarse = faiss.IndexFlatIP(dimension)  # FAISS does not own it
         self._coarse.add(centers)
+        self._selectors: dict[int, tuple[weakref.ref[IntArray], Any]] = {}  # by the id of an array of allowed rows
         self.set_parts((), removed=NO_ROWS)
 
     @classmethod
@@ -248,7 +284,7 @@ class InvertedFile:
             DamagedIndexError: If a file of cells has another row number than the index.
         """
         count = min(count, len(self.rows) if allowed is None else len(allowed))
-        selector = None if allowed is None else _select(allowed)
+        selector = None if allowed is None else self._select_once(allowed)
         if selector is None and len(self.removed):
             selector = faiss.IDSelectorNot(_select(self.removed))
         if cells is None:
@@ -259,15 +295,26 @@ class InvertedFile:
         found = [
             self._search_part(part, inputs, count, parameters) for part in (*self.parts, self.tail) if part.faiss.ntotal
         ]
-        empty = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        similarities, rows = (np.concatenate(arrays, axis=1) for arrays in zip(empty, *found, strict=True))
-        best = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
-        rows, similarities = np.take_along_axis(rows, best, 1), np.take_along_axis(similarities, best, 1)
+        if len(found) == 1:
+            ((similarities, rows),) = found
+        else:
+            empty = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+            similarities, rows = (np.concatenate(arrays, axis=1) for arrays in zip(empty, *found, strict=True))
+            best = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+            rows, similarities = np.take_along_axis(rows, best, 1), np.take_along_axis(similarities, best, 1)
         if allowed is None and self.parts:  # a search of allowed rows finds no others
             known = rows[rows >= 0]
             if (self.rows[np.searchsorted(self.rows, known).clip(max=len(self.rows) - 1)] != known).any():
                 raise DamagedIndexError(", ".join(part.path.name for part in self.parts if part.path))
         return rows, 1 - similarities
+
+    def _select_once(self, allowed: IntArray) -> Any:
+        """Return a FAISS selector of row numbers, which is kept as long as the array."""
+        key = id(allowed)
+        if key not in self._selectors:
+            reference = weakref.ref(allowed, lambda _: self._selectors.pop(key, None))
+            self._selectors[key] = reference, _select(allowed)
+        return self._selectors[key][1]
 
     @staticmethod
     def _search_part(

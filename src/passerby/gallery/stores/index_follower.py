@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -35,6 +37,7 @@ EXACT_BELOW = 200_000
 """Largest number of sightings for which every search compares with all of them."""
 FEW = 1000
 """Largest number of rows that are compared without FAISS."""
+_MORE = 32  # proposals of a part beyond twice its share
 _CHUNK = 4096  # vectors read at a time
 _TUNING_QUERIES = 24  # vectors whose true neighbors are computed when an inverted file is made
 
@@ -87,7 +90,7 @@ class IndexFollower:
             yield self._settle(run, index, query, (rows, approximate), top=top, allowed=allowed)
 
     def propose(
-        self, run: sqlite3.Connection, parts: Sequence[ScoredPart], *, count: int, allowed: Sequence[IntArray | None]
+        self, run: sqlite3.Connection, parts: Sequence[ScoredPart], *, count: int, allowed: Sequence[IntArray]
     ) -> list[list[int]]:
         """Return the rows of each query's best scores, best first; see `GalleryStore.propose`.
 
@@ -95,7 +98,7 @@ class IndexFollower:
             run: Inside `Database.read`.
             parts: Parts with unit directions.
             count: Largest number of rows per query.
-            allowed: Rows of each part; None is all.
+            allowed: Rows of each part.
         """
         return self._search(run, lambda index: self._propose(run, index, parts, count=count, allowed=allowed))
 
@@ -106,40 +109,48 @@ class IndexFollower:
         parts: Sequence[ScoredPart],
         *,
         count: int,
-        allowed: Sequence[IntArray | None],
+        allowed: Sequence[IntArray],
     ) -> list[list[int]]:
+        if isinstance(index, ExactIndex):
+            return index.propose(parts, allowed, count=count)
         points = [part.near for part in parts if part.near is not None]
-        file = index if isinstance(index, InvertedFile) and len(points) == len(parts) else None
-        probes = None if file is None else self._near_cells.probes(file)
-        if file is not None and probes is not None:
-            cells = np.split(file.find_cells(np.concatenate(points), probes), len(parts))
+        near = len(points) == len(parts)
+        probes = self._near_cells.probes(index) if near else None
+        if probes is not None:
+            cells = np.split(self._near_cells.find(index, np.concatenate(points), probes), len(parts))
             merged = self._search_parts(index, parts, count=count, allowed=allowed, cells=cells)
             if all(len(best) == count for best in merged):
                 return [[int(row) for _, row in best] for best in merged]
         merged = self._search_parts(index, parts, count=count, allowed=allowed, cells=[None] * len(parts))
-        if file is not None and probes is None:
+        if near and probes is None:
             for number, best in enumerate(merged):
                 vectors = self._read_vectors(run, [int(row) for _, row in best])
-                self._near_cells.note(file, np.stack([points[place][number] for place, _ in best]), vectors)
+                self._near_cells.note(index, np.stack([points[place][number] for place, _ in best]), vectors)
         return [[int(row) for _, row in best] for best in merged]
 
     @staticmethod
     def _search_parts(
-        index: _Index,
+        index: InvertedFile,
         parts: Sequence[ScoredPart],
         *,
         count: int,
-        allowed: Sequence[IntArray | None],
+        allowed: Sequence[IntArray],
         cells: Sequence[IntArray | None],
     ) -> list[list[tuple[int, Key]]]:
-        """Search each part, in given cells or in all, and merge their proposals."""
-        proposals: list[list[Proposal]] = []
-        for part, pool, searched in zip(parts, allowed, cells, strict=True):
-            if not len(index.rows if pool is None else pool):  # FAISS does not search for 0 rows
-                proposals.append([([], np.empty(0, np.float32))] * len(part.directions))
-                continue
-            rows, distances = index.search(part.directions, count=count, allowed=pool, cells=searched)
-            proposals.append([(r[r >= 0].tolist(), d[r >= 0]) for r, d in zip(rows, distances, strict=True)])
+        """Search each part, in given cells or in all, and merge their proposals.
+
+        Few are requested of each part, because a longer list takes longer. A part of which all are among the best can
+        have more of the best, and is searched again.
+        """
+        searches = [partial(_propose_part, index, *values) for values in zip(parts, allowed, cells, strict=True)]
+        few = min(count, 2 * count // len(parts) + _MORE)
+        proposals = [search(few) for search in searches]
+        merged = merge_proposals(parts, proposals, count=count)
+        numbers = [Counter(place for place, _ in best) for best in merged]
+        full = {place for of_query in numbers for place, number in of_query.items() if number == few}
+        if few == count or not full:
+            return merged
+        proposals = [searches[place](count) if place in full else kept for place, kept in enumerate(proposals)]
         return merge_proposals(parts, proposals, count=count)
 
     def _search(self, run: sqlite3.Connection, compute: Callable[[_Index], _Result]) -> _Result:
@@ -261,6 +272,16 @@ class IndexFollower:
         """Read the (n, D) unit vectors of rows, in their order."""
         stored = dict(run.execute(f"SELECT row, vector FROM vectors WHERE row {AMONG}", (json.dumps(rows),)))
         return _normalize(stack([stored[row] for row in rows], self._dimension))
+
+
+def _propose_part(
+    index: InvertedFile, part: ScoredPart, allowed: IntArray, cells: IntArray | None, count: int
+) -> list[Proposal]:
+    """Search one part, in given cells or in all."""
+    if not len(allowed):  # FAISS does not search for 0 rows
+        return [([], np.empty(0, np.float32))] * len(part.directions)
+    found = index.search(part.directions, count=count, allowed=allowed, cells=cells)
+    return [(rows[rows >= 0].tolist(), distances[rows >= 0]) for rows, distances in zip(*found, strict=True)]
 
 
 def _normalize(vectors: FloatArray) -> FloatArray:

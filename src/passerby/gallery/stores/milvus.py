@@ -40,12 +40,13 @@ from passerby.gallery.stores.milvus_rows import (
     make_index,
     make_sightings_schema,
     quote,
+    to_candidates,
     to_entity,
     to_expression,
     to_info,
     to_sighting,
 )
-from passerby.gallery.stores.proposals import Key, Proposal, ScoredPart, merge_proposals
+from passerby.gallery.stores.proposals import Candidates, Key, Proposal, ScoredPart, merge_proposals
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers
 from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings, in_order
 from passerby.types import FloatArray
@@ -202,10 +203,11 @@ class MilvusStore:
             for line in answers
         ]
 
-    def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:
-        """Return the sightings of ids; see `GalleryStore.read_proposed`."""
-        chosen = Filter(ids=sorted(map(str, keys)))
-        return {sighting.id: sighting for sightings in self.walk(chosen, crops=False) for sighting in sightings}
+    def read_proposed(self, keys: Sequence[Key]) -> Candidates:
+        """Read the sightings of ids; see `GalleryStore.read_proposed`."""
+        chosen, fields = Filter(ids=sorted(map(str, keys))), [*INFO_FIELDS, "vector"]
+        entities = [entity for page in self._pages(chosen, fields, page=_BATCH) for entity in page]
+        return to_candidates(entities, self.card.model.dimension)
 
     def _find_candidates(self, queries: FloatArray, count: int, expression: str, fields: list[str]) -> list[Any]:
         """Return the server's results for (Q, D) queries."""

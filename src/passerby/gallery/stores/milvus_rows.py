@@ -13,6 +13,7 @@ from pymilvus import DataType, MilvusClient
 from passerby.errors import GalleryError, argument
 from passerby.gallery.filters import Filter
 from passerby.gallery.sightings import Sighting
+from passerby.gallery.stores.proposals import Candidates
 from passerby.text import plural
 
 INFO_FIELDS = ["id", "camera", "timed", "time", "label", "source", "quality", "attributes", "enrolled"]
@@ -103,6 +104,14 @@ def to_sighting(entity: Mapping[str, Any]) -> Sighting:
     """Convert an entity to a sighting, without a crop if the field was not read."""
     crop = base64.b64decode(entity.get("crop", "")) or None
     return Sighting.restore(vector=np.asarray(entity["vector"], np.float32), crop=crop, **to_info(entity))
+
+
+def to_candidates(entities: Sequence[Mapping[str, Any]], dimension: int) -> Candidates:
+    """Convert entities with their vectors to candidates."""
+    ids = [entity["id"] for entity in entities]
+    vectors = np.array([entity["vector"] for entity in entities], np.float32).reshape(-1, dimension)
+    cameras = [entity["camera"] for entity in entities]
+    return Candidates(keys=ids, ids=ids, cameras=cameras, vectors=vectors, records=entities, to_info=to_info)
 
 
 def to_expression(where: Filter) -> str:

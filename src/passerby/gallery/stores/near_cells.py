@@ -39,6 +39,12 @@ class NearCells:
         needed = int(np.quantile(np.concatenate(self._ranks), _QUANTILE, method="higher")) + 1
         return int(min(max(needed, PROBES), index.cells))
 
+    @staticmethod
+    def find(index: InvertedFile, points: FloatArray, probes: int) -> IntArray:
+        """Return the (n, probes) cells nearest to (n, D) points, in any order, which is faster than a sorted search."""
+        cells: IntArray = np.argpartition(-(points @ index.centers.T), probes - 1, axis=1)[:, :probes]
+        return cells
+
     def note(self, index: InvertedFile, points: FloatArray, vectors: FloatArray) -> None:
         """Learn from the best of one query, found in all cells.
 

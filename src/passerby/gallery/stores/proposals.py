@@ -1,14 +1,15 @@
 """Proposals: the sightings with the best scores, where each part of a gallery has a score of its own.
 
-A store finds the best of each part by cosine similarity, and merges them by score, without reading a vector.
+A store finds the best by cosine similarity, without reading a stored vector.
 
-Q queries   D embedding width
+Q queries   D embedding width   N sightings
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,27 @@ class ScoredPart:
     factors: NDArray[np.float64]
     offsets: NDArray[np.float64]
     near: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Proposed sightings as they are stored: their vectors, and metadata that are converted where they are needed.
+
+    Attributes:
+        keys: N keys; those of removed sightings are missing.
+        ids: N ids.
+        cameras: N cameras.
+        vectors: (N, D) vectors.
+        records: N records of the store.
+        to_info: Converts a record to the arguments of `SightingInfo`.
+    """
+
+    keys: Sequence[Key]
+    ids: Sequence[str]
+    cameras: Sequence[str]
+    vectors: FloatArray
+    records: Sequence[Any]
+    to_info: Callable[[Any], dict[str, Any]]
 
 
 def merge_proposals(

@@ -11,7 +11,7 @@ from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.filters import EVERYTHING, Filter, Removal
 from passerby.gallery.results import AddResult, AuditEntry, GalleryStats
 from passerby.gallery.sightings import Hit, Sighting
-from passerby.gallery.stores.proposals import Key, ScoredPart
+from passerby.gallery.stores.proposals import Candidates, Key, ScoredPart
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers
 
 
@@ -83,8 +83,8 @@ class GalleryStore(Protocol):
             Keys of each query's best, best first. Scores are computed from approximate cosine similarities.
         """
 
-    def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:
-        """Return the sightings of keys from `propose`, without crops; those that were removed since are missing."""
+    def read_proposed(self, keys: Sequence[Key]) -> Candidates:
+        """Read the sightings of keys from `propose`, without crops; those that were removed since are missing."""
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
         """Return sightings with vectors and crops, in the order of `ids`.

@@ -24,7 +24,7 @@ from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stored_crops import crop_name, encode_stored_crop
 from passerby.gallery.stores.index_files import UNSAVED, IndexFiles
 from passerby.gallery.stores.index_follower import EXACT_BELOW, IndexFollower
-from passerby.gallery.stores.proposals import Key, ScoredPart
+from passerby.gallery.stores.proposals import Candidates, Key, ScoredPart
 from passerby.gallery.stores.selection_cache import SelectionCache
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers, drop_empty_identities
 from passerby.gallery.stores.sqlite_card import read_stored_card, write_card
@@ -35,7 +35,7 @@ from passerby.gallery.stores.sqlite_rows import (
     AMONG,
     INFO,
     insert,
-    read_by_row,
+    read_candidates,
     read_sightings,
     stack,
     to_condition,
@@ -165,11 +165,10 @@ class SqliteStore:
         self._follower.save(self._database)
         return [[*rows] for rows in proposed]
 
-    def read_proposed(self, keys: Sequence[Key]) -> dict[Key, Sighting]:
-        """Return the sightings of rows; see `GalleryStore.read_proposed`."""
+    def read_proposed(self, keys: Sequence[Key]) -> Candidates:
+        """Read the sightings of rows; see `GalleryStore.read_proposed`."""
         with self._database.read() as run:
-            sightings = read_by_row(run, f"row {AMONG}", [_to_json([int(key) for key in keys])], crops=False)
-        return dict(sightings.items())
+            return read_candidates(run, [int(key) for key in keys], self.card.model.dimension)
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
         """Return sightings with vectors and crops; see `GalleryStore.get`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from passerby.gallery.filters import EVERYTHING, Filter
 from passerby.gallery.sightings import Sighting
+from passerby.gallery.stores.proposals import Candidates
 from passerby.types import FloatArray, IntArray
 
 _COLUMNS = ("id", "camera", "time", "label", "source", "quality", "attributes", "enrolled")
@@ -42,19 +43,26 @@ def read_sightings(
     run: sqlite3.Connection, condition: str, values: Sequence[Any], *, crops: bool = True
 ) -> list[Sighting]:
     """Read the sightings that meet an SQL condition; without `crops` their crop is None."""
-    return [*read_by_row(run, condition, values, crops=crops).values()]
-
-
-def read_by_row(
-    run: sqlite3.Connection, condition: str, values: Sequence[Any], *, crops: bool = True
-) -> dict[int, Sighting]:
-    """Read the sightings that meet an SQL condition, by row number; see `read_sightings`."""
     crop, join = ("crop", "LEFT JOIN crops USING (row)") if crops else ("NULL", "")
-    select = f"SELECT row, vector, {crop}, {INFO} FROM sightings JOIN vectors USING (row) {join} WHERE {condition}"
-    return {
-        row: Sighting.restore(vector=stack([vector], len(vector) // 4)[0], crop=data, **to_info(columns))
-        for row, vector, data, *columns in run.execute(select, values)
-    }
+    select = f"SELECT vector, {crop}, {INFO} FROM sightings JOIN vectors USING (row) {join} WHERE {condition}"
+    return [
+        Sighting.restore(vector=stack([vector], len(vector) // 4)[0], crop=data, **to_info(columns))
+        for vector, data, *columns in run.execute(select, values)
+    ]
+
+
+def read_candidates(run: sqlite3.Connection, rows: Sequence[int], dimension: int) -> Candidates:
+    """Read the vectors and the metadata of rows that are still stored."""
+    select = f"SELECT row, vector, {INFO} FROM sightings JOIN vectors USING (row) WHERE row {AMONG}"
+    stored = run.execute(select, [json.dumps(list(rows))]).fetchall()
+    return Candidates(
+        keys=[row for row, *_ in stored],
+        ids=[name for _, _, name, *_ in stored],
+        cameras=[camera for _, _, _, camera, *_ in stored],
+        vectors=stack([vector for _, vector, *_ in stored], dimension),
+        records=[columns for _, _, *columns in stored],
+        to_info=to_info,
+    )
 
 
 def to_condition(where: Filter) -> tuple[str, list[Any]]:
