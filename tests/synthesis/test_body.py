@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from passerby.synthesis.body import OCCLUDER, build
 from passerby.synthesis.persons import BAG_KINDS, BOTTOMS, HAIRCUTS, HATS, draw_person
 from passerby.synthesis.pose import ARMS, Pose, draw_pose
-from passerby.synthesis.solids import END, ORIGIN, PARTS, REACH, Scene, pack_solids
+from passerby.synthesis.solids import COVERING, END, ORIGIN, PARTS, REACH, Scene, pack_solids
 
 STANDING = Pose(
     x=0.0, z=5.0, heading=math.pi, phase=0.0, stride=0.0, arms="swing", side=1.0, lean=0.0, twist=0.0
@@ -59,6 +59,20 @@ def test_all_clothes_bags_and_arm_positions_can_be_built(bottom, bag):
         assert np.isfinite(body).all()
         carried = (body[:, 24] == PARTS.index("carried")).sum()
         assert (carried == 0) == (bag == "none")
+
+
+def test_a_second_bag_hangs_from_the_other_hand():
+    person = replace(draw_person(np.random.default_rng(3)), bag="hand", bag_side=1.0, second_bag=False)
+    one, two = (packed(replace(person, second_bag=second), STANDING) for second in (False, True))
+    bags = [body[body[:, 24] == PARTS.index("carried")] for body in (one, two)]
+    assert len(bags[1]) == 2 * len(bags[0]) == 4
+    assert bags[1][:, ORIGIN].min() < 0 < bags[1][:, ORIGIN].max()
+
+
+def test_folds_differ_between_poses():
+    person = draw_person(np.random.default_rng(3))
+    first, second = (packed(person, replace(STANDING, phase=phase)) for phase in (0.0, 0.1))
+    assert (first[:, COVERING + 3] != second[:, COVERING + 3]).all()
 
 
 def test_half_a_turn_rotates_a_body_about_its_feet():

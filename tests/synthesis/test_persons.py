@@ -1,7 +1,7 @@
 """Appearance of identities. Oracles: human bounds, the stated frequencies, the definition of a lookalike."""
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,16 @@ from passerby.synthesis.palette import (
     TOP_COLOR_WEIGHTS,
     draw_key,
 )
-from passerby.synthesis.persons import BAG_KINDS, BOTTOMS, HAIRCUTS, TOPS, draw_lookalike, draw_person, draw_persons
+from passerby.synthesis.persons import (
+    BAG_KINDS,
+    BOTTOMS,
+    DETAILS,
+    HAIRCUTS,
+    TOPS,
+    draw_lookalike,
+    draw_person,
+    draw_persons,
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +77,32 @@ def test_a_lookalike_has_another_build_and_keeps_most_of_the_clothes():
         same = [field.name for field in fields(person) if getattr(person, field.name) == getattr(other, field.name)]
         assert len(same) >= 6
         assert sum(getattr(person, part) == getattr(other, part) for part in ("top", "bottom", "hair", "shoes")) >= 1
+
+
+def test_half_of_the_lookalikes_with_another_top_keep_the_garment_and_change_its_details():
+    """Oracle: the definition; of 400 lookalikes, those whose top differs."""
+    kept = {True: 0, False: 0}
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        person = draw_person(rng)
+        other = draw_lookalike(person, rng)
+        if other.top != person.top:
+            own = {name: getattr(other.top, name) for name in DETAILS}
+            assert any(getattr(person.top, name) != value for name, value in own.items())
+            kept[replace(person.top, **own) == other.top] += 1
+    assert 0.35 < kept[True] / sum(kept.values()) < 0.65
+
+
+def test_details_of_garments_are_within_their_ranges(persons):
+    for garment in [garment for person in persons for garment in (person.top, person.bottom)]:
+        assert 0 <= garment.closure <= 0.01
+        assert 0 <= garment.band <= 0.06
+        assert abs(garment.emblem) <= 0.04
+        assert 0 <= garment.fade <= 0.9
+        assert 0 < garment.gloss < 0.4
+    assert any(person.top.closure for person in persons)
+    assert not any(person.top.closure for person in persons if person.top.pattern == "open")
+    assert not any(person.bottom.emblem for person in persons)
 
 
 def test_the_fraction_of_lookalikes_is_as_requested():

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from passerby.synthesis.cameras import draw_camera
+from passerby.synthesis.develop import develop
 from passerby.synthesis.persons import draw_person, draw_persons
 from passerby.synthesis.photograph import photograph
 from passerby.synthesis.render import Surroundings, View, project, render
 from passerby.synthesis.solids import PATTERNS, Material, Scene, Solid, pack_solids
+from passerby.synthesis.surfaces import PLANTS
 
 SIZE = (64, 64)
 VIEW = View(np.array([0.0, 1.0, 0.0]), np.eye(3), (-0.5, 0.5, 0.5, -0.5))
@@ -66,18 +68,90 @@ def test_the_wall_and_its_panel_are_visible_and_do_not_occlude_solids():
     assert image[10, 10, 1] > image[10, 10, 0]  # the wall
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
-def test_every_pattern_covers_a_ball(pattern):
-    scale = {"stripes": 4.0, "pinstripes": 12.0, "plaid": 4.0, "print": 0.2, "two-tone": 0.0, "open": 0.1}
-    material = Material((0.9, 0.9, 0.9), (0.1, 0.1, 0.1), pattern, scale.get(pattern, 1.0))
+def render_cloth(material, *, hem=False, front=(0, 0, -1)):
+    """Values of the red channel on an upright solid, under light from all sides; by default it faces the camera."""
     lit = replace(AROUND, light=np.concatenate([ABOVE[:6], np.ones(6)]))
-    body = Solid((0, 0.7, 3), (0, 1.3, 3), (0.5, 0.5), 2, (0, 0, 1.0), front=(0, 0, -1))
+    body = Solid((0, 0.7, 3), (0, 1.3, 3), (0.5, 0.5), 2, (0, 0, 1.0), front=front, hem=hem)
     image, labels, _ = render_solids([body], person=1, around=lit, materials=[material])
-    values = image[labels == 2][:, 0]
     assert np.isfinite(image).all()
-    middle = values[(values > 0)]
-    assert (np.ptp(middle) < 1.2) == (pattern == "plain") or pattern in ("denim", "worn", "face", "two-tone")
+    return image[labels == 2][:, 0]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_pattern_covers_a_solid(pattern):
+    """Oracle: the range of the plain color under this light is 0.8, of both colors above 1."""
+    scales = {"stripes": 4.0, "pinstripes": 12.0, "plaid": 4.0, "open": 0.1, "dots": 10.0, "camouflage": 10.0}
+    scales |= {"print": 0.2, "text": 0.3, "band": 0.15, "yoke": -0.2, "two-tone": 0.0}
+    material = Material((0.9, 0.9, 0.9), (0.1, 0.1, 0.1), pattern, scales.get(pattern, 1.0), level=1.1)
+    values = render_cloth(material)
     assert len(values) > 500
+    if pattern in ("denim", "worn", "heather", "hair"):  # brightness only
+        assert np.ptp(values) > np.ptp(render_cloth(Material((0.9, 0.9, 0.9))))
+    elif pattern not in ("face", "glasses", "two-tone"):
+        assert (np.ptp(values) < 1.0) == (pattern == "plain")
+
+
+def test_a_print_depends_on_the_seed_of_the_garment():
+    def render_print(seed):
+        return render_cloth(Material((0.9, 0.9, 0.9), (0.1, 0.1, 0.1), "print", 0.3, level=1.0, seed=seed))
+
+    np.testing.assert_array_equal(render_print(3.0), render_print(3.0))
+    assert (render_print(3.0) != render_print(8.5)).mean() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("trim", "share"),
+    [({"closure": 0.05}, 0.07), ({"stripe": 0.05}, 0.07), ({"emblem": 0.05}, 0.004), ({"band": 0.2}, 0.15)],
+)
+def test_trims_have_the_color_of_the_trim(trim, share):
+    """Oracle: the trim is black, the garment is not; least share of the pixels. A stripe is seen from the side."""
+    front = (1, 0, 0) if "stripe" in trim else (0, 0, -1)
+    black = render_cloth(Material((0.9, 0.9, 0.9), **trim, level=1.0), hem="band" in trim, front=front)
+    plain = render_cloth(Material((0.9, 0.9, 0.9)), hem="band" in trim)
+    assert (plain > 0).all()
+    dark = (black < 0.3 * plain).mean()
+    assert share < dark < share + 0.3
+
+
+def test_a_washed_front_is_lighter():
+    faded, plain = (render_cloth(Material((0.5, 0.5, 0.5), fade=fade)) for fade in (0.8, 0.0))
+    assert (faded >= plain - 1e-6).all()
+    assert faded.mean() > 1.1 * plain.mean()
+
+
+def test_folds_change_the_light_and_differ_between_images():
+    def render_folds(creases):
+        body = Solid((0, 0.7, 3), (0, 1.3, 3), (0.5, 0.5), 2, (0, 0, 1.0), front=(0, 0, -1), creases=creases)
+        image, labels, _ = render_solids([body], person=1, materials=[Material((0.9, 0.9, 0.9), folds=1.0)])
+        return image[labels == 2][:, 0]
+
+    first, second, plain = render_folds(0.0), render_folds(7.0), render_cloth(Material((0.9, 0.9, 0.9)))
+    assert np.abs(np.diff(first)).mean() > 2 * np.abs(np.diff(plain)).mean()
+    assert np.abs(first - second).mean() > 0.02
+    np.testing.assert_array_equal(first, render_folds(0.0))
+
+
+@pytest.mark.parametrize("panes", [3.0, -3.0, PLANTS])
+def test_tiles_railings_and_plants_have_light_and_dark_places(panes):
+    wall = np.array([0.0, 5.0, 0.0, -1.0, 0.5, 0.5, 0.5, 0.0, 9.0])
+    panel = np.array([[-2.0, 2.0, 0.0, 3.0, 0.1, 0.2, 0.1, panes]])
+    around = Surroundings(GROUND, wall, panel, np.concatenate([ABOVE[:6], np.ones(6)]))
+    image, *_ = render_solids([ball(3, 1, 9, 0.1, part=2)], person=1, around=around)
+    greens = image[20:40, 10:48, 1]
+    assert greens.max() > 1.5 * greens.min()
+    assert ((image[20:40, 10:48, 0] > 0.45).any()) == (panes == -3.0)  # the wall shows between the bars
+
+
+@pytest.mark.parametrize("metering", [0.0, 0.5, 1.0])
+def test_metering_brings_the_exposure_toward_middle_gray(metering):
+    """Oracle: a scene of half the light; without metering it is darker, with full metering equal."""
+    camera = replace(draw_camera(np.random.default_rng(2)), noise=0.0, quality=98, contrast=1.0, haze=0.0, gamma=1.0)
+    camera = replace(camera, metering=metering, gains=np.ones(3, np.float32))
+    scene = np.random.default_rng(0).uniform(0.1, 0.3, (64, 32, 1)).repeat(3, axis=2).astype(np.float32)
+    bright, dark = (
+        develop(light * scene, camera, np.random.default_rng(1), rows=64, blur=0.3).mean() for light in (1.0, 0.5)
+    )
+    assert dark / bright == pytest.approx(0.5 ** ((1 - metering) / 2.2), abs=0.02)
 
 
 def test_projection_agrees_with_the_renderer():

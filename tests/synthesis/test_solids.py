@@ -100,4 +100,4 @@ def test_an_ellipsoid_has_the_given_radii():
 
 def test_no_solids_and_no_materials_pack_to_empty_arrays():
     assert pack_solids([]).shape[0] == 0
-    assert Scene().pack_materials().shape == (0, 10)
+    assert Scene().pack_materials().shape == (0, 20)

@@ -39,28 +39,47 @@ class _BodyBuilder:
         self.front = (math.sin(pose.heading), 0.0, math.cos(pose.heading))
         self.left = (-self.front[2], 0.0, self.front[0])
         self.joints: dict[str, Vector] = {}  # in the world
+        self.hands: dict[float, Vector] = {}
         self.sink = 0.0  # lowering of the hips in a stride
         self.depth = 0.74 * (0.86 * person.shoulders)  # of the chest, from its center
         paint = scene.add_material
         self.skin = paint(Material(person.skin, gloss=0.08))
         features = (0.35 * person.skin[0], 0.35 * person.skin[1], 0.35 * person.skin[2])
-        self.face = paint(Material(person.skin, features, "face", gloss=0.08))
-        self.hair = paint(Material(person.hair, gloss=0.25, folds=0.5))
+        self.face = paint(Material(person.skin, features, "glasses" if person.glasses else "face", gloss=0.08))
+        self.hair = paint(Material(person.hair, (0, 0, 0), "hair", gloss=0.25, folds=0.3, seed=person.top.seed))
         self.top = self._cloth(person.top, person.under)
-        plain = Material(person.top.color, gloss=0.0, folds=0.7)
-        self.sleeve = paint(plain) if person.top.pattern in ("print", "open", "two-tone") else self.top
+        self.sleeve = self._cloth(person.top, person.under, sleeve=True)
+        self.under = paint(Material(person.under, folds=0.5))
         self.bottom = self._cloth(person.bottom, person.bottom.second)
         self.shoes = paint(Material(person.shoes, gloss=0.25))
         self.socks = paint(Material(person.socks))
         self.hat = paint(Material(person.hat_color, folds=0.2))
         self.bag = paint(Material(person.bag_color, person.bag_second, "two-tone", 0.3, gloss=0.2, folds=0.25))
-        self.strap = paint(Material(person.bag_color, gloss=0.1))
+        self.strap = paint(Material(person.strap, gloss=0.1))
+        self.collar = paint(Material(person.top.trim, folds=0.3))
 
-    def _cloth(self, garment: Garment, second: Vector) -> int:
+    def _cloth(self, garment: Garment, second: Vector, *, sleeve: bool = False) -> int:
+        """Add the material of a garment; a sleeve has no print, closure or emblem."""
         color = second if garment.pattern == "open" else garment.second
         smooth = garment.kind in ("leggings", "t-shirt", "vest")
+        plain = sleeve and garment.pattern in ("print", "open", "text", "band")
         return self.scene.add_material(
-            Material(garment.color, color, garment.pattern, garment.scale, folds=0.45 if smooth else 0.9)
+            Material(
+                garment.color,
+                color,
+                "plain" if plain else garment.pattern,
+                garment.scale,
+                folds=0.45 if smooth else 0.9,
+                seed=garment.seed,
+                level=self.person.height * 0.715,
+                trim=garment.trim,
+                closure=0.0 if sleeve else garment.closure,
+                band=garment.band,
+                stripe=garment.stripe if sleeve or garment is self.person.bottom else 0.0,
+                emblem=0.0 if sleeve else garment.emblem,
+                fade=garment.fade,
+                gloss=garment.gloss,
+            )
         )
 
     def build(self) -> None:
@@ -76,6 +95,8 @@ class _BodyBuilder:
         self.trunk()
         self.head()
         getattr(self, f"carry_{self.person.bag}")()
+        if self.person.second_bag:
+            self.hold(-self.person.bag_side, self.collar, 0.8)
 
     # The body's own axes ------------------------------------------------------------------------------------------
 
@@ -120,6 +141,7 @@ class _BodyBuilder:
                 front or self.front,
                 stretch,
                 hem,
+                20.0 * self.pose.phase,
             )
         )
 
@@ -220,8 +242,7 @@ class _BodyBuilder:
             )
         hand = _interpolate(elbow, wrist, 1.0 + HAND / FOREARM)
         self.add(wrist, hand, (0.017, 0.02), ARM, self.skin)
-        if side == person.bag_side:
-            self.hand = hand
+        self.hands[side] = hand
 
     # Trunk and head ------------------------------------------------------------------------------------------------
 
@@ -242,6 +263,13 @@ class _BodyBuilder:
         if top.kind == "dress":
             low += 0.02
         self.add((0, 0.66, 0), (0, hem, 0), (waist + loose + 0.004, low), UPPER, self.top, stretch=(1.0, 0.8), hem=True)
+        if person.under_length and top.kind not in ("dress", "vest"):
+            radii = (waist + loose, low - 0.004)
+            below = (0, hem - person.under_length, 0)
+            self.add((0, 0.66, 0), below, radii, UPPER, self.under, stretch=(1.0, 0.8), hem=True)
+        if person.collar and top.kind != "hoodie":
+            thick = 0.012 + 0.012 * person.collar
+            self.ball((0, NECK - 0.022, -0.004), (0.044 + 0.4 * loose, thick, 0.042), UPPER, self.collar)
         if bottom.kind in ("skirt", "long skirt"):
             edge = person.legs + 0.03 - bottom.length
             wide = hips + 0.012 + 0.12 * bottom.length + bottom.loose
@@ -274,6 +302,17 @@ class _BodyBuilder:
                 self.hair,
                 front=facing,
             )
+        if person.haircut in ("short", "bob"):
+            for number in range(4):  # tufts break the outline
+                turn = self.person.top.seed + 2.4 * number
+                side, back = 0.026 * math.cos(turn), 0.026 * math.sin(turn)
+                x, z = behind(0.012 + back)
+                thick = 0.016 + 0.012 * person.tufts
+                self.ball((x + side, CROWN + 0.042 * size, 0.008 + z), (thick, 0.022 * size, thick), HEAD, self.hair)
+        if person.haircut in ("short", "bald", "ponytail", "bun"):
+            for side in (-1.0, 1.0):  # ears
+                ear = (side * radii[0] * ahead[0], CROWN - 0.004, 0.002 + side * radii[0] * ahead[1])
+                self.ball(ear, (0.008, 0.015, 0.011), HEAD, self.skin, front=facing)
         x, z = behind(0.03)
         falls = {"bob": CROWN - 0.05, "long": CROWN - 0.15}.get(person.haircut)
         if falls is not None:
@@ -335,9 +374,13 @@ class _BodyBuilder:
             self.ribbon([(bag[0], bag[1] + 0.05, z), (side * (person.shoulders - 0.02), 0.862, -0.005)])
 
     def carry_hand(self) -> None:
-        size, (x, y, z) = self.person.bag_size, self.hand
-        self.ribbon([self.hand, (x, y - 0.05, z)])
-        self.ball((x, y - 0.09, z), (0.022 * size, 0.052 * size, 0.068 * size), CARRIED, self.bag)
+        self.hold(self.person.bag_side, self.bag, self.person.bag_size)
+
+    def hold(self, side: float, material: int, size: float) -> None:
+        """Add a bag that hangs from a hand."""
+        x, y, z = self.hands[side]
+        self.ribbon([(x, y, z), (x, y - 0.05, z)])
+        self.ball((x, y - 0.09, z), (0.022 * size, 0.052 * size, 0.068 * size), CARRIED, material)
 
     def ribbon(self, points: list[Vector]) -> None:
         """Add a strap through points of the body."""

@@ -12,6 +12,7 @@ from passerby.synthesis.body import OCCLUDER
 from passerby.synthesis.palette import BOTTOM_COLOR_WEIGHTS, CLOTH_COLORS, draw_key, vary_color
 from passerby.synthesis.render import Surroundings
 from passerby.synthesis.solids import Array, Material, Scene, Solid, Vector
+from passerby.synthesis.surfaces import PLANTS
 
 GROUNDS: tuple[Vector, ...] = (
     (0.36, 0.36, 0.37), (0.52, 0.51, 0.49), (0.62, 0.58, 0.52), (0.46, 0.36, 0.30), (0.30, 0.34, 0.24),
@@ -44,9 +45,12 @@ class Camera:
         saturation: 0 is gray, 1 is unchanged.
         haze: Light that the lens adds to all pixels, 0 to 0.3.
         blur: Standard deviation of the lens blur, sensor pixels.
-        sharpening: Strength of the camera's sharpening, 0 to 2.
+        sharpening: Strength of the camera's sharpening, 0 to 3.
+        halo: Radius of the sharpening, sensor pixels.
+        metering: How much of a deviation of the mean brightness the exposure corrects, 0 to 1.
         noise: Standard deviation of the sensor noise, gray levels.
         quality: JPEG quality.
+        subsampled: Whether the JPEG stores colors at half the resolution.
     """
 
     height: float
@@ -65,8 +69,11 @@ class Camera:
     haze: float
     blur: float
     sharpening: float
+    halo: float
+    metering: float
     noise: float
     quality: int
+    subsampled: bool
 
     @property
     def elevation(self) -> float:
@@ -93,7 +100,7 @@ def draw_camera(rng: np.random.Generator) -> Camera:
         around=Surroundings(_draw_ground(rng), _draw_wall(rng, distance), _draw_panels(rng), _draw_light(rng)),
         objects=tuple(scene.solids),
         materials=tuple(scene.materials),
-        pixels=float(np.clip(rng.lognormal(4.75, 0.4), 45, 280)),
+        pixels=float(np.clip(rng.lognormal(4.9, 0.45), 45, 320)),
         box=(
             float(rng.normal(0.04, 0.025)),
             float(rng.uniform(0.008, 0.04)),
@@ -101,13 +108,16 @@ def draw_camera(rng: np.random.Generator) -> Camera:
         ),
         gains=gains.astype(np.float32),
         gamma=float(np.clip(rng.normal(1.05, 0.16), 0.7, 1.6)),
-        contrast=float(np.clip(rng.normal(1.2, 0.27), 0.7, 2.2)),
+        contrast=float(np.clip(rng.normal(1.3, 0.25), 0.8, 2.2)),
         saturation=float(np.clip(rng.normal(0.85, 0.25), 0.25, 1.4)),
-        haze=float(max(0.0, rng.normal(0.0, 0.06))),
+        haze=float(max(0.0, rng.normal(0.0, 0.05))),
         blur=float(rng.uniform(0.2, 1.0)),
-        sharpening=float(max(0.0, rng.normal(0.4, 0.6))),
-        noise=float(rng.uniform(0.5, 7)),
+        sharpening=float(np.clip(rng.normal(0.7, 0.8), 0.0, 3.0)),
+        halo=float(rng.uniform(0.7, 2.0)),
+        metering=float(rng.uniform(0.2, 0.9)),
+        noise=float(rng.uniform(0.5, 6)),
         quality=int(rng.integers(35, 96)),
+        subsampled=bool(rng.random() < 0.6),
     )
 
 
@@ -142,11 +152,20 @@ def _draw_wall(rng: np.random.Generator, distance: float) -> Array:
 
 
 def _draw_panels(rng: np.random.Generator) -> Array:
-    """Draw windows, doors, posters, bands and a skirting: (R, 8), see `Surroundings`."""
+    """Draw windows, doors, posters, bands, tiles, plants and a railing: (R, 8), see `Surroundings`."""
     panels = []
     if rng.random() < 0.4:  # a band along the whole wall
         low = rng.uniform(0, 1.5)
         panels.append([-50, 50, low, low + rng.uniform(0.05, 1.0), *_draw_paint(rng), 0.0])
+    if rng.random() < 0.25:  # a tiled wall
+        panels.append([-50, 50, 0, 20, *_draw_paint(rng), rng.uniform(1.5, 7)])
+    if rng.random() < 0.25:  # plants
+        low, high = rng.choice([0.0, rng.uniform(0, 1.5)]), rng.uniform(0.6, 4)
+        green = rng.uniform(0.03, 0.15, 3) * np.array([0.9, 1.3, 0.6])
+        panels.append([rng.uniform(-12, 1), rng.uniform(1, 12), low, low + high, *green, PLANTS])
+    if rng.random() < 0.2:  # a railing
+        high, bars = rng.uniform(0.9, 1.4), -rng.uniform(4, 12)
+        panels.append([-50, 50, 0, high, *_draw_paint(rng), bars])
     if rng.random() < 0.5:  # windows or pillars in a row
         every, wide, low = rng.uniform(1.2, 4), rng.uniform(0.2, 1.2), rng.choice([0.0, rng.uniform(0.4, 1.2)])
         high, color = low + rng.uniform(1.0, 3.0), _draw_paint(rng)

@@ -21,7 +21,7 @@ from passerby.synthesis.cameras import Camera, draw_camera
 from passerby.synthesis.persons import Person, draw_persons
 from passerby.synthesis.photograph import Photograph, photograph
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Part of the cache key. Increase it whenever the same settings give other images or other columns of the table."""
 
 SPLITS = ("bounding_box_train", "query", "bounding_box_test")

@@ -16,6 +16,8 @@ from passerby.synthesis.cameras import Camera
 
 _TONES = 4096
 """Steps of the tone curve."""
+_MIDDLE_GRAY = 0.18
+"""Mean linear light that a camera's exposure aims at."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -56,7 +58,8 @@ def develop(
     linear: NDArray[np.float32], camera: Camera, rng: np.random.Generator, *, rows: float, blur: float
 ) -> NDArray[np.uint8]:
     """Convert linear light to pixels: tone, color, sensor resolution, blur, sharpening, noise, JPEG."""
-    gains = camera.gains * np.float32(math.exp(rng.normal(0, 0.06)))
+    metered = (_MIDDLE_GRAY / max(float(linear.mean()), 0.01)) ** camera.metering
+    gains = camera.gains * np.float32(metered * math.exp(rng.normal(0, 0.06)))
     table = _tone_curve(camera.haze, camera.contrast, camera.gamma)
     height, width = linear.shape[:2]
     image = Image.fromarray(_apply_tone(linear, table, gains.astype(np.float32), np.float32(camera.saturation)))
@@ -66,11 +69,14 @@ def develop(
         image = image.resize(small, Image.Resampling.BOX)
     image = image.filter(ImageFilter.GaussianBlur(blur))
     if camera.sharpening > 0.05:
-        image = image.filter(ImageFilter.UnsharpMask(radius=1.2, percent=int(100 * camera.sharpening), threshold=0))
+        percent = int(100 * camera.sharpening)
+        image = image.filter(ImageFilter.UnsharpMask(radius=camera.halo, percent=percent, threshold=0))
     noise = rng.standard_normal((small[1], small[0], 3), dtype=np.float32)
     degraded = _add_noise(np.asarray(image), noise, np.float32(camera.noise * min(1.0, height / rows)))
     quality = int(np.clip(camera.quality + rng.integers(-8, 9), 20, 98))
-    degraded = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(degraded, quality=quality, colorspace="RGB"), "RGB")
+    subsampling = "420" if camera.subsampled else "444"
+    stored = simplejpeg.encode_jpeg(degraded, quality=quality, colorspace="RGB", colorsubsampling=subsampling)
+    degraded = simplejpeg.decode_jpeg(stored, "RGB")
     if small != (width, height):
         degraded = np.asarray(Image.fromarray(degraded).resize((width, height), Image.Resampling.BICUBIC))
     return np.ascontiguousarray(degraded)

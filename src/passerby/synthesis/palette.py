@@ -12,8 +12,8 @@ T = TypeVar("T")
 Weights = dict[str, float]
 
 CLOTH_COLORS: dict[str, Vector] = {
-    "black": (0.10, 0.10, 0.11), "charcoal": (0.23, 0.24, 0.26), "gray": (0.48, 0.49, 0.50),
-    "silver": (0.68, 0.69, 0.70), "white": (0.90, 0.90, 0.88), "navy": (0.13, 0.16, 0.28), "denim": (0.26, 0.34, 0.47),
+    "black": (0.16, 0.16, 0.17), "charcoal": (0.26, 0.27, 0.29), "gray": (0.48, 0.49, 0.50),
+    "silver": (0.68, 0.69, 0.70), "white": (0.90, 0.90, 0.88), "navy": (0.15, 0.18, 0.30), "denim": (0.26, 0.34, 0.47),
     "pale denim": (0.47, 0.56, 0.67), "blue": (0.20, 0.36, 0.66), "sky": (0.55, 0.71, 0.86), "red": (0.68, 0.13, 0.15),
     "wine": (0.38, 0.12, 0.17), "pink": (0.85, 0.58, 0.65), "orange": (0.85, 0.45, 0.16), "yellow": (0.87, 0.75, 0.28),
     "olive": (0.36, 0.37, 0.24), "green": (0.18, 0.42, 0.27), "teal": (0.16, 0.44, 0.47), "brown": (0.35, 0.25, 0.18),
@@ -37,6 +37,11 @@ SHOE_COLOR_WEIGHTS: Weights = {
 BAG_COLOR_WEIGHTS: Weights = {
     "black": 12, "charcoal": 4, "navy": 4, "brown": 5, "camel": 3, "gray": 3, "red": 2, "beige": 2, "blue": 2,
     "green": 1.5, "pink": 1.5, "purple": 1, "orange": 1, "white": 2,
+}  # fmt: skip
+
+TRIM_COLOR_WEIGHTS: Weights = {
+    "black": 8, "charcoal": 4, "gray": 4, "silver": 4, "white": 12, "navy": 3, "blue": 2, "red": 4, "wine": 1,
+    "orange": 1.5, "yellow": 1.5, "green": 1, "beige": 1.5, "brown": 1,
 }  # fmt: skip
 
 SKIN_TONES: tuple[Vector, ...] = (

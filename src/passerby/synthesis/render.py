@@ -45,7 +45,8 @@ class Surroundings:
     Attributes:
         ground: (10,) pattern 0 to 4 (see `surfaces`), repeats per meter, rotation, two colors (3 + 3), speckle.
         wall: (9,) x and z of a point, x and z of the normal, color (3), speckle, height in meters.
-        panels: (R, 8) rectangles on the wall: left, right, bottom, top in meters, color (3), panes per meter.
+        panels: (R, 8) rectangles on the wall: left, right, bottom, top in meters, color (3), panes per
+            meter, bars per meter below 0, or `PLANTS`.
         light: (12,) direction to the lamp (3), its color (3), ambient light from above (3) and from below (3).
     """
 
@@ -69,7 +70,7 @@ def render(
 
     Args:
         solids: (K, COLUMNS), packed. The first `person` of them belong to the person.
-        materials: (M, 10), packed.
+        materials: (M, 20), packed.
         view: The camera.
         around: Ground, wall, light.
         size: (height, width) in pixels.

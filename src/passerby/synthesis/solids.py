@@ -29,7 +29,7 @@ PARTS = ("background", "head", "upper", "arms", "lower", "legs", "feet", "carrie
 
 MAP, ORIGIN, HEIGHT, LOW, HIGH, END, REACH, COVERING, PART, CAP, SLOPE = 0, 9, 12, 13, 14, 15, 18, 20, 24, 25, 26
 """Columns of a packed solid: 3 x 3 map to its space, origin, h, r1, r2, world end point, bounding radii of both ends in
-the world, (material below the cut, above it, cut as a fraction of h, phase of the folds), part, flat end, tangent of
+the world, (material below the cut, above it, cut as a fraction of h, offset of the folds), part, flat end, tangent of
 half the cone's opening angle."""
 COLUMNS = 27
 
@@ -46,6 +46,7 @@ class Solid(NamedTuple):
         front: Direction of the front; its component along the axis is removed.
         stretch: Factors of the width to the side and to the front.
         hem: Whether the solid ends flat and open at `end`, as a sleeve or a skirt.
+        creases: Offset of the folds, which differ between images.
     """
 
     start: Vector
@@ -56,9 +57,13 @@ class Solid(NamedTuple):
     front: Vector = (0.0, 0.0, 1.0)
     stretch: tuple[float, float] = (1.0, 1.0)
     hem: bool = False
+    creases: float = 0.0
 
 
-PATTERNS = ("plain", "stripes", "pinstripes", "plaid", "print", "two-tone", "open", "denim", "worn", "face")
+PATTERNS = (
+    "plain", "stripes", "pinstripes", "plaid", "print", "two-tone", "open", "denim", "worn", "face", "text", "band",
+    "dots", "camouflage", "heather", "hair", "glasses", "yoke",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,14 @@ class Material:
         scale: Scale of the pattern: repeats per meter, or the width of a print in meters.
         gloss: 0 (cloth) to 1 (patent leather).
         folds: Amplitude of the folds, 0 to 1.
+        seed: Offset of the pattern, equal in all images of an identity.
+        level: Height of the middle of a print above the ground, meters.
+        trim: sRGB of closure, band, stripe and emblem.
+        closure: Half the width of the closure in front (zip, buttons), meters; 0 for none.
+        band: Width of the band at a flat end (cuff, hem), meters.
+        stripe: Half the width of a stripe along the side, meters.
+        emblem: Half the size of an emblem on the chest, meters; below 0 on the other side.
+        fade: How much lighter the front is (washed jeans), 0 to 1.
     """
 
     color: Vector
@@ -80,6 +93,14 @@ class Material:
     scale: float = 10.0
     gloss: float = 0.0
     folds: float = 0.0
+    seed: float = 0.0
+    level: float = 0.0
+    trim: Vector = (0.0, 0.0, 0.0)
+    closure: float = 0.0
+    band: float = 0.0
+    stripe: float = 0.0
+    emblem: float = 0.0
+    fade: float = 0.0
 
 
 @dataclass
@@ -95,7 +116,7 @@ class Scene:
         return len(self.materials) - 1
 
     def pack_materials(self) -> Array:
-        """Pack the materials for the renderer: (M, 10), colors in linear light."""
+        """Pack the materials for the renderer: (M, 20), colors in linear light."""
         rows = [
             [
                 *(channel**2.2 for channel in (*material.color, *material.second)),
@@ -103,24 +124,32 @@ class Scene:
                 material.scale,
                 material.gloss,
                 material.folds,
+                material.seed,
+                material.level,
+                *(channel**2.2 for channel in material.trim),
+                material.closure,
+                material.band,
+                material.stripe,
+                material.emblem,
+                material.fade,
             ]
             for material in self.materials
         ]
-        return np.array(rows, dtype=np.float64).reshape(-1, 10)
+        return np.array(rows, dtype=np.float64).reshape(-1, 20)
 
 
 def pack_solids(solids: Sequence[Solid]) -> Array:
     """Pack K solids for the renderer: (K, COLUMNS)."""
     rows = [
-        (*solid.start, *solid.end, *solid.radii, *solid.stretch, *solid.front, *solid.covering, solid.part, solid.hem)
+        (*solid.start, *solid.end, *solid.radii, *solid.stretch, *solid.front, *solid.covering, solid.part, *solid[-2:])
         for solid in solids
     ]
-    return np.asarray(_pack(np.array(rows, dtype=np.float64).reshape(-1, 18)))
+    return np.asarray(_pack(np.array(rows, dtype=np.float64).reshape(-1, 19)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pack(rows: Any) -> Any:
-    """Pack (K, 18) start, end, radii, stretch, front, covering, part, hem into (K, COLUMNS)."""
+    """Pack (K, 19) start, end, radii, stretch, front, covering, part, hem, creases into (K, COLUMNS)."""
     packed = np.empty((len(rows), COLUMNS))
     for k in range(len(rows)):
         row, solid = rows[k], packed[k]
@@ -141,7 +170,7 @@ def _pack(rows: Any) -> Any:
         solid[END : END + 3] = row[3:6]
         solid[REACH : REACH + 2] = row[6:8] * max(row[8], 1.0, row[9])
         solid[COVERING : COVERING + 3] = row[13:16]
-        solid[COVERING + 3] = 2.399 * k
+        solid[COVERING + 3] = 2.399 * k + row[18]
         solid[PART], solid[CAP] = row[16], row[17]
         sine = 0.0 if point else (row[6] - row[7]) / height
         solid[SLOPE] = sine / math.sqrt(max(1e-9, 1 - sine * sine)) if abs(sine) < 1 else 0.0

@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 
 from passerby.compiled import njit
-from passerby.synthesis.solids import COVERING, HEIGHT, LOW, PATTERNS, surface
+from passerby.synthesis.solids import CAP, COVERING, HEIGHT, LOW, PATTERNS, surface
 
-PLAIN, STRIPES, PINSTRIPES, PLAID, PRINT, TWO_TONE, OPEN, DENIM, WORN, FACE = range(len(PATTERNS))
+(
+    _, STRIPES, PINSTRIPES, PLAID, PRINT, TWO_TONE, OPEN, DENIM, WORN, FACE, TEXT, BAND, DOTS, CAMOUFLAGE, HEATHER,
+    HAIR, GLASSES, YOKE,
+) = range(len(PATTERNS))  # fmt: skip
+SEED, LEVEL, TRIM, CLOSURE, EDGE, STRIPE, EMBLEM, FADE = 10, 11, 12, 15, 16, 17, 18, 19
+"""Columns of a packed material after color, second color, pattern, scale, gloss and folds, see `solids.Material`."""
+PLANTS = -1000.0
+"""Value of a panel that is covered with plants."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -20,53 +27,108 @@ def color_solid(solid: Any, materials: Any, x: float, y: float, z: float, color:
     above = ly > solid[COVERING + 2] * solid[HEIGHT]
     material = materials[int(solid[COVERING + 1] if above else solid[COVERING])]
     pattern, folds = int(material[6]), material[9]
-    around = folds > 0.0 or pattern in (PINSTRIPES, PLAID, DENIM, WORN)
+    around = folds > 0.0 or pattern in (PINSTRIPES, PLAID, DENIM, WORN, DOTS, CAMOUFLAGE, HEATHER, HAIR)
     angle = _angle(lx, lz) if around else 0.0
-    mix, shade = _apply_pattern(solid, pattern, material[7], y, lx, ly, lz, angle)
-    for c in range(3):
-        color[c] = shade * ((1.0 - mix) * material[c] + mix * material[3 + c])
+    mix, shade = _apply_pattern(solid, material, y, lx, ly, lz, angle)
+    trim = _is_trim(solid, material, y, lx, ly, lz)
     if folds > 0.0:
-        nx, ny, nz = _fold_normal(nx, ny, nz, folds, ly, angle, solid[COVERING + 3])
+        nx, ny, nz, depth = _fold(nx, ny, nz, folds, ly, angle, solid)
+        shade *= depth
+    for c in range(3):
+        plain = material[TRIM + c] if trim else (1.0 - mix) * material[c] + mix * material[3 + c]
+        color[c] = shade * plain
     normal[0], normal[1], normal[2] = nx, ny, nz
     return float(material[8])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _apply_pattern(
-    solid: Any, pattern: int, scale: float, y: float, lx: float, ly: float, lz: float, angle: float
+    solid: Any, material: Any, y: float, lx: float, ly: float, lz: float, angle: float
 ) -> tuple[float, float]:
     """Return (fraction of the second color, factor of the brightness) at a point.
 
     `y` is the height in the world, (lx, ly, lz) the point in the solid's space, `angle` its angle around the axis.
     """
-    phase = solid[COVERING + 3]
+    pattern, seed = int(material[6]), material[SEED]
+    around = angle * solid[LOW]
     mix, shade = 0.0, 1.0
-    if pattern == STRIPES:
-        mix = 1.0 if _sine(6.2832 * y * scale) > 0.0 else 0.0
-    elif pattern == PINSTRIPES:
-        mix = 1.0 if _sine(angle * scale) > 0.75 else 0.0
-    elif pattern == PLAID:
-        mix = 0.5 * (_sine(6.2832 * y * scale) > 0.3) + 0.5 * (_sine(angle * 1.5 * scale) > 0.3)
-    elif pattern == PRINT:
-        middle = 0.7 * solid[HEIGHT]
-        if lz > 0 and abs(lx) < scale and abs(ly - middle) < scale:
-            mix = 1.0 if noise(40 * lx + phase, 40 * ly) > 0.35 else 0.0
-    elif pattern == TWO_TONE:
-        mix = 1.0 if ly > scale * solid[HEIGHT] else 0.0
-    elif pattern == OPEN:
-        mix = 1.0 if lz > 0 and abs(lx) < scale * (1.0 + 0.3 * _sine(5.0 * ly + phase)) else 0.0
+    if pattern in (STRIPES, PINSTRIPES, PLAID, DOTS, CAMOUFLAGE):
+        mix = _mix_all_over(pattern, material[7], seed, y, around, angle)
+    elif pattern in (PRINT, TEXT, BAND, YOKE, TWO_TONE, OPEN):
+        mix = _mix_in_place(solid, material, y, lx, ly, lz)
+    elif pattern in (FACE, GLASSES) and lz > 0:
+        mix = _mix_face(abs(lx) / solid[LOW], ly / solid[LOW], pattern == GLASSES)
+    if pattern == CAMOUFLAGE:
+        shade = 0.75 + 0.5 * (noise(material[7] * around - seed, 1.3 * material[7] * y) > 0.5)
+    elif pattern == HEATHER:
+        shade = 0.75 + 0.5 * noise(70 * around + seed, 45 * y)
     elif pattern == DENIM:
-        shade = 0.85 + 0.3 * noise(9 * angle + phase, 25 * ly)
+        shade = 0.85 + 0.3 * noise(9 * angle + seed, 25 * ly)
     elif pattern == WORN:
-        shade = 0.75 + 0.5 * noise(3 * angle + phase, 9 * ly)
-    elif pattern == FACE and lz > 0:
-        mix = _mix_face(abs(lx) / solid[LOW], ly / solid[LOW])
+        shade = 0.75 + 0.5 * noise(3 * angle + seed, 9 * ly)
+    elif pattern == HAIR:
+        shade = 0.45 + 1.1 * noise(7 * angle + seed, 30 * ly)
+    if material[FADE] > 0.0 and lz > 0:
+        along = ly / (solid[HEIGHT] + 1e-9) - 0.6
+        shade *= 1.0 + material[FADE] * max(0.0, 1.0 - 4.0 * along * along) * lz / (abs(lx) + lz)
     return mix, shade
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mix_face(u: float, v: float) -> float:
+def _mix_all_over(pattern: int, scale: float, seed: float, y: float, around: float, angle: float) -> float:
+    """Fraction of the second color of a pattern that covers the garment; `around` is in meters."""
+    if pattern == STRIPES:
+        return 1.0 if _sine(6.2832 * y * scale) > 0.0 else 0.0
+    if pattern == PINSTRIPES:
+        return 1.0 if _sine(angle * scale) > 0.75 else 0.0
+    if pattern == PLAID:
+        return 0.5 * (_sine(6.2832 * y * scale) > 0.3) + 0.5 * (_sine(angle * 1.5 * scale) > 0.3)
+    return 1.0 if noise(scale * around + seed, scale * y) > (0.68 if pattern == DOTS else 0.5) else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mix_in_place(solid: Any, material: Any, y: float, lx: float, ly: float, lz: float) -> float:
+    """Fraction of the second color of a pattern with a place: print, text, band, yoke, upper part, open front."""
+    pattern, scale, seed, level = int(material[6]), material[7], material[SEED], y - material[LEVEL]
+    inside = False
+    if pattern == BAND:
+        inside = abs(level) < scale
+    elif pattern == YOKE:
+        inside = level > scale
+    elif pattern == TWO_TONE:
+        inside = ly > scale * solid[HEIGHT]
+    elif lz > 0 and pattern == OPEN:
+        inside = abs(lx) < scale * (1.0 + 0.3 * _sine(5.0 * ly + seed))
+    elif lz > 0 and abs(lx) < scale and pattern == PRINT:
+        inside = abs(level) < 1.2 * scale and noise(3 * lx / scale + seed, 3 * level / scale - seed) > 0.45
+    elif lz > 0 and abs(lx) < scale:  # three lines of text
+        row = math.floor(level * 28)
+        letter = _hash(math.floor(lx * 70), row + math.floor(seed)) > 0.3
+        inside = -2 <= row < 1 and level * 28 - row < 0.62 and letter
+    return 1.0 if inside else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _is_trim(solid: Any, material: Any, y: float, lx: float, ly: float, lz: float) -> bool:
+    """Return whether a point lies on the closure, the band at a flat end, the stripe at the side or the emblem."""
+    if lz > 0 and abs(lx) < material[CLOSURE]:
+        return True
+    if solid[CAP] > 0.0 and ly > solid[HEIGHT] - material[EDGE]:
+        return True
+    if abs(lz) < material[STRIPE]:
+        return True
+    size = abs(material[EMBLEM])
+    if size > 0.0 and lz > 0 and solid[CAP] == 0.0:
+        side = 0.075 if material[EMBLEM] > 0.0 else -0.075
+        return bool(abs(lx - side) < size and abs(y - material[LEVEL] - 0.06) < size)
+    return False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mix_face(u: float, v: float, glasses: bool) -> float:
     """Fraction of the second color on a face: brows and eyes, mouth, nose. One or two pixels that mark the front."""
+    if glasses and 0.02 < v < 0.24:
+        return 1.0
     if 0.15 < u < 0.55 and 0.05 < v < 0.22:
         return 0.7
     if u < 0.25 and -0.62 < v < -0.5:
@@ -75,17 +137,31 @@ def _mix_face(u: float, v: float) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fold_normal(
-    nx: float, ny: float, nz: float, folds: float, ly: float, angle: float, phase: float
-) -> tuple[float, float, float]:
-    """Return a normal that is turned by the folds of the cloth."""
-    wave = _sine(31 * ly + 2.5 * angle + phase) + 0.6 * _sine(57 * ly - 3.7 * angle + 2.1 * phase)
-    turn = _sine(5.3 * angle + 11 * ly + 1.7 * phase)
-    ny += 0.3 * folds * wave
-    nx += 0.25 * folds * turn * nz
-    nz -= 0.25 * folds * turn * nx
+def _fold(
+    nx: float, ny: float, nz: float, folds: float, ly: float, angle: float, solid: Any
+) -> tuple[float, float, float, float]:
+    """Return a normal that is turned by the folds of the cloth (3) and the factor of the brightness in their depth.
+
+    The folds are oblique ridges of noise, deeper near the ends of a solid, which are joints.
+    """
+    height, offset = solid[HEIGHT], solid[COVERING + 3]
+    near = min(abs(ly), abs(height - ly)) * 9.0
+    folds *= 0.6 + 0.8 / (1.0 + near * near)
+    u, v = angle * (solid[LOW] + 0.03), ly
+    here = _crease(u, v, offset)
+    aside, above = _crease(u + 0.004, v, offset) - here, _crease(u, v + 0.004, offset) - here
+    ny -= 2.2 * folds * above
+    nx, nz = nx - 1.6 * folds * aside * nz, nz + 1.6 * folds * aside * nx
     inverse = 1.0 / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12)
-    return nx * inverse, ny * inverse, nz * inverse
+    return nx * inverse, ny * inverse, nz * inverse, 1.0 - 0.45 * folds * (1.0 - here)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _crease(u: float, v: float, offset: float) -> float:
+    """Return the height of the cloth, 0 to 1, at a point around (u) and along (v) a solid, meters."""
+    first = abs(2.0 * noise(10.0 * u + 6.0 * v + offset, 13.0 * v - 4.0 * u - offset) - 1.0)
+    second = abs(2.0 * noise(24.0 * u - 17.0 * v - offset, 25.0 * v + 12.0 * u + offset) - 1.0)
+    return float(math.sqrt(first) * 0.65 + math.sqrt(second) * 0.35)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -162,11 +238,14 @@ def _color_wall(across: float, y: float, wall: Any, panels: Any, color: Any) -> 
     for k in range(len(panels) - 1, -1, -1):  # the last panel is on top
         panel = panels[k]
         if panel[0] < across < panel[1] and panel[2] < y < panel[3]:
-            frame = 1.0
-            if panel[7] > 0.0:
-                u, v = (across - panel[0]) * panel[7], (y - panel[2]) * panel[7]
-                frame = 0.45 if u - math.floor(u) < 0.08 or v - math.floor(v) < 0.08 else 1.0
-            shade = frame * (0.8 + 0.4 * noise(2 * across + 7 * k, 2 * y))
+            u, v = (across - panel[0]) * abs(panel[7]), (y - panel[2]) * panel[7]
+            shade = 0.8 + 0.4 * noise(2 * across + 7 * k, 2 * y)
+            if panel[7] == PLANTS:
+                shade = 0.2 + 3.0 * noise(5 * across, 5 * y) * noise(17 * across, 19 * y)
+            elif panel[7] > 0.0:
+                shade *= 0.45 if u - math.floor(u) < 0.08 or v - math.floor(v) < 0.08 else 1.0
+            elif panel[7] < 0.0 and u - math.floor(u) > 0.3 and y < panel[3] - 0.06:
+                continue  # between two bars
             for c in range(3):
                 color[c] = panel[4 + c] * shade
             return
