@@ -102,6 +102,7 @@ def test_a_file_in_place_of_a_folder_is_named(name, message, tmp_path):
 def test_a_checkpoint_of_torchreid_is_adapted_by_its_batch_norms_and_by_fine_tuning(site, tmp_path, monkeypatch):
     """Its embedding ends in a ReLU. Whatever is gained, fine-tuning is chosen here."""
     monkeypatch.setattr("passerby.adaptation.ladder.ERRORS", -1e9)
+    monkeypatch.setattr("passerby.adaptation.ladder.RENDERED_KEPT", 0.0)
     path = write(peer_state("torchreid", "osnet_x0_25"), tmp_path / "osnet.safetensors")
     passerby.import_model(path, tmp_path / "osnet", size=(64, 32))
     result = adapt(tmp_path / "run", site, tmp_path / "osnet", passes=1)

@@ -19,7 +19,7 @@ from passerby.recipe import load_recipe
 from passerby.runs.train import resume, train
 from passerby.training.log import read_log
 
-LOMO = "synth:identities=12,cameras=2,images=2,seed=0"
+LOMO = "synth:identities=40,cameras=2,images=2,seed=0"
 
 
 @settings(max_examples=20)
@@ -93,7 +93,7 @@ def test_the_rows_of_the_table_name_their_features():
 def test_a_metric_on_lomo_ranks_rendered_people_above_chance(tmp_path):
     recipe = load_recipe("lomo-xqda", overrides=["evaluation.bootstrap=0", "evaluation.calibration=null"])
     (result,) = train(recipe, LOMO, tmp_path / "run", device="cpu")
-    assert result.scores.mAP > 0.5  # the first of 6 people in 28 images by chance: below 0.3
+    assert result.scores.mAP > 0.4  # the first of 20 people in 44 images by chance: below 0.2
 
 
 def test_stages_and_a_metric_are_refused_together():
