@@ -19,7 +19,7 @@ from passerby.recipe import load_recipe
 from passerby.runs.evaluate import evaluate
 from passerby.runs.train import train
 from passerby.runtime.file_model import find_exported
-from tools.default_model.build import build_average, build_default_model, pack
+from tools.default_model.build import build_continued, build_default_model, pack
 from tools.default_model.card import ATTRIBUTES, group_queries
 from tools.default_model.whitening import whiten_reductions
 
@@ -94,37 +94,36 @@ def test_a_run_on_other_data_is_refused(build, tiny_run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_mean_of_a_model_and_of_a_training_that_continues_it_is_built(build, tmp_path):
-    """Oracle: the mean of the tensors by NumPy, and the scores of the evaluation on the card."""
+def test_the_weights_of_the_last_training_that_continues_a_model_are_built(build, tmp_path):
+    """Oracle: the tensors of the run in half precision, and the scores of the evaluation on the card."""
     _, first = build
     recipe = load_recipe("default", overrides=[*FEW, "model.last_stride=2", f"model.weights={first}"])
     train(recipe, OTHERS, tmp_path / "more", device="cpu")
     sets = {"data": DATA, "calibration": OTHERS}
-    shipped = build_average(tmp_path / "mean", first, [tmp_path / "more"], **sets, device="cpu")
-    one, two, both = (load_file(folder / "model.safetensors") for folder in (first, tmp_path / "more", shipped))
-    assert set(both) == set(one)
-    for key, value in both.items():
-        expected = (one[key].double() + two[key].double()) / 2 if value.is_floating_point() else one[key]
-        np.testing.assert_allclose(value.double(), expected, atol=1e-3 * float(expected.abs().max()) + 1e-9)
-    assert not all(torch.equal(one[key], both[key]) for key in one)
+    shipped = build_continued(tmp_path / "built", first, [tmp_path / "more"], **sets, device="cpu")
+    one, two, built = (load_file(folder / "model.safetensors") for folder in (first, tmp_path / "more", shipped))
+    assert set(built) == set(one)
+    for key, value in built.items():
+        np.testing.assert_allclose(value.double(), two[key].double(), rtol=1e-3, atol=1e-7)
+    assert not all(torch.equal(one[key], built[key]) for key in one)
     manifest = json.loads((shipped / "manifest.json").read_text())
-    (run,) = manifest["averaged_with"]
+    (run,) = manifest["continued_on"]
     assert (run["data"], run["trained_identities"]) == (OTHERS, 11)
     assert str(tmp_path) not in (shipped / "manifest.json").read_text()
     card = (shipped / "MODEL_CARD.md").read_text()
     (result,) = evaluate(shipped, DATA, out=tmp_path / "scores", device="cpu")
     assert f"mAP {100 * result.scores.mAP:.1f} %" in card
-    assert "mean of the weights of this model and of trainings" in card
+    assert "The training was then continued" in card
     assert f"--first FIRST/shipped --data {DATA} --continued RUN1" in card
     assert find_exported(shipped, manifest) == shipped / "model.onnx"
 
 
-def test_a_mean_needs_runs_of_the_same_network_on_rendered_people(build, tiny_run, tmp_path):
+def test_a_continued_model_needs_runs_of_the_same_network_on_rendered_people(build, tiny_run, tmp_path):
     _, first = build
     with pytest.raises(TrainingError, match=r"expected a run of the network of .* on synth: data, which continues it"):
-        build_average(tmp_path / "out", first, [tiny_run])
+        build_continued(tmp_path / "out", first, [tiny_run])
     with pytest.raises(TrainingError, match=r"continued: no run; give at least one that continues"):
-        build_average(tmp_path / "out", first, [])
+        build_continued(tmp_path / "out", first, [])
     assert not (tmp_path / "out").exists()
 
 

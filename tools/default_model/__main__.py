@@ -10,7 +10,7 @@ import typer
 from passerby.cli.common import Device, Overrides
 from passerby.errors import PasserbyError
 from passerby.progress import show_log
-from tools.default_model.build import DATA, build_average, build_default_model
+from tools.default_model.build import DATA, build_continued, build_default_model
 
 
 def main(
@@ -18,10 +18,11 @@ def main(
     data: Annotated[str, typer.Option(help="A synth: data set with a test split.")] = DATA,
     overrides: Overrides = None,
     first: Annotated[
-        Path | None, typer.Option(help="A built model; with --continued, the mean of the weights is built.")
+        Path | None, typer.Option(help="A built model; --continued names the runs that continue it.")
     ] = None,
     continued: Annotated[
-        list[Path] | None, typer.Option(help="A run that continues the training of --first. Repeatable.")
+        list[Path] | None,
+        typer.Option(help="A run that continues the one before. Repeatable; the last one is shipped."),
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -31,7 +32,7 @@ def main(
     try:
         with show_log():
             if first and continued:
-                shipped = build_average(out, first, continued, data=data, device=device)
+                shipped = build_continued(out, first, continued, data=data, device=device)
             else:
                 shipped = build_default_model(out, data=data, overrides=overrides or [], device=device, progress=True)
     except PasserbyError as error:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from passerby.data.datasets import load_data
@@ -89,7 +88,7 @@ def build_default_model(
     return shipped
 
 
-def build_average(
+def build_continued(
     out: str | Path,
     first: str | Path,
     continued: Sequence[str | Path],
@@ -98,16 +97,13 @@ def build_average(
     calibration: str = CALIBRATION,
     device: str = "auto",
 ) -> Path:
-    """Build the default model as the mean of the weights of a first model and of trainings that continue it.
-
-    The mean of the weights at both ends of a training can be more accurate on other data than either end (Wortsman et
-    al., "Robust fine-tuning of zero-shot models", 2022). docs/results.md has the accuracy of both ends and the mean.
+    """Build the default model from trainings that continue a first model.
 
     Args:
         out: New folder. The model to ship is written to `out/shipped`, with its card.
         first: `shipped` of `build_default_model`.
-        continued: Finished runs on rendered images that began with the weights of `first`, directly or by way of
-            another such run.
+        continued: Finished runs on rendered images, each of which began with the weights of the one before, the first
+            with those of `first`. The weights of the last one are shipped, without its classifiers.
         data: A `synth:` data set, whose test split is evaluated for the card.
         calibration: A `synth:` data set of further identities, whose train split calibrates the model.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -130,17 +126,11 @@ def build_average(
             raise TrainingError(
                 f"{run.root}: expected a run of the network of {first} on synth: data, which continues it"
             )
-    weights = [read_tensors(folder.model) for folder in (base, *runs)]
     network = build_model(**{**manifest["model"], "identities": 0})
-    mean = {
-        key: torch.stack([tensors[key].double() for tensors in weights]).mean(0).float()
-        if value.is_floating_point()
-        else value
-        for key, value in weights[0].items()
-    }
-    fill(network, mean, source=f"mean of {first} and its continued trainings")
+    tensors = {key: value for key, value in read_tensors(runs[-1].model).items() if ".classifier." not in key}
+    fill(network, tensors, source=str(runs[-1].model))
     keep = ("data", "images", "trained_identities", "seed")
-    save_half(network, shipped, manifest | {"averaged_with": [{key: other[key] for key in keep} for other in others]})
+    save_half(network, shipped, manifest | {"continued_on": [{key: other[key] for key in keep} for other in others]})
     write_atomic(shipped / base.recipe.name, base.recipe.read_bytes())
     options = ["--data", data] if data != DATA else []
     options += [word for number in range(1, 1 + len(runs)) for word in ("--continued", f"RUN{number}")]

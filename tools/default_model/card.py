@@ -96,7 +96,7 @@ def model_card(manifest: dict[str, Any], command: str, result: EvaluationResult,
         f"(`{manifest['data']}`).",
         "Whitening (WCCN): rendered images of other synthetic identities",
         f"(`{manifest['whitening']}`).",
-        *_averaged_lines(manifest.get("averaged_with", [])),
+        *_continued_lines(manifest.get("continued_on", [])),
         "No image of a real person was used.",
         "",
         f"Built by `{command}`.",
@@ -116,9 +116,9 @@ def model_card(manifest: dict[str, Any], command: str, result: EvaluationResult,
     return "\n".join(lines) + "\n"
 
 
-def _averaged_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
+def _continued_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
     if runs:
-        yield "The weights are the mean of the weights of this model and of trainings that continue it:"
+        yield "The training was then continued, the last time without whitening, on"
     for run in runs:
         yield f"{run['images']:,} rendered images of {run['trained_identities']:,} identities, seed {run['seed']}"
         yield f"(`{run['data']}`)."
