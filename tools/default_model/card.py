@@ -118,7 +118,7 @@ def model_card(manifest: dict[str, Any], command: str, result: EvaluationResult,
 
 def _continued_lines(runs: list[dict[str, Any]]) -> Iterator[str]:
     if runs:
-        yield "The training was then continued, the last time without whitening, on"
+        yield "The training was continued, not whitened again, on"
     for run in runs:
         yield f"{run['images']:,} rendered images of {run['trained_identities']:,} identities, seed {run['seed']}"
         yield f"(`{run['data']}`)."
