@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby.synthesis.body import OCCLUDER, build
-from passerby.synthesis.persons import BAG_KINDS, BOTTOMS, HAIRCUTS, HATS, draw_person
+from passerby.synthesis.body import build
+from passerby.synthesis.body_frame import OCCLUDER
+from passerby.synthesis.garments import BOTTOMS
+from passerby.synthesis.persons import BAG_KINDS, HAIRCUTS, HATS, draw_person
 from passerby.synthesis.pose import ARMS, Pose, draw_pose
 from passerby.synthesis.solids import COVERING, END, ORIGIN, PARTS, REACH, Scene, pack_solids
 

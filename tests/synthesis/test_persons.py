@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from passerby.synthesis.garments import BOTTOMS, DETAILS, TOPS
 from passerby.synthesis.palette import (
     CLOTH_COLORS,
     HAIR_COLORS,
@@ -14,16 +15,7 @@ from passerby.synthesis.palette import (
     TOP_COLOR_WEIGHTS,
     draw_key,
 )
-from passerby.synthesis.persons import (
-    BAG_KINDS,
-    BOTTOMS,
-    DETAILS,
-    HAIRCUTS,
-    TOPS,
-    draw_lookalike,
-    draw_person,
-    draw_persons,
-)
+from passerby.synthesis.persons import BAG_KINDS, HAIRCUTS, draw_lookalike, draw_person, draw_persons
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.synthesis.body import OCCLUDER
+from passerby.synthesis.body_frame import OCCLUDER
 from passerby.synthesis.palette import BOTTOM_COLOR_WEIGHTS, CLOTH_COLORS, draw_key, vary_color
 from passerby.synthesis.render import Surroundings
 from passerby.synthesis.solids import Array, Material, Scene, Solid, Vector

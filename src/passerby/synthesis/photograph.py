@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.synthesis.body import OCCLUDER, PASSER_BY, build
+from passerby.synthesis.body import build
+from passerby.synthesis.body_frame import OCCLUDER, PASSER_BY
 from passerby.synthesis.cameras import Camera
 from passerby.synthesis.develop import develop
 from passerby.synthesis.joints import find_joints
