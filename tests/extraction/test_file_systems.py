@@ -5,10 +5,10 @@ import tarfile
 
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 from pyarrow.fs import FileSystem
 
 import passerby
+from extraction.object_store import QUERY, serve_objects
 from passerby.errors import DataError, GalleryError
 from passerby.extraction.file_systems import is_address, list_addresses, open_address, read_address
 from passerby.extraction.items import SourceOptions
@@ -26,14 +26,8 @@ def images():
 @pytest.fixture(scope="module")
 def bucket(images):
     """Address of a folder in a bucket with eight crops, a text and a damaged image."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        _, port = server.get_host_and_port()
-        query = f"scheme=http&endpoint_override=127.0.0.1:{port}&allow_bucket_creation=true&region=us-east-1"
+    with serve_objects() as port:
+        query = QUERY.format(port)
         store, _ = FileSystem.from_uri(f"s3://people/?{query}")
         store.create_dir("people")
         files = {f"crops/{path.name}": path.read_bytes() for path in images}
@@ -42,7 +36,6 @@ def bucket(images):
             with store.open_output_stream(f"people/{name}") as file:
                 file.write(content)
         yield f"s3://people/crops?{query}"
-        server.stop()
 
 
 def test_a_bucket_gives_the_vectors_of_a_folder(bucket, images, tmp_path):

@@ -15,10 +15,10 @@ import time
 
 import pyarrow.fs
 import pytest
-from moto.server import ThreadedMotoServer
 
 import passerby
 from extraction.jobs import contents
+from extraction.object_store import QUERY, serve_objects
 from passerby.errors import DataError
 from passerby.extraction import file_systems
 from passerby.extraction.file_systems import ObjectStoreError, open_stream, read_address
@@ -84,29 +84,21 @@ def images():
 @pytest.fixture(scope="module")
 def store(images):
     """Address of a bucket behind the proxy, with twelve crops in `crops` and three tar files of four in `tars`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        _, port = server.get_host_and_port()
+    with serve_objects() as port, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Proxy, "store", port)
         proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
         proxy.handle_error = lambda *_: None  # a client that ends a connection
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        query = "scheme=http&endpoint_override=127.0.0.1:{}&allow_bucket_creation=true&region=us-east-1"
-        direct, _ = pyarrow.fs.FileSystem.from_uri(f"s3://site/?{query.format(port)}")
+        direct, _ = pyarrow.fs.FileSystem.from_uri(f"s3://site/?{QUERY.format(port)}")
         direct.create_dir("site")
         files = {f"crops/{number:02d}.jpg": path.read_bytes() for number, path in enumerate(images)}
         files |= {f"tars/{number}.tar": make_tar(images[4 * number : 4 * number + 4]) for number in range(3)}
         for name, content in files.items():
             with direct.open_output_stream(f"site/{name}") as file:
                 file.write(content)
-        yield f"s3://site/FOLDER?{query.format(proxy.server_address[1])}"
+        yield f"s3://site/FOLDER?{QUERY.format(proxy.server_address[1])}"
         proxy.shutdown()
         proxy.server_close()
-        server.stop()
 
 
 def make_tar(paths):
