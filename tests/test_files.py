@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -16,6 +18,7 @@ from passerby.files import (
     parse_json,
     read_bytes,
     read_json,
+    remove_drafts,
     write_all_atomic,
     write_atomic,
 )
@@ -34,6 +37,17 @@ def test_writing_replaces_and_leaves_no_draft(tmp_path):
     assert (tmp_path / "c.txt").read_bytes() == b"three"
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["b.txt", "c.txt"]
     assert stat.S_IMODE((tmp_path / "c.txt").stat().st_mode) & stat.S_IRUSR
+
+
+def test_drafts_of_ended_processes_are_deleted(tmp_path):
+    """Oracle: the names that are left: of a running process, of another file, and files that are no drafts."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = {"a", f".b.{ended.pid}.part", f".a.{os.getppid()}.part", ".a.x.part", f".a.{ended.pid}"}
+    for name in (*left, f".a.{ended.pid}.part", f".a.{ended.pid}.part.mp4", f".a.{os.getpid()}.part"):
+        (tmp_path / name).write_bytes(b"")
+    remove_drafts(tmp_path / "a")
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_private_files_can_never_be_read_by_others(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -69,6 +70,32 @@ def write_all_atomic(contents: Mapping[Path, bytes], *, private: bool = False) -
         raise WriteError(
             f"{path}: not saved ({reason}); the old content is intact. Free disk space or grant write access"
         ) from None
+
+
+def remove_drafts(path: Path) -> None:
+    """Delete the drafts `.NAME.PID.part*` of a file whose processes have ended; they may contain people's data.
+
+    Example:
+        >>> _ = Path(".people.txt.999999999.part").write_bytes(b"Ada")
+        >>> remove_drafts(Path("people.txt"))
+        >>> Path(".people.txt.999999999.part").exists()
+        False
+    """
+    start = f".{path.name}."
+    for draft in path.parent.glob(f"{glob.escape(start)}*.part*"):
+        number = draft.name.removeprefix(start).partition(".")[0]
+        if number.isdecimal() and not _is_running(int(number)):
+            draft.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return process != os.getpid()
 
 
 MAX_BYTES = 256 * 2**20

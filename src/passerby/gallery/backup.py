@@ -7,8 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from passerby.errors import GalleryError, NoGalleryError, explain
-from passerby.files import make_private
-from passerby.gallery.new_file import remove_drafts
+from passerby.files import make_private, remove_drafts
 from passerby.gallery.stores.sqlite_card import read_stored_card
 from passerby.gallery.stores.sqlite_database import FILE, empty_database_error
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from passerby.files import sync_folder
+from passerby.files import remove_drafts, sync_folder
 
 _OPEN_FILES = "/proc/self/fd"
 """Folder of the open files of this process, on Linux."""
@@ -79,22 +78,3 @@ def _give_name(file: BinaryIO, draft: Path, path: Path) -> None:
         os.link(str(file.fileno()), path, src_dir_fd=handle, follow_symlinks=True)
     finally:
         os.close(handle)
-
-
-def remove_drafts(path: Path) -> None:
-    """Delete the drafts `.NAME.PID.part*` of a file whose processes have ended; they may contain people's data."""
-    start = f".{path.name}."
-    for draft in path.parent.glob(f"{glob.escape(start)}*.part*"):
-        number = draft.name.removeprefix(start).partition(".")[0]
-        if number.isdecimal() and not _is_running(int(number)):
-            draft.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return process != os.getpid()

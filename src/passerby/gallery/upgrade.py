@@ -15,10 +15,9 @@ from typing import Any
 
 from passerby.errors import GalleryError, NoGalleryError, argument, explain
 from passerby.extras import require_extra
-from passerby.files import make_private
+from passerby.files import make_private, remove_drafts
 from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.embedding_model import find_source, load_model
-from passerby.gallery.new_file import remove_drafts
 from passerby.gallery.stores.answers_schema import ANSWERS_SCHEMA
 from passerby.gallery.stores.sqlite_card import read_card_text
 from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error

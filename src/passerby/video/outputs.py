@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from passerby.errors import DataError, WriteError, explain
-from passerby.files import write_atomic
-from passerby.gallery.new_file import remove_drafts
+from passerby.files import remove_drafts, write_atomic
 from passerby.progress import ProgressOption, open_progress
 from passerby.video.frames import read_frames, read_video_info, require_cv2
 
