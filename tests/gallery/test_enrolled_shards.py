@@ -2,8 +2,11 @@
 
 import logging
 import os
+import subprocess
+import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import passerby
@@ -88,6 +91,34 @@ def test_a_damaged_shard_is_named_and_does_not_prevent_the_erasure(job, store, c
     assert damaged.endswith("; it may hold erased vectors")
     assert rewritten.startswith(f"{job / 'shards' / '1.parquet'}: written again")
     assert store.count() == 4
+
+
+def test_a_shard_whose_rows_cannot_be_read_is_named_with_its_ids(job, store, caplog):
+    """Its column of ids is whole, that of the vectors is not."""
+    path = job / "shards" / "0.parquet"
+    content = bytearray(path.read_bytes())
+    vectors = pq.ParquetFile(path).metadata.row_group(0).column(6)
+    assert vectors.path_in_schema.startswith("vector.")
+    start = vectors.dictionary_page_offset or vectors.data_page_offset
+    content[start : start + vectors.total_compressed_size] = bytes(vectors.total_compressed_size)
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert forget(store, label="Ada", rewrite_shards=True) == 2
+    assert caplog.messages[0].startswith(f"{path}: not a whole shard (")
+    assert caplog.messages[0].endswith("; delete it and run `passerby embed` again; it holds 1 erased vector")
+    assert [info.source for info in read_shard(job / "shards" / "1.parquet").info] == ["1-1.jpg", "1-2.jpg"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_private_shard_stays_private_and_drafts_of_ended_processes_are_deleted(job, store, mode):
+    path = job / "shards" / "0.parquet"
+    path.chmod(mode)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    path.with_name(f".0.parquet.{ended.pid}.part").write_bytes(path.read_bytes())  # of a killed `passerby embed`
+    forget(store, label="Ada", rewrite_shards=True)
+    assert [item.name for item in sorted(path.parent.iterdir())] == ["0.parquet", "1.parquet"]
+    assert (os.stat(path).st_mode & 0o077 == 0) == (mode == 0o600)
 
 
 def test_a_job_that_was_deleted_is_left_out(job, store, caplog):

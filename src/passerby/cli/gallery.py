@@ -138,9 +138,10 @@ def forget_command(
     yes: Yes = False,
 ) -> None:
     """Erase a label, sightings or files: rows, vectors and crops, in the gallery's files too."""
-    from passerby.gallery.forget import forget
+    from passerby.gallery.forget import finish_erasure, forget
 
     store = open_existing(where)
+    finish_erasure(store)  # of one that was interrupted, which nothing matches any more
     conditions = {"label": label, "ids": ids, "sources": sources}
     if sum(bool(condition) for condition in conditions.values()) > 1:
         raise GalleryError(f"forget: give one of {', '.join(map(argument, conditions))}, and repeat the command")

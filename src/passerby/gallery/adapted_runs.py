@@ -42,6 +42,8 @@ def record_adapted_run(folder: str | Path, run: str | Path, ids: Collection[str]
 def drop_erased(folder: str | Path, find_stored: Callable[[Sequence[str]], Collection[str]]) -> list[str]:
     """Remove the ids of erased sightings from the list of a gallery, and the pictures of the runs that show them.
 
+    A warning names each run that was made from an erased sighting.
+
     Args:
         folder: Folder of the gallery.
         find_stored: Returns those of the ids that the gallery still holds.
@@ -63,12 +65,13 @@ def drop_erased(folder: str | Path, find_stored: Callable[[Sequence[str]], Colle
         return []
     stored = set(find_stored(sorted({name for entry in entries for name in entry["ids"]})))
     kept = [{**entry, "ids": [name for name in entry["ids"] if name in stored]} for entry in entries]
-    for old, new in zip(entries, kept, strict=True):
-        if old != new:  # first, so that an interrupted erasure is repeated
-            erase_pictures(old["run"], set(old["ids"]) - set(new["ids"]))
-    if kept != entries:
+    changed = [(old, new) for old, new in zip(entries, kept, strict=True) if old != new]
+    for old, new in changed:  # before the list is written, so that an interrupted call is repeated
+        erase_pictures(old["run"], set(old["ids"]) - set(new["ids"]))
+        logger.warning("%s: was adapted by erased crops; adapt again, and delete it and its copies", old["run"])
+    if changed:
         _write(Path(folder), kept)
-    return [str(old["run"]) for old, new in zip(entries, kept, strict=True) if old != new]
+    return [str(old["run"]) for old, _ in changed]
 
 
 def erase_pictures(run: str | Path, ids: Collection[str]) -> list[str]:

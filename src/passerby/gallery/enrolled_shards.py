@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from passerby.errors import GalleryError, explain
-from passerby.files import read_json, write_atomic
+from passerby.files import read_json, remove_drafts, write_atomic
 
 FILE = "enrolled-shards.json"
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def record_job(gallery: str | Path, job: str | Path) -> None:
 def find_shards(gallery: str | Path, ids: Collection[str]) -> dict[Path, set[str]]:
     """Return the shards that hold some of the ids, each with these; jobs that were deleted are left out.
 
-    A shard that cannot be read is named in a warning.
+    A shard that cannot be read is named in a warning. Drafts of these shards whose processes have ended are deleted.
 
     Args:
         gallery: Folder of the gallery.
@@ -51,23 +51,25 @@ def find_shards(gallery: str | Path, ids: Collection[str]) -> dict[Path, set[str
             logger.warning("%s; it may hold erased vectors", error)
             continue
         if found:
+            remove_drafts(path)
             shards[path] = found
     return shards
 
 
 def rewrite_shard(path: Path, ids: Collection[str]) -> None:
-    """Write a shard again without some rows; its metadata stay.
+    """Write a shard again without some rows; its metadata stay, and a private file stays private.
 
     Args:
         path: A shard of `find_shards`.
         ids: Ids of the rows to leave out.
 
     Raises:
+        GalleryError: If it cannot be read.
         WriteError: If it cannot be written; the shard is unchanged then.
     """
     from passerby.gallery.shards import leave_out
 
-    write_atomic(path, leave_out(path, ids))
+    write_atomic(path, leave_out(path, ids), private=not path.stat().st_mode & 0o077)
 
 
 def has_jobs(gallery: str | Path) -> bool:

@@ -1,4 +1,9 @@
-"""Erasure of sightings: on request of a person, and after the retention period."""
+"""Erasure of sightings: on request of a person, and after the retention period.
+
+The order makes every interruption harmless: shards and the cache of embeddings come first, while the gallery can still
+select the sightings, so that the same call finds what is left. The store completes its own part when it is next opened,
+and what runs have of erased crops follows from the gallery at the next erasure.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from passerby.errors import GalleryError, argument
+from passerby.errors import GalleryError, WriteError, argument
 from passerby.gallery.adapted_runs import drop_erased
 from passerby.gallery.enrolled_shards import find_shards, has_jobs, rewrite_shard
 from passerby.gallery.filters import Filter
@@ -39,7 +44,7 @@ def forget(
 
     Sightings that `Review.remove` removed and that match are erased with them, and cannot be restored then.
     The cache of embeddings of this user is emptied. Runs that were adapted by an erased crop, and shards of
-    `passerby embed` that hold an erased vector, are logged as warnings.
+    `passerby embed` that hold an erased vector, are logged as warnings. A call that was interrupted can be repeated.
 
     Args:
         store: Store of the gallery.
@@ -53,6 +58,7 @@ def forget(
 
     Raises:
         GalleryError: If not exactly one of the three is given, or the store cannot erase them from its files.
+        WriteError: If a shard cannot be written again, as on a full disk; the store still holds all of them then.
 
     Example:
         >>> with passerby.Gallery("memory", model="runs/m") as gallery:
@@ -91,7 +97,10 @@ def expire(store: GalleryStore, *, days: float | None = None, clock: Callable[[]
     if days < 0:
         raise GalleryError(f"{argument('days')}: got {days}, expected 0 or more")
     old = Filter(enrolled_before=clock() - days * DAY)
-    return _erase(store, old, action="expire") if count_erasable(store, old) else 0
+    if not count_erasable(store, old):
+        finish_erasure(store)
+        return 0
+    return _erase(store, old, action="expire")
 
 
 def count_erasable(store: GalleryStore, where: Filter) -> int:
@@ -109,27 +118,53 @@ def _find_removed(store: GalleryStore, where: Filter) -> list[str]:
     return store.answers.find_removed(where) if store.keeps_answers else []
 
 
+def finish_erasure(store: GalleryStore) -> None:
+    """Erase the pictures of adapted runs that show erased crops, and name these runs, each once.
+
+    Every erasure ends with it. Called alone, it completes one that was interrupted.
+
+    Raises:
+        WriteError: If a picture cannot be deleted.
+
+    Example:
+        >>> with passerby.Gallery("memory", model="runs/m") as gallery:
+        ...     finish_erasure(gallery.store)
+    """
+    # What a review removed can be restored, so that its pictures stay.
+    drop_erased(store.address, lambda ids: {*store.stored_labels(ids), *_find_removed(store, Filter(ids=ids))})
+
+
 def _erase(
     store: GalleryStore, where: Filter, *, action: Literal["forget", "expire"], rewrite_shards: bool = False
 ) -> int:
-    """Remove sightings, their ids in the list of adapted runs, and the embeddings that were cached on the way."""
-    shards = _find_shards(store, where)
-    try:
-        count = store.remove(where, action=action)
-    finally:
-        clear_embedding_cache()
-    for run in drop_erased(store.address, store.stored_labels):
-        logger.warning("%s: was adapted by erased crops; adapt again, and delete it and its copies", run)
-    for path, ids in shards.items():
-        vectors = plural(len(ids), "erased vector")
-        if rewrite_shards:
-            rewrite_shard(path, ids)
-            logger.warning("%s: written again without %s; delete its copies", path, vectors)
-        else:
-            again = f", or enroll the shards again and erase with {argument('rewrite_shards')}"
-            advice = again if action == "forget" else ""
-            logger.warning("%s: holds %s; delete it%s", path, vectors, advice)
+    """Erase sightings, and the copies of their vectors and crops that are known."""
+    for path, ids in _find_shards(store, where).items():
+        _erase_from_shard(path, ids, store, action=action, rewrite=rewrite_shards)
+    clear_embedding_cache()
+    count = store.remove(where, action=action)
+    finish_erasure(store)
     return count
+
+
+def _erase_from_shard(path: Path, ids: set[str], store: GalleryStore, *, action: str, rewrite: bool) -> None:
+    """Write a shard again without some ids, or name it.
+
+    Raises:
+        WriteError: If it cannot be written.
+    """
+    vectors = plural(len(ids), "erased vector")
+    if not rewrite:
+        again = f", or enroll the shards again and erase with {argument('rewrite_shards')}"
+        logger.warning("%s: holds %s; delete it%s", path, vectors, again if action == "forget" else "")
+        return
+    try:
+        rewrite_shard(path, ids)
+    except WriteError as error:
+        raise WriteError(f"{error}. Then erase again: {store.address} still holds all of the sightings") from None
+    except GalleryError as error:  # damaged: it cannot be repeated, so that the gallery's part does not wait for it
+        logger.warning("%s; it holds %s", error, vectors)
+        return
+    logger.warning("%s: written again without %s; delete its copies", path, vectors)
 
 
 def _find_shards(store: GalleryStore, where: Filter) -> dict[Path, set[str]]:

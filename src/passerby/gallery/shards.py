@@ -195,9 +195,7 @@ def read_shard(path: Path) -> Shard:
             raise ValueError("a vector without length, or with a value that is not finite")
         info = [_to_info(row, f"row {number}") for number, row in enumerate(_info_rows(table), start=1)]
     except (pyarrow.lib.ArrowException, OSError, ValueError, TypeError) as error:
-        raise GalleryError(
-            f"{path}: not a whole shard ({explain(error)}); delete it and run `passerby embed` again"
-        ) from None
+        raise _damaged(path, error) from None
     return Shard(info, vectors / lengths, model)
 
 
@@ -221,12 +219,16 @@ def read_ids(path: Path) -> list[str]:
     Raises:
         GalleryError: If the file is no shard.
     """
-    return [str(name) for name in _open(path)[0].read(["id"]).column("id").to_pylist()]
+    return [str(name) for name in _read_table(path, ["id"]).column("id").to_pylist()]
 
 
 def leave_out(path: Path, ids: Collection[str]) -> bytes:
-    """Return the content of a shard without the rows of some ids; its metadata stay."""
-    table, left_out = _open(path)[0].read(), {*ids}
+    """Return the content of a shard without the rows of some ids; its metadata stay.
+
+    Raises:
+        GalleryError: If the file is no shard.
+    """
+    table, left_out = _read_table(path), {*ids}
     kept = pa.array([name not in left_out for name in table.column("id").to_pylist()], pa.bool_())
     return _to_bytes(table.filter(kept))
 
@@ -256,6 +258,26 @@ def count_rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise GalleryError(f"{path}: not a whole Parquet file ({explain(error)}); delete it and run again") from None
+
+
+def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read columns of a shard, "id" among them; None is all.
+
+    Raises:
+        GalleryError: If the file is no shard, or a column cannot be read.
+    """
+    file, _ = _open(path)
+    try:
+        table = file.read(columns)
+        if "id" not in table.column_names:
+            raise ValueError("no column id")
+    except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+    return table
+
+
+def _damaged(path: Path, error: Exception) -> GalleryError:
+    return GalleryError(f"{path}: not a whole shard ({explain(error)}); delete it and run `passerby embed` again")
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, ShardModel]:
