@@ -73,7 +73,7 @@ def test_a_full_disk_stops_the_job_and_keeps_its_shards(crops, tmp_path, monkeyp
         write(path, data)
 
     monkeypatch.setattr(worker, "write_atomic", fail)
-    with pytest.raises(WriteError, match="No space left on device"):
+    with pytest.raises(WriteError, match=r"No space left on device.*run the same command again to continue"):
         passerby.embed(crops, "default", out, options=BY_CAMERA, settings=FAST)
     assert [path.name for path in sorted((out / "shards").iterdir())] == ["00000.parquet", "00001.parquet"]
     assert [*(out / "claims").iterdir()] == []

@@ -17,12 +17,13 @@ import pyarrow.fs
 import pytest
 
 import passerby
-from extraction.jobs import contents
+from extraction.jobs import contents, run_with_one_try
 from extraction.object_store import QUERY, serve_objects
-from passerby.errors import DataError
-from passerby.extraction import file_systems
+from passerby.errors import DataError, PasserbyError
+from passerby.extraction import embed_source, file_systems
 from passerby.extraction.file_systems import ObjectStoreError, open_stream, read_address
 from passerby.extraction.items import SourceOptions
+from passerby.extraction.job import CONTINUE
 
 SETTINGS = passerby.EmbedSettings(runtime="onnx", batch=2, shard_size=4)
 IMAGES = 12
@@ -167,6 +168,16 @@ def test_a_job_ends_when_the_credentials_expire_and_continues_to_the_same_files(
     fail(monkeypatch, lambda *_: None)
     assert run(store, folder, out).failures == 0
     assert contents(out) == expected[folder]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_tells_once_how_to_continue(store, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(embed_source, "_run_worker", run_with_one_try)
+    fail(monkeypatch, lambda path, _number: (400, "ExpiredToken") if "." in path else None)
+    with pytest.raises(PasserbyError, match=rf"no other file either.*expired\. {CONTINUE}$") as raised:
+        run(store, "crops", tmp_path / "out", workers=workers)
+    assert str(raised.value).count("same command") == 1
+    assert ("missing 3 of 3 shards; 2 of 2 workers ended with exit code 1: s3://" in str(raised.value)) == (workers > 1)
 
 
 def test_an_outage_ends_the_job_with_one_error(store, expected, tmp_path, monkeypatch):

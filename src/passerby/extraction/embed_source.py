@@ -11,9 +11,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from passerby.errors import GalleryError, PasserbyError, argument
+from passerby.errors import GalleryError, PasserbyError, WriteError, argument
+from passerby.extraction.file_systems import ObjectStoreError
 from passerby.extraction.items import SourceOptions
-from passerby.extraction.job import Job, JobSettings, open_job, stored_runtime
+from passerby.extraction.job import CONTINUE, Job, JobSettings, open_job, stored_runtime
 from passerby.extraction.worker import decode_threads, work
 from passerby.gallery.embedding_model import find_source, read_calibration, record_model
 from passerby.gallery.shards import Numbers, ShardModel, count_rows, read_errors
@@ -175,7 +176,10 @@ def embed(
 
             work_on_ray(job, device=settings.device, address=address, report=report)
         elif workers == 1:
-            work(job, embedder, threads=decode_threads(), report=report)
+            try:
+                work(job, embedder, threads=decode_threads(), report=report)
+            except (ObjectStoreError, WriteError) as error:
+                raise type(error)(f"{error}. {CONTINUE}") from None
         else:
             _work_in_processes(job, workers, device=settings.device, report=report)
     return _count(job)
@@ -236,8 +240,7 @@ def _work_in_processes(job: Job, workers: int, *, device: str, report: Any) -> N
     if missing:
         raise GalleryError(
             f"{job.folder}: missing {missing:,} of {plural(job.shards, 'shard')}; {len(codes)} of "
-            f"{plural(workers, 'worker')} ended "
-            f"with exit code {codes[0] if codes else 0}{reason}. Run the same command again to continue"
+            f"{plural(workers, 'worker')} ended with exit code {codes[0] if codes else 0}{reason}. {CONTINUE}"
         )
     if codes:
         logger.warning(

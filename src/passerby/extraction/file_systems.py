@@ -170,7 +170,7 @@ def require_answer(error: ObjectStoreError, address: str, others: Iterable[str])
         return
     raise ObjectStoreError(
         f"{error}. The store answers for no other file either: check the network and the credentials, which may have "
-        "expired. What is embedded is kept; run the same command again to continue"
+        "expired"
     ) from None
 
 

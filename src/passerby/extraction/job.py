@@ -36,6 +36,8 @@ from passerby.text import plural
 from passerby.types import Result
 
 JOB_FORMAT = 1
+CONTINUE = "The shards that are there are kept; run the same command again to continue"
+"""End of the error of a job that has begun."""
 JOB, ITEMS, CLAIMS, SHARDS, ERRORS = "job.json", "items.parquet", "claims", "shards", "errors"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from passerby.errors import GalleryError, explain
 from passerby.extraction.claims import LEASE
-from passerby.extraction.job import Job
+from passerby.extraction.job import CONTINUE, Job
 from passerby.extraction.worker import decode_threads, do_shard
 from passerby.extras import require_extra
 from passerby.progress import ProgressCallback
@@ -86,8 +86,8 @@ def _run_tasks(ray: Any, job: Job, device: str, report: ProgressCallback) -> Non
                     ray.cancel(other)
                 reason = str(getattr(error, "cause", None) or error).strip().splitlines()
                 raise GalleryError(
-                    f"{job.folder}: shard {number} could not be done on Ray ({reason[-1] if reason else error}); run "
-                    "the same command again to continue"
+                    f"{job.folder}: shard {number} could not be done on Ray ({reason[-1] if reason else error}). "
+                    f"{CONTINUE}"
                 ) from None
     report("embed", job.shards, job.shards)
 
