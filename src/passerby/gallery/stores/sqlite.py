@@ -211,8 +211,9 @@ class SqliteStore:
         condition, values = to_condition(where)
         while True:
             with self._database.read() as run:
-                selection = f"id > ? AND {condition} ORDER BY id LIMIT ?"
-                sightings = read_sightings(run, selection, [last, *values, batch], crops=crops)
+                # SQLite would read the vectors of all that pass, and sort them, before it takes the first.
+                first = f"SELECT row FROM sightings WHERE id > ? AND {condition} ORDER BY id LIMIT ?"
+                sightings = read_sightings(run, f"row IN ({first}) ORDER BY id", [last, *values, batch], crops=crops)
             if not sightings:
                 return
             last = sightings[-1].id
