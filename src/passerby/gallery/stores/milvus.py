@@ -285,12 +285,9 @@ class MilvusStore:
         """Set labels, 1,000 at a time; see `GalleryStore.relabel`. Sightings are sent again, as there is no update."""
         check_label(where, label)
         changed = 0
-        for sightings in self.walk(where, batch=_BATCH):
-            entities = [
-                {**to_entity(item, _stored_crop(item), now=self._clock()), "label": label or ""} for item in sightings
-            ]
-            self._call("upsert", self._name, entities)
-            changed += len(sightings)
+        for entities in self._pages(where, WHOLE_FIELDS, page=_BATCH):
+            self._call("upsert", self._name, [{**entity, "label": label or ""} for entity in entities])
+            changed += len(entities)
         self._consistency.note_removal()  # an upsert removes what it replaces
         self.log("label", sightings=changed)
         return changed
@@ -345,8 +342,3 @@ class MilvusStore:
     def close(self) -> None:
         """Close the connection; see `GalleryStore.close`."""
         self._connection.close()
-
-
-def _stored_crop(sighting: Sighting) -> bytes | None:
-    assert sighting.crop is None or isinstance(sighting.crop, bytes)  # stored crops are encoded
-    return sighting.crop
