@@ -5,6 +5,7 @@ Oracle: the texts, read as a user reads them. The files are real ones that were 
 
 import inspect
 import re
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -31,6 +32,7 @@ ALONE = {"importers/pickle_worker.py"}  # runs in a process that loads nothing o
     [
         (KeyError("format"), "lacks 'format'"),
         (FileNotFoundError(2, "a library's words about a.csv", "a.csv"), "No such file or directory"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
         (ValueError("first line.\nsecond line"), "first line"),
         (ValueError("\x1b[31mred"), r"\x1b[31mred"),
         (ValueError("x" * 1000), "x" * 200),

@@ -136,6 +136,6 @@ def explain(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"lacks {error}"
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)  # negative: of a name server
     lines = _ADDRESS.sub("", str(error)).strip().splitlines()
     return escape_lines(lines[0].rstrip(".")[:200]) if lines else type(error).__name__

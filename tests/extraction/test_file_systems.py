@@ -101,6 +101,25 @@ def test_addresses_that_cannot_be_used(bucket, tmp_path):
         passerby.embed(bucket, "default", tmp_path / "out", options=SourceOptions(folders="camera"), settings=SETTINGS)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of fsspec's half-made client
+def test_a_scheme_of_fsspec_that_needs_a_server_is_refused():
+    with pytest.raises(DataError, match="no file system for this address"):
+        open_address("ftp://server.local/crops")
+
+
+def test_requests_to_google_end_after_seconds_unless_the_address_has_a_limit():
+    """Oracle: PyArrow's file system of the written limit. Its default repeats a request for 15 minutes."""
+    for given, limit in (("gs://b/crops", 6), ("gs://b/crops?retry_limit_seconds=9", 9)):
+        opened, path = open_address(given)
+        assert path == "b/crops"
+        assert opened.equals(FileSystem.from_uri(f"gs://b/?retry_limit_seconds={limit}")[0])
+
+
+def test_a_name_that_is_no_data_set_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"market1502.*did you mean 'market1501'"):
+        passerby.embed("market1502:people", "default", tmp_path / "out", options=SourceOptions(split="train"))
+
+
 def test_paths_are_no_addresses():
     assert is_address("s3://bucket/a")
     assert not is_address("/data/a.jpg")

@@ -61,7 +61,7 @@ def test_a_table_contains_camera_time_label_and_attributes(folder):
 @pytest.mark.parametrize(
     ("where", "options", "message"),
     [
-        ("", {}, r"1\.png: no camera; give one camera for all"),
+        ("", {}, r"1\.png: no camera; give camera or folders, or a table with a column camera"),
         ("", {"folders": "camera", "camera": "c"}, "camera is given for all, and folders='camera' contains it"),
         ("", {"folders": "person"}, "folders: got 'person', expected one of camera, label, camera/label, label/camera"),
         ("north", {"folders": "camera/label"}, r"inside 1 folder of .*north, folders='camera/label' expects 2"),

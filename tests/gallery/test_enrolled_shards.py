@@ -122,7 +122,7 @@ def test_a_shard_whose_rows_cannot_be_read_is_named_with_its_ids(job, store, cap
     with caplog.at_level(logging.WARNING):
         assert forget(store, label="Ada", rewrite_shards=True) == 2
     assert caplog.messages[0].startswith(f"{path}: not a whole shard (")
-    assert caplog.messages[0].endswith("; delete it and run `passerby embed` again; it holds 1 erased vector")
+    assert caplog.messages[0].endswith("; delete it: `passerby embed` computes it again; it holds 1 erased vector")
     assert [info.source for info in read_shard(job / "shards" / "1.parquet").info] == ["1-1.jpg", "1-2.jpg"]
 
 

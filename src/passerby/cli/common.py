@@ -104,6 +104,17 @@ def cell(value: object) -> Text:
     return Text(escape_controls(str(value)), overflow="fold")
 
 
+def describe_failure(source: str, reason: str) -> str:
+    """Describe an image that could not be used. Most reasons begin with its name, as it was given.
+
+    Example:
+        >>> describe_failure("/data/a.jpg", "a.jpg: no such file"), describe_failure("a.tar::b.jpg", "no camera")
+        ('/data/a.jpg: no such file', 'a.tar::b.jpg: no camera')
+    """
+    name, mark, rest = reason.partition(": ")
+    return f"{source}: {rest if mark and source.endswith(name) else reason}"
+
+
 def save_image(image: Image.Image, path: Path) -> None:
     """Write an image completely or not at all, and print its path and size."""
     content = BytesIO()

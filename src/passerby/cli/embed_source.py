@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from passerby.cli.common import Device, Json, cell, print_json
+from passerby.cli.common import Device, Json, cell, describe_failure, print_json
 from passerby.cli.gallery_options import parse_time
 from passerby.text import plural
 
@@ -75,7 +75,7 @@ def embed(
         console = Console(highlight=False, soft_wrap=True)
         console.print(cell(f"{out}: {plural(result.embedded, 'crop')} in {plural(result.shards, 'shard')}"))
         for origin, reason in result.unreadable[:3]:
-            console.print(Text.assemble(("not embedded", "yellow"), " ", cell(f"{origin}: {reason}")))
+            console.print(Text.assemble(("not embedded", "yellow"), " ", cell(describe_failure(origin, reason))))
         if result.failures > 3:
             console.print(f"and {result.failures - 3:,} more; {out}/errors has them")
     if result.failures:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from passerby.cli.common import AcceptDrift, Device, Json, cell, print_json
+from passerby.cli.common import AcceptDrift, Device, Json, cell, describe_failure, print_json
 from passerby.cli.enroll_sources import prepare_job
 from passerby.cli.gallery_options import Where, format_time
 from passerby.errors import GalleryError, NoGalleryError
@@ -192,7 +192,7 @@ def enroll(
         console = Console(highlight=False, soft_wrap=True)
         console.print(cell(f"{where}: {result.new:,} new, {result.known:,} known; {plural(total, 'sighting')} in all"))
         _print_counts(console, result)
-        unreadable = [f"{source}: {reason}" for source, reason in result.unreadable]
+        unreadable = [describe_failure(source, reason) for source, reason in result.unreadable]
         conflicts = [
             f"{item.source}: labeled {item.stored or 'nothing'}, given {item.given}" for item in result.conflicts
         ]

@@ -26,6 +26,8 @@ RETRY_WAITS = (2.0, 8.0)
 if the store accepts connections and sends nothing."""
 _BLOCK = 8 * 2**20
 """Bytes of a request for a part of a large file."""
+_GCS_LIMIT, _GCS_SECONDS = "retry_limit_seconds", 6
+"""PyArrow's client of Google's store repeats a request for 15 minutes, unless the address has a limit."""
 _Answer = TypeVar("_Answer")
 
 
@@ -73,6 +75,8 @@ def _without_user(parts: SplitResult) -> str:
 @lru_cache(maxsize=32)
 def _open_root(root: str) -> tuple[Any, str]:
     """Open a store once: its client has connections and threads."""
+    if root.startswith(("gs:", "gcs:")) and _GCS_LIMIT not in root:
+        root += f"{'&' if '?' in root else '?'}{_GCS_LIMIT}={_GCS_SECONDS}"
     try:
         file_system, inside = pyarrow.fs.FileSystem.from_uri(root)
     except (pyarrow.lib.ArrowException, ValueError, OSError) as error:
@@ -92,7 +96,7 @@ def _open_fsspec(scheme: str) -> Any:
         import fsspec
 
         return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fsspec.filesystem(scheme)))
-    except (ImportError, ValueError):  # not installed, or an unknown scheme, or its package is not installed
+    except (ImportError, ValueError, TypeError):  # not installed, an unknown scheme, or one that needs more than a name
         return None
 
 
@@ -253,4 +257,5 @@ def list_addresses(address: str) -> list[tuple[str, int]]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    """Return the first line of a library's error; some repeat their text at length after it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".:")

@@ -154,8 +154,9 @@ def list_items(source: str, options: SourceOptions) -> list[Item]:
     name = source.partition(":")[0]
     if is_address(source):
         return _list_store(source, options)
-    if ":" in source and name in DATASETS:
-        _refuse(source, "a data set", options, "camera", "time", "label", "folders")
+    if ":" in source and (name in DATASETS or not expand_home(source).exists()):
+        if name in DATASETS:
+            _refuse(source, "a data set", options, "camera", "time", "label", "folders")
         crops = list_data_crops(source, **({} if options.split is None else {"split": options.split}))  # type: ignore[arg-type]
         return [_from_crop(crop) for crop in crops]
     _refuse(source, "no data set", options, "split")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from passerby import __version__
-from passerby.errors import GalleryError, explain
+from passerby.errors import GalleryError, argument, explain
 from passerby.extraction.claims import remove_leftovers
 from passerby.extraction.file_systems import ObjectStoreError, is_address, require_answer, stat_address
 from passerby.extraction.items import (
@@ -242,24 +242,42 @@ def _compare(job: Job, stored: dict[str, Any], source: str) -> None:
         GalleryError: If it is another one; the message names what differs.
     """
     own = json.loads(json.dumps(_describe(job)))
-    if stored.get("vectors") != own["vectors"]:
+    vectors = _find_object(stored, "vectors")
+    before, model = _find_object(vectors, "model"), own["vectors"]["model"]
+    differing = [key for key in sorted({*before, *model}) if before.get(key) != model.get(key)]
+    if differing:
         raise GalleryError(
-            f"{job.folder}: a job of another model or number type; its shards would hold vectors that cannot be "
-            f"compared with those of {job.vectors.model}. Name another folder"
+            f"{job.folder}: the job began with another model; it differs in {', '.join(differing)} from "
+            f"{job.vectors.model}. Give the model of the job, or name another folder"
         )
-    for name in ("settings", "options"):
-        before = _find_object(stored, name)
-        changed = [key for key in own[name] if before.get(key) != own[name][key]]
-        if changed:
-            given = ", ".join(f"{key} {before.get(key)!r}, now {own[name][key]!r}" for key in changed)
-            raise GalleryError(f"{job.folder}: the job began with {given}; give the same, or name another folder")
-    if stored.get("source") != own["source"]:
-        sizes = [_count_items(content) for content in (_find_object(stored, "source"), own["source"])]
+    changed = [
+        f"{argument(key)} {_show(place.get(key))}, now {_show(value)}"
+        for place, values in (
+            (vectors, {key: own["vectors"][key] for key in ("numbers", "flip")}),
+            (_find_object(stored, "settings"), own["settings"]),
+            (_find_object(stored, "options"), own["options"]),
+        )
+        for key, value in values.items()
+        if place.get(key) != value
+    ]
+    if changed:
         raise GalleryError(
-            f"{job.folder}: {source} has changed since the job began: {sizes[0]} then, {sizes[1]} now, or the same "
-            "number with other names, sizes, cameras, times, labels or attributes. Name another folder for the new "
-            "state"
+            f"{job.folder}: the job began with {'; '.join(changed)}. Give the same, or name another folder"
         )
+    source_before = _find_object(stored, "source")
+    if source_before != own["source"]:
+        then, now = _count_items(source_before), _count_items(own["source"])
+        counts = f"{then} then, {now} now"
+        if then == now:
+            others = "times of modification" if "tars" in own["source"] else "cameras, times, labels or attributes"
+            counts = f"{now} then and now, with other names, sizes, {others}"
+        raise GalleryError(
+            f"{job.folder}: {source} has changed since the job began: {counts}. Name another folder for the new state"
+        )
+
+
+def _show(value: object) -> str:
+    return "not given" if value is None else str(value)
 
 
 def _find_object(tree: dict[str, Any], name: str) -> dict[str, Any]:

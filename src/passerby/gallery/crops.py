@@ -262,7 +262,9 @@ def _list_table(table: Path, common: _Common) -> list[Crop]:
 def _make_crop(path: Path, values: _Common, name: str) -> Crop:
     camera, label, time = values["camera"], values["label"], values["time"]
     if camera is None:
-        raise GalleryError(f"{name}: no camera; give one camera for all, or the folders or the column that contain it")
+        raise GalleryError(
+            f"{name}: no camera; give {argument('camera')} or {argument('folders')}, or a table with a column camera"
+        )
     seconds = None if time is None else float(time)
     label = None if label is None else str(label)
     check_metadata(SightingInfo(camera=str(camera), time=seconds, label=label), name)

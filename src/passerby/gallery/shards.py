@@ -257,7 +257,10 @@ def count_rows(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pyarrow.lib.ArrowException, OSError) as error:
-        raise GalleryError(f"{path}: not a whole Parquet file ({explain(error)}); delete it and run again") from None
+        raise GalleryError(
+            f"{path}: not a whole Parquet file ({explain(error)}); delete the files of this number in shards/ and "
+            "errors/, and run again"
+        ) from None
 
 
 def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -277,7 +280,7 @@ def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def _damaged(path: Path, error: Exception) -> GalleryError:
-    return GalleryError(f"{path}: not a whole shard ({explain(error)}); delete it and run `passerby embed` again")
+    return GalleryError(f"{path}: not a whole shard ({explain(error)}); delete it: `passerby embed` computes it again")
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, ShardModel]:
@@ -288,6 +291,5 @@ def _open(path: Path) -> tuple[pq.ParquetFile, ShardModel]:
         raise GalleryError(f"{path}: a Parquet file, but not a shard of `passerby embed`") from None
     except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
         raise GalleryError(
-            f"{path}: cannot be read as a shard of `passerby embed` ({explain(error)}); delete it and run `passerby "
-            "embed` again"
+            f"{path}: cannot be read as a shard ({explain(error)}); delete it: `passerby embed` computes it again"
         ) from None

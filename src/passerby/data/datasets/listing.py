@@ -47,7 +47,7 @@ def require_folder(folder: Path, *, name: str, expected: str) -> Path:
         raise DataError(f"{name}: no folder {folder}, but {similar[0].name}/; rename it to {folder.name}/")
     while not above.is_dir() and above != above.parent:
         above = above.parent
-    raise DataError(f"{name}: no folder {folder}; expected {expected}. {above} holds {contents(above)}")
+    raise DataError(f"{name}: no folder {folder}; expected {expected}; {_name(above)} holds {contents(above)}")
 
 
 def missing_file(path: Path, *, name: str, expected: str) -> DataError:
@@ -56,8 +56,12 @@ def missing_file(path: Path, *, name: str, expected: str) -> DataError:
         kind = describe_kind(path.stat().st_mode) if path.exists() else "a broken link"
         return DataError(f"{name}: {path} is {kind}; expected a file: {expected}")
     above = path.parent
-    state = f"{above} holds {contents(above)}" if above.is_dir() else f"there is no folder {above}"
+    state = f"{_name(above)} holds {contents(above)}" if above.is_dir() else f"there is no folder {above}"
     return DataError(f"{name}: no file {path}; expected {expected}; {state}")
+
+
+def _name(folder: Path) -> str:
+    return "the working folder" if folder == Path() else str(folder)
 
 
 def image_files(folder: Path, *, skipped: list[Path]) -> list[Path]:
