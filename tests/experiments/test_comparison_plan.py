@@ -1,9 +1,10 @@
-"""Plan of a comparison. Oracle: arithmetic by hand on a speed that is given."""
+"""Plan of a comparison. Oracles: arithmetic by hand on a speed that is given, and the runs that `compare` lists."""
 
 import pytest
 
 from conftest import SIMPLE, tiny_recipe
 from passerby.experiments import comparison_plan
+from passerby.experiments.compare import compare
 from passerby.experiments.comparison_grid import Budgets
 from passerby.experiments.comparison_plan import plan_comparison
 
@@ -42,3 +43,28 @@ def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_planned(recipe
     plan = plan_comparison(recipes, SIMPLE, budgets=Budgets(epochs=1), device="cpu")
     assert [row.error for row in plan.rows] == ["out of memory", ""]
     assert "not possible: out of memory" in plan.to_markdown()
+
+
+@pytest.mark.parametrize("stages", [0, 3])
+def test_the_plan_counts_the_trainings_that_compare_lists(recipes, tmp_path, monkeypatch, stages):
+    """An epoch takes 0.1 minutes, and an evaluation none; a tuning trains on 9 of the 12 people."""
+    if stages:
+        staged = tiny_recipe("model.parts=2", "evaluation.calibration=null").with_changes(
+            stages=[{"name": f"stage-{number}", "epochs": 1} for number in range(stages)],
+            schedule={"epochs": stages, "warmup_epochs": 0},
+        )
+        (tmp_path / "staged.yaml").write_text(staged.to_yaml())
+        recipes[0] = str(tmp_path / "staged.yaml")
+    monkeypatch.setattr(comparison_plan, "EMBEDDED_PER_TRAINED", float("inf"))
+    budgets = Budgets(epochs=4, minutes=2, seeds=2, tune_epochs=1)
+    tune = ["lr=0.1,0.2,0.3"]
+    plan = plan_comparison(recipes[:1], SIMPLE, budgets=budgets, tune=tune, device="cpu")
+    listed = compare(
+        recipes[:1], SIMPLE, out=tmp_path / "out", epochs=4, minutes=2, seeds=2, tune=tune, tune_epochs=1, dry_run=True
+    )
+    minutes = [
+        run.minutes or run.recipe.schedule.epochs * 0.1 * (0.75 if "holdout" in run.data.spec else 1)
+        for run in listed.runs
+    ]
+    assert len(minutes) == 3 + 2 + 2
+    assert plan.total_minutes == pytest.approx(sum(minutes))

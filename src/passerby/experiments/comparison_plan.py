@@ -167,7 +167,7 @@ def _plan_row(
         rate, images = measure_training_speed(timed, data.spec, device=device, seconds=seconds)
         epoch = images / rate / 60
         minutes = None if budgets.epochs is None else budgets.epochs * epoch
-        tuning = values * budgets.tuning_epochs * epoch * (1 - HELD_OUT)
+        tuning = values * max(budgets.tuning_epochs, len(recipe.stages)) * epoch * (1 - HELD_OUT)
         embedded = EMBEDDED_PER_TRAINED * rate
     evaluation = views * (evaluated + calibrated) / embedded / 60
     row = PlannedRow(name, rate, minutes, evaluation, tuning, metric=recipe.metric is not None)
