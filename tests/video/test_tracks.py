@@ -10,10 +10,12 @@ from PIL import Image
 from passerby import Gallery, load
 from passerby.errors import DataError
 from passerby.gallery.filters import Filter
+from passerby.runtime.visibility import measure_visibility
+from passerby.synthesis.dataset import SynthSettings, render_image
 from passerby.video.boxes import make_detections, read_boxes
 from passerby.video.enroll_video import enroll_video
 from passerby.video.frames import Frame
-from passerby.video.pooling import compute_crop_quality
+from passerby.video.pooling import compute_crop_quality, weigh_crops
 from passerby.video.tracklets import Tracklet, join_tracklets
 from passerby.video.tracks import VideoCounts, track_people
 from video.walkers import COLORS, boxes_of, corners_of, damage, draw
@@ -43,7 +45,7 @@ def test_two_people_are_two_tracklets(walkers, model):
 
 
 def test_given_tracks_are_kept_and_vectors_are_weighted_means(walkers, model):
-    """Equal quality throughout: the vector is the plain mean of the crops' vectors."""
+    """Equal quality throughout: the weights of the crops' vectors are their squared visibility."""
     tracklets = track_people(walkers, model, boxes=boxes_of(range(0, 40, 10), people=(1,), tracked=True), min_boxes=4)
     (tracklet,) = tracklets.tracklets
     assert (tracklet.boxes, tracklet.start, tracklet.end) == (4, 0, pytest.approx(3.0))
@@ -53,7 +55,7 @@ def test_given_tracks_are_kept_and_vectors_are_weighted_means(walkers, model):
     for frame in read_frames(walkers, every=10):
         left, top, right, bottom = corners_of(1, frame.number)
         crops.append(frame.pixels[top:bottom, left:right])
-    mean = model.embed(crops).astype(float).mean(axis=0)
+    mean = measure_visibility(crops).astype(float) ** 2 @ model.embed(crops)
     assert tracklet.vector == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
 
 
@@ -156,6 +158,16 @@ def test_quality_decreases_with_score_height_and_occlusion():
     assert quality((-25, 10, 25, 138)) == pytest.approx(0.5)  # half outside
     assert quality((10, 10, 60, 138), (35, 10, 90, 150)) == pytest.approx(0.5)  # half hidden by a nearer person
     assert quality((10, 10, 60, 138), (35, 10, 90, 130)) == pytest.approx(1)  # half in front of a farther person
+
+
+def test_the_weight_of_a_crop_is_quality_times_squared_visibility():
+    whole = render_image(SynthSettings(identities=10, cameras=4, seed=5), 3, 1, 0).pixels
+    crops = [(whole, 1.0), (whole, 0.5), (whole[:64], 1.0)]
+    first, half, upper = weigh_crops(crops)
+    seen = measure_visibility([whole, whole[:64]])
+    assert (half / first, upper / first) == pytest.approx((0.5, float(seen[1] / seen[0]) ** 2))
+    assert upper < first
+    assert weigh_crops([(np.zeros((8, 8, 3), np.uint8), 0.0)]) > 0
 
 
 def test_a_video_is_enrolled_once_with_times(walkers, tiny_run):

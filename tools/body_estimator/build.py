@@ -20,10 +20,12 @@ from passerby.files import write_atomic
 from passerby.model.body_estimator import BODY_PARTS, BODY_SIZE, KEY_POINTS, BodyEstimator, FrozenConv, resize_area
 from passerby.model.weights import save_model
 from passerby.progress import ProgressOption, open_progress
+from passerby.runtime.visibility import VISIBILITY_FILE
 from passerby.synthesis.dataset import RENDERER_VERSION, SynthSettings, render_image
 from tools.body_estimator.card import model_card
 from tools.body_estimator.examples import Examples, RenderedPeople, stack
 from tools.body_estimator.measure import measure
+from tools.body_estimator.visibility import export_visibility
 
 logger = logging.getLogger("passerby.tools")
 
@@ -62,7 +64,8 @@ def build_body_estimator(
     """Build the body estimator.
 
     Args:
-        out: Folder; `model.safetensors` (float16), `manifest.json` and `MODEL_CARD.md` are written to it.
+        out: Folder; `model.safetensors` (float16), `visibility.onnx`, `manifest.json` and `MODEL_CARD.md` are written
+            to it.
         steps: Steps of the training, 1 or more.
         batch: Images of a step, 8 or more.
         images: Test images.
@@ -87,6 +90,7 @@ def build_body_estimator(
         "test": _describe(TEST) | scores,
     }
     save_model(Path(out), estimator.half(), manifest)
+    export_visibility(estimator.float(), Path(out) / VISIBILITY_FILE.name)
     write_atomic(Path(out) / "MODEL_CARD.md", model_card(manifest).encode())
     return scores
 

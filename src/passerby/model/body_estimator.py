@@ -118,8 +118,10 @@ class BodyEstimator(nn.Module):
     def scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the logits of `forward`: (B, K, 32, 16) of a sigmoid and (B, P, 32, 16) of a softmax, float32."""
         pixels = resize_area(images.float(), BODY_SIZE)
-        variance, mean = torch.var_mean(pixels, dim=(2, 3), keepdim=True, correction=0)
-        quarter = self.stem((pixels - mean) / (variance + 1e-8).sqrt())  # (B, 48, 32, 16)
+        centered = pixels - pixels.mean(dim=(2, 3), keepdim=True)
+        deviation = centered.square().mean(dim=(2, 3), keepdim=True).sqrt()
+        # Not a small number added: torch's ONNX exporter takes 1e-8 for zero and drops it.
+        quarter = self.stem(centered / deviation.clamp(min=1e-4))  # (B, 48, 32, 16)
         eighth = self.middle(quarter)  # (B, 96, 16, 8)
         eighth = eighth + _double(self.widen(self.deep(eighth)))
         scores = self.head(self.finish(quarter + _double(self.join(eighth)))).float()  # (B, K + P, 32, 16)

@@ -1,4 +1,4 @@
-"""Pooling of the crops of a track: quality of a crop, weighted mean of the vectors, and the best crop.
+"""Pooling of the crops of a track: quality and weight of a crop, weighted mean of the vectors, and the best crop.
 
 N boxes in a frame
 """
@@ -6,6 +6,7 @@ N boxes in a frame
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from passerby.data.images import Pixels
+from passerby.runtime.visibility import measure_visibility
 from passerby.video.frames import Frame
 from passerby.video.tracklets import Corners, Tracklet, by_start
 
@@ -47,6 +50,27 @@ def compute_crop_quality(detections: Detections, index: int, frame: Frame) -> fl
     return score * tall * inside * (1 - hidden)
 
 
+def weigh_crops(crops: Sequence[tuple[Pixels, float]]) -> NDArray[np.float64]:
+    """Compute the weights of crops in the mean of their track: quality times squared visibility.
+
+    The exponent was chosen on people with labels; docs/results.md has the figures.
+
+    Args:
+        crops: Pixels and quality, 0 to 1, of N crops.
+
+    Returns:
+        (N,) numbers above 0.
+
+    Example:
+        >>> weigh_crops([(np.zeros((128, 64, 3), np.uint8), 1.0)]) > 0
+        array([ True])
+    """
+    visibility = measure_visibility([crop for crop, _ in crops]).astype(np.float64)
+    quality = np.array([quality for _, quality in crops], np.float64)
+    weights: NDArray[np.float64] = np.maximum(quality, 1e-3) * np.maximum(visibility, 1e-3) ** 2
+    return weights
+
+
 def intersect(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Compute the areas of the intersections of (4,) and (N, 4) corners: (N,) square pixels."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
@@ -62,7 +86,8 @@ class _Track:
     end: float
     boxes: int = 0
     total: Any = 0.0
-    quality: float = -1.0
+    weight: float = -1.0
+    quality: float = 0.0
     crop: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     corners: Corners = (0, 0, 0, 0)
     frame: int = 0
@@ -129,13 +154,16 @@ class Collector:
         vectors = np.empty((len(self._waiting), 0), np.float32)
         if self._embedder is not None:
             vectors = self._embedder.embed([crop for *_, crop in self._waiting], batch=_BATCH, cache=False)
-        for (track, number, corners, quality, crop), vector in zip(self._waiting, vectors, strict=True):
+        weights = weigh_crops([(crop, quality) for *_, quality, crop in self._waiting])
+        for (track, number, corners, quality, crop), vector, weight in zip(
+            self._waiting, vectors, weights.tolist(), strict=True
+        ):
             track.boxes += 1
-            track.total = track.total + max(quality, 1e-3) * vector.astype(np.float64)
-            if quality > track.quality:
+            track.total = track.total + weight * vector.astype(np.float64)
+            if weight > track.weight:
                 left, top, right, bottom = map(float, corners)
-                track.quality, track.crop, track.corners = quality, crop, (left, top, right, bottom)
-                track.frame = number
+                track.weight, track.quality = weight, quality
+                track.crop, track.corners, track.frame = crop, (left, top, right, bottom), number
         self._waiting = []
 
     def end_tracks(self, *, last_before: float = np.inf, first_before: float = -np.inf) -> dict[int, Tracklet]:
