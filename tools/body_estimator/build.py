@@ -20,7 +20,6 @@ from passerby.files import write_atomic
 from passerby.model.body_estimator import BODY_PARTS, BODY_SIZE, KEY_POINTS, BodyEstimator, FrozenConv, resize_area
 from passerby.model.weights import save_model
 from passerby.progress import ProgressOption, open_progress
-from passerby.runtime.visibility import VISIBILITY_FILE
 from passerby.synthesis.dataset import RENDERER_VERSION, SynthSettings, render_image
 from tools.body_estimator.card import model_card
 from tools.body_estimator.examples import Examples, RenderedPeople, stack
@@ -90,7 +89,7 @@ def build_body_estimator(
         "test": _describe(TEST) | scores,
     }
     save_model(Path(out), estimator.half(), manifest)
-    export_visibility(estimator.float(), Path(out) / VISIBILITY_FILE.name)
+    export_visibility(estimator.float(), Path(out))
     write_atomic(Path(out) / "MODEL_CARD.md", model_card(manifest).encode())
     return scores
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from onnx import TensorProto, external_data_helper
 from torch import Tensor, nn
 
+from passerby.errors import ExportError
 from passerby.exporting.hide_messages import hide_messages
 from passerby.exporting.onnx_model import INPUT, LARGEST_BATCH, OPSET, save_onnx, store_weights_in_half, strip_notes
 from passerby.model.body_estimator import BODY_SIZE, BodyEstimator
+from passerby.runtime.model_manifest import MODEL_FILE
+from passerby.runtime.visibility import VISIBILITY_FILE
 
 
 class VisibilityNetwork(nn.Module):
@@ -25,8 +30,8 @@ class VisibilityNetwork(nn.Module):
         return heatmaps.flatten(2).amax(dim=2).sigmoid().mean(dim=1)
 
 
-def export_visibility(estimator: BodyEstimator, path: Path) -> None:
-    """Write the network of `passerby.runtime.visibility`; weights are stored in float16, in which they are exact."""
+def export_visibility(estimator: BodyEstimator, folder: Path) -> None:
+    """Write the network of `passerby.runtime.visibility` beside the estimator's model.safetensors, with its weights."""
     pixels = torch.zeros(2, *BODY_SIZE, 3, dtype=torch.uint8)
     shapes = {INPUT: {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)}}
     with torch.no_grad(), hide_messages():
@@ -44,4 +49,23 @@ def export_visibility(estimator: BodyEstimator, path: Path) -> None:
     model = program.model_proto
     strip_notes(model)
     store_weights_in_half(model, exact=True)
-    save_onnx(model, path, "")
+    _refer_to_weights(model, folder / MODEL_FILE)
+    save_onnx(model, folder / VISIBILITY_FILE.name, "")
+
+
+def _refer_to_weights(model: Any, file: Path) -> None:
+    """Replace the large tensors of an `onnx.ModelProto` by their places in a safetensors file.
+
+    Raises:
+        ExportError: For a tensor that the file does not hold.
+    """
+    data = file.read_bytes()
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT16:  # small ones are in float32
+            continue
+        offset = data.find(tensor.raw_data)  # little-endian, in the order of the sizes, in both formats
+        if offset < 0:
+            raise ExportError(f"{file}: does not hold {tensor.name} of the network; save the same weights first")
+        length = len(tensor.raw_data)
+        external_data_helper.set_external_data(tensor, file.name, offset=offset, length=length)
+        tensor.ClearField("raw_data")

@@ -17,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from passerby.errors import DataError, explain
+from passerby.errors import DataError
 from passerby.extras import require_extra
 from passerby.files import cache_folder, has_home
-from passerby.runtime.onnx_external import find_external_data
+from passerby.runtime.onnx_external import require_no_external_data
 
 FileRuntime = Literal["onnx", "openvino"]
 ComputePrecision = Literal["fp32", "bf16"]
@@ -111,6 +111,7 @@ def load_network(
     threads: int | None = None,
     precision: ComputePrecision = "fp32",
     batches: Sequence[int] = (),
+    own: bool = False,
 ) -> FileNetwork:
     """Load a network for the CPU: `.onnx` by onnxruntime, `.xml` (OpenVINO IR, with its `.bin`) by openvino.
 
@@ -122,6 +123,7 @@ def load_network(
         batches: Sizes of batches: the network then takes any number of images, which are computed in batches of these
             sizes and padded to the next; openvino compiles each size. A file with a fixed batch runs at its own size
             where the runtime cannot change it. Empty: the input of the file.
+        own: The file comes with this package, and may have its weights in another file.
 
     Raises:
         DataError: If the file is missing or is not such a network, or the network has several inputs, or an operator
@@ -142,8 +144,8 @@ def load_network(
         raise DataError(f"{path}: no such file; expected a network")
     if suffix == ".xml" and not path.with_suffix(".bin").is_file():
         raise DataError(f"{path.with_suffix('.bin')}: no such file; expected the weights of {path.name} beside it")
-    if suffix == ".onnx":
-        _require_no_external_data(path)
+    if suffix == ".onnx" and not own:
+        require_no_external_data(path)
     if suffix == ".xml" or runtime == "openvino":
         return _load_openvino(path, threads, precision, batches)
     if precision != "fp32":
@@ -322,19 +324,6 @@ def _check_inputs(path: Path, inputs: list[tuple[str, str]], types: _Types) -> N
         given = ", ".join(f"{name} ({kind})" for name, kind in inputs)
         expected = f"expected one input of type {', '.join(types)}"
         raise DataError(f"{path}: inputs {given or 'none'}; {expected}; export the network with its images alone")
-
-
-def _require_no_external_data(path: Path) -> None:
-    """Raise DataError for an ONNX file whose weights are in another one: no path inside a file is ever opened."""
-    try:
-        location = find_external_data(path)
-    except ValueError as error:
-        raise DataError(f"{path}: cannot be read as ONNX ({explain(error)}); copy or export it again") from None
-    if location is not None:
-        raise DataError(
-            f"{path}: its weights are in another file ({location[:100]}), which is not read; export it with "
-            f'external_data=False, or join both where they are: onnx.save(onnx.load("{path.name}"), "joined.onnx")'
-        )
 
 
 def _unreadable(path: Path, kind: str, runtime: str, error: Exception) -> DataError:

@@ -9,6 +9,8 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
+from passerby.errors import DataError, explain
+
 _LENGTH_DELIMITED = 2
 _FIXED = {1: 8, 5: 4}
 """Bytes of a value by its wire type."""
@@ -25,6 +27,28 @@ _MESSAGES: dict[str, dict[int, str]] = {
 }
 """Fields of onnx.proto that lead to tensors: message by number of the field in its parent."""
 _MAX_DEPTH = 64
+
+
+def require_no_external_data(path: Path) -> None:
+    """Refuse an ONNX file whose weights are in another one, so that no path inside a file is ever opened.
+
+    Raises:
+        DataError: For such a file, or one that is not ONNX.
+
+    Example:
+        >>> Path("a.onnx").write_bytes(b"")
+        0
+        >>> require_no_external_data(Path("a.onnx"))
+    """
+    try:
+        location = find_external_data(path)
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read as ONNX ({explain(error)}); copy or export it again") from None
+    if location is not None:
+        raise DataError(
+            f"{path}: its weights are in another file ({location[:100]}), which is not read; export it with "
+            f'external_data=False, or join both where they are: onnx.save(onnx.load("{path.name}"), "joined.onnx")'
+        )
 
 
 def find_external_data(path: Path) -> str | None:

@@ -18,7 +18,8 @@ from passerby.runtime.networks import FileNetwork, default_threads, load_network
 from passerby.types import FloatArray
 
 VISIBILITY_FILE = DEFAULT_MODEL / "body" / "visibility.onnx"
-"""Body estimator that ends in one number for each image; `tools.body_estimator` writes it."""
+"""Body estimator that ends in one number for each image, with the weights of model.safetensors beside it;
+`tools.body_estimator` writes it."""
 _BATCH = 64
 
 
@@ -57,4 +58,4 @@ def measure_visibility(crops: Sequence[Pixels]) -> FloatArray:
 
 @cache
 def _load(path: Path) -> FileNetwork:
-    return load_network(path, threads=default_threads())
+    return load_network(path, threads=default_threads(), own=True)
