@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from passerby.data.images import resize_image
 from passerby.errors import DataError
-from passerby.model.body_estimator import load_body_estimator
 from passerby.runtime.visibility import measure_visibility
 from passerby.synthesis.dataset import SynthSettings, render_image
+from programs import require_module
 
 SETTINGS = SynthSettings(identities=100, cameras=50, seed=404)
 
@@ -19,6 +18,9 @@ def crops():
 
 
 def test_it_is_the_mean_score_of_the_key_points(crops):
+    torch = require_module("torch")
+    from passerby.model.body_estimator import load_body_estimator
+
     larger = [resize_image(crops[0], (200, 90)), *crops[1:]]
     pixels = np.stack([resize_image(crop, (128, 64)) for crop in larger])
     with torch.inference_mode():
