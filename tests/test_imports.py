@@ -49,7 +49,8 @@ MAY_IMPORT = {
     "importers": BASE | {"recipe", "runtime", "model", "runs", "openset.calibration"},
     "exporting": BASE | {"synthesis", "data", "runtime", "model", "ranking", "evaluation", "gallery", "runs"},
     "reporting": BASE
-    | {"recipe", "data", "model", "runtime", "ranking", "evaluation", "openset", "plots", "training", "runs"},
+    | {"recipe", "data", "model", "runtime", "ranking", "evaluation", "openset", "plots", "training", "runs"}
+    | {"adaptation.adapt_result"},
     "experiments": BASE
     | {"recipe", "distributed", "data", "model", "training", "ranking", "evaluation", "openset", "plots", "runs"}
     | {"reporting", "runtime"},

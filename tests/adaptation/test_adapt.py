@@ -121,7 +121,7 @@ def test_tracks_of_random_crops_help_nothing(tiny_run, tmp_path):
     )
     assert not result.helped
     assert [rung.note for rung in result.rungs] == [
-        *["gain not above 2 standard errors"] * 5,
+        *[f"gain not above 2 standard errors, {200 * rung.error:.1f} points" for rung in result.rungs[:5]],
         "one camera: no links between cameras",
     ]
 

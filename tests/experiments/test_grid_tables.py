@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from passerby.experiments.grid_tables import (
     RowMetrics,
     TableRow,
     format_csv,
+    format_difference,
 )
 from passerby.reporting.published import PublishedResult
 
@@ -183,3 +185,8 @@ def test_differences_beyond_chance_are_named_after_the_correction():
     assert lines[-1].startswith("| other | 3 | - |")
     header, *table = csv.reader(io.StringIO(result.to_files()["differences.csv"]))
     assert [row[header.index("p_corrected")] for row in table] == ["0.1", "0.002", "0.083"]
+
+
+def test_a_small_fall_is_not_printed_as_minus_zero():
+    test = replace(TEST, difference=-0.0002, interval=(-0.0104, 0.0102))
+    assert format_difference(test) == "+0.0 [-1.0, +1.0], p = 0.083"

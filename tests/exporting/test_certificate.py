@@ -9,7 +9,7 @@ import passerby
 from conftest import SIMPLE
 from passerby.data.images import read_image
 from passerby.errors import DataError, ExportError
-from passerby.exporting.accuracy_check import check_accuracy, load_check_data
+from passerby.exporting.accuracy_check import Accuracy, AccuracyCheck, Difference, check_accuracy, load_check_data
 from passerby.exporting.calibration_crops import CROPS, CalibrationCrops, list_calibration_images, synthetic_spec
 from passerby.exporting.certificate import certify
 from passerby.exporting.exported_encoder import BATCHES
@@ -182,3 +182,10 @@ def test_a_public_manifest_has_no_path_of_the_machine():
         "seed": 0,
     }
     assert public_manifest(private) == public
+
+
+def test_a_small_fall_is_not_printed_as_minus_zero():
+    side = Accuracy(rank1=0.5, mAP=0.4)
+    falls = Difference(-0.00001, (-0.00004, -0.00002))
+    check = AccuracyCheck("people", "f", "market", 4, 8, True, side, side, falls, falls)
+    assert str(check).endswith("(mAP +0.00 points [+0.00 to +0.00])")

@@ -15,7 +15,7 @@ PASSES = [
 ]
 RUNGS = (
     Rung("wccn", 0.021, 0.006, 0.97),
-    Rung("kissme", 0.002, 0.006, 0.92, "gain not above 2 standard errors"),
+    Rung("kissme", -0.0004, 0.006, 0.92, "gain not above 2 standard errors"),
     Rung("lda", note="groups: one"),
     Rung("finetune", 0.05, 0.01, 0.813, details={"passes": PASSES, "best": 1}),
 )
@@ -40,9 +40,9 @@ def test_rungs_and_links_of_an_adapted_run_are_tabulated():
     )
     rungs, links = section.parts
     assert rungs.rows == (
-        ("wccn", "+2.1", "0.6", "97", "accepted"),
-        ("kissme", "+0.2", "0.6", "92", "gain not above 2 standard errors"),
-        ("lda", "-", "-", "-", "groups: one"),
+        ("wccn", "+2.1", "0.6", "97", "accepted, not chosen: finetune gains +5.0 points"),
+        ("kissme", "+0.0", "0.6", "92", "not accepted: gain not above 2 standard errors"),
+        ("lda", "-", "-", "-", "not accepted: groups: one"),
         ("finetune", "+5.0", "1.0", "81", "chosen"),
     )
     assert "in each round of finetune" in links.caption

@@ -39,6 +39,31 @@ class Rung(Result):
         return not self.note
 
 
+def describe_decision(rung: Rung, chosen: Rung | None) -> str:
+    """Describe whether a rung was chosen, and why not.
+
+    Args:
+        rung: The rung.
+        chosen: The rung that was written as a run; None without one.
+
+    Example:
+        >>> best = Rung("wccn", 0.021, 0.006)
+        >>> describe_decision(best, best)
+        'chosen'
+        >>> describe_decision(Rung("lda", 0.014, 0.006), best)
+        'accepted, not chosen: wccn gains +2.1 points'
+        >>> describe_decision(Rung("xqda", note="groups: one"), best)
+        'not accepted: groups: one'
+    """
+    if not rung.accepted:
+        return f"not accepted: {rung.note}"
+    if chosen is None or rung.name == chosen.name:
+        return "chosen"
+    if (rung.gain or 0.0) > (chosen.gain or 0.0):
+        return f"accepted, not chosen: {chosen.name} learned from pairs of cameras"
+    return f"accepted, not chosen: {chosen.name} gains {100 * (chosen.gain or 0.0):+z.1f} points"
+
+
 @dataclass(frozen=True, repr=False)
 class AdaptResult(Result):
     """Result of `adapt`.

@@ -263,7 +263,7 @@ def _describe(entry: Mapping[str, Any]) -> str:
     links = plural(entry["links"], "link")
     if "link_probability" in entry:
         links += f" of mean probability {entry['link_probability']:.2f}"
-    gain = f"{100 * entry['gain']:+.1f} ± {100 * entry['error']:.1f}"
+    gain = f"{100 * entry['gain']:+z.1f} ± {100 * entry['error']:.1f}"
     return f"loss {entry['loss']:.3f}, gain {gain} points of held-out mAP, {links}"
 
 

@@ -100,9 +100,9 @@ def judge_rung(
     if kept < RENDERED_KEPT:
         note = f"keeps {100 * kept:.0f} % of the mAP on synthetic people, expected {100 * RENDERED_KEPT:.0f} % or more"
     elif gain <= ERRORS * error:
-        note = f"gain not above {ERRORS:g} standard errors"
-    decision = note or "accepted"
-    logger.info("%s: gain %+.1f ± %.1f points of held-out mAP: %s", name, 100 * gain, 100 * error, decision)
+        note = f"gain not above {ERRORS:g} standard errors, {100 * ERRORS * error:z.1f} points"
+    measured = f"{100 * gain:+z.1f} ± {100 * error:.1f} points"
+    logger.info("%s: gain %s of held-out mAP: %s", name, measured, f"not accepted: {note}" if note else "accepted")
     return Rung(name, gain, error, kept, note)
 
 

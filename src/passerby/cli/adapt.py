@@ -118,14 +118,17 @@ def _print(result: AdaptResult) -> None:
 
 def _print_rungs(console: Console, result: AdaptResult) -> None:
     table = Table()
-    for name in ("rung", "gain of held-out mAP", "synthetic people keep", ""):
+    for name in ("rung", "gain of held-out mAP", "synthetic people keep", "decision"):
         table.add_column(name)
+    chosen = next((rung for rung in result.rungs if rung.name == result.chosen), None)
     for rung in result.rungs:
-        table.add_row(*_format_rung(rung, chosen=rung.name == result.chosen))
+        table.add_row(*_format_rung(rung, chosen))
     console.print(table)
 
 
-def _format_rung(rung: Rung, *, chosen: bool) -> list[Text]:
-    gain = "" if rung.gain is None else f"{100 * rung.gain:+.1f} ± {100 * (rung.error or 0):.1f}"
+def _format_rung(rung: Rung, chosen: Rung | None) -> list[Text]:
+    from passerby.adaptation.adapt_result import describe_decision
+
+    gain = "" if rung.gain is None else f"{100 * rung.gain:+z.1f} ± {100 * (rung.error or 0):.1f}"
     kept = "" if rung.rendered is None else f"{100 * rung.rendered:.0f} %"
-    return [cell(text) for text in (rung.name, gain, kept, "chosen" if chosen else rung.note)]
+    return [cell(text) for text in (rung.name, gain, kept, describe_decision(rung, chosen))]

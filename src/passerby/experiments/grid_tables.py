@@ -172,7 +172,7 @@ def format_difference(test: PairedTest | None) -> str:
         return "-"
     low, high = test.interval
     p = f"p = {test.p:.3f}" if test.p >= 0.001 else "p < 0.001"
-    return f"{100 * test.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}], {p}"
+    return f"{100 * test.difference:+z.1f} [{100 * low:+z.1f}, {100 * high:+z.1f}], {p}"
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class AccuracyCheck(Result):
     def __str__(self) -> str:
         low, high = (100 * end for end in self.mAP.interval)
         before, after = (f"{100 * side.rank1:.1f} / {100 * side.mAP:.1f} %" for side in (self.before, self.after))
-        change = f"mAP {100 * self.mAP.difference:+.2f} points [{low:+.2f} to {high:+.2f}]"
+        change = f"mAP {100 * self.mAP.difference:+z.2f} points [{low:+z.2f} to {high:+z.2f}]"
         return f"Rank-1 / mAP on {self.data}: {before} before, {after} after ({change})"
 
 

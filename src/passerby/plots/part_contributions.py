@@ -96,7 +96,7 @@ def _draw_bars(page: Axes, pair: PartContributions, *, left: float, top: float, 
         length = scale * max(float(contribution), 0.0)
         page.barh(middle, length, left=zero, height=0.62 * step, color=COLORS[part % len(COLORS)])
         page.text(zero - 0.05, middle, name, fontsize=7.5, color=MUTED, ha="right", va="center")
-        page.text(zero + length + 0.04, middle, f"{contribution:.2f}", fontsize=8, color=INK, ha="left", va="center")
+        page.text(zero + length + 0.04, middle, f"{contribution:z.2f}", fontsize=8, color=INK, ha="left", va="center")
     similarity = f"similarity {float(np.sum(pair.contributions)):.2f}"
     style: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold", "color": color, "ha": "center", "va": "top"}
     page.text(left + _BARS / 2, top + IMAGE, similarity, **style)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from passerby.adaptation.adapt_result import Rung, describe_decision
 from passerby.reporting.page import PageFigure, PageSection, PageTable
 from passerby.reporting.reported_runs import RunGroup
 from passerby.text import plural
@@ -111,15 +112,17 @@ def _summarize(adaptation: Mapping[str, Any]) -> str:
 
 
 def _tabulate_rungs(adaptation: Mapping[str, Any], *, name: str) -> PageTable:
+    rungs = [Rung(**rung) for rung in adaptation["rungs"]]
+    chosen = next((rung for rung in rungs if rung.name == adaptation["chosen"]), None)
     rows = tuple(
         (
-            rung["name"],
-            _percent(rung["gain"], sign=True),
-            _percent(rung["error"]),
-            _percent(rung["rendered"], digits=0),
-            "chosen" if rung["name"] == adaptation["chosen"] else rung["note"] or "accepted",
+            rung.name,
+            _percent(rung.gain, sign=True),
+            _percent(rung.error),
+            _percent(rung.rendered, digits=0),
+            describe_decision(rung, chosen),
         )
-        for rung in adaptation["rungs"]
+        for rung in rungs
     )
     return PageTable(
         f"{name}: rungs. Gain of the mAP on {_TERMS[adaptation['evidence']].judged} in points, its standard error, and "
@@ -161,4 +164,4 @@ def _tabulate_links(rung: Mapping[str, Any], terms: _Terms, *, name: str) -> Pag
 def _percent(value: float | None, *, digits: int = 1, sign: bool = False) -> str:
     if value is None:
         return NOT_MEASURED
-    return f"{100 * value:{'+' if sign else ''}.{digits}f}"
+    return f"{100 * value:{'+' if sign else ''}z.{digits}f}"
