@@ -8,9 +8,11 @@ import pytest
 
 import passerby
 from passerby.errors import DataError, RecipeError, TrainingError
+from passerby.reporting.report import report
 from passerby.runs.evaluate import evaluate
 from passerby.runs.run_data import describe_data, load_run_data
 from passerby.runs.train import resume
+from passerby.runtime.model_manifest import DEFAULT_MODEL, read_manifest
 
 
 def scores(run):
@@ -132,3 +134,20 @@ def test_a_folder_of_a_run_is_initial_weights(workspace, tmp_path):
     passerby.train(recipe, "market1501:people", tmp_path / "run", device="cpu")
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["initial_weights"] == str(workspace / "runs" / "m")
+
+
+def test_the_training_images_of_the_default_model_are_not_rendered_again(workspace, monkeypatch):
+    """100,000 images, which take hours. A run that was adapted from it names the same."""
+    default = read_manifest(DEFAULT_MODEL)
+    monkeypatch.setattr("passerby.synthesis.write.synth", lambda *_: pytest.fail("rendered"))
+    message = "its training images, synth:identities=12500.* are not rendered again .* such as folder:/data/ours"
+    for call in (
+        lambda: evaluate("default", out=workspace / "out"),
+        lambda: passerby.find_threshold("default", far=0.1),
+        lambda: report(["runs/m", "default"], workspace / "out" / "page.html"),
+    ):
+        with pytest.raises(DataError, match=f"default: {message}"):
+            call()
+    with pytest.raises(DataError, match=f"site: {message}"):
+        load_run_data(workspace / "site", {**default, "adaptation": {}})
+    assert not (workspace / "out").exists()

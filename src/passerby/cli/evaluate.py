@@ -13,7 +13,10 @@ from passerby.errors import DataError
 
 def evaluate(
     run: Run,
-    data: Annotated[str | None, typer.Option("--data", help="Data sets; default: those of the training.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Data sets; default: those of the training. Required for the default model."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for scores.json and plots; default: the run.")
     ] = None,

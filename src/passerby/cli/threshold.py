@@ -25,7 +25,10 @@ def threshold(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Data sets whose queries and galleries are used; default: the training images."),
+        typer.Option(
+            "--data",
+            help="Data sets whose queries and galleries are used; default: the training images. Required for the default model.",
+        ),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,

@@ -76,7 +76,7 @@ def report(
     Args:
         runs: Folders written by `train`, or `default` for the default model; 1 to `MOST_RUNS`.
         out: HTML file. The plots are written to a folder beside it: `m_files` for `m.html`.
-        data: Data sets for all runs; None for the data that each run was trained on.
+        data: Data sets for all runs; None for the data that each run was trained on. Required with `default`.
         images: Show images of people. False: the page and its plots show none.
         queries: Number of rank lists of each kind (worst, random, best), at least 1.
         device: `auto`, `cpu`, `cuda` or `mps`.

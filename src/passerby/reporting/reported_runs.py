@@ -108,7 +108,7 @@ def load_reported_runs(
     device: str,
     progress: ProgressCallback = no_progress,
 ) -> list[ReportedRun]:
-    """Load all runs, then evaluate them, so that a wrong path is an error before the work starts."""
+    """Load all runs and their data, then evaluate them, so that a wrong path is an error before the work starts."""
     loaded = []
     for run in runs:
         folder = find_run(run)
@@ -116,8 +116,8 @@ def load_reported_runs(
         loaded.append((folder, embedder, load_recipe(folder.recipe)))
     names = _shortest_names(runs)
     sets_of: dict[str, list[DataSet]] = {}
-    reported = []
-    for (folder, embedder, recipe), name in zip(loaded, names, strict=True):
+    evaluated_on = []
+    for folder, embedder, _ in loaded:
         own = load_run_data(folder.root, embedder.manifest) if data is None else []
         spec = data or "+".join(f"{data_set.spec} {data_set.root.resolve()}" for data_set in own)
         if spec not in sets_of:
@@ -129,8 +129,12 @@ def load_reported_runs(
             )
         for data_set in sets_of[spec]:
             require_valid_queries(data_set)
+        evaluated_on.append(sets_of[spec])
+    reported = []
+    for (folder, embedder, recipe), name, sets in zip(loaded, names, evaluated_on, strict=True):
+        for data_set in sets:
             result = evaluate_model([embedder], data_set, evaluation_options(recipe), progress=progress)
-            title = name if len(sets_of[spec]) == 1 else f"{name} on {data_set.name}"
+            title = name if len(sets) == 1 else f"{name} on {data_set.name}"
             reported.append(ReportedRun(name, title, folder, embedder, recipe, result))
     return reported
 

@@ -47,7 +47,7 @@ def evaluate(
 
     Args:
         run: Folder of a finished run, or `default`.
-        data: Data sets, as for `train`; None is the training's own.
+        data: Data sets, as for `train`; None is the training's own. Required for `default`.
         out: Folder for `scores.json` and `plots`; None is the run. Required for `default`.
         protocol: `market`, `single-gallery-shot` or `multi-query`; None is the recipe's, then the data set's own.
         ap: `step` or `trapezoid`; None is the recipe's.

@@ -11,7 +11,8 @@ from typing import Any
 from passerby.data.datasets import DATASETS, load_data, read_part
 from passerby.data.datasets.spec import DataSpec, parse_spec
 from passerby.errors import DataError, argument
-from passerby.types import DataSet
+from passerby.runtime.model_manifest import DEFAULT_MODEL
+from passerby.types import DEFAULT, DataSet
 
 ABSOLUTE = "data_absolute"
 """Key of the absolute paths, which describe one machine: left out of every manifest that is published."""
@@ -53,7 +54,8 @@ def load_run_data(root: Path, manifest: Mapping[str, Any], data: str | None = No
         data: Data sets, as for `train`; None is the run's own.
 
     Raises:
-        DataError: If a data set is at none of these places; as `load_data`.
+        DataError: If a data set is at none of these places; for the default model, or one that was adapted from it,
+            whose training images would take hours to render; as `load_data`.
     """
     if data is not None:
         return load_data(data)
@@ -61,6 +63,12 @@ def load_run_data(root: Path, manifest: Mapping[str, Any], data: str | None = No
     if not isinstance(spec, str):
         raise DataError(f"{root}: its manifest names no data; name them with {argument('data')}")
     parts = parse_spec(spec, readers=DATASETS)
+    shipped = root.resolve() == DEFAULT_MODEL.resolve()
+    if (shipped or "adaptation" in manifest) and not all(DATASETS[part.name].has_path for part in parts):
+        raise DataError(
+            f"{DEFAULT if shipped else root}: its training images, {spec}, are not rendered again for this; name data "
+            f"with {argument('data')}, such as folder:/data/ours"
+        )
     return [read_part(_locate(part, number, root, manifest)) for number, part in enumerate(parts)]
 
 

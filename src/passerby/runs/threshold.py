@@ -71,6 +71,7 @@ def find_threshold(
         run: Folder of a finished run, or `default`.
         data: Data sets whose queries and galleries are used. None uses the training images of the run's own data,
             which gives a threshold that is too optimistic; do not choose it on the data that metrics are reported on.
+            Required for `default`.
         far: False alarm rate, above 0 and below 1.
         gallery_size: Number of identities that will be enrolled; None is as many as the data have.
         images: Largest number of training images, of all data sets together.
