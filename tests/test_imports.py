@@ -14,13 +14,14 @@ import passerby
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "passerby"
 
-BASE = {"types", "errors", "files", "extras", "progress", "text", "compiled"}
+BASE = {"types", "errors", "files", "extras", "progress", "text", "compiled", "out_paths"}
 MAY_IMPORT = {
     "text": set(),
     "errors": {"text"},
     "progress": {"text"},
     "types": {"errors"},
     "files": {"errors", "text"},
+    "out_paths": {"errors"},
     "extras": {"errors"},
     "compiled": {"extras", "files"},
     "recipe": BASE,

@@ -10,6 +10,17 @@ import passerby as package
 from passerby.cli import main as front
 from passerby.errors import DataError
 
+WORDS = {
+    "adapt": ("--data", "folder:crops?labels=none"),
+    "ablate": ("--recipe", "demo", "--data", "market1501:people", "--axes", "attention"),
+    "compare": ("--data", "market1501:people", "--methods", "osnet", "--epochs", "1"),
+    "embed": ("crops",),
+    "evaluate": ("runs/m",),
+    "synth": ("--identities", "4"),
+    "train": ("--recipe", "demo", "--data", "market1501:people"),
+    "model import": ("weights.pth",),
+}
+
 
 @pytest.fixture
 def failing(monkeypatch):
@@ -97,3 +108,33 @@ def test_a_bug_keeps_its_traceback(passerby, failing, error):
 def test_ctrl_c_is_130(passerby, failing):
     failing(KeyboardInterrupt())
     assert passerby("fail").code == 130
+
+
+@pytest.mark.parametrize("verb", WORDS)
+@pytest.mark.parametrize("name", ["file", "file/new"])
+def test_a_file_in_place_of_the_folder_of_results_is_refused_before_any_work(passerby, workspace, verb, name):
+    (workspace / "file").write_text("mine")
+    (workspace / "weights.pth").write_bytes(b"x")
+    before = sorted(workspace.rglob("*"))
+    error = passerby(*verb.split(), *WORDS[verb], "--out", name).error
+    assert error == f"{name}: cannot be created (file is no folder); name another folder"
+    assert (sorted(workspace.rglob("*")), (workspace / "file").read_text()) == (before, "mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("report", "runs/m", "--out", "crops.html"), "crops.html: is a folder, expected a file; add a name to it"),
+        (("report", "runs/m", "--out", "file/page.html"), "file: cannot be created (file is no folder)"),
+        (("report", "runs/m", "--out", "page.html"), "page_files: cannot be created (page_files is no folder)"),
+        (("selftest", "--out", "crops"), "crops: is a folder, expected a file; add a name to it"),
+        (("model", "export", "runs/m", "--out", "file/m.onnx"), "file: cannot be created (file is no folder)"),
+    ],
+)
+def test_a_file_of_results_that_cannot_be_made_is_refused_before_any_work(passerby, workspace, words, message):
+    (workspace / "crops.html").mkdir()
+    for name in ("file", "page_files"):
+        (workspace / name).touch()
+    before = sorted(workspace.rglob("*"))
+    assert passerby(*words).error.startswith(message)
+    assert sorted(workspace.rglob("*")) == before

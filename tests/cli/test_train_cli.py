@@ -166,7 +166,7 @@ def test_a_file_that_a_run_would_overwrite_is_not_touched(passerby, tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(passerby, tmp_path):
     (tmp_path / "file").write_text("in the way")
     error = passerby(*new_run(SIMPLE, tmp_path / "file" / "run")).error
-    assert error == f"{tmp_path / 'file' / 'run'}: cannot be created (Not a directory); give another --out"
+    assert error == f"{tmp_path}/file/run: cannot be created ({tmp_path}/file is no folder); name another folder"
 
 
 def test_a_spoilt_checkpoint_is_named_and_kept(passerby, tiny_run, tmp_path):

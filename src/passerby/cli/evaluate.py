@@ -15,7 +15,7 @@ def evaluate(
     run: Run,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Data sets; default: those of the training. Required for the default model."),
+        typer.Option("--data", help="Data sets; default: those of the training. Required for default."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for scores.json and plots; default: the run.")

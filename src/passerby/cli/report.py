@@ -18,9 +18,7 @@ def report(
     ),
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data", help="Data sets for all runs; default: those of each training. Required with the default model."
-        ),
+        typer.Option("--data", help="Data sets for all runs; default: those of each training. Required with default."),
     ] = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Show images of people.")] = True,
     queries: Annotated[int, typer.Option(help="Number of rank lists of each kind: worst, random, best.")] = 6,

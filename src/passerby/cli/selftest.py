@@ -26,8 +26,11 @@ def selftest(
     import json
 
     from passerby.files import write_atomic
+    from passerby.out_paths import require_file
     from passerby.selftests.selftest import selftest as run_selftest
 
+    if out is not None:
+        require_file(out)
     result = run_selftest(device=device, size="quick" if quick else None, progress=True)
     tree = result.to_dict() | {"passed": result.passed}
     if out is not None:

@@ -27,7 +27,7 @@ def threshold(
         str | None,
         typer.Option(
             "--data",
-            help="Data sets whose queries and galleries are used; default: the training images. Required for the default model.",
+            help="Data sets whose queries and galleries are used; default: the training images. Required for default.",
         ),
     ] = None,
     device: Device = "auto",

@@ -11,6 +11,7 @@ from passerby.experiments.axes import NEEDS, GridCell, parse_axes, span_grid
 from passerby.experiments.grid import GridRun, count_cost, plan_grid, run_grid
 from passerby.experiments.grid_tables import TABLE_METRICS, Ablation, AblationTable, RowMetrics, TableRow
 from passerby.experiments.query_results import SeedResults, compare_rows, read_result, write_result
+from passerby.out_paths import require_folder
 from passerby.progress import ProgressOption
 from passerby.recipe import Recipe
 from passerby.types import IntArray
@@ -85,6 +86,7 @@ def ablate(
         >>> plan
         Ablation(Table 2: attention (A); 0 of 2 runs done, 0 failed)
     """
+    require_folder(Path(out))
     axes = parse_axes(axes) if isinstance(axes, str) else axes
     runs = plan_grid(span_grid(recipe, axes), data, out=out, seeds=seeds)
 

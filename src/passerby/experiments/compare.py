@@ -10,6 +10,7 @@ from passerby.experiments.comparison_grid import Budgets, ComparisonGrid
 from passerby.experiments.comparison_tables import Comparison
 from passerby.experiments.table_methods import load_rows
 from passerby.experiments.tuning import parse_tuning
+from passerby.out_paths import require_folder
 from passerby.progress import ProgressOption
 
 
@@ -68,6 +69,7 @@ def compare(
         >>> plan
         Comparison(market1501 (synthetic), 12 epochs each; 0 of 2 runs done, 0 failed)
     """
+    require_folder(Path(out))
     budgets = Budgets(epochs, minutes, seeds, best, best_seeds, tune_epochs)
     rows = load_rows(methods, like, overrides)
     chosen_reference = reference or (like if like in rows else next(iter(rows)))

@@ -21,6 +21,7 @@ from passerby.exporting.onnx_int8 import quantize_onnx
 from passerby.exporting.onnx_model import save_onnx, store_weights_in_half, trace_model
 from passerby.exporting.openvino_model import convert_to_openvino, quantize_openvino, save_openvino
 from passerby.extras import require_extra
+from passerby.out_paths import require_folder
 from passerby.progress import ProgressOption, open_progress
 from passerby.runtime.file_metadata import Precision
 from passerby.runtime.file_model import is_model_file
@@ -112,6 +113,7 @@ def export_model(
     names = [path.with_suffix(suffix) for suffix in (path.suffix, *SUFFIXES[to][1:])]
     described = path.with_name(f"{path.name}.json")
     _require_new(*names, described)
+    require_folder(path.parent)
     with hide_messages():
         for module in _needed_modules(to, precision):
             require_extra(module)

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from passerby.errors import GalleryError, PasserbyError, WriteError, argument
 from passerby.extraction.file_systems import ObjectStoreError
 from passerby.extraction.items import SourceOptions
-from passerby.extraction.job import CONTINUE, Job, JobSettings, open_job, stored_runtime
+from passerby.extraction.job import CONTINUE, Job, JobSettings, open_job, require_job_folder, stored_runtime
 from passerby.extraction.worker import decode_threads, work
 from passerby.gallery.embedding_model import find_source, read_calibration, record_model
 from passerby.gallery.shards import Numbers, ShardModel, count_rows, read_errors
@@ -152,6 +152,7 @@ def embed(
         raise GalleryError(f"{argument('engine')}: got {engine!r}, expected one of {', '.join(get_args(Engine))}")
     if address is not None and engine != "ray":
         raise GalleryError(f"{argument('address')}: is for engine ray, got engine {engine}")
+    require_job_folder(folder)
     embedder = _open(str(model), folder, settings)
     name = find_source(model)
     job = open_job(

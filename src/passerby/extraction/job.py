@@ -32,6 +32,7 @@ from passerby.extraction.items import (
 from passerby.extraction.tar_files import Failure, read_tar
 from passerby.files import read_json, write_atomic
 from passerby.gallery.shards import ShardModel
+from passerby.out_paths import require_folder
 from passerby.text import plural
 from passerby.types import Result
 
@@ -158,12 +159,8 @@ def open_job(folder: Path, source: str, *, options: SourceOptions, settings: Job
         DataError: If the source cannot be read.
         WriteError: If the folder cannot be written.
     """
+    require_job_folder(folder)
     path = folder / JOB
-    if folder.exists() and not folder.is_dir():
-        raise GalleryError(f"{folder}: a file; expected a new or an empty folder, or that of a job to continue")
-    own = (ITEMS, f".{JOB}.", f".{ITEMS}.")  # of a process that was killed while it began the job
-    if folder.exists() and not path.exists() and not all(name.startswith(own) for name in os.listdir(folder)):
-        raise GalleryError(f"{folder}: holds other files and no {JOB}; name a new or an empty folder")
     tars = find_tars(source, options)
     items: list[Item] = [] if tars else list_items(source, options)
     described: dict[str, Any]
@@ -184,6 +181,21 @@ def open_job(folder: Path, source: str, *, options: SourceOptions, settings: Job
     for name in (JOB, ITEMS):
         remove_leftovers(folder, f".{name}.*.part")
     return job
+
+
+def require_job_folder(folder: Path) -> None:
+    """Check that a job is in this folder, or can begin there.
+
+    Raises:
+        GalleryError: If it holds other files.
+        WriteError: If it cannot be made or written.
+    """
+    if (folder / JOB).exists():
+        return
+    require_folder(folder)
+    own = (ITEMS, f".{JOB}.", f".{ITEMS}.")  # of a process that was killed while it began the job
+    if folder.exists() and not all(name.startswith(own) for name in os.listdir(folder)):
+        raise GalleryError(f"{folder}: holds other files and no {JOB}; name a new or an empty folder")
 
 
 def stored_runtime(folder: Path) -> str | None:

@@ -14,6 +14,7 @@ from passerby.errors import DataError, argument, require_several
 from passerby.evaluation.summary import percent
 from passerby.extras import require_extra
 from passerby.files import write_atomic
+from passerby.out_paths import require_file, require_folder
 from passerby.plots.style import COLORS
 from passerby.progress import ProgressOption, open_progress
 from passerby.reporting.adaptation_section import build_adaptation_section
@@ -100,7 +101,7 @@ def report(
     _check_arguments(runs, page, queries)
     with open_progress(progress) as show:
         reported = tuple(load_reported_runs(runs, data, device=device, progress=show))
-    folder = page.with_name(f"{page.stem}_files")
+    folder = _plot_folder(page)
     sections = _build_sections(RunGroup(reported, folder, queries), images=images)
     html = render_page(
         " and ".join(dict.fromkeys(run.name for run in reported)),
@@ -121,6 +122,8 @@ def _check_arguments(runs: Sequence[str | Path], page: Path, queries: int) -> No
         raise DataError(
             f"{argument('out')} {page}: got {page.suffix or 'no suffix'!r}, expected a file name that ends in .html"
         )
+    require_file(page)
+    require_folder(_plot_folder(page))
     require_several("runs", runs, DataError)
     if not 1 <= len(runs) <= MOST_RUNS:
         raise DataError(
@@ -131,6 +134,10 @@ def _check_arguments(runs: Sequence[str | Path], page: Path, queries: int) -> No
         raise DataError(f"{argument('queries')}: got {queries}, expected at least 1")
     for module in ("matplotlib", "jinja2"):
         require_extra(module)
+
+
+def _plot_folder(page: Path) -> Path:
+    return page.with_name(f"{page.stem}_files")
 
 
 def _build_sections(group: RunGroup, *, images: bool) -> list[PageSection]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from passerby.errors import TrainingError, WeightsError, WriteError, argument, explain
 from passerby.files import hold_lock, write_all_atomic, write_atomic
+from passerby.out_paths import require_folder
 from passerby.recipe import Recipe
 from passerby.runtime.file_model import is_model_file
 from passerby.runtime.model_manifest import PICTURES, model_folder, read_manifest
@@ -82,7 +83,9 @@ class RunFolder:
 
         Raises:
             TrainingError: If the folder holds a run or other files.
+            WriteError: If it cannot be created or written.
         """
+        require_folder(self.root)
         if self.manifest.exists():
             raise TrainingError(
                 f"{self.root}: already holds a run; continue it with `passerby train --resume {self.root}`, or give "
@@ -104,6 +107,7 @@ class RunFolder:
         Raises:
             WriteError: If it cannot be created.
         """
+        require_folder(self.root)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from passerby.errors import DataError, argument, explain
 from passerby.files import hold_lock, write_atomic
+from passerby.out_paths import require_folder
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.synthesis.dataset import RENDERER_VERSION, SPLITS, SynthSettings, render_shard
 from passerby.types import Result
@@ -87,7 +88,8 @@ def synth(
     Raises:
         DataError: When the folder or the draft holds something else or cannot be written, or when a worker process was
             killed.
-        WriteError: When the lock `.NAME.lock` cannot be created, or is a file with content or a link.
+        WriteError: When the folder cannot be created or written, or the lock `.NAME.lock` cannot be created, or is a
+            file with content or a link.
 
     Example:
         >>> from passerby.synthesis.dataset import SynthSettings
@@ -102,6 +104,7 @@ def synth(
     try:
         if _is_rendered(folder, settings):
             return _make_result(folder, settings)
+        require_folder(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(folder.with_name(f".{folder.name}.lock"), wait=True):
             if not _is_rendered(folder, settings):
@@ -142,7 +145,7 @@ def _read_record(folder: Path) -> Any:
 
 def _is_rendered(folder: Path, settings: SynthSettings) -> bool:
     """Return whether a folder holds this data set, complete. Raises DataError when it holds something else."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.is_dir() or not any(folder.iterdir()):
         return False
     if _read_record(folder) == _record(settings):
         return True
