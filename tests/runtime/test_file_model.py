@@ -195,7 +195,11 @@ def test_files_that_cannot_be_models_are_refused_with_one_message(tmp_path):
     known = {"mean": MEAN, "std": STD}
     for name, options, message in (
         ("two.onnx", known, "inputs images .*, other .*; expected one input"),
-        ("foreign.onnx", {}, r"its preprocessing is not known; give mean and std"),
+        ("foreign.onnx", {}, "has several outputs; name one of embedding, map"),
+        ("foreign.onnx", {"output": "embedding"}, r"its preprocessing is not known; give mean and std"),
+        ("free.onnx", {}, r"its preprocessing is not known; give mean and std"),
+        ("boxes.onnx", {}, r"its output has 1 number for an image, as that of a detector; .* --detector FILE`"),
+        ("yolo.onnx", {}, r"pixels has shape \(1, 3, 2048\) for 1 image, expected .*; a detector, for example, has"),
         ("foreign.onnx", known, "has several outputs; name one of embedding, map"),
         ("foreign.onnx", {**known, "output": "logits"}, "has no output 'logits'; name one of embedding, map"),
         (

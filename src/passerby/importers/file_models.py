@@ -128,7 +128,7 @@ def import_file_model(
     network = load_network(path, batches=(1, 2))
     metadata = None if network.metadata is None else read_metadata(network)
     if metadata is None:
-        preprocessing = _choose_preprocessing(network, known, size, mean, std, channels, scale)
+        preprocessing = _choose_preprocessing(network, known, size, mean, std, channels, scale, output)
         encoder = FileEncoder(network, FileInput(preprocessing), output=output, precision="fp32")
     else:
         _require_no_options(path, size=size, mean=mean, std=std, channels=channels, scale=scale, output=output)
@@ -196,12 +196,25 @@ def find_known(path: Path) -> KnownFile | None:
     return next((known for known in KNOWN_FILES if re.fullmatch(known.names, path.stem)), None)
 
 
-def _require_embeddings(encoder: FileEncoder, size: tuple[int, int]) -> None:
-    """Raise WeightsError for a network that embeds no images, such as a detector."""
+def _require_vectors(network: FileNetwork, size: tuple[int, int] | None, output: str | None) -> None:
+    """Raise WeightsError for a network without vectors, by an image of its size if that is known."""
+    size = size or _find_fixed_size(network)
+    if size is not None:
+        neutral = {"size": size, "mean": (0, 0, 0), "std": (1, 1, 1), "channels": "rgb", "scale": 255.0}
+        preprocessing = parse_preprocessing(neutral, network.path)
+        _require_width(FileEncoder(network, FileInput(preprocessing), output=output, precision="fp32"))
+
+
+def _require_width(encoder: FileEncoder) -> None:
     if encoder.width == 1:
         raise WeightsError(
             f"{encoder.path}: its output has 1 number for an image, as that of a detector; {DETECTOR_USE}"
         )
+
+
+def _require_embeddings(encoder: FileEncoder, size: tuple[int, int]) -> None:
+    """Raise WeightsError for a network that embeds no images, such as a detector."""
+    _require_width(encoder)
     if problem := find_problem(encoder, size):
         raise WeightsError(
             f"{encoder.path}: run by {encoder.runtime}, its embedding of a test image holds {problem}; the output is "
@@ -218,10 +231,12 @@ def _choose_preprocessing(
     std: Sequence[float] | None,
     channels: Channels | None,
     scale: float | None,
+    output: str | None,
 ) -> Preprocessing:
     """Combine given values, published ones, and the size of the network's input; there are no defaults."""
     published = known.preprocessing if known else None
     if published is None and (mean is None or std is None):
+        _require_vectors(network, size, output)
         raise WeightsError(
             f"{network.path}: its preprocessing is not known; give {argument('mean')} and {argument('std')} (of "
             f"pixel / scale), and {argument('channels')} and {argument('scale')} where they are not rgb and 255. "
@@ -247,13 +262,19 @@ def _require_no_options(path: Path, **options: Any) -> None:
         )
 
 
-def _fixed_size(network: FileNetwork) -> tuple[int, int]:
+def _find_fixed_size(network: FileNetwork) -> tuple[int, int] | None:
     """Return height and width of the network's input, if they are fixed."""
     shape = network.input_shape
     if len(shape) == 4:
         sides = shape[2:] if shape[1] == 3 else shape[1:3]
         if sides[0] is not None and sides[1] is not None:
             return sides[0], sides[1]
+    return None
+
+
+def _fixed_size(network: FileNetwork) -> tuple[int, int]:
+    if size := _find_fixed_size(network):
+        return size
     raise WeightsError(
         f"{network.path}: takes images of any size; give that of its training, such as {argument('size')} 256x128"
     )
