@@ -269,6 +269,16 @@ def test_removal_and_expiry_need_a_condition(passerby, people):
     assert "the gallery has no retention; give --days" in passerby("gallery", "expire", people).error
 
 
+def test_a_filter_by_time_that_can_match_nothing_is_an_error(passerby, people, query):
+    """No sighting of the gallery has a time."""
+    image = ("--image", query[0].path)
+    expected = "no sighting has a time, so that none would be selected; leave the filter out, or enroll with times"
+    assert passerby("search", people, *image, "--since", "2026-01-01").error == f"--since: {expected}"
+    assert passerby("identify", people, *image, "--until", "2026-01-01").error == f"--until: {expected}"
+    error = passerby("cluster", people, "--since", "100", "--until", "20", "--threshold", "0.1").error
+    assert error == "--since and --until: got 100 and 20 s since 1970, expected the first before the second"
+
+
 def test_a_camera_or_label_that_no_sighting_has_is_an_error(passerby, people, query, tmp_path):
     image = ("--image", query[0].path)
     expected = "camera 'nort': no sighting has it; cameras of the gallery: c1, c2"

@@ -1,8 +1,8 @@
-"""Checks that the cameras and labels of a filter exist."""
+"""Checks that a filter can select sightings: its cameras and labels exist, and times are known."""
 
 from __future__ import annotations
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, argument
 from passerby.gallery.filters import Filter
 from passerby.gallery.stores.protocol import GalleryStore
 
@@ -10,12 +10,14 @@ _MAX_CAMERAS = 30  # in a message
 
 
 def require_names(store: GalleryStore, selected: Filter) -> None:
-    """Check that the cameras and labels of a filter exist, so that a typing error is not an empty result.
+    """Check that cameras, labels and times of a filter can match, so that a typing error is not an empty result.
 
     Raises:
-        GalleryError: If no sighting has one of them; the message lists the gallery's cameras.
+        GalleryError: If no sighting has one of the cameras (the message lists the gallery's) or labels, `since` is not
+            before `until`, or no sighting has a time.
     """
     require_cameras(store, selected)
+    require_times(store, selected)
     for label in selected.labels or ():
         if not store.count(Filter(labels=[label])):
             raise GalleryError(f"label {label!r}: no sighting has it")
@@ -30,3 +32,17 @@ def require_cameras(store: GalleryStore, selected: Filter) -> None:
                 f" and {len(names) - _MAX_CAMERAS:,} more" * (len(names) > _MAX_CAMERAS)
             )
             raise GalleryError(f"camera {camera!r}: no sighting has it; cameras of the gallery: {known or 'none'}")
+
+
+def require_times(store: GalleryStore, selected: Filter) -> None:
+    """Check that a filter by time can match; see `require_names`."""
+    since, until = selected.since, selected.until
+    given = [argument(name) for name, value in (("since", since), ("until", until)) if value is not None]
+    if since is not None and until is not None and since >= until:
+        times = f"{since:.15g} and {until:.15g} s since 1970"
+        raise GalleryError(f"{' and '.join(given)}: got {times}, expected the first before the second")
+    if given and not store.count(Filter(since=since, until=until)) and store.stats().first is None:
+        raise GalleryError(
+            f"{' and '.join(given)}: no sighting has a time, so that none would be selected; leave the filter out, or "
+            "enroll with times"
+        )

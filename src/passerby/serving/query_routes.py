@@ -148,10 +148,10 @@ async def read_filter(service: GalleryService, body: FilterBody, *, user: str) -
     """Convert the conditions of a body, and check that their cameras and labels exist.
 
     Raises:
-        GalleryError: For a camera or a label that no sighting has.
+        GalleryError: For a camera or a label that no sighting has, and as `require_names`.
     """
     where = body.to_filter()
-    if where.cameras or where.not_cameras or where.labels:
+    if not where.selects_all:
         await service.call(lambda gallery: require_names(gallery.store, where), user=user)
     return where
 
