@@ -75,3 +75,16 @@ def test_a_data_set_prints_its_counts_and_no_samples():
     sample = Sample(Path("a.jpg"), 1, 0)
     data = DataSet("folder", Path("people"), "folder:people", train=(sample,) * 3, query=(sample,), gallery=())
     assert repr(data) == "DataSet('folder:people', train=3, query=1, gallery=0, protocol='market')"
+
+
+def test_own_data_are_titled_by_their_last_folder_or_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    empty = {"train": (), "query": (), "gallery": ()}
+    for name, root, variant, title in (
+        ("folder", "data/ours", "", "folder:ours"),
+        ("folder", ".", "cameras unknown", f"folder:{tmp_path.name} (cameras unknown)"),
+        ("table", "/data/site.csv", "", "table:site.csv"),
+        ("folder", "/", "", "folder"),
+        ("market1501", "/data/market", "", "market1501"),
+    ):
+        assert DataSet(name, Path(root), "spec", **empty, variant=variant).title == title

@@ -8,6 +8,7 @@ Dimension legend, used in every file of the package:
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -111,6 +112,10 @@ class Sample:
         return self.path.name if self.key is None else f"{self.path.name}:{self.key}"
 
 
+OWN_LAYOUTS = ("folder", "table")
+"""Readers that name a layout and no data set."""
+
+
 @dataclass(frozen=True, repr=False)
 class DataSet:
     """A data set, split as its protocol defines. `passerby data check` verifies that identities do not overlap.
@@ -152,8 +157,10 @@ class DataSet:
 
     @property
     def title(self) -> str:
-        """Name and variant, for tables."""
-        return f"{self.name} ({self.variant})" if self.variant else self.name
+        """Name and variant, for tables. Own data are named by their last folder or file: `folder:ours`."""
+        place = os.path.basename(os.path.abspath(self.root)) if self.name in OWN_LAYOUTS else ""
+        name = f"{self.name}:{place}" if place else self.name
+        return f"{name} ({self.variant})" if self.variant else name
 
     @property
     def is_synthetic(self) -> bool:

@@ -72,7 +72,7 @@ def test_folder_without_a_split_trains_half_of_the_identities(tmp_path: Path) ->
     assert {s.person_id for s in data.train} == {1, 3}
     assert {s.path.name for s in data.query} == {"door_0.png", "hall_0.png"}
     assert {s.path.name for s in data.gallery} == {"door_1.png", "hall_1.png"}
-    assert data.title == "folder (2/2 identities, permuted)"
+    assert data.title == f"folder:{tmp_path.name} (2/2 identities, permuted)"
 
 
 @pytest.mark.parametrize(("fraction", "train", "test"), [("0", 0, 4), ("0.25", 1, 3), ("1", 4, 0), ("1.0", 4, 0)])
@@ -90,7 +90,7 @@ def test_folder_with_splits_keeps_them_and_identities_are_shared_by_name(tmp_pat
     assert {s.person_id for s in data.train} == {1, 2}
     assert {s.person_id for s in data.query} == {3}
     assert {s.person_id for s in data.gallery} == {3, 4, 5}
-    assert data.title == "folder"
+    assert data.title == f"folder:{tmp_path.name}"
 
 
 def test_folder_with_train_only_has_no_test_split(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_table_columns_become_samples(tmp_path: Path, suffix: str) -> None:
     )
     assert data.query == (Sample(tmp_path / "i/3.jpg", 1, 0),)
     assert data.gallery == (Sample(tmp_path / "i/4.jpg", 1, 1, timestamp=3.0),)
-    assert (data.junk, data.title) == (1, "table")
+    assert (data.junk, data.title) == (1, f"table:t{suffix}")
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -211,7 +211,7 @@ def test_copies_of_a_query_are_excluded_by_an_option(tmp_path: Path) -> None:
     assert [s.camera_id for s in (*data.query, *data.gallery)] == [0, 1, 2, 3, 4]
     (data,) = load_data(f"folder:{tmp_path}?camera=none&copies=exclude")
     assert [s.camera_id for s in (*data.query, *data.gallery)] == [0, 1, 2, 1, 1]
-    assert data.title == "folder (copies excluded, cameras unknown)"
+    assert data.title == f"folder:{tmp_path.name} (copies excluded, cameras unknown)"
     (data,) = load_data(f"folder:{tmp_path}?copies=exclude")
     assert rows_of(data.gallery) == [("x_1.png", 1, 0), ("y_2.png", 1, 1)]
 
@@ -306,7 +306,7 @@ def test_msmt17_lists_with_backslashes_and_ids_beyond_64_bits_are_refused(tmp_pa
 def test_table_with_two_columns(tmp_path: Path, suffix: str) -> None:
     images = [{"path": f"{person}{image}.jpg", "person_id": person} for person in (7, 8, 9, 10) for image in range(3)]
     (data,) = load_data(f"table:{write_table(tmp_path / f't{suffix}', images)}")
-    assert data.title == "table (2/2 identities, permuted, cameras unknown)"
+    assert data.title == f"table:t{suffix} (2/2 identities, permuted, cameras unknown)"
     assert (len(data.train), len(data.query), len(data.gallery)) == (6, 2, 4)
     assert {s.camera_id for s in data.train} == {0, 1, 2}
 

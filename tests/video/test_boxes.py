@@ -113,6 +113,16 @@ def test_rows_below_the_least_score_are_left_out_and_counted(tmp_path):
     assert detections.metadata == {"left_out": 2, "flat": 1}
 
 
+@pytest.mark.parametrize("score", [-0.1, 1.5, 30, float("nan")])
+def test_a_least_score_outside_of_the_scores_is_refused(tmp_path, score):
+    (tmp_path / "mot.txt").write_text("1,-1,1,2,3,4,0.5\n")
+    with pytest.raises(DataError, match=rf"min_score: got {score:g}, expected a score from 0 to 1"):
+        read_boxes(tmp_path / "mot.txt", min_score=score)
+    if not score >= 0:
+        with pytest.raises(DataError, match=r"min_score: got .*, expected an SVM score of 0 or more"):
+            hog_detector(min_score=score)
+
+
 def test_detectors_without_the_needed_outputs_raise():
     pixels = np.zeros((20, 30, 3), np.uint8)
     with pytest.raises(DataError, match="the boxes have no classes and person is 1; person=None takes every box"):

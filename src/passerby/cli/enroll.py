@@ -74,8 +74,8 @@ def enroll(
     min_score: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            help="Least score of a box; default 0.5 with --detector, 0.3 with HOG, 0 with --boxes.",
+            help="Least score of a box, 0 to 1; default 0.5 with --detector, 0.3 with HOG (not limited to 1), 0 with "
+            "--boxes.",
             rich_help_panel=_VIDEOS,
         ),
     ] = None,

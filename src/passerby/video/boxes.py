@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from passerby.errors import DataError, explain
+from passerby.errors import DataError, argument, explain
 from passerby.extras import require_extra
 from passerby.files import read_bytes
 from passerby.text import plural
@@ -89,6 +89,7 @@ def hog_detector(*, min_score: float = 0.3, scale: float = 1.0) -> Detector:
         scale: Factor by which frames are enlarged; 2 finds people of half the height in four times the time.
 
     Raises:
+        DataError: For a lower `min_score`.
         MissingExtraError: Without the extra `video`.
 
     Example:
@@ -96,6 +97,8 @@ def hog_detector(*, min_score: float = 0.3, scale: float = 1.0) -> Detector:
         >>> len(detect(np.full((240, 320, 3), 90, np.uint8)))
         0
     """
+    if not min_score >= 0:
+        raise DataError(f"{argument('min_score')}: got {min_score:g}, expected an SVM score of 0 or more")
     cv2 = require_cv2()
     hog = cv2.HOGDescriptor()
     hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
@@ -157,7 +160,7 @@ def torchvision_detector(network: torch.nn.Module, *, min_score: float = 0.5, pe
         person: Number of the class `person`; 1 in COCO.
 
     Raises:
-        DataError: While detecting, if the result has no boxes, labels or scores.
+        DataError: If `min_score` is outside of its range; while detecting, if the result lacks boxes, labels or scores.
 
     Example:
         >>> import torch
@@ -170,6 +173,7 @@ def torchvision_detector(network: torch.nn.Module, *, min_score: float = 0.5, pe
     """
     import torch
 
+    _require_fraction(min_score)
     network.eval()
 
     def detect(pixels: NDArray[np.uint8]) -> Detections:
@@ -200,7 +204,8 @@ def read_boxes(path: str | Path, *, min_score: float = 0.0) -> dict[int, Detecti
         Detections by frame, from 0.
 
     Raises:
-        DataError: If the file is missing, a row cannot be read, or the boxes are fractions of the frame.
+        DataError: If the file is missing, a row cannot be read, the boxes are fractions of the frame, or `min_score` is
+            outside of its range.
         MissingExtraError: Without the extra `video`.
 
     Example:
@@ -208,6 +213,7 @@ def read_boxes(path: str | Path, *, min_score: float = 0.0) -> dict[int, Detecti
         >>> read_boxes("mot.txt")[0].xyxy.tolist()
         [[10.0, 20.0, 34.0, 80.0]]
     """
+    _require_fraction(min_score)
     path = Path(path)
     names, rows, first = _read_table(path)
     by_frame: dict[int, list[tuple[float, ...]]] = {}
@@ -231,6 +237,11 @@ def read_boxes(path: str | Path, *, min_score: float = 0.0) -> dict[int, Detecti
         given = tracks if (tracks >= 0).any() else None
         detections[frame] = make_detections(table[kept, 1:5], table[kept, 5], given, left_out=left_out)
     return detections
+
+
+def _require_fraction(min_score: float) -> None:
+    if not 0 <= min_score <= 1:
+        raise DataError(f"{argument('min_score')}: got {min_score:g}, expected a score from 0 to 1")
 
 
 def check_pixels(corners: NDArray[np.floating[Any]], name: str) -> None:
