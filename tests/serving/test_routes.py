@@ -1,6 +1,7 @@
 """Routes of a real service. Oracle: the same methods of `Gallery` on the same folder."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -116,7 +117,14 @@ def test_expire_needs_days_without_a_retention(service):
         ("search", {"vectors": [[1.0] * 24] * 65}, 422, "got 65 items, expected 1 to 64"),
         ("search", {"vectors": [[1.0] * 24], "cameras": ["norht"]}, 400, "camera 'norht': no sighting has it"),
         ("search", {"vectors": [[1.0] * 24], "since": "soon"}, 400, "since: "),
-        ("search", {"vectors": [[1.0] * 24], "camera": "cam0"}, 422, "camera: Extra inputs are not permitted"),
+        ("search", {"vectors": [[1.0] * 24], "camera": "cam0"}, 422, "camera: no such field; did you mean 'cameras'? "),
+        ("search", {"imgaes": []}, 422, "imgaes: no such field; did you mean 'images'? expected cameras, not_cameras"),
+        (
+            "sightings/batch",
+            {"sightings": [{"camera": "door", "lable": "Ada"}]},
+            422,
+            "sightings.0.lable: no such field; did you mean 'label'? expected camera, time, label, source",
+        ),
         ("identify", {"vectors": [[1.0] * 24]}, 400, "not calibrated"),
         ("sightings", {"camera": "", "vector": [1.0]}, 400, "camera is '', expected 1 to 255 characters"),
         ("sightings", {"camera": "door"}, 400, "give an image or a vector, and not both"),
@@ -128,7 +136,8 @@ def test_expire_needs_days_without_a_retention(service):
         ("forget", {}, 400, "expected one of them"),
         ("forget", {"label": "Ada", "ids": ["x"]}, 400, "expected one of them"),
         ("expire", {"days": -1}, 400, "expected 0 or more"),
-        ("nothing", {}, 404, "Not Found"),
+        ("nothing", {}, 404, "POST /v1/nothing: no such path; expected one of those at /docs"),
+        ("stats", {}, 405, "POST /v1/stats: no such method of this path; expected GET"),
     ],
 )
 def test_bad_input_has_a_message(service, path, body, status, message):
@@ -160,6 +169,10 @@ def test_the_page_of_the_interface_has_every_operation_and_no_script(service):
     paths = service.http.get("/openapi.json").json()["paths"]
     assert all(path in page.text for path in paths)
     assert service.http.get("/docs.css").status_code == 200
+    section = page.text.partition("/v1/sightings/batch</h2>")[2].partition("</section>")[0]
+    names = re.findall(r"<code>([^<]+)</code></td>", section)
+    assert names[:4] == ["sightings", "sightings[].camera", "sightings[].time", "sightings[].label"]
+    assert names[-5:] == ["sightings", *(f"sightings[].{name}" for name in ("id", "status", "label", "reason"))]
 
 
 def test_metrics_name_routes_and_stages(service):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import TypeGuard, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from passerby.errors import MissingExtraError, PasserbyError
 from passerby.serving.batching import QueueFullError
+from passerby.text import suggest
 
 ErrorPage = Callable[[int, str, Mapping[str, str]], Response]
 """Takes the status, the message and further headers."""
@@ -60,7 +62,7 @@ def add_error_handlers(app: FastAPI) -> None:
     def answer_http(request: Request, error: HTTPException) -> Response:
         code = error.code if isinstance(error, RequestError) else HTTPStatus(error.status_code).name.lower()
         headers = dict(error.headers or {})
-        return make_error(request, error.status_code, code, str(error.detail), headers=headers)
+        return make_error(request, error.status_code, code, _describe(request, error), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     def answer_validation(request: Request, error: RequestValidationError) -> Response:
@@ -87,13 +89,46 @@ def is_interface(path: str) -> bool:
     return path.startswith("/v1/") or path in ("/metrics", "/openapi.json", "/healthz", "/readyz")
 
 
-def describe_problems(problems: object) -> str:
-    """Name the fields of pydantic's errors and what was expected there, without the values that were received."""
+def _describe(request: Request, error: HTTPException) -> str:
+    """Return the message of an error; those of the framework name the path or method that were received."""
+    if isinstance(error, RequestError) or not is_interface(request.url.path):
+        return str(error.detail)
+    received = f"{request.method} {request.url.path[:200]}"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return f"{received}: no such path; expected one of those at /docs"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{received}: no such method of this path; expected {(error.headers or {}).get('Allow')}"
+    return str(error.detail)
+
+
+def describe_problems(problems: object, model: type[BaseModel] | None = None) -> str:
+    """Name the fields of pydantic's errors and what was expected there, without the values that were received.
+
+    Args:
+        problems: Errors of pydantic.
+        model: The body, whose fields are listed for an unknown one.
+    """
     assert isinstance(problems, list | tuple)
     return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc'] if part != 'body') or 'body'}: {problem['msg']}"
+        f"{'.'.join(str(part) for part in problem['loc'] if part != 'body') or 'body'}: "
+        f"{_describe_unknown(problem['loc'], model) if problem['type'] == 'extra_forbidden' else problem['msg']}"
         for problem in problems[:5]
     )
+
+
+def _describe_unknown(location: Sequence[str | int], model: type[BaseModel] | None) -> str:
+    """Describe a field that does not exist, by the fields of the part of the body that it is in."""
+    for name in location[:-1]:
+        if model is not None and isinstance(name, str):
+            annotation = model.model_fields[name].annotation
+            model = next((part for part in (annotation, *get_args(annotation)) if _is_model(part)), None)
+    if model is None:
+        return "no such field; see /docs"
+    return f"no such field; {suggest(str(location[-1]), model.model_fields)}expected {', '.join(model.model_fields)}"
+
+
+def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def make_error(

@@ -132,7 +132,7 @@ def read_body(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
         try:
             return model.model_validate(tree)
         except ValidationError as error:
-            raise RequestError(422, "invalid", describe_problems(error.errors(include_url=False))) from None
+            raise RequestError(422, "invalid", describe_problems(error.errors(include_url=False), model)) from None
 
     return read
 

@@ -97,18 +97,24 @@ def _resolve(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     return resolved
 
 
-def _list_fields(schema: dict[str, Any], part: dict[str, Any]) -> list[dict[str, Any]]:
-    required = part.get("required", [])
-    return [
-        {
-            "name": name,
-            "type": _name_type(field),
-            "required": name in required,
-            "default": field.get("default"),
-            "text": field.get("description", ""),
-        }
-        for name, field in part.get("properties", {}).items()
-    ]
+def _list_fields(schema: dict[str, Any], part: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+    """List the fields of an object, each followed by those of the objects in it: `sightings[].camera`."""
+    required, fields = part.get("required", []), []
+    for name, field in part.get("properties", {}).items():
+        fields.append(
+            {
+                "name": prefix + name,
+                "type": _name_type(field),
+                "required": name in required,
+                "default": field.get("default"),
+                "text": field.get("description", ""),
+            }
+        )
+        path, inner = prefix + name, field
+        while inner.get("type") == "array":
+            path, inner = f"{path}[]", inner.get("items", {})
+        fields += _list_fields(schema, _resolve(schema, inner), f"{path}.")
+    return fields
 
 
 def _name_type(field: dict[str, Any]) -> str:
@@ -116,7 +122,7 @@ def _name_type(field: dict[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(map(_name_type, field["anyOf"]))
     if "$ref" in field:
-        return str(field["$ref"].rpartition("/")[2])
+        return "object"
     if field.get("type") == "array":
         return f"list of {_name_type(field.get('items', {}))}"
     if field.get("format") == "binary":

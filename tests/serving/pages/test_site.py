@@ -123,7 +123,7 @@ def test_an_answer_and_a_merge_work_without_scripts(site, open_tab, answers):
 def test_on_a_phone_no_page_is_wider_than_the_screen_and_no_action_is_cut(site, phone):
     first, second = sorted(row["id"] for row in site.http.get("/v1/sightings", params={"limit": 2}).json()["sightings"])
     site.http.post("/v1/answers", json={"first": first, "second": second, "answer": "different"}).raise_for_status()
-    for path in ("review", "find", "people", "history", "cameras", "settings"):
+    for path in ("review", "find", "people", "history", "cameras", "settings", "docs"):
         phone.goto(f"{site.address}/{path}")
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, path
         cut = phone.evaluate(
