@@ -10,6 +10,7 @@ from PIL import Image
 
 from passerby.plots.style import new_figure, save
 from passerby.reporting.page import PageFigure, PageSection, PageTable, render_page
+from programs import require, require_module
 
 
 def make_figure(tmp_path, name, **more):
@@ -57,3 +58,27 @@ def test_the_page_loads_nothing_and_runs_no_script(tmp_path):
 def test_a_missing_plot_is_named(tmp_path):
     with pytest.raises(OSError, match=re.escape("gone.png")):
         page(PageSection("One", (), (PageFigure(tmp_path / "gone.png", "", ""),)))
+
+
+def test_a_table_that_scrolls_has_a_shadow_at_the_edges_with_more_columns(tmp_path):
+    """Oracle: the brightness of the outermost pixels of the table in a browser of 390 pixels, 255 for white."""
+    path, playwright = require("chromium"), require_module("playwright.sync_api")
+    columns = tuple(f"column {number}" for number in range(12))
+    wide, narrow = PageTable("wide", columns, (columns,) * 8), PageTable("narrow", ("x", "y"), (("a", "1"),) * 8)
+    (tmp_path / "page.html").write_text(page(PageSection("One", (), (wide, narrow))))
+
+    def measure_edges(table):
+        with Image.open(io.BytesIO(table.screenshot())) as image:
+            return np.median(np.asarray(image.convert("L"))[:, [0, -1]], axis=0).tolist()
+
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 390, "height": 900})
+        tab.goto((tmp_path / "page.html").as_uri())
+        first, second = tab.locator(".table").all()
+        left, right = measure_edges(first)
+        assert (left, measure_edges(second)) == (255, [255, 255])
+        assert right < 220
+        first.evaluate("table => { table.scrollLeft = table.scrollWidth }")
+        left, right = measure_edges(first)
+        assert (left < 220, right) == (True, 255)
