@@ -138,3 +138,21 @@ def test_a_file_of_results_that_cannot_be_made_is_refused_before_any_work(passer
     before = sorted(workspace.rglob("*"))
     assert passerby(*words).error.startswith(message)
     assert sorted(workspace.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "received"),
+    [
+        (("search", "people", "--image", "a.jpg", "--top", "0"), "--top", "0"),
+        (("adapt", "--out", "site", "--every", "often"), "--every", "often"),
+        (("threshold", "default", "--far", "low"), "--far", "low"),
+        (("data", "show", "cuhk01:c", "--out", "a.png", "--split", "val"), "--split", "val"),
+    ],
+)
+def test_the_error_of_an_option_has_the_value_that_was_received(passerby, words, option, received):
+    output = passerby(*words)
+    text = " ".join(output.err.replace("│", " ").split())
+    assert output.code == 2
+    assert f"Invalid value for '{option}': " in text
+    assert text.partition(f"'{option}': ")[2].count(received) == 1
+    assert "Value error" not in text

@@ -40,7 +40,18 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished r
 
 
 class Command(TyperCommand):
-    """A command whose errors name its options where the library names arguments."""
+    """A command whose errors name its options where the library names arguments, and the values it received."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of a command line; the error of an option or argument has the value that was received."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            problems = getattr(error.__cause__, "errors", None)  # of pydantic, whose messages of a range have no value
+            if problems is not None:
+                received, message = repr(problems()[0]["input"]), error.message.removeprefix("Value error, ")
+                error.message = message if received in message else f"got {received}. {message}"
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
