@@ -170,6 +170,7 @@ def test_a_device_that_is_not_there_is_named(name):
     with pytest.raises(PasserbyError, match=rf"device '{name}': .*; use auto, cpu, cuda, cuda:0 or mps") as caught:
         pick_device(name)
     assert "\n" not in str(caught.value)
+    assert "opengl" not in str(caught.value)
 
 
 def test_auto_is_a_device_that_works():

@@ -71,6 +71,8 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
+        if "device type" in reason:  # a list of all that torch was ever built for
+            reason = "no such device"
         raise PasserbyError(f"device {name!r}: {reason}; use auto, cpu, cuda, cuda:0 or mps") from None
     return device
 

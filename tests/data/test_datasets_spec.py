@@ -66,6 +66,9 @@ def test_joining_and_parsing_are_inverse(paths: list[str]) -> None:
         ),
         ("market1501:/a+duke:/b", "'duke:/b': did you mean 'dukemtmc'\\? expected name:path"),
         ("market1501:", "no path after market1501:"),
+        ("market1501", "'market1501': no path; expected market1501:/path/to/it"),
+        ("/", "'/': a path without the name of its layout; expected such as folder:/"),
+        ("market1501: /gone", "no ' /gone': it starts or ends with a space; leave that out"),
         (r"market1501:D:\data\market", r"no D:\\data\\market: it has backslashes; folders are separated by / here"),
         (
             "cuhk01:/a?spilt=871",

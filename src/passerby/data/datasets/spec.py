@@ -123,6 +123,12 @@ def parse_spec(spec: str, *, readers: Mapping[str, Reader]) -> list[DataSpec]:
 
 def _parse_part(part: str, readers: Mapping[str, Reader]) -> DataSpec:
     name, colon, rest = part.partition(":")
+    if not colon and name in readers and readers[name].has_path:
+        raise DataError(f"{argument('data')} {part!r}: no path; expected {name}:/path/to/it")
+    if not colon and os.path.exists(part):
+        raise DataError(
+            f"{argument('data')} {part!r}: a path without the name of its layout; expected such as folder:{part}"
+        )
     if not colon or name not in readers:
         raise DataError(
             f"{argument('data')} {part!r}: {suggest(name, readers)}expected name:path, where name is one of "
@@ -165,6 +171,8 @@ def _expand(path: str, name: str) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         if "\\" in path:
             raise DataError(f"{name}: no {path}: it has backslashes; folders are separated by / here") from None
+        if path != path.strip():
+            raise DataError(f"{name}: no {path!r}: it starts or ends with a space; leave that out") from None
         return place
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{name}: {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
