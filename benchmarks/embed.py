@@ -33,6 +33,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -99,8 +100,19 @@ def _list_runtimes(model: str, folder: Path, *, flip: bool, avx2: bool) -> dict[
         )
         for title, runtime, precision in ([TWO_PASSES] if flip else []) + [*ALTERNATIVES]
         if (precision != "int8" or model == "default")  # random weights have no ranges that int8 keeps
-        and not (precision == "bf16" and avx2)
+        and not (precision == "bf16" and (avx2 or not _has_bf16()))
     }
+
+
+@cache
+def _has_bf16() -> bool:
+    """Whether OpenVINO computes with bf16 on this processor; a line says when it does not."""
+    from passerby.runtime.networks import open_openvino
+
+    if "BF16" in open_openvino().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return True
+    print("this processor has no bf16: that row is left out")
+    return False
 
 
 def _list_osnet(model: str, folder: Path, peer: Path) -> dict[str, _Job]:

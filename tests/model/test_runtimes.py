@@ -63,7 +63,7 @@ def test_the_choice_is_at_most_five_percent_slower_than_any_runtime(table):
 
 
 def test_a_second_load_measures_nothing(table, monkeypatch):
-    monkeypatch.setattr(runtimes, "_measure_all", None)
+    monkeypatch.setattr(runtimes, "_measure", lambda opened, _: pytest.fail(f"measures {opened}") if opened else {})
     assert passerby.model_runtimes("default") == table
     assert passerby.load("default").embed(noise(1)).shape == (1, 1024)
 
@@ -89,17 +89,47 @@ class Slow:
         return np.ones((len(pixels), 1), np.float32)
 
 
-@pytest.mark.parametrize(("seconds", "sizes"), [(0.001, [1, 2, 8, 32]), (0.1, [1, 2, 8]), (2.0, [1])])
-def test_the_measurement_of_a_slow_model_is_short(monkeypatch, seconds, sizes):
-    """Every size is measured whose first turn ends within the time; the first size has two turns in any case."""
-    slow = Slow(seconds)
-    monkeypatch.setattr(runtimes, "process_time", lambda: slow.now)
+def measure_encoders(monkeypatch, encoders):
+    """Measure encoders by their own clocks."""
+    monkeypatch.setattr(runtimes, "process_time", lambda: sum(encoder.now for encoder in encoders.values()))
     monkeypatch.setattr(runtimes, "_TURNS", 5)
     monkeypatch.setattr(runtimes, "BATCHES", (1, 2, 8, 32))
-    embedder = SimpleNamespace(encoder=slow, preprocessing=SimpleNamespace(size=(4, 2)))
-    times = runtimes._measure({("onnx", "fp32"): embedder}, 1)[("onnx", "fp32")]
+    preprocessing = SimpleNamespace(size=(4, 2))
+    opened = {
+        (name, "fp32"): SimpleNamespace(encoder=encoder, preprocessing=preprocessing)
+        for name, encoder in encoders.items()
+    }
+    return {name: row for (name, _), row in runtimes._measure(opened, 1).items()}
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(0.001, [1, 2, 8, 32]), (0.1, [1, 2, 8]), (2.0, [1])])
+def test_the_measurement_of_a_slow_model_is_short(monkeypatch, seconds, sizes):
+    """Every size is measured whose first turn ends within the time, and the first size in any case."""
+    slow = Slow(seconds)
+    times = measure_encoders(monkeypatch, {"onnx": slow})["onnx"]
     assert times == pytest.approx(dict.fromkeys(sizes, 1000 * seconds))
-    assert slow.now <= max(2 * 2 * seconds, 2 * runtimes._SECONDS)
+    assert slow.now <= runtimes._SECONDS
+
+
+def test_a_runtime_that_is_far_behind_is_not_measured_with_large_batches(monkeypatch):
+    times = measure_encoders(monkeypatch, {"onnx": Slow(0.001), "openvino": Slow(0.0014), "torch": Slow(0.0016)})
+    assert {name: [*row] for name, row in times.items()} == {
+        "onnx": [1, 2, 8, 32],
+        "openvino": [1, 2, 8, 32],
+        "torch": [1, 2, 8],
+    }
+
+
+def test_a_slow_moment_does_not_decide(monkeypatch):
+    """The first turn of batches of 8 takes three times its time."""
+
+    class Disturbed(Slow):
+        def encode(self, pixels):
+            disturbed = len(pixels) == 8 and self.now < 0.1
+            return super().encode(np.repeat(pixels, 3 if disturbed else 1, axis=0))
+
+    times = measure_encoders(monkeypatch, {"onnx": Disturbed(0.002)})["onnx"]
+    assert times == pytest.approx(dict.fromkeys([1, 2, 8, 32], 2.0))
 
 
 def test_sizes_that_were_not_measured_follow_the_largest_that_was(table, monkeypatch):
@@ -141,7 +171,7 @@ def test_blocks_go_to_the_smallest_size_that_holds_them():
 
 
 def test_a_model_with_one_runtime_is_not_measured(tiny_run, monkeypatch):
-    monkeypatch.setattr(runtimes, "_measure_all", None)
+    monkeypatch.setattr(runtimes, "_measure", lambda opened, _: pytest.fail(f"measures {opened}") if opened else {})
     assert passerby.load(tiny_run).encoder.runtime == "torch"
 
 

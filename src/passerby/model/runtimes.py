@@ -35,7 +35,9 @@ logger = logging.getLogger(__name__)
 
 LIBRARIES: dict[NamedRuntime, str] = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 """Distribution of each runtime."""
-_LEAST_TURNS, _TURNS = 2, 5
+_TURNS = 5
+_LARGE, _SLOW = 8, 1.5
+"""A runtime that takes more than 1.5 times the fastest one's time for 8 images is not measured at larger sizes."""
 _SECONDS = 5.0
 """Time of the measurement of one precision, of the clock that is measured by."""
 _Row = tuple[NamedRuntime, ComputePrecision]
@@ -46,7 +48,8 @@ def model_runtimes(model: str | Path = DEFAULT, *, threads: int | None = None, m
 
     It is kept for the processor, the model's content, the versions of the libraries and the number of threads. Times
     are the least of up to 5 turns, of the processor with one thread and of the clock with several. Each precision is
-    measured for about 5 seconds; batches of a size for which no time is left are not measured.
+    measured for about 5 seconds. Not measured are batch sizes for which no time is left, and batches above 8 in a
+    runtime that takes more than 1.5 times the fastest one's time for 8.
 
     Args:
         model: Folder or file of the model, as for `load`.
@@ -121,8 +124,6 @@ def _measure_or_read(files: ModelFiles, precision: ComputePrecision, *, threads:
     }
     table = None if measure else find_cached_table(key, str(files.path))
     if table is None:
-        if any(is_installed(name) for name, _ in runtimes):
-            logger.info("%s: the runtimes are measured, once on this machine, for about %g s", files.path, _SECONDS)
         rows = _measure_all(files, runtimes, threads)
         table = RuntimeTable(str(files.path), describe_processor(), threads, tuple(rows))
         if any(row.milliseconds for row in rows):
@@ -145,6 +146,8 @@ def _measure_all(files: ModelFiles, runtimes: Sequence[_Row], threads: int) -> l
             except PasserbyError as error:
                 note = str(error)
         rows[runtime, precision] = RuntimeTime(runtime, precision, found, {}, note)
+    if opened:
+        logger.info("%s: the runtimes are measured, once on this machine, for about %g s", files.path, _SECONDS)
     for key, times in _measure(opened, threads).items():
         rows[key] = RuntimeTime(*key, rows[key].version, times)
     return [*rows.values()]
@@ -164,26 +167,37 @@ def _resolve(threads: int | None) -> int:
 
 
 def _measure(opened: Mapping[_Row, Embedder], threads: int) -> dict[_Row, dict[int, float]]:
-    """Return the milliseconds of an image by batch size, of as many sizes as there is time for."""
+    """Return the least milliseconds of an image by batch size, of as many sizes as there is time for.
+
+    Every turn measures all sizes: a moment of other work on the machine does not fall on one size alone.
+    """
     clock: Callable[[], float] = process_time if threads == 1 else perf_counter
     generator = np.random.default_rng(0)
     times: dict[_Row, dict[int, float]] = {key: {} for key in opened}
     started = clock()
-    for number, size in enumerate(BATCHES, start=1):
-        expected = 2 * size * sum(min(row.values(), default=0) for row in times.values()) / 1000
-        if clock() - started + expected > _SECONDS:
-            break
-        for turn in range(_TURNS):
-            if turn >= _LEAST_TURNS and clock() - started > _SECONDS * number / len(BATCHES):
+    for turn in range(_TURNS):
+        for size in BATCHES:
+            rows = [key for key in opened if size in times[key]] if turn else _list_candidates(times)
+            expected = 2 * size * sum(min(times[key].values(), default=0) for key in rows) / 1000
+            if clock() - started + expected > _SECONDS:
                 break
-            for key, embedder in opened.items():
-                pixels = generator.integers(0, 256, (size, *embedder.preprocessing.size, 3), dtype=np.uint8)
-                embedder.encoder.encode(pixels)  # threads of the others go to sleep, memory is allocated
+            for key in rows:
+                pixels = generator.integers(0, 256, (size, *opened[key].preprocessing.size, 3), dtype=np.uint8)
+                opened[key].encoder.encode(pixels)  # threads of the others go to sleep, memory is allocated
                 start = clock()
-                embedder.encoder.encode(pixels)
+                opened[key].encoder.encode(pixels)
                 milliseconds = 1000 * (clock() - start) / size
                 times[key][size] = min(times[key].get(size, milliseconds), milliseconds)
     return times
+
+
+def _list_candidates(times: Mapping[_Row, Mapping[int, float]]) -> list[_Row]:
+    """List the runtimes to measure at the next larger size, by the times of the largest so far."""
+    size = max((size for row in times.values() for size in row), default=0)
+    if size < _LARGE:
+        return [*times]
+    least = min(row[size] for row in times.values() if size in row)
+    return [key for key, row in times.items() if row.get(size, float("inf")) <= _SLOW * least]
 
 
 def find_version(runtime: NamedRuntime) -> str | None:

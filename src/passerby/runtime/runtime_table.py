@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MARGIN = 1.03
 """A runtime alone is preferred to a mixture while it is slower by at most this factor at every batch size."""
-_FORMAT = 2
+_FORMAT = 3
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve", "bf16", "i8mm")
 
 
@@ -98,7 +98,8 @@ def choose_runtimes(times: Mapping[str, Mapping[int, float]]) -> RuntimeChoice:
     A size that takes longer for an image than a smaller one is left out.
 
     Args:
-        times: Milliseconds of an image by batch size, by runtime; at least one runtime, all with the same sizes.
+        times: Milliseconds of an image by batch size, by runtime; at least one runtime. One without a time at a size
+            is not chosen there.
 
     Example:
         >>> choose_runtimes({"a": {1: 2.0, 32: 0.8}, "b": {1: 1.0, 32: 2.0}}).runtimes
@@ -106,14 +107,15 @@ def choose_runtimes(times: Mapping[str, Mapping[int, float]]) -> RuntimeChoice:
         >>> choose_runtimes({"a": {1: 2.0, 8: 1.0, 32: 1.2}}).runtimes
         {1: 'a', 8: 'a'}
     """
-    sizes = sorted(set.intersection(*(set(row) for row in times.values())))
-    best = {size: min(row[size] for row in times.values()) for size in sizes}
-    slowest = {name: max(row[size] / best[size] for size in sizes) for name, row in times.items()}
+    none = float("inf")
+    sizes = sorted(set[int]().union(*times.values()))
+    best = {size: min(row.get(size, none) for row in times.values()) for size in sizes}
+    slowest = {name: max(row.get(size, none) / best[size] for size in sizes) for name, row in times.items()}
     alone = min(slowest, key=lambda name: slowest[name])
     runtimes: dict[int, str] = {}
-    least = float("inf")
+    least = none
     for size in sizes:
-        name = alone if slowest[alone] <= MARGIN else min(times, key=lambda name: times[name][size])
+        name = alone if slowest[alone] <= MARGIN else min(times, key=lambda name: times[name].get(size, none))
         if times[name][size] < least:
             runtimes[size] = name
             least = times[name][size]
