@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--cuhk03", help="folder of pairs 2 to 5 of CUHK03-detected, with train/, query/ and gallery/")
     parser.add_argument("--cache", type=Path, default=Path("/tmp"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--no-tracks", action="store_true", help="learn from pairs of crops in place of the tracks")
+    parser.add_argument("--no-tracks", action="store_true", help="learn from similar crops in place of the tracks")
     parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
     args = parser.parse_args()
     rendered, images_of_rendered = read_people(args.cache)

@@ -1,10 +1,13 @@
-"""Pairs of crops and their judge, without tracks. Oracle: identities of drawn people, and ranks counted by hand."""
+"""Groups of similar crops and their judge. Oracles: identities of drawn people, ranks counted by hand."""
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 
 from adaptation.drawn_people import LOSS, PARTS, SITES, climb_groups, crops, draw, mean_precision
-from passerby.adaptation.crop_groups import find_crop_groups
+from passerby.adaptation import crop_groups
+from passerby.adaptation.crop_groups import find_crop_groups, regroup
 from passerby.adaptation.halves_judge import HalvesJudge
 from passerby.adaptation.ladder import normalize_cameras, standard_error
 from passerby.adaptation.site import Site, SiteLinks
@@ -31,13 +34,52 @@ def people():
     return persons, cameras, draw(np.random.default_rng(1), persons, cameras, **NOISE)
 
 
-def test_pairs_that_both_halves_link_show_one_person(people):
+def list_groups(numbers):
+    return [np.flatnonzero(numbers == number) for number in np.unique(numbers) if number != UNKNOWN]
+
+
+def test_a_group_shows_one_person_in_one_camera(people):
     persons, cameras, vectors = people
     groups = find(persons, cameras, vectors)
-    pairs = [np.flatnonzero(groups.numbers == number) for number in np.unique(groups.numbers) if number != UNKNOWN]
-    assert groups.usable == len(pairs) > 70
-    assert all(len(pair) == 2 and cameras[pair[0]] == cameras[pair[1]] for pair in pairs)
-    assert np.mean([persons[first] == persons[second] for first, second in pairs]) > 0.95
+    found = list_groups(groups.numbers)
+    assert groups.usable == len(found) > 70
+    assert all(len(crops) > 1 and len(set(cameras[crops])) == 1 for crops in found)
+    assert np.mean([len(set(persons[crops])) == 1 for crops in found]) > 0.95
+
+
+def test_any_two_crops_of_a_group_of_complete_linkage_are_near():
+    """Oracle: scipy's clustering of each whole camera, at the level that is counted by hand."""
+    persons, cameras = crops(60)
+    vectors = normalize_cameras(draw(np.random.default_rng(2), persons, cameras, noise=0.3, own=0.3), cameras)
+    similarity = vectors @ vectors.T
+    other = cameras[:, None] != cameras[None]
+    level = np.quantile(np.where(other, similarity, -1).max(axis=1), 0.9)
+    pairs = crop_groups._find_near(vectors, cameras)
+    expected = set()
+    for camera in (0, 1):
+        rows = np.flatnonzero(cameras == camera)
+        apart = np.clip(1 - similarity[np.ix_(rows, rows)], 0, None)
+        np.fill_diagonal(apart, 0)
+        labels = fcluster(linkage(squareform(apart, checks=False), "complete"), 1 - level, "distance")
+        expected |= {
+            tuple(rows[labels == label].tolist()) for label in np.unique(labels) if (labels == label).sum() > 1
+        }
+    found = {tuple(crops.tolist()) for crops in list_groups(crop_groups._join(pairs, len(vectors)))}
+    assert found == expected
+    assert len(found) > 20
+
+
+def test_grouping_again_leaves_held_out_crops_alone(people):
+    persons, cameras, vectors = people
+    site = make_site(persons, cameras)
+    normalized = normalize_cameras(vectors, cameras)
+    groups = find_crop_groups(site, normalized, PARTS, seed=0)
+    sharper = normalize_cameras(draw(np.random.default_rng(3), persons, cameras, noise=0.1, own=0.2), cameras)
+    numbers = regroup(site, groups, sharper, PARTS)
+    assert (numbers[groups.judge.held_out] == UNKNOWN).all()
+    found = list_groups(numbers)
+    assert len(found) > (np.unique(groups.learned) != UNKNOWN).sum()
+    assert np.mean([len(set(persons[crops])) == 1 for crops in found]) > 0.95
 
 
 def test_links_and_groups_are_held_out_whole(people):

@@ -1,6 +1,7 @@
 """Fine-tuning with pseudo-labels. Oracles: the weights of an uninterrupted call, and forced failures."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -123,11 +124,67 @@ def test_the_last_pass_within_the_error_of_the_best_is_chosen(gains, chosen):
     assert module.choose_pass([{"gain": gain, "error": 0.006} for gain in gains]) == chosen
 
 
-def test_a_pass_that_would_be_refused_is_not_chosen_after_one_that_would_be_accepted():
-    gains, errors = (0.013, 0.019, 0.021, 0.018), (0.006, 0.009, 0.009, 0.010)
+def test_a_later_pass_is_chosen_only_if_its_gain_exceeds_its_error():
+    gains, errors = (0.038, 0.025, 0.028, 0.015), (0.017, 0.018, 0.019, 0.019)
     entries = [{"gain": gain, "error": error} for gain, error in zip(gains, errors, strict=True)]
     assert module.choose_pass(entries) == 3
-    assert module.choose_pass([{**entry, "error": 0.02} for entry in entries]) == 4  # all would be refused
+    assert module.choose_pass([{**entry, "error": 0.05} for entry in entries]) == 1  # the best one, which is refused
+
+
+def test_a_pass_within_two_errors_is_accepted_if_an_earlier_one_is_beyond(site, tiny_run, tmp_path, monkeypatch):
+    """Gains of 3 and 1.5 standard errors in two passes, then 1.5 in both."""
+    described = module.FineTuning._judge
+    for first, accepted in ((0.03, True), (0.015, False)):
+        gains = iter((first, 0.015))
+        monkeypatch.setattr(
+            module.FineTuning,
+            "_judge",
+            lambda *args, gains=gains: described(*args) | {"gain": next(gains), "error": 0.01},
+        )
+        limits = []
+        monkeypatch.setattr(
+            module, "judge_rung", lambda name, *_, errors, limits=limits, **__: limits.append(errors) or Rung(name)
+        )
+        rung = adapt(tmp_path / "run", site, tiny_run, passes=2, images=False).rungs[-1]
+        assert rung.details["best"] == 2
+        assert limits == [module.KEPT_ERRORS if accepted else module.ERRORS]
+        shutil.rmtree(tmp_path / "run")
+
+
+def test_without_tracks_crops_are_grouped_anew_in_each_pass(tiny_run, tmp_path, monkeypatch):
+    """Oracle: identities of the crops; groups that may show one person are of one camera."""
+    site = draw_site(tmp_path / "site", people=80, tracks=False, noise=False)
+    seen = []
+    find_tracks = module.FineTuning.find_tracks
+
+    def watch(job, vectors):
+        tracks = find_tracks(job, vectors)
+        held_out = job.groups.judge.held_out
+        assert not held_out[tracks.rows].any()
+        people = np.array([int(Path(name).stem.partition("_")[0]) for name in job.site.names])[tracks.rows]
+        seen.append(np.mean([len(set(people[tracks.labels == label])) == 1 for label in np.unique(tracks.labels)]))
+        unsure = job._find_unsure(tracks, vectors)
+        assert (unsure == unsure.T).all()
+        assert not unsure.diagonal().any()
+        assert (tracks.camera_ids[np.nonzero(unsure)[0]] == tracks.camera_ids[np.nonzero(unsure)[1]]).all()
+        return tracks
+
+    monkeypatch.setattr(module.FineTuning, "find_tracks", watch)
+    result = adapt(tmp_path / "run", site, tiny_run, passes=2)
+    assert result.evidence == "similar"
+    assert len(result.rungs[-1].details["passes"]) == 2
+    assert len(seen) == 3  # of the start, and of each pass
+    assert min(seen) > 0.9
+
+
+def test_six_passes_are_the_default_of_a_network_that_can_be_fine_tuned(site, tiny_run, tmp_path, monkeypatch):
+    passes = []
+    monkeypatch.setattr(
+        "passerby.adaptation.adapt.finetune",
+        lambda job, _: (passes.append(job.passes) or Rung("finetune", note="-"), None),
+    )
+    adapt(tmp_path / "run", site, tiny_run, passes=None)
+    assert passes == [6]
 
 
 def rung(name, gain, error=0.01, note=""):

@@ -61,6 +61,8 @@ def _trace_fast():
     """Halve the time of tracing: small numbers of equal modules, one table of operators, no collection of garbage."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("passerby.model.baselines.hpm.LEVELS", (1, 2))
+        patch.setattr("passerby.model.baselines.lomo.SCALES", 1)
+        patch.setattr("passerby.model.baselines.lomo.WIDTH", 16_176)  # 24 of 40 rows of windows
         patch.setattr("passerby.model.baselines.osnet.STREAMS", 2)
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
         gc.disable()

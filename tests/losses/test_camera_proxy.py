@@ -24,6 +24,15 @@ def test_loss_agrees_with_a_loop():
     assert float(loss) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
+def test_tracks_that_may_show_one_person_are_no_negatives():
+    """By hand: without the second track, the third one is the only negative of the first."""
+    proxies = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]]))
+    unsure = torch.tensor([[False, True, False], [True, False, False], [False, False, False]])
+    targets, cameras = torch.tensor([0]), torch.zeros(3, dtype=torch.long)
+    loss = camera_proxy_loss(proxies[:1], targets, proxies, cameras, temperature=1.0, unsure=unsure)
+    assert float(loss) == pytest.approx(np.log(1 + np.exp(-1)), rel=1e-5)
+
+
 def test_no_image_has_no_loss_and_a_gradient_of_zero():
     embedding = torch.zeros(0, 2, requires_grad=True)
     loss = camera_proxy_loss(

@@ -68,12 +68,15 @@ def test_texts_of_a_run_without_tracks_name_pairs_and_links(tmp_path):
     (tmp_path / "adaptation").mkdir()
     for stem in PICTURES_OF:
         (tmp_path / "adaptation" / f"{stem}.png").touch()
-    result = AdaptResult(tmp_path, "links", 0.4, RUNGS, 1940, 2, 567, 150, "pairs", "synth", 7)
+    result = AdaptResult(tmp_path, "links", 0.4, RUNGS, 1940, 2, 567, 150, "similar", "synth", 7)
     section = build(make_run("site", result.to_dict() | {"folder": None}), make_run(str(tmp_path), result.to_dict()))
     texts = [*section.text, *(part.caption for part in section.parts)]
     assert len(texts) == 2 + 2 * 2 + len(PICTURES_OF)
     assert not [text for text in texts if "track" in text or "{" in text]
-    assert "with 567 pairs of crops, of which 150 were held out. The mAP on links of held-out crops was" in texts[0]
+    assert (
+        "with 567 groups of similar crops, of which 150 were held out. The mAP on links of held-out crops was"
+        in texts[0]
+    )
 
 
 def test_without_an_adapted_run_the_section_is_empty():

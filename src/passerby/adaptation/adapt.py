@@ -14,7 +14,7 @@ from passerby.adaptation.adapted_run import calibrate_adapted, write_adapted
 from passerby.adaptation.crop_groups import find_crop_groups
 from passerby.adaptation.finetune import NAME as FINETUNE
 from passerby.adaptation.finetune import FineTuning, finetune
-from passerby.adaptation.groups import Groups, find_groups
+from passerby.adaptation.groups import Groups, describe_groups, find_groups
 from passerby.adaptation.ladder import Start, choose, climb_maps, learn_rung, map_rungs, normalize_cameras
 from passerby.adaptation.norms import NAME as NORMS
 from passerby.adaptation.norms import try_norms
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PASSES = 6
+"""Passes of the fine-tuning where no number is given."""
 WORK = ".adapting"
 """Folder of the checkpoints of the fine-tuning, inside the run; it exists while an adaptation is not finished."""
 
@@ -51,7 +53,7 @@ def adapt(
     detector: Detector | None = None,
     every: int = 1,
     rendered: str = RENDERED,
-    passes: int = 0,
+    passes: int | None = None,
     images: bool = True,
     seed: int = 0,
     device: str = "auto",
@@ -59,12 +61,11 @@ def adapt(
 ) -> AdaptResult:
     """Adapt a model to the cameras of a site, mostly without labels, and write it as a run; or write nothing.
 
-    Crops of one track show one person, as do crops with the answer `same` of a review. Without tracks, pairs of crops
-    that both halves of the embedding link are learned from. Maps of the parts of the
-    embedding are learned from 70 % of these groups and compared with the start on the others; with `passes` a copy of
-    the network is fine-tuned and compared likewise. The best rung whose gain exceeds two standard errors is written.
-    Repeat an interrupted call with `passes` with the same arguments to continue it. Under torchrun, the processes
-    divide the batches of the fine-tuning, on the CPU; the first one writes the run.
+    Crops of one track show one person, as do crops with the answer `same` of a review. Without tracks, crops of a
+    camera are grouped by their embeddings. Maps of the parts of the embedding are learned from 70 % of these groups and
+    compared with the start on the others; a copy of the network is fine-tuned and compared likewise. The best rung
+    whose gain exceeds two standard errors is written. Repeat an interrupted call with the same arguments to continue
+    it. Under torchrun, the processes divide the batches of the fine-tuning, on the CPU; the first one writes the run.
 
     Args:
         out: A folder that holds no run yet.
@@ -79,7 +80,8 @@ def adapt(
         every: Use every n-th frame of the videos.
         rendered: Data set of synthetic people: a rung keeps 60 % of the mAP on them or more, and without labels the
             calibration is fitted to them.
-        passes: Passes of a fine-tuning over the crops, such as 6, which takes minutes; 0 leaves it out.
+        passes: Passes of the fine-tuning over the crops, which take minutes; 0 leaves it out. None is 6, and 0 for a
+            model that cannot be fine-tuned.
         images: Keep pictures with crops of the site in the run, for its report.
         seed: Seed of the held-out groups and other draws.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -103,7 +105,9 @@ def adapt(
     folder.require_unused()
     source = Source(data, gallery, videos, detector, every, labels, answers)
     with join_processes("cpu") as process, open_progress(progress if process.first else False) as report:
-        start, crops, links = source.read(model, device=device, passes=passes, progress=report)
+        start, crops, links = source.read(model, device=device, passes=passes or 0, progress=report)
+        if passes is None:
+            passes = PASSES if start.fine_tunable else 0
         site = read_site(crops, start.embedder, title=source.title, links=links, seed=seed, progress=report)
         return _climb(
             folder,
@@ -137,7 +141,7 @@ def _climb(
     if groups.judge is None and not source.labels and not count(site.tracks):
         vectors = from_first(start.embed(site.pixels, progress=progress), process)
         groups = find_crop_groups(site, normalize_cameras(vectors, site.camera_ids), start.parts, seed=seed)
-    logger.info("%s; %d %s with a match", site.describe(), groups.usable, groups.kind)
+    logger.info("%s; %s", site.describe(), describe_groups(groups.usable, groups.kind))
     if groups.judge is None:
         names = (NORMS, *map_rungs(groups), *((FINETUNE,) if passes else ()))
         rungs = tuple(Rung(name, note=groups.obstacle) for name in names)

@@ -75,9 +75,9 @@ class AdaptResult(Result):
         rungs: All rungs that were tried, in their order.
         crops: Number of crops.
         cameras: Number of cameras.
-        groups: Number of tracks, pairs or identities with two crops or more, of which some were held out.
+        groups: Number of tracks, identities or groups of similar crops with two crops or more; some were held out.
         held_out: Number of held-out groups.
-        evidence: What judged: `identities`, `tracks`, or `pairs` of crops that both halves of the embedding link.
+        evidence: What judged: `identities`, `tracks`, or `similar`: groups of similar crops.
         calibration: What the calibration was fitted to; empty if no run was written.
         seed: Seed of all random draws.
 

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.adaptation.adapt_result import Rung
+from passerby.adaptation.crop_groups import UNSURE, find_level, regroup
 from passerby.adaptation.groups import Groups
 from passerby.adaptation.ladder import ERRORS, Start, judge_rung, standard_error
 from passerby.adaptation.rendered import RenderedPeople
@@ -32,7 +32,7 @@ from passerby.metric.fold import fold_maps
 from passerby.metric.part_maps import Parts
 from passerby.progress import ProgressCallback
 from passerby.text import plural
-from passerby.types import FloatArray, IntArray
+from passerby.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from passerby.distributed import Process
@@ -46,6 +46,8 @@ WITHIN_PASSES = 1
 """First passes, which learn from the tracks of each camera alone."""
 EMA = 0.98
 """Decay of the averaged weights."""
+KEPT_ERRORS = 1.0
+"""Standard errors that the gain of the pass that is kept must exceed, where that of some pass exceeds `ERRORS`."""
 MIN_TRACKS = 8
 """Tracks of two crops below which nothing is learned."""
 ALIKE = 0.97
@@ -83,10 +85,16 @@ class FineTuning:
     progress: ProgressCallback
     process: Process
 
-    @cached_property
-    def tracks(self) -> SiteTracks:
-        """Tracks of the groups that are not held out."""
-        return find_tracks(self.site, self.groups.learned)
+    def find_tracks(self, vectors: FloatArray) -> SiteTracks:
+        """Return the tracks of the groups that are not held out; without given ones, crops are grouped anew.
+
+        Args:
+            vectors: (N, P D) of the network at the start of a pass.
+        """
+        numbers = self.groups.learned
+        if self.groups.kind == "similar":
+            numbers = regroup(self.site, self.groups, self.start.normalize(vectors), self.start.parts)
+        return find_tracks(self.site, numbers)
 
     def run(self, maps: Parts | None) -> tuple[int, list[dict[str, Any]]]:
         """Run the passes that are not finished; return the best one, from 1, and an entry for each."""
@@ -101,10 +109,11 @@ class FineTuning:
         vectors = self._embed_site(state)
         for done in range(len(entries), self.passes):
             started = time.monotonic()
-            links = self._link(vectors, done)
-            loss = self._train(state, vectors, links.pairs, done)
+            tracks = self.find_tracks(vectors)
+            links = self._link(tracks, vectors, done)
+            loss = self._train(state, tracks, vectors, links.pairs, done)
             vectors = self._embed_site(state)
-            entry = self._judge(vectors, loss) | self.tracks.measure(links)
+            entry = self._judge(vectors, loss) | tracks.measure(links)
             entries.append(entry)
             state.stage = done + 1
             if not self.process.first:
@@ -168,12 +177,14 @@ class FineTuning:
             ema=ModelEmaV3(network, decay=EMA, use_warmup=True),
         )
 
-    def _link(self, vectors: FloatArray, done: int) -> TrackLinks:
+    def _link(self, tracks: SiteTracks, vectors: FloatArray, done: int) -> TrackLinks:
         """Return the links of a pass: given ones, and in later passes those that are found."""
         searches = done >= WITHIN_PASSES and self.groups.kind != "identities"
-        return self.tracks.link(self.start.normalize(vectors) if searches else None)
+        return tracks.link(self.start.normalize(vectors) if searches else None)
 
-    def _train(self, state: TrainingState, vectors: FloatArray, pairs: IntArray, done: int) -> float:
+    def _train(
+        self, state: TrainingState, tracks: SiteTracks, vectors: FloatArray, pairs: IntArray, done: int
+    ) -> float:
         import torch
 
         from passerby.training.proxy_pass import LabeledPixels, ProxySettings, TrackProxies, run_pass
@@ -184,13 +195,13 @@ class FineTuning:
             size=preprocessing.size, mean=preprocessing.mean, std=preprocessing.std, flip=0.5, pad=2,
             jitter=(1.0, 0.2, 0.2, 0.2, 0.0),
         )  # fmt: skip
-        tracks = self.tracks
         crops = LabeledPixels(self.site.pixels[tracks.rows], tracks.labels)
         persons = np.unique(self.people.person_ids, return_inverse=True)[1]
         proxies = TrackProxies(
             torch.from_numpy(tracks.mean(vectors).astype(np.float32)),
             torch.from_numpy(tracks.camera_ids),
             torch.from_numpy(link_table(pairs, tracks.camera_ids)),
+            torch.from_numpy(self._find_unsure(tracks, vectors)) if self.groups.kind == "similar" else None,
         )
         settings = ProxySettings(transform=transform, passes=self.passes, seed=self.seed)
         losses = []
@@ -199,6 +210,15 @@ class FineTuning:
             losses.append(loss)
             self.progress("finetune", state.step, 0, f"pass {done + 1}  loss {loss:.3f}")
         return float(np.mean(losses))
+
+    def _find_unsure(self, tracks: SiteTracks, vectors: FloatArray) -> BoolArray:
+        """Mark groups of one camera that may show one person, (T, T): a person's crops can be in several groups."""
+        normalized = self.start.normalize(vectors)
+        means = tracks.mean(normalized)
+        unsure = means @ means.T >= find_level(normalized, self.site.camera_ids, UNSURE)
+        unsure &= tracks.camera_ids[:, None] == tracks.camera_ids[None]
+        np.fill_diagonal(unsure, False)
+        return np.asarray(unsure)
 
     def _judge(self, vectors: FloatArray, loss: float) -> dict[str, Any]:
         """Describe a finished pass.
@@ -233,7 +253,7 @@ class FineTuning:
     def _key(self) -> Mapping[str, Any]:
         """Return the values that the passes depend on."""
         return {
-            "format": 3,
+            "format": 4,
             "fingerprint": self.site.fingerprint,
             "start": self.start.fingerprint,
             "seed": self.seed,
@@ -280,18 +300,17 @@ def _round(seconds: float) -> str:
 def choose_pass(entries: Sequence[Mapping[str, Any]]) -> int:
     """Return the number, from 1, of the last pass whose gain is not below the largest by more than its error.
 
-    Later passes learn from more links between cameras, which crops of one camera do not judge; see `choose`. Passes
-    that would be refused count only if all would be.
+    Later passes learn from more links between cameras, which crops of one camera do not judge; see `choose`. The gain
+    of a pass that is not the best one must exceed `KEPT_ERRORS`.
 
     Example:
-        >>> choose_pass([{"gain": 0.03, "error": 0.01}, {"gain": 0.025, "error": 0.01}, {"gain": 0.01, "error": 0.01}])
+        >>> choose_pass([{"gain": 0.03, "error": 0.01}, {"gain": 0.015, "error": 0.01}, {"gain": 0.0, "error": 0.01}])
         2
     """
     best = max(entries, key=lambda entry: float(entry["gain"]))
     least = best["gain"] - ERRORS * best["error"]
-    near = [number for number, entry in enumerate(entries, start=1) if entry["gain"] >= least]
-    accepted = [number for number in near if entries[number - 1]["gain"] > ERRORS * entries[number - 1]["error"]]
-    return max(accepted or near)
+    near = (entry["gain"] >= max(least, KEPT_ERRORS * entry["error"]) or entry is best for entry in entries)
+    return max(number for number, found in enumerate(near, start=1) if found)
 
 
 def finetune(job: FineTuning, maps: Parts | None) -> tuple[Rung, ReID | None]:
@@ -306,7 +325,7 @@ def finetune(job: FineTuning, maps: Parts | None) -> tuple[Rung, ReID | None]:
     """
     if not job.model.trainable:
         return Rung(NAME, note="not applicable: the weights of an ONNX or OpenVINO file are fixed"), None
-    usable = int((np.bincount(job.tracks.labels) > 1).sum())
+    usable = int((np.bincount(job.find_tracks(job.start.crops).labels) > 1).sum())
     if usable < MIN_TRACKS:
         return Rung(NAME, note=f"{usable} tracks with two crops to learn from, expected {MIN_TRACKS} or more"), None
     try:
@@ -315,6 +334,8 @@ def finetune(job: FineTuning, maps: Parts | None) -> tuple[Rung, ReID | None]:
         return Rung(NAME, note=str(error)), None
     network = job.load_best()
     crops, rendered = (job.embed(network, pixels) for pixels in (job.site.pixels, job.people.pixels))
-    rung = judge_rung(NAME, crops, rendered, start=job.start, groups=job.groups, people=job.people)
+    found = any(entry["gain"] > ERRORS * entry["error"] for entry in entries)
+    errors = KEPT_ERRORS if found else ERRORS
+    rung = judge_rung(NAME, crops, rendered, start=job.start, groups=job.groups, people=job.people, errors=errors)
     rung = replace(rung, details={"passes": entries, "best": best})
     return rung, network if rung.accepted else None

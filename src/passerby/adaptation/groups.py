@@ -31,8 +31,9 @@ class Groups:
 
     Attributes:
         numbers: (N,) group of each crop, or `UNKNOWN`.
-        kind: `identities`, `tracks`, or `pairs` of crops without both; answers of a review may join the last two.
-        usable: Number of groups with a match: two crops of one camera (tracks, pairs) or of two cameras (identities).
+        kind: `identities`, `tracks`, or, without both, `similar` crops of a camera; answers of a review may join the
+            last two.
+        usable: Number of groups with a match: two crops of one camera, or of two cameras for identities.
         judge: Held-out groups; None if there would be fewer than `MIN_GROUPS`.
         obstacle: Why there is no judge.
     """
@@ -47,6 +48,16 @@ class Groups:
     def learned(self) -> IntArray:
         """(N,) groups without the held-out ones."""
         return self.numbers if self.judge is None else np.where(self.judge.held_out, UNKNOWN, self.numbers)
+
+
+def describe_groups(count: int, kind: str) -> str:
+    """Write a number of usable groups of a kind for a reader.
+
+    Example:
+        >>> describe_groups(70, "tracks"), describe_groups(1, "similar")
+        ('70 tracks with a match', '1 group of similar crops')
+    """
+    return f"{plural(count, 'group')} of similar crops" if kind == "similar" else f"{count:,} {kind} with a match"
 
 
 def find_groups(site: Site, *, labels: bool, seed: int) -> Groups:

@@ -64,6 +64,11 @@ class StartModel:
         encoder = TorchEncoder(network, self.embedder.preprocessing, device=self.embedder.device)
         return Embedder(encoder, self.embedder.preprocessing, self.manifest).embed(list(pixels), progress=progress)
 
+    @property
+    def fine_tunable(self) -> bool:
+        """Whether the passes of a fine-tuning can change its weights."""
+        return self.trainable and self.recipe.model.method != "cbn"
+
     def require_passes(self, passes: int) -> None:
         """Check that the network can be fine-tuned.
 

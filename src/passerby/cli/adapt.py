@@ -46,8 +46,9 @@ def adapt(
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Use every n-th frame of the videos.")] = 1,
     passes: Annotated[
-        int, typer.Option(min=0, help="Passes of fine-tuning over the crops, such as 6, in minutes; 0 is off.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Passes of fine-tuning, which take minutes; default: 6, or 0 for a file model."),
+    ] = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Keep pictures of crops in the run.")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the held-out groups and other draws.")] = 0,
     device: Device = "auto",
@@ -98,11 +99,13 @@ def _pair_cameras(videos: list[Path], cameras: list[str]) -> dict[str | Path, st
 
 
 def _print(result: AdaptResult) -> None:
+    from passerby.adaptation.groups import describe_groups
+
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         cell(
-            f"{plural(result.crops, 'crop')} of {plural(result.cameras, 'camera')}, {result.groups:,} "
-            f"{result.evidence} with a match, {result.held_out:,} of them held out"
+            f"{plural(result.crops, 'crop')} of {plural(result.cameras, 'camera')}, "
+            f"{describe_groups(result.groups, result.evidence)}, {result.held_out:,} of them held out"
         )
     )
     if result.start is None:

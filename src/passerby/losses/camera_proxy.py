@@ -17,7 +17,13 @@ from passerby.model.full_precision import unit_vectors
 
 
 def camera_proxy_loss(
-    embedding: Tensor, targets: Tensor, proxies: Tensor, camera_ids: Tensor, *, temperature: float
+    embedding: Tensor,
+    targets: Tensor,
+    proxies: Tensor,
+    camera_ids: Tensor,
+    *,
+    temperature: float,
+    unsure: Tensor | None = None,
 ) -> Tensor:
     """Compute the cross-entropy of each image's target among the proxies of the target's camera.
 
@@ -27,6 +33,8 @@ def camera_proxy_loss(
         proxies: (T, D) of unit length, without gradient.
         camera_ids: (T,) camera of each track.
         temperature: Above 0; smaller values weight the nearest proxies more.
+        unsure: (T, T) bool: tracks that may show one person, which are no negatives of each other; None for none. A
+            track itself is not marked.
 
     Returns:
         A scalar, the mean over the images; 0 (with gradient 0) for no image.
@@ -40,6 +48,8 @@ def camera_proxy_loss(
         return embedding.sum() * 0
     logits = unit_vectors(embedding) @ proxies.T / temperature  # (B, T)
     others = camera_ids[targets][:, None] != camera_ids[None]
+    if unsure is not None:
+        others |= unsure[targets]
     return F.cross_entropy(logits.masked_fill(others, float("-inf")), targets)
 
 

@@ -63,13 +63,14 @@ class _Terms:
 _TERMS = {
     "tracks": _Terms("tracks", "held-out tracks", "a crop of the same track"),
     "identities": _Terms("identities", "held-out identities", "a crop of the same identity"),
-    "pairs": _Terms(
-        "pairs of crops",
+    "similar": _Terms(
+        "groups of similar crops",
         "links of held-out crops",
         "the crop of another camera that half of the start's embedding links",
     ),
 }
 """By the kind of `Groups`."""
+_TERMS["pairs"] = _TERMS["similar"]  # in manifests of earlier versions
 
 
 def build_adaptation_section(group: RunGroup, *, images: bool) -> PageSection:

@@ -81,11 +81,13 @@ class TrackProxies:
         vectors: (T, D) of unit length; moved during the pass.
         camera_ids: (T,).
         links: (T, cameras) linked track in each camera, -1 without one.
+        unsure: (T, T) bool: tracks of one camera that may show one person; None for none.
     """
 
     vectors: Tensor
     camera_ids: Tensor
     links: Tensor
+    unsure: Tensor | None = None
 
 
 def run_pass(
@@ -172,7 +174,12 @@ def _proxy_loss(embedding: Tensor, own: Tensor, proxies: TrackProxies, settings:
 
     def loss(rows: Tensor, targets: Tensor) -> Tensor:
         return camera_proxy_loss(
-            embedding[rows], targets, proxies.vectors, proxies.camera_ids, temperature=settings.temperature
+            embedding[rows],
+            targets,
+            proxies.vectors,
+            proxies.camera_ids,
+            temperature=settings.temperature,
+            unsure=proxies.unsure,
         )
 
     within = loss(torch.arange(len(own)), own)
