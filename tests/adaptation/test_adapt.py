@@ -98,7 +98,7 @@ def test_without_tracks_nothing_is_judged_and_nothing_is_written(tiny_run, tmp_p
     assert not result.helped
     assert (result.chosen, result.folder, result.calibration) == ("nothing", None, "")
     assert {rung.note for rung in result.rungs} == {
-        "no tracks, and 14 groups of similar crops; expected 67 or more, of which 30 % are held out"
+        "no tracks, and 8 groups of similar crops; expected 67 or more, of which 30 % are held out"
     }
     assert not out.exists()
 

@@ -335,7 +335,7 @@ def finetune(job: FineTuning, maps: Parts | None) -> tuple[Rung, ReID | None]:
     network = job.load_best()
     crops, rendered = (job.embed(network, pixels) for pixels in (job.site.pixels, job.people.pixels))
     found = any(entry["gain"] > ERRORS * entry["error"] for entry in entries)
-    errors = KEPT_ERRORS if found else ERRORS
+    errors = KEPT_ERRORS if found else None
     rung = judge_rung(NAME, crops, rendered, start=job.start, groups=job.groups, people=job.people, errors=errors)
     rung = replace(rung, details={"passes": entries, "best": best})
     return rung, network if rung.accepted else None

@@ -87,7 +87,7 @@ def judge_rung(
     start: Start,
     groups: Groups,
     people: RenderedPeople,
-    errors: float = ERRORS,
+    errors: float | None = None,
 ) -> Rung:
     """Compare the embeddings of a rung with those of the start.
 
@@ -98,9 +98,10 @@ def judge_rung(
         start: Embeddings of the start.
         groups: With a judge.
         people: The synthetic people.
-        errors: Standard errors that the gain must exceed.
+        errors: Standard errors that the gain must exceed; None is `ERRORS`.
     """
     assert groups.judge is not None
+    errors = ERRORS if errors is None else errors
     before, after = (groups.judge.precision(start.normalize(vectors)) for vectors in (start.crops, crops))
     gains = after - before
     gain, error = float(gains.mean()), standard_error(gains)
