@@ -343,7 +343,7 @@ def test_a_survey_estimates_the_number_of_persons(tmp_path):
     store = open_gallery(tmp_path / "hard", model=MODEL)
     add_people(store, people=15, noise=0.7)
     review = Review(store, CALIBRATION)
-    with pytest.raises(DataError, match="population: 0 settled units, expected at least 2"):
+    with pytest.raises(DataError, match="population: 0 sightings of a survey with all answers, expected at least 2"):
         review.population()
     rounds = 0
     while (questions := review.survey(25)) and rounds < 60:

@@ -86,7 +86,7 @@ def test_a_worked_estimate():
 
 
 def test_bad_input_is_one_clear_error():
-    with pytest.raises(DataError, match="population: 1 settled unit, expected at least 2"):
+    with pytest.raises(DataError, match="population: 1 sighting of a survey with all answers, expected at least 2"):
         estimate_population([1.0], [0.5], [0.5], [1])
     with pytest.raises(DataError, match=r"population: level 1\.0, expected a probability between 0 and 1"):
         estimate_population([1.0, 1.0], [0.5, 0.5], [0.5, 0.5], [1, 1], level=1.0)

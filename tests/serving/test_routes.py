@@ -148,6 +148,19 @@ def test_bad_input_has_a_message(service, path, body, status, message):
     assert error["request"] == reply.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("sightings?camra=north", "camra: no such parameter; did you mean 'camera'? expected camera, label"),
+        ("stats?verbose=1", "verbose: no such parameter; expected none"),
+    ],
+)
+def test_an_unknown_query_parameter_is_refused(service, path, message):
+    reply = service.http.get(f"/v1/{path}")
+    assert reply.status_code == 422
+    assert message in reply.json()["error"]["message"]
+
+
 def test_bodies_that_are_no_json(service):
     def post(content, kind="application/json"):
         reply = service.http.post("/v1/search", content=content, headers={"Content-Type": kind})
@@ -193,7 +206,9 @@ def test_the_log_has_requests_and_nothing_about_people(service):
         "id": "secretid",
     }
     assert service.http.post("/v1/sightings", json=body).status_code == 201
-    assert service.http.get("/v1/sightings/secretid?x=secretquery").status_code == 200
+    assert service.http.get("/v1/sightings/secretid").status_code == 200
+    assert service.http.get("/v1/sightings/secretid?x=secretquery").status_code == 422
+    assert service.http.get("/v1/sightings?label=secretquery").status_code == 200
     assert (
         service.http.post("/v1/label", json={"name": "x" * 300 + "secretname", "ids": ["secretid"]}).status_code == 400
     )

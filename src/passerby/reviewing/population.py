@@ -217,7 +217,8 @@ def estimate_population(
     z = np.asarray(totals, np.float64) + (np.asarray(values) - np.asarray(expected)) / np.asarray(chances)
     if len(z) < 2:
         raise DataError(
-            f"population: {plural(len(z), 'settled unit')}, expected at least 2; answer the questions of a survey"
+            f"population: {plural(len(z), 'sighting')} of a survey with all answers, expected at least 2; answer its "
+            "questions (`passerby review GALLERY --survey 100`)"
         )
     if not 0 < level < 1:
         raise DataError(f"population: level {level}, expected a probability between 0 and 1")

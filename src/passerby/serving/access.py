@@ -13,10 +13,10 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 
 from passerby.gallery.user import read_user
-from passerby.serving.replies import RequestError
+from passerby.serving.replies import RequestError, is_interface
 from passerby.serving.settings import ServeSettings
 from passerby.serving.tokens import ROLES, Role, TokenFile
-from passerby.text import plural
+from passerby.text import plural, suggest
 
 COOKIE = "passerby_session"
 _FAILURES_PER_MINUTE = 60
@@ -170,11 +170,12 @@ class CallCounter:
 
 
 def allow(role: Role) -> Callable[..., Awaitable[Caller]]:
-    """Make a dependency that requires a role and returns the caller."""
+    """Make a dependency that requires a role and known query parameters, and returns the caller."""
 
     async def check(request: Request, _credentials: Annotated[Any, Security(_bearer)]) -> Caller:
         caller: Caller = request.scope["caller"]  # of `Guard`, which has checked it before the body was read
         require_role(caller, role)
+        _require_known_parameters(request)
         return caller
 
     check.role = role  # type: ignore[attr-defined]
@@ -189,6 +190,17 @@ def require_role(caller: Caller, role: Role) -> None:
     """
     if ROLES.index(caller.role) < ROLES.index(role):
         raise RequestError(403, "role", f"this needs the role {role}; the token has the role {caller.role}")
+
+
+def _require_known_parameters(request: Request) -> None:
+    """Refuse a query parameter that the route does not have: a misspelled filter would select everything."""
+    if not is_interface(request.url.path):
+        return
+    known = [parameter.alias for parameter in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            expected = f"expected {', '.join(known)}" if known else "expected none"
+            raise RequestError(422, "invalid", f"{name[:50]}: no such parameter; {suggest(name, known)}{expected}")
 
 
 def group_address(address: str) -> str:
