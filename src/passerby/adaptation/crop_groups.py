@@ -110,15 +110,18 @@ def _find_near(vectors: FloatArray, camera_ids: IntArray) -> IntArray:
     """Return (L, 2) pairs that connect the crops of each group of complete linkage."""
     hierarchy: Any = require_extra("scipy.cluster.hierarchy")
     distance: Any = require_extra("scipy.spatial.distance")
+    sparse: Any = require_extra("scipy.sparse")
     least = find_level(vectors, camera_ids, NEAR)
-    sets = UnionFind(len(vectors))
+    near = []
     for rows, similarity, same in _compare(vectors, camera_ids):
-        for first, second in zip(*np.nonzero(same & (similarity >= least)), strict=True):
-            sets.join(rows.start + int(first), int(second))
-    roots = sets.roots()
+        first, second = np.nonzero(same & (similarity >= least))
+        near.append(np.stack([rows.start + first, second]))
+    edges = np.concatenate(near, axis=1)  # (2, E)
+    graph = sparse.coo_array((np.ones(edges.shape[1], bool), edges), shape=(len(vectors), len(vectors)))
+    components = sparse.csgraph.connected_components(graph, directed=False)[1]
     pairs = []
-    for root in np.flatnonzero(np.bincount(roots) > 1):
-        crops = np.flatnonzero(roots == root)
+    for component in np.flatnonzero(np.bincount(components) > 1):
+        crops = np.flatnonzero(components == component)
         apart = np.clip(1 - vectors[crops] @ vectors[crops].T, 0, None)
         tree = hierarchy.linkage(distance.squareform(apart, checks=False), "complete")
         labels = hierarchy.fcluster(tree, 1 - least, "distance")
