@@ -10,6 +10,8 @@ OLDEST_TESTS := tests/data tests/evaluation tests/openset tests/plots tests/revi
 	tests/test_fuzz.py tests/ranking/test_rank.py tests/ranking/test_rerank.py tests/gallery/stores \
 	$(patsubst %,tests/gallery/test_%.py,cluster crops forget identify parquet review sightings)
 
+OLDEST := build/oldest/.installed
+
 .PHONY: help demo gpu-check test test-milvus test-oldest lint wheel clean
 .NOTPARALLEL:
 unexport PYTHONHOME PYTHONPATH
@@ -43,10 +45,13 @@ test: $(VENV)/.installed-dev  ## Run the tests and list the slowest files.
 test-milvus: $(VENV)/.installed-dev  ## Run the gallery's tests on a Milvus server; Linux, in a network namespace (root).
 	unshare --net sh -c 'ip link set lo up && exec $(BIN)/python -m pytest tests/gallery -k "milvus or server"'
 
-test-oldest: | $(VENV)/.made  ## Install the oldest versions that work, without PyTorch, and run the tests that need no training.
-	"$(PYTHON)" -m venv build/oldest
+$(OLDEST): pyproject.toml constraints/oldest.txt $(shell find src -type f -not -path '*/__pycache__/*') | $(VENV)/.made
+	"$(PYTHON)" -m venv --clear build/oldest
 	build/oldest/bin/python -m pip install --quiet --only-binary :all: --constraint constraints/oldest.txt ".[eval,report]" \
 		filelock hypothesis pytest pytest-timeout pytest-xdist
+	@touch $@
+
+test-oldest: $(OLDEST)  ## Install the oldest versions that work, without PyTorch, and run the tests that need no training.
 	CI= build/oldest/bin/python -m pytest -n auto --dist loadfile -k "not empties_the_cache" $(OLDEST_TESTS)  # without the extras of some tests
 	rm -rf build/oldest-people build/oldest-gallery build/oldest-evaluation
 	build/oldest/bin/passerby synth --out build/oldest-people --identities 8 --cameras 2 --images 2 --seed 0
