@@ -92,7 +92,7 @@ def test_one_option_is_expected(people, passerby):
 
 
 def test_a_survey_and_the_number_of_people(people, passerby):
-    assert "expected at least 2; answer the questions of a survey" in passerby("review", people, "--people").error
+    assert "expected at least 2; answer its questions" in passerby("review", people, "--people").error
     for _ in range(30):
         questions = json.loads(passerby("review", people, "--survey", "3", "--json").out)
         if not questions:

@@ -65,10 +65,10 @@ def test_folders_with_the_same_title_have_different_fingerprints(tiny_run, tmp_p
     folders = []
     for name, samples in (("a", data.train[:24]), ("b", data.train[24:])):
         for sample in samples:
-            folder = tmp_path / name / "train" / f"{sample.person_id}"
+            folder = tmp_path / name / "people" / "train" / f"{sample.person_id}"
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy(sample.path, folder)
-        folders += load_data(f"folder:{tmp_path / name}?camera=market")
+        folders += load_data(f"folder:{tmp_path / name / 'people'}?camera=market")
     first, second = folders
     assert first.title == second.title
     embedder.manifest = {"titles": [first.title], "fingerprints": [fingerprint([first])]}

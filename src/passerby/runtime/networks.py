@@ -226,11 +226,11 @@ def _load_openvino(path: Path, threads: int | None, precision: ComputePrecision,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
     } | ({} if threads is None else {"INFERENCE_NUM_THREADS": threads})
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise DataError(f"{path}: this processor has no bf16; choose precision fp32")
 
     def compile_size(size: int | None) -> Callable[[NDArray[Any]], _Outputs]:
         """Compile for batches of one size; None keeps the input of the file."""
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise DataError(f"{path}: this processor has no bf16; choose precision fp32")
         model = core.read_model(str(path))
         if size is not None:
             model.reshape([size, *model.input(0).partial_shape[1:]])
