@@ -106,7 +106,7 @@ def _list_runtimes(model: str, folder: Path, *, flip: bool, avx2: bool) -> dict[
 
 @cache
 def _has_bf16() -> bool:
-    """Whether OpenVINO computes with bf16 on this processor; a line says when it does not."""
+    """Return whether OpenVINO has bf16 on this processor; print a line if not."""
     from passerby.runtime.networks import open_openvino
 
     if "BF16" in open_openvino().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

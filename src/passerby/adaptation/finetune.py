@@ -46,8 +46,6 @@ WITHIN_PASSES = 1
 """First passes, which learn from the tracks of each camera alone."""
 EMA = 0.98
 """Decay of the averaged weights."""
-KEPT_ERRORS = 1.0
-"""Standard errors that the gain of the pass that is kept must exceed, where that of some pass exceeds `ERRORS`."""
 MIN_TRACKS = 8
 """Tracks of two crops below which nothing is learned."""
 ALIKE = 0.97
@@ -300,17 +298,18 @@ def _round(seconds: float) -> str:
 def choose_pass(entries: Sequence[Mapping[str, Any]]) -> int:
     """Return the number, from 1, of the last pass whose gain is not below the largest by more than its error.
 
-    Later passes learn from more links between cameras, which crops of one camera do not judge; see `choose`. The gain
-    of a pass that is not the best one must exceed `KEPT_ERRORS`.
+    Later passes learn from more links between cameras, which crops of one camera do not judge; see `choose`. Passes
+    that would be refused count only if all would be.
 
     Example:
-        >>> choose_pass([{"gain": 0.03, "error": 0.01}, {"gain": 0.015, "error": 0.01}, {"gain": 0.0, "error": 0.01}])
+        >>> choose_pass([{"gain": 0.03, "error": 0.01}, {"gain": 0.025, "error": 0.01}, {"gain": 0.01, "error": 0.01}])
         2
     """
     best = max(entries, key=lambda entry: float(entry["gain"]))
     least = best["gain"] - ERRORS * best["error"]
-    near = (entry["gain"] >= max(least, KEPT_ERRORS * entry["error"]) or entry is best for entry in entries)
-    return max(number for number, found in enumerate(near, start=1) if found)
+    near = [number for number, entry in enumerate(entries, start=1) if entry["gain"] >= least]
+    accepted = [number for number in near if entries[number - 1]["gain"] > ERRORS * entries[number - 1]["error"]]
+    return max(accepted or near)
 
 
 def finetune(job: FineTuning, maps: Parts | None) -> tuple[Rung, ReID | None]:
@@ -334,8 +333,6 @@ def finetune(job: FineTuning, maps: Parts | None) -> tuple[Rung, ReID | None]:
         return Rung(NAME, note=str(error)), None
     network = job.load_best()
     crops, rendered = (job.embed(network, pixels) for pixels in (job.site.pixels, job.people.pixels))
-    found = any(entry["gain"] > ERRORS * entry["error"] for entry in entries)
-    errors = KEPT_ERRORS if found else None
-    rung = judge_rung(NAME, crops, rendered, start=job.start, groups=job.groups, people=job.people, errors=errors)
+    rung = judge_rung(NAME, crops, rendered, start=job.start, groups=job.groups, people=job.people)
     rung = replace(rung, details={"passes": entries, "best": best})
     return rung, network if rung.accepted else None

@@ -22,7 +22,6 @@ from passerby.adaptation.site import Site
 from passerby.errors import DataError
 from passerby.metric.part_maps import METHODS, Parts, apply_maps, join_parts, learn_maps, split_parts
 from passerby.ranking.camera_normalization import standardize_cameras
-from passerby.text import plural
 from passerby.types import Embeddings, FloatArray, IntArray
 
 logger = logging.getLogger(__name__)
@@ -80,14 +79,7 @@ def standard_error(gains: NDArray[np.float64]) -> float:
 
 
 def judge_rung(
-    name: str,
-    crops: FloatArray,
-    rendered: FloatArray,
-    *,
-    start: Start,
-    groups: Groups,
-    people: RenderedPeople,
-    errors: float | None = None,
+    name: str, crops: FloatArray, rendered: FloatArray, *, start: Start, groups: Groups, people: RenderedPeople
 ) -> Rung:
     """Compare the embeddings of a rung with those of the start.
 
@@ -98,10 +90,8 @@ def judge_rung(
         start: Embeddings of the start.
         groups: With a judge.
         people: The synthetic people.
-        errors: Standard errors that the gain must exceed; None is `ERRORS`.
     """
     assert groups.judge is not None
-    errors = ERRORS if errors is None else errors
     before, after = (groups.judge.precision(start.normalize(vectors)) for vectors in (start.crops, crops))
     gains = after - before
     gain, error = float(gains.mean()), standard_error(gains)
@@ -109,8 +99,8 @@ def judge_rung(
     note = ""
     if kept < RENDERED_KEPT:
         note = f"keeps {100 * kept:.0f} % of the mAP on synthetic people, expected {100 * RENDERED_KEPT:.0f} % or more"
-    elif gain <= errors * error:
-        note = f"gain not above {plural(errors, 'standard error')}, {100 * errors * error:z.1f} points"
+    elif gain <= ERRORS * error:
+        note = f"gain not above {ERRORS:g} standard errors, {100 * ERRORS * error:z.1f} points"
     measured = f"{100 * gain:+z.1f} ± {100 * error:.1f} points"
     logger.info("%s: gain %s of held-out mAP: %s", name, measured, f"not accepted: {note}" if note else "accepted")
     return Rung(name, gain, error, kept, note)
