@@ -197,12 +197,17 @@ def _score_part(
 
 
 def _standardize(candidates: Candidates, views: CameraViews) -> FloatArray:
-    """Return the (N, D) vectors of candidates, standardized by the statistics of their cameras."""
+    """Return the (N, D) vectors of candidates, standardized by the statistics of their cameras; in float32 for speed."""
     standardized = np.empty_like(candidates.vectors)
     cameras = np.array(candidates.cameras, dtype=object)
     for camera in {*candidates.cameras}:
-        rows = np.flatnonzero(cameras == camera)
-        standardized[rows] = views.get(camera).standardize(candidates.vectors[rows])
+        rows, view = np.flatnonzero(cameras == camera), views.get(camera)
+        vectors = candidates.vectors[rows]
+        vectors -= view.mean.astype(np.float32)
+        vectors *= view.scale.astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]  # a zero vector stays, and is rejected
+        standardized[rows] = vectors
     return standardized
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -63,7 +64,7 @@ class CameraStatistics(Result):
         mean = (1 - weight) * self.mean + weight * target.mean
         return CameraStatistics(mean, np.sqrt((1 - weight) * self.deviation**2 + weight * target.deviation**2))
 
-    @property
+    @cached_property
     def scale(self) -> NDArray[np.float64]:
         """(D,) factor of each dimension: 1 / deviation, and 0 where the deviation is 0."""
         return np.divide(1, self.deviation, out=np.zeros_like(self.deviation), where=self.deviation > 0)
