@@ -12,29 +12,35 @@ import pytest
 import passerby
 from gallery.people import MODEL, unit
 from passerby.errors import GalleryError
+from passerby.gallery import forget as module
 from passerby.gallery.adapted_runs import record_adapted_run
 from passerby.gallery.backup import backup_gallery, restore_gallery
 from passerby.gallery.enrolled_shards import FILE
+from passerby.gallery.filters import Filter
 from passerby.gallery.forget import expire, forget
 from passerby.gallery.shards import ShardModel, make_shard, read_shard
-from passerby.gallery.sightings import SightingInfo
+from passerby.gallery.sightings import Sighting, SightingInfo
 from passerby.gallery.stores.opening import open_gallery
 
 VECTORS = unit(np.random.default_rng(0), 6)
 
 
+def write_shard(path, number):
+    """A shard of three crops, the first of Ada."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    crops = [
+        SightingInfo(id="", camera="door", source=f"{number}-{i}.jpg", label="Ada" if i == 0 else None)
+        for i in range(3)
+    ]
+    vectors = VECTORS[3 * (number % 2) :][:3]
+    path.write_bytes(make_shard(crops, vectors, ShardModel(MODEL, False, "fp32")))
+
+
 @pytest.fixture
 def job(tmp_path):
     """Two shards of three crops: one person in both."""
-    folder = tmp_path / "job" / "shards"
-    folder.mkdir(parents=True)
     for number in range(2):
-        crops = [
-            SightingInfo(id="", camera="door", source=f"{number}-{i}.jpg", label="Ada" if i == 0 else None)
-            for i in range(3)
-        ]
-        content = make_shard(crops, VECTORS[3 * number : 3 * number + 3], ShardModel(MODEL, False, "fp32"))
-        (folder / f"{number}.parquet").write_bytes(content)
+        write_shard(tmp_path / "job" / "shards" / f"{number}.parquet", number)
     return tmp_path / "job"
 
 
@@ -88,6 +94,62 @@ def test_a_restored_backup_names_the_shards_and_the_adapted_runs(job, store, tmp
         str(job / "shards" / "0.parquet"),
         str(tmp_path / "run"),
     ]
+
+
+@pytest.fixture
+def between(monkeypatch):
+    """Run functions, one in each round of an erasure, between its search of shards and the removal of rows."""
+    steps = []
+    monkeypatch.setattr(module, "clear_embedding_cache", lambda: steps and steps.pop(0)())
+    return steps
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+@pytest.mark.parametrize("first", [True, False], ids=["with shards before", "with none before"])
+def test_what_is_enrolled_during_an_erasure_is_erased_from_its_shards_too(
+    tmp_path, job, between, caplog, first, rewrite
+):
+    """Two rounds of sightings that come late, and one whose crop is known and is embedded again in another job."""
+    late = [tmp_path / f"late{number}" for number in (2, 3)]
+    for number, folder in enumerate(late, start=2):
+        write_shard(folder / "shards" / "0.parquet", number)
+        between.append(lambda folder=folder: passerby.enroll_shards(tmp_path / "people", folder))
+    write_shard(late[0] / "shards" / "1.parquet", 0)
+    store = open_gallery(tmp_path / "people", model=MODEL, flip=False)
+    if first:
+        passerby.enroll_shards(tmp_path / "people", job)
+    else:
+        store.add([Sighting(vector=VECTORS[0], camera="door", source="0-0.jpg", label="Ada")])
+    with caplog.at_level(logging.WARNING):
+        assert forget(store, label="Ada", rewrite_shards=rewrite) == (4 if first else 3)
+    assert store.count(Filter(labels=["Ada"])) == 0
+    late_shards = [late[0] / "shards" / "0.parquet", late[0] / "shards" / "1.parquet", late[1] / "shards" / "0.parquet"]
+    shards = [*(sorted((job / "shards").iterdir()) if first else []), *late_shards]
+    assert sorted(message.partition(": ")[0] for message in caplog.messages) == sorted(map(str, shards))
+    assert [info.source[-5:] for path in shards for info in read_shard(path).info if info.label == "Ada"] == (
+        [] if rewrite else ["0.jpg"] * len(shards)
+    )
+    store.close()
+
+
+def test_a_sighting_that_no_longer_matches_when_rows_are_removed_stays(store, between):
+    ada = store.find_ids(Filter(labels=["Ada"]))
+    between.append(lambda: store.relabel(Filter(ids=ada[:1]), "Grace"))
+    assert forget(store, label="Ada") == 1
+    assert store.stored_labels(ada) == {ada[0]: "Grace"}
+
+
+def test_an_erasure_ends_although_matching_sightings_keep_coming(store, monkeypatch, caplog):
+    numbers = iter(range(100))
+
+    def add():
+        store.add([Sighting(vector=VECTORS[0], camera="door", source=f"live-{next(numbers)}.jpg", label="Eve")])
+
+    add()
+    monkeypatch.setattr(module, "clear_embedding_cache", add)
+    with caplog.at_level(logging.WARNING):
+        assert forget(store, label="Eve") == 10
+    assert caplog.messages == [f"{store.address}: 1 matching sighting came during the erasure; erase again"]
 
 
 def test_expiry_names_the_shards(job, store, caplog):

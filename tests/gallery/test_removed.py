@@ -144,6 +144,7 @@ def test_a_plain_removal_keeps_what_can_be_restored_and_an_erasure_counts_it(sto
     store.remove(Filter(labels=["Wilhelmina Remembered"]))
     assert store.count(Filter(labels=["Wilhelmina Remembered"])) == 0
     assert count_erasable(store, Filter(labels=["Wilhelmina Remembered"])) == 1
+    assert store.find_ids(Filter(labels=["Wilhelmina Remembered"])) == ["id-0-0"]
 
 
 @pytest.mark.parametrize("ids", [[], ["id-1-0", "nobody"]])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from passerby.errors import GalleryError, explain
@@ -29,31 +29,40 @@ def record_job(gallery: str | Path, job: str | Path) -> None:
         write_atomic(Path(gallery) / FILE, content.encode(), private=True)
 
 
-def find_shards(gallery: str | Path, ids: Collection[str]) -> dict[Path, set[str]]:
-    """Return the shards that hold some of the ids, each with these; jobs that were deleted are left out.
-
-    A shard that cannot be read is named in a warning. Drafts of these shards whose processes have ended are deleted.
-
-    Args:
-        gallery: Folder of the gallery.
-        ids: Ids of sightings.
+def list_shards(gallery: str | Path) -> list[Path]:
+    """Return the shards of the jobs from which a gallery was enrolled; jobs that were deleted are left out.
 
     Raises:
         GalleryError: If the list cannot be read.
     """
+    shards: list[Path] = []
+    for job in map(Path, _read(Path(gallery))):
+        shards += [job] if job.is_file() else sorted((job / "shards").glob("*.parquet"))
+    return shards
+
+
+def find_shards(shards: Iterable[Path], ids: Collection[str]) -> dict[Path, set[str]]:
+    """Return those of the shards that hold some of the ids, each with these.
+
+    A shard that cannot be read is named in a warning. Drafts of these shards whose processes have ended are deleted.
+
+    Args:
+        shards: Files of `list_shards`.
+        ids: Ids of sightings.
+    """
     from passerby.gallery.shards import read_ids  # needs pyarrow, which a gallery without shards does not
 
-    shards: dict[Path, set[str]] = {}
-    for path in _list_shards(Path(gallery)):
+    holding: dict[Path, set[str]] = {}
+    for path in shards:
         try:
-            found = {*ids}.intersection(read_ids(path))
+            held = {*ids}.intersection(read_ids(path))
         except GalleryError as error:  # an erasure, also by retention at an opening, does not depend on it
             logger.warning("%s; it may hold erased vectors", error)
             continue
-        if found:
+        if held:
             remove_drafts(path)
-            shards[path] = found
-    return shards
+            holding[path] = held
+    return holding
 
 
 def rewrite_shard(path: Path, ids: Collection[str]) -> None:
@@ -70,16 +79,6 @@ def rewrite_shard(path: Path, ids: Collection[str]) -> None:
     from passerby.gallery.shards import leave_out
 
     write_atomic(path, leave_out(path, ids), private=not path.stat().st_mode & 0o077)
-
-
-def has_jobs(gallery: str | Path) -> bool:
-    """Return whether a gallery was enrolled from shards."""
-    return bool(_read(Path(gallery)))
-
-
-def _list_shards(gallery: Path) -> Iterator[Path]:
-    for job in map(Path, _read(gallery)):
-        yield from [job] if job.is_file() else sorted((job / "shards").glob("*.parquet"))
 
 
 def _read(gallery: Path) -> list[str]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from passerby.errors import GalleryError, WriteError, argument
 from passerby.gallery.adapted_runs import drop_erased
-from passerby.gallery.enrolled_shards import find_shards, has_jobs, rewrite_shard
+from passerby.gallery.enrolled_shards import find_shards, list_shards, rewrite_shard
 from passerby.gallery.filters import Filter
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.runtime.embedding_cache import clear_embedding_cache
@@ -30,6 +31,8 @@ DAY = 86_400.0
 
 MAX_EXPIRED = 0.8
 """Largest fraction of a gallery that is erased by opening it. A clock that is wrong would erase all."""
+_ROUNDS = 10
+"""Rounds of one erasure while other processes enroll sightings that match."""
 
 
 def forget(
@@ -137,13 +140,44 @@ def finish_erasure(store: GalleryStore) -> None:
 def _erase(
     store: GalleryStore, where: Filter, *, action: Literal["forget", "expire"], rewrite_shards: bool = False
 ) -> int:
-    """Erase sightings, and the copies of their vectors and crops that are known."""
-    for path, ids in _find_shards(store, where).items():
-        _erase_from_shard(path, ids, store, action=action, rewrite=rewrite_shards)
-    clear_embedding_cache()
-    count = store.remove(where, action=action)
+    """Erase sightings, and the copies of their vectors and crops that are known.
+
+    Other processes enroll meanwhile, so that exactly the sightings whose shards were searched are removed, and the rest
+    in further rounds.
+    """
+    if not Path(store.address).is_dir():  # in memory or on a server: without shards
+        clear_embedding_cache()
+        count = store.remove(where, action=action)
+    else:
+        count, ids = 0, store.find_ids(where)
+        for _ in range(_ROUNDS):
+            count += _erase_ids(store, replace(where, ids=ids), action=action, rewrite=rewrite_shards)
+            if not (ids := store.find_ids(where)):
+                break
+        else:
+            late = plural(len(ids), "matching sighting")
+            logger.warning("%s: %s came during the erasure; erase again", store.address, late)
     finish_erasure(store)
     return count
+
+
+def _erase_ids(store: GalleryStore, where: Filter, *, action: Literal["forget", "expire"], rewrite: bool) -> int:
+    """Erase the sightings of the ids of a filter from their shards, the cache and the store."""
+    assert where.ids is not None
+    shards = list_shards(store.address)
+    _erase_from_shards(shards, where.ids, store, action=action, rewrite=rewrite)
+    clear_embedding_cache()
+    count = store.remove(where, action=action)
+    later = [path for path in list_shards(store.address) if path not in shards]  # of a job that was enrolled meanwhile
+    _erase_from_shards(later, where.ids, store, action=action, rewrite=rewrite)
+    return count
+
+
+def _erase_from_shards(
+    shards: Sequence[Path], ids: Sequence[str], store: GalleryStore, *, action: str, rewrite: bool
+) -> None:
+    for path, held in (find_shards(shards, ids) if shards and ids else {}).items():
+        _erase_from_shard(path, held, store, action=action, rewrite=rewrite)
 
 
 def _erase_from_shard(path: Path, ids: set[str], store: GalleryStore, *, action: str, rewrite: bool) -> None:
@@ -165,14 +199,6 @@ def _erase_from_shard(path: Path, ids: set[str], store: GalleryStore, *, action:
         logger.warning("%s; it holds %s", error, vectors)
         return
     logger.warning("%s: written again without %s; delete its copies", path, vectors)
-
-
-def _find_shards(store: GalleryStore, where: Filter) -> dict[Path, set[str]]:
-    """Return the shards that hold sightings of a filter, with their ids, before these are erased."""
-    if not has_jobs(store.address):
-        return {}
-    ids = {item.id for sightings in store.walk(where, crops=False) for item in sightings}
-    return find_shards(store.address, ids | {*_find_removed(store, where)})
 
 
 def expire_by_retention(

@@ -216,6 +216,14 @@ def test_removed_sightings_are_not_found(address):
         assert store.count() == 60
 
 
+def test_the_ids_of_a_filter_are_those_of_its_sightings(address):
+    with opened(address) as store:
+        sightings = people(60)
+        store.add(sightings)
+        for where in (Filter(cameras=["cam1"]), Filter(ids=[]), Filter(not_cameras=["cam2"])):
+            assert store.find_ids(where) == sorted(item.id for item in select(sightings, where))
+
+
 def test_sightings_can_be_labeled_later_and_found_by_label(address):
     sightings = people(60)
     chosen = Filter(ids=[sighting.id for sighting in sightings[:7]], cameras=["cam0", "cam1"])

@@ -255,6 +255,10 @@ class MilvusStore:
         for entities in self._pages(where, fields, page=batch, after=after):
             yield [to_sighting(entity) for entity in entities]
 
+    def find_ids(self, where: Filter) -> list[str]:
+        """Return ids; see `GalleryStore.find_ids`."""
+        return [entity["id"] for entities in self._pages(where, ["id"], page=_PAGE) for entity in entities]
+
     def remove(self, where: Filter, *, action: Removal = "remove") -> int:
         """Remove sightings; see `GalleryStore.remove`."""
         check_removal(where, action)

@@ -105,6 +105,9 @@ class GalleryStore(Protocol):
             after: Begin after this id.
         """
 
+    def find_ids(self, where: Filter) -> list[str]:
+        """Return the ids of the sightings that an erasure with a filter erases: also those that a review removed."""
+
     def remove(self, where: Filter, *, action: Removal = "remove") -> int:
         """Remove the sightings that pass a filter; `forget` and `expire` also erase them from the files.
 

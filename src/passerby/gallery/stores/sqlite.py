@@ -30,19 +30,18 @@ from passerby.gallery.stores.sqlite_answers import SqliteAnswers, drop_empty_ide
 from passerby.gallery.stores.sqlite_card import read_stored_card, write_card
 from passerby.gallery.stores.sqlite_events import NewEvent, SqliteEvents
 from passerby.gallery.stores.sqlite_opening import open_database
-from passerby.gallery.stores.sqlite_removed import erase_removed
+from passerby.gallery.stores.sqlite_removed import erase_removed, find_erasable
 from passerby.gallery.stores.sqlite_rows import (
     AMONG,
-    INFO,
     insert,
     read_candidates,
+    read_hits,
     read_sightings,
     stack,
     to_condition,
-    to_info,
 )
 from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings, in_order
-from passerby.types import FloatArray, IntArray
+from passerby.types import FloatArray
 
 
 class SqliteStore:
@@ -143,17 +142,11 @@ class SqliteStore:
         with self._database.read() as run:
             allowed = None if where.selects_all else self._selections.find_rows(run, where)
             nearest = self._follower.find_nearest(run, queries, top=top, allowed=allowed)
-            hits = [self._read_hits(run, rows, distances) for rows, distances in nearest]
+            hits = [read_hits(run, rows, distances) for rows, distances in nearest]
         self._follower.save(self._database)
         if record:
             self.log("search", queries=len(queries), hits=sum(map(len, hits)))
         return hits
-
-    @staticmethod
-    def _read_hits(run: sqlite3.Connection, rows: IntArray, distances: FloatArray) -> list[Hit]:
-        cursor = run.execute(f"SELECT row, {INFO} FROM sightings WHERE row {AMONG}", [_to_json(rows.tolist())])
-        infos = {row: to_info(columns) for row, *columns in cursor}
-        return [Hit(**infos[row], distance=float(x)) for row, x in zip(rows.tolist(), distances, strict=True)]
 
     def propose(self, parts: Sequence[ScoredPart], *, count: int) -> list[list[Key]]:
         """Find the rows with the best scores; see `GalleryStore.propose`."""
@@ -218,6 +211,11 @@ class SqliteStore:
                 return
             last = sightings[-1].id
             yield sightings
+
+    def find_ids(self, where: Filter) -> list[str]:
+        """Return the ids that an erasure erases; see `GalleryStore.find_ids`."""
+        with self._database.read() as run:
+            return find_erasable(run, where)
 
     def remove(self, where: Filter, *, action: Removal = "remove") -> int:
         """Remove sightings; see `GalleryStore.remove`.

@@ -116,6 +116,13 @@ def find_removed(run: sqlite3.Connection, where: Filter) -> list[str]:
     return [name for (name,) in run.execute(f"SELECT DISTINCT id FROM removed WHERE {condition}", values)]
 
 
+def find_erasable(run: sqlite3.Connection, where: Filter) -> list[str]:
+    """Return the ids of the sightings that pass a filter, stored or removed, in their order."""
+    condition, values = to_condition(where)
+    stored = {name for (name,) in run.execute(f"SELECT id FROM sightings WHERE {condition}", values)}
+    return sorted(stored.union(find_removed(run, where)))
+
+
 def find_removed_of(run: sqlite3.Connection, identities: Sequence[str]) -> list[str]:
     """Return the ids of the removed sightings that identities had."""
     if not has_removed(run):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from passerby.gallery.filters import EVERYTHING, Filter
-from passerby.gallery.sightings import Sighting
+from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stores.proposals import Candidates
 from passerby.types import FloatArray, IntArray
 
@@ -63,6 +63,13 @@ def read_candidates(run: sqlite3.Connection, rows: Sequence[int], dimension: int
         records=[columns for _, _, *columns in stored],
         to_info=to_info,
     )
+
+
+def read_hits(run: sqlite3.Connection, rows: IntArray, distances: FloatArray) -> list[Hit]:
+    """Read the metadata of rows as hits at distances, in the order of the rows."""
+    cursor = run.execute(f"SELECT row, {INFO} FROM sightings WHERE row {AMONG}", [json.dumps(rows.tolist())])
+    infos = {row: to_info(columns) for row, *columns in cursor}
+    return [Hit(**infos[row], distance=float(x)) for row, x in zip(rows.tolist(), distances, strict=True)]
 
 
 def to_condition(where: Filter) -> tuple[str, list[Any]]:
