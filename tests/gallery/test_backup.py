@@ -53,7 +53,6 @@ def test_what_a_killed_backup_has_left_is_deleted_by_the_next_into_the_folder(tm
     words = [sys.executable, "-c", code, str(tmp_path / "people"), str(tmp_path / "copy")]
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
     (draft,) = (tmp_path / "copy").iterdir()
-    (tmp_path / "copy" / "enrolled-shards.json").write_bytes(b"of a killed backup, too")
     live = draft.with_name(f".{FILE}.{os.getppid()}.part")
     live.write_bytes(b"of a process that runs")
     with pytest.raises(GalleryError, match="exists and is not an empty folder"):

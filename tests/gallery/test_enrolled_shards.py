@@ -13,8 +13,6 @@ import passerby
 from gallery.people import MODEL, unit
 from passerby.errors import GalleryError
 from passerby.gallery import forget as module
-from passerby.gallery.adapted_runs import record_adapted_run
-from passerby.gallery.backup import backup_gallery, restore_gallery
 from passerby.gallery.enrolled_shards import FILE
 from passerby.gallery.filters import Filter
 from passerby.gallery.forget import expire, forget
@@ -79,21 +77,6 @@ def test_shards_are_written_again_without_the_erased_vectors(job, store, caplog)
     np.testing.assert_allclose(shard.vectors, VECTORS[4:5], atol=1e-6)
     assert shard.model == ShardModel(MODEL, False, "fp32")
     assert passerby.enroll_shards(store.address, job).known == 4  # nothing comes back
-
-
-def test_a_restored_backup_names_the_shards_and_the_adapted_runs(job, store, tmp_path, caplog):
-    ada = [info.id for info in read_shard(job / "shards" / "0.parquet").info[:1]]
-    record_adapted_run(store.address, tmp_path / "run", ada)
-    backup_gallery(tmp_path / "people", tmp_path / "copy")
-    restore_gallery(tmp_path / "copy", tmp_path / "again")
-    assert os.stat(tmp_path / "again" / FILE).st_mode & 0o777 == 0o600
-    again = open_gallery(tmp_path / "again")
-    assert forget(again, ids=ada) == 1
-    again.close()
-    assert [message.partition(":")[0] for message in caplog.messages] == [
-        str(job / "shards" / "0.parquet"),
-        str(tmp_path / "run"),
-    ]
 
 
 @pytest.fixture

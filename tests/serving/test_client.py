@@ -11,12 +11,16 @@ from PIL import Image
 
 from passerby import Client, Crop, Filter, Gallery, list_crops
 from passerby.errors import GalleryError
+from passerby.gallery.adapted_runs import record_adapted_run
+from passerby.gallery.carried_lists import read_lists
+from passerby.gallery.enrolled_shards import record_job
 from passerby.gallery.review import Review
+from passerby.gallery.stores.opening import open_gallery
 from passerby.serving.gallery_routes import ExpireBody, ForgetBody, LabelBody
 from passerby.serving.query_routes import ClusterBody
 from passerby.serving.request_bodies import FilterBody, IdentifyBody, SearchBody
 from passerby.serving.review_client import RemoteReview
-from serving.running import running
+from serving.running import make_gallery, running
 
 NOT_IN_CLIENT = {
     "store": "the service owns it",
@@ -151,6 +155,23 @@ def test_one_script_does_the_same_with_a_folder_and_with_a_service(workspace, ga
     for name in ("distances", "probability"):
         np.testing.assert_allclose(received.pop(name), expected.pop(name), atol=1e-5)
     assert received == expected
+
+
+def test_a_backup_and_an_export_of_a_service_carry_the_lists_of_shards_and_adapted_runs(tmp_path):
+    """Oracle: the lists in the folder of the served gallery."""
+    sightings = make_gallery(tmp_path / "people", 3)
+    record_job(tmp_path / "people", tmp_path / "job")
+    record_adapted_run(tmp_path / "people", tmp_path / "run", [sightings[0].id])
+    make_gallery(tmp_path / "other", 0)
+    with running(tmp_path / "people") as address, Client(address) as client:
+        assert client.backup(tmp_path / "copy") == 3
+        assert client.export(tmp_path / "g.parquet") == 3
+    with running(tmp_path / "other") as address, Client(address) as client:
+        assert client.import_(tmp_path / "g.parquet").new == 3
+    open_gallery(tmp_path / "copy").close()
+    lists = read_lists(tmp_path / "people")
+    assert [len(lists.jobs), len(lists.runs)] == [1, 1]
+    assert read_lists(tmp_path / "copy") == read_lists(tmp_path / "other") == lists
 
 
 def test_a_review_through_a_service_has_the_methods_of_the_review_of_a_gallery():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from passerby.errors import GalleryError, WriteError, explain
-from passerby.files import read_json, write_atomic
+from passerby.files import is_absolute, read_json, write_atomic
 from passerby.runtime.model_manifest import PICTURES
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,24 @@ def record_adapted_run(folder: str | Path, run: str | Path, ids: Collection[str]
         WriteError: If the list cannot be written.
     """
     path = str(Path(run).resolve())
-    entries = [entry for entry in _read(Path(folder)) if entry["run"] != path]
+    entries = [entry for entry in read_runs(Path(folder)) if entry["run"] != path]
     _write(Path(folder), [*entries, {"run": path, "ids": sorted(ids)}])
+
+
+def merge_runs(folder: Path, runs: Sequence[dict[str, Any]]) -> None:
+    """Add the runs of another list to that of a gallery in a folder; a run in both was made from the crops of both.
+
+    Raises:
+        GalleryError: If the list cannot be read.
+        WriteError: If it cannot be written.
+    """
+    known = read_runs(folder)
+    ids: dict[str, set[str]] = {}
+    for entry in (*known, *runs):
+        ids.setdefault(entry["run"], set()).update(entry["ids"])
+    merged = [{"run": run, "ids": sorted(names)} for run, names in ids.items()]
+    if merged != known:
+        _write(folder, merged)
 
 
 def drop_erased(folder: str | Path, find_stored: Callable[[Sequence[str]], Collection[str]]) -> list[str]:
@@ -60,7 +76,7 @@ def drop_erased(folder: str | Path, find_stored: Callable[[Sequence[str]], Colle
         >>> [Path(run).name for run in drop_erased(".", lambda ids: ["s1"])], drop_erased(".", lambda ids: ["s1"])
         (['site'], [])
     """
-    entries = _read(Path(folder))
+    entries = read_runs(Path(folder))
     if not entries:
         return []
     stored = set(find_stored(sorted({name for entry in entries for name in entry["ids"]})))
@@ -109,17 +125,42 @@ def erase_pictures(run: str | Path, ids: Collection[str]) -> list[str]:
     return erased
 
 
-def _read(folder: Path) -> list[dict[str, Any]]:
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """Return the runs of a gallery in a folder, each with the ids of its sightings; none without a list.
+
+    Raises:
+        GalleryError: If the list cannot be read.
+    """
     path = folder / FILE
     if not path.is_file():
         return []
     try:
-        runs: list[dict[str, Any]] = read_json(path)["runs"]
+        return check_runs(read_json(path)["runs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GalleryError(
             f"{path}: cannot be read ({explain(error)}); restore it, or delete it if no run is in use"
         ) from None
+
+
+def check_runs(runs: Any) -> list[dict[str, Any]]:
+    """Check a list of runs that was read, and return it.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not isinstance(runs, list) or not all(map(_is_run, runs)):
+        raise ValueError("runs: expected a list of objects with run, an absolute path, and ids")
     return runs
+
+
+def _is_run(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and entry.keys() == {"run", "ids"}
+        and is_absolute(entry["run"])
+        and isinstance(entry["ids"], list)
+        and all(isinstance(name, str) for name in entry["ids"])
+    )
 
 
 def _write(folder: Path, runs: Sequence[dict[str, Any]]) -> None:

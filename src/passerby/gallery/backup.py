@@ -7,20 +7,17 @@ import sqlite3
 from pathlib import Path
 
 from passerby.errors import GalleryError, NoGalleryError, explain
-from passerby.files import make_private, remove_drafts, write_atomic
-from passerby.gallery import adapted_runs, enrolled_shards
+from passerby.files import make_private, remove_drafts, sync_file
+from passerby.gallery.carried_lists import put_lists, read_lists
 from passerby.gallery.stores.sqlite_card import read_stored_card
 from passerby.gallery.stores.sqlite_database import FILE, empty_database_error
-
-LISTS = (enrolled_shards.FILE, adapted_runs.FILE)
-"""Files of a gallery without which an erasure in the copy would not reach shards and adapted runs."""
 
 
 def backup_gallery(where: str | Path, out: str | Path) -> int:
     """Copy a gallery to a new folder, as it is at one moment; searches and additions go on meanwhile.
 
-    The copy is a gallery with its lists of shards and adapted runs. Tokens of a service are not copied. `forget` does
-    not reach copies: erase them as well.
+    The copy is one file, `gallery.sqlite`, with the lists of shards and adapted runs in it, and a folder with it is a
+    gallery. Tokens of a service are not copied. `forget` does not reach copies: erase them as well.
 
     Args:
         where: Folder of the gallery.
@@ -45,28 +42,26 @@ def backup_gallery(where: str | Path, out: str | Path) -> int:
     if not (source / FILE).is_file():
         raise NoGalleryError(f"{source}: no gallery here; expected a folder with {FILE}")
     remove_drafts(target / FILE)
-    # Lists without a database are of a backup that was killed.
-    if target.exists() and (not target.is_dir() or any(path.name not in LISTS for path in target.iterdir())):
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise GalleryError(f"{target}: exists and is not an empty folder; name a new one")
     made = not target.exists()
     draft = target / f".{FILE}.{os.getpid()}.part"
     try:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_private(draft)
+        # Read before and after the copy: a sighting in it is in one of them, whatever is erased meanwhile.
+        lists = read_lists(source)
         _copy_database(source / FILE, draft)
         count = check_copy(draft, source)
-        for name in LISTS:
-            (target / name).unlink(missing_ok=True)
-            if (source / name).is_file():
-                write_atomic(target / name, (source / name).read_bytes(), private=True)
+        put_lists(draft, [lists, read_lists(source)])
+        sync_file(draft)
         os.replace(draft, target / FILE)
     except (OSError, sqlite3.Error) as error:
         raise GalleryError(
             f"{target}: the copy could not be written ({explain(error)}); nothing is left of it"
         ) from None
     finally:
-        lists = [] if (target / FILE).exists() else [target / name for name in LISTS]
-        for path in (draft, *target.glob(f"{draft.name}-*"), *lists):
+        for path in (draft, *target.glob(f"{draft.name}-*")):
             path.unlink(missing_ok=True)
         if made and target.is_dir() and not any(target.iterdir()):
             target.rmdir()
@@ -136,7 +131,7 @@ def to_uri(path: Path) -> str:
 
 
 def _copy_database(source: Path, draft: Path) -> None:
-    """Copy by SQLite's backup, which includes the write-ahead log and does not stop writers, and make it durable."""
+    """Copy by SQLite's backup, which includes the write-ahead log and does not stop writers."""
     reader = sqlite3.connect(to_uri(source), uri=True, timeout=30)
     writer = sqlite3.connect(draft)
     try:
@@ -144,8 +139,6 @@ def _copy_database(source: Path, draft: Path) -> None:
     finally:
         writer.close()
         reader.close()
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _check_database(path: Path) -> None:

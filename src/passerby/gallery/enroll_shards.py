@@ -101,7 +101,8 @@ def add_shards(store: GalleryStore, folder: str | Path, *, progress: ProgressOpt
     _warn_of_missing(Path(folder), shards)
     model, flip = _read_model(shards)
     check_card(store.card, "the gallery", model=store.card.project(model), flip=flip)
-    record_job(store.address, folder)
+    if store.folder is not None:
+        record_job(store.folder, folder)
     with open_progress(progress) as report:
         new, known = _add(store, shards, report)
     return EnrollResult(new, known, tuple(failure for path in errors for failure in read_errors(path)))

@@ -9,9 +9,10 @@ import json
 import logging
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from passerby.errors import GalleryError, explain
-from passerby.files import read_json, remove_drafts, write_atomic
+from passerby.files import is_absolute, read_json, remove_drafts, write_atomic
 
 FILE = "enrolled-shards.json"
 logger = logging.getLogger(__name__)
@@ -21,12 +22,23 @@ def record_job(gallery: str | Path, job: str | Path) -> None:
     """Add the folder of a job, or one shard, to the list of a gallery in a folder.
 
     Raises:
-        WriteError: If the list cannot be written.
+        GalleryError: If the list cannot be read.
+        WriteError: If it cannot be written.
     """
-    jobs = _read(Path(gallery))
-    if (path := str(Path(job).resolve())) not in jobs and Path(gallery).is_dir():
-        content = json.dumps({"jobs": sorted({*jobs, path})}, indent=2) + "\n"
-        write_atomic(Path(gallery) / FILE, content.encode(), private=True)
+    add_jobs(Path(gallery), [str(Path(job).resolve())])
+
+
+def add_jobs(folder: Path, jobs: Collection[str]) -> None:
+    """Add jobs to the list of a gallery in a folder.
+
+    Raises:
+        GalleryError: If the list cannot be read.
+        WriteError: If it cannot be written.
+    """
+    known = read_jobs(folder)
+    if not {*jobs} <= {*known}:
+        content = json.dumps({"jobs": sorted({*known, *jobs})}, indent=2) + "\n"
+        write_atomic(folder / FILE, content.encode(), private=True)
 
 
 def list_shards(gallery: str | Path) -> list[Path]:
@@ -36,7 +48,7 @@ def list_shards(gallery: str | Path) -> list[Path]:
         GalleryError: If the list cannot be read.
     """
     shards: list[Path] = []
-    for job in map(Path, _read(Path(gallery))):
+    for job in map(Path, read_jobs(Path(gallery))):
         shards += [job] if job.is_file() else sorted((job / "shards").glob("*.parquet"))
     return shards
 
@@ -81,14 +93,29 @@ def rewrite_shard(path: Path, ids: Collection[str]) -> None:
     write_atomic(path, leave_out(path, ids), private=not path.stat().st_mode & 0o077)
 
 
-def _read(gallery: Path) -> list[str]:
-    path = gallery / FILE
+def read_jobs(folder: Path) -> list[str]:
+    """Return the jobs of a gallery in a folder; none without a list.
+
+    Raises:
+        GalleryError: If the list cannot be read.
+    """
+    path = folder / FILE
     if not path.is_file():
         return []
     try:
-        jobs: list[str] = read_json(path)["jobs"]
+        return check_jobs(read_json(path)["jobs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GalleryError(
             f"{path}: cannot be read ({explain(error)}); restore it, or delete it if no shard is left"
         ) from None
+
+
+def check_jobs(jobs: Any) -> list[str]:
+    """Check a list of jobs that was read, and return it.
+
+    Raises:
+        ValueError: If it is none, or a job is no absolute path.
+    """
+    if not isinstance(jobs, list) or not all(map(is_absolute, jobs)):
+        raise ValueError("jobs: expected a list of absolute paths")
     return jobs

@@ -134,7 +134,8 @@ def finish_erasure(store: GalleryStore) -> None:
         ...     finish_erasure(gallery.store)
     """
     # What a review removed can be restored, so that its pictures stay.
-    drop_erased(store.address, lambda ids: {*store.stored_labels(ids), *_find_removed(store, Filter(ids=ids))})
+    if store.folder is not None:
+        drop_erased(store.folder, lambda ids: {*store.stored_labels(ids), *_find_removed(store, Filter(ids=ids))})
 
 
 def _erase(
@@ -145,7 +146,7 @@ def _erase(
     Other processes enroll meanwhile, so that exactly the sightings whose shards were searched are removed, and the rest
     in further rounds.
     """
-    if not Path(store.address).is_dir():  # in memory or on a server: without shards
+    if store.folder is None:  # without shards
         clear_embedding_cache()
         count = store.remove(where, action=action)
     else:
@@ -164,11 +165,12 @@ def _erase(
 def _erase_ids(store: GalleryStore, where: Filter, *, action: Literal["forget", "expire"], rewrite: bool) -> int:
     """Erase the sightings of the ids of a filter from their shards, the cache and the store."""
     assert where.ids is not None
-    shards = list_shards(store.address)
+    assert store.folder is not None
+    shards = list_shards(store.folder)
     _erase_from_shards(shards, where.ids, store, action=action, rewrite=rewrite)
     clear_embedding_cache()
     count = store.remove(where, action=action)
-    later = [path for path in list_shards(store.address) if path not in shards]  # of a job that was enrolled meanwhile
+    later = [path for path in list_shards(store.folder) if path not in shards]  # of a job that was enrolled meanwhile
     _erase_from_shards(later, where.ids, store, action=action, rewrite=rewrite)
     return count
 

@@ -1,12 +1,14 @@
 """Export of a gallery to a Parquet file and import from it, to move a gallery to another store.
 
 A row is a sighting: its metadata, the vector as a list of float32, the crop as it is stored. The metadata of the file
-contains the gallery's card, so that vectors of one model are not imported among those of another.
+contains the gallery's card, so that vectors of one model are not imported among those of another, and the lists of
+shards and adapted runs, so that an erasure in the receiving gallery names them.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,10 @@ import pyarrow.lib
 import pyarrow.parquet as pq
 
 from passerby.errors import GalleryError, NoGalleryError, explain
+from passerby.gallery.adapted_runs import merge_runs
 from passerby.gallery.card import GalleryCard
+from passerby.gallery.carried_lists import CarriedLists, parse_lists, read_lists
+from passerby.gallery.enrolled_shards import add_jobs
 from passerby.gallery.filters import EVERYTHING, Filter
 from passerby.gallery.new_file import write_new
 from passerby.gallery.results import EnrollResult
@@ -29,10 +34,14 @@ from passerby.gallery.stores.protocol import GalleryStore
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.types import FloatArray
 
+logger = logging.getLogger(__name__)
+
 CARD_KEY = b"passerby.gallery"
 """Metadata key of the card."""
 PROJECTION_KEY = b"passerby.projection"
 """Metadata key of the components of the model's projection, if it has one: rows of float32 in base64."""
+LISTS_KEY = b"passerby.lists"
+"""Metadata key of the lists of shards and adapted runs; absent if the gallery has none."""
 _INFO = {
     "id": pa.string(),
     "camera": pa.string(),
@@ -74,7 +83,7 @@ def export_gallery(
     exists = GalleryError(f"{target}: the file exists; name another file, or move it")
     if target.exists():
         raise exists
-    schema = _make_schema(store.card)
+    schema = _make_schema(store.card, _select_lists(store, where))
     total, written = store.count(where), 0
     try:
         with open_progress(progress) as report, write_new(target) as file, pq.ParquetWriter(file, schema) as writer:
@@ -91,11 +100,19 @@ def export_gallery(
     return written
 
 
-def _make_schema(card: GalleryCard) -> pa.Schema:
+def _select_lists(store: GalleryStore, where: Filter) -> CarriedLists:
+    """Return the gallery's lists for the sightings that pass a filter."""
+    lists = CarriedLists([], []) if store.folder is None else read_lists(store.folder)
+    return lists.among({*store.find_ids(where)} if lists.runs else ())
+
+
+def _make_schema(card: GalleryCard, lists: CarriedLists | None = None) -> pa.Schema:
     vector = pa.list_(pa.float32(), card.model.dimension)
     metadata = {CARD_KEY: card.to_json().encode()}
     if card.model.projection is not None:
         metadata[PROJECTION_KEY] = b64encode(card.model.projection.components.astype("<f4").tobytes())
+    if lists:
+        metadata[LISTS_KEY] = lists.to_json().encode()
     return pa.schema([*_INFO.items(), ("vector", vector), ("crop", pa.binary())], metadata=metadata)
 
 
@@ -109,6 +126,22 @@ def read_card(path: str | Path) -> GalleryCard:
     return GalleryCard.from_json(
         schema.metadata[CARD_KEY].decode(errors="replace"), str(path), components=_read_components(schema)
     )
+
+
+def _read_lists(path: Path, schema: pa.Schema) -> CarriedLists:
+    """Read the lists of an exported file from its schema.
+
+    Raises:
+        GalleryError: If they are damaged.
+    """
+    text = schema.metadata.get(LISTS_KEY)
+    try:
+        return CarriedLists([], []) if text is None else parse_lists(text)
+    except ValueError as error:
+        raise GalleryError(
+            f"{path}: its lists of shards and adapted runs cannot be read ({explain(error)}); nothing was imported. "
+            "Export it again"
+        ) from None
 
 
 def _read_components(schema: pa.Schema) -> FloatArray | None:
@@ -202,11 +235,26 @@ def _add_sightings(
             f"{store.card.describe_vectors()}; distances between them have no meaning. Import it into a gallery of its "
             "own model and kind"
         )
+    lists = _read_lists(source, file.schema_arrow)
+    if lists and store.folder is None:
+        named = [*lists.jobs, *(entry["run"] for entry in lists.runs)]
+        more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
+        logger.warning(
+            "%s: only a gallery in a folder keeps the lists of shards and adapted runs; erase these yourself: %s%s",
+            store.address,
+            ", ".join(named[:5]),
+            more,
+        )
+    if store.folder is not None:  # before the sightings, so that no interruption leaves one without its shard
+        add_jobs(store.folder, lists.jobs)
     new = known = done = 0
     for batch in file.iter_batches(batch_size=_BATCH):
         added = store.add([*_to_sightings(batch)])
         new, known, done = new + len(added.new), known + len(added.known), done + len(batch)
         report("import", done, file.metadata.num_rows)
+    if store.folder is not None and lists.runs:  # after them: an id that is not stored counts as erased
+        ids = {name for entry in lists.runs for name in entry["ids"]}
+        merge_runs(store.folder, lists.among(store.stored_labels(sorted(ids)).keys()).runs)
     store.log("import", sightings=new, known=known)
     return EnrollResult(new, known)
 
@@ -218,6 +266,7 @@ def _validate_export(path: Path, card: GalleryCard, report: ProgressCallback) ->
         GalleryError: For a wrong column, value or crop, with its row.
     """
     file = open_export(path)
+    _read_lists(path, file.schema_arrow)
     expected = _make_schema(card)
     columns, wanted = ({field.name: field.type for field in schema} for schema in (file.schema_arrow, expected))
     if columns != wanted or len(file.schema_arrow) != len(expected):

@@ -15,7 +15,7 @@ from typing import Any
 
 from passerby.errors import GalleryError, NoGalleryError, argument, explain
 from passerby.extras import require_extra
-from passerby.files import make_private, remove_drafts
+from passerby.files import make_private, remove_drafts, sync_file
 from passerby.gallery.card import GalleryCard, GalleryModel
 from passerby.gallery.embedding_model import find_source, load_model
 from passerby.gallery.stores.answers_schema import ANSWERS_SCHEMA
@@ -118,8 +118,7 @@ def _copy_database(database: Database, copy: Path) -> None:
     make_private(copy)
     with database.translate_errors():
         database.connection.execute("VACUUM INTO ?", (str(copy),))
-    with copy.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(copy)
 
 
 def _convert_card(text: str, source: str, model: str | Path | None) -> GalleryCard:
@@ -171,8 +170,7 @@ def _upgrade_export(path: Path, model: str | Path | None) -> bool:
         with draft.open("wb") as raw, pq.ParquetWriter(raw, target) as writer:
             for batch in file.iter_batches(batch_size=1000):
                 writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=target))
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
+        sync_file(draft)
         os.replace(draft, path)
     except OSError as error:
         reason = error.strerror or error

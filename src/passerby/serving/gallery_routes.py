@@ -240,7 +240,10 @@ async def export(request: Request, caller: Admin, body: FilterBody) -> Response:
 
 @router.post("/backup", response_class=FileResponse, responses={200: {"content": {"application/octet-stream": {}}}})
 async def backup(request: Request, caller: Admin) -> Response:
-    """Return the database of the gallery as it is at one moment: a folder with it as `gallery.sqlite` is a gallery."""
+    """Return the database of the gallery as it is at one moment, with its lists of shards and adapted runs.
+
+    A folder with it as `gallery.sqlite` is a gallery.
+    """
     service: GalleryService = request.app.state.service
     folder = make_draft_name(service.folder, "")
     await service.call(lambda gallery: gallery.backup(folder), user=caller.name, slow=True)

@@ -81,6 +81,7 @@ class MilvusStore:
     """
 
     keeps_answers = False
+    folder = None
 
     def __init__(
         self,

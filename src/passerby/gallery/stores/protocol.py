@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from numpy.typing import ArrayLike
@@ -23,6 +24,11 @@ class GalleryStore(Protocol):
 
     address: str
     """Folder or address, without a password."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder with the lists of shards and adapted runs; None in memory and on a server, which have none."""
+
     user: str
     """Name in the audit log."""
 

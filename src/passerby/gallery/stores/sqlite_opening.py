@@ -8,6 +8,7 @@ from typing import Protocol
 
 from passerby.errors import GalleryError, NoGalleryError, explain
 from passerby.gallery.card import GalleryCard
+from passerby.gallery.carried_lists import take_lists
 from passerby.gallery.stores.sqlite_card import read_stored_card, write_card
 from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error
 
@@ -47,6 +48,7 @@ def open_database(
         with database.read() as run:
             stored = read_stored_card(run, address)
         if folder is not None:
+            take_lists(database, folder)
             (folder / COPY).unlink(missing_ok=True)  # of a conversion that was killed after its completion
         return database, stored
     except BaseException:
