@@ -1,10 +1,13 @@
 """Object stores. Oracle: the same images in a folder. The store is moto's S3 server on the loopback address."""
 
 import io
+import sys
 import tarfile
 
+import fsspec
 import numpy as np
 import pytest
+from fsspec.spec import AbstractFileSystem
 from pyarrow.fs import FileSystem
 
 import passerby
@@ -101,10 +104,43 @@ def test_addresses_that_cannot_be_used(bucket, tmp_path):
         passerby.embed(bucket, "default", tmp_path / "out", options=SourceOptions(folders="camera"), settings=SETTINGS)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of fsspec's half-made client
-def test_a_scheme_of_fsspec_that_needs_a_server_is_refused():
-    with pytest.raises(DataError, match="no file system for this address"):
-        open_address("ftp://server.local/crops")
+class Unopened(AbstractFileSystem):
+    """A file system whose object is made in part, so that its destructor fails, as that of fsspec's FTP once did."""
+
+    def __init__(self, **_):
+        raise RuntimeError("of the library\nand its second line")
+
+    def __del__(self):
+        self.connection.close()
+
+
+def test_a_store_of_fsspec_that_cannot_be_opened_is_one_error(capfd, monkeypatch):
+    """FTP on a port without a server, a file system of a library that is missing, and one that is half-made."""
+    fsspec.register_implementation("unopened", Unopened, clobber=True)
+    for address, reason in (
+        ("ftp://127.0.0.1:9/crops", r"\[Errno \d+\] Connection refused"),
+        ("unopened://site/crops", "of the library"),
+    ):
+        root = address.removesuffix("/crops")
+        with pytest.raises(DataError, match=rf"^{root}: cannot be opened by fsspec \({reason}\); check the address"):
+            open_address(address)
+    monkeypatch.setitem(sys.modules, "library_of_http", None)
+    fsspec.register_implementation("far", "library_of_http.Files", errtxt="Install library_of_http", clobber=True)
+    with pytest.raises(DataError, match=r"opened by fsspec \(Install library_of_http\); install it with pip$"):
+        open_address("far://site/crops")
+    assert "".join(capfd.readouterr()) == ""
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(DataError, match=r"or a scheme of fsspec: pip install fsspec$"):
+        open_address("ftp://127.0.0.1:10/crops")
+
+
+def test_a_store_of_fsspec_gives_the_files_below_a_folder():
+    memory = fsspec.filesystem("memory")
+    for name in ("a.jpg", "b/c.jpg"):
+        memory.pipe(f"/site/crops/{name}", name.encode())
+    files = [("memory://site/crops/a.jpg", 5), ("memory://site/crops/b/c.jpg", 7)]
+    assert list_addresses("memory://site/crops") == list_addresses("memory://site/crops/") == files
+    assert read_address(files[1][0]) == b"b/c.jpg"
 
 
 def test_requests_to_google_end_after_seconds_unless_the_address_has_a_limit():

@@ -8,8 +8,10 @@ file (`DataError`), any other failure can be that of the store (`ObjectStoreErro
 from __future__ import annotations
 
 import io
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -17,7 +19,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 import pyarrow.fs
 import pyarrow.lib
 
-from passerby.errors import DataError, explain
+from passerby.errors import DataError
 from passerby.files import MAX_BYTES
 from passerby.text import plural
 
@@ -28,6 +30,8 @@ _BLOCK = 8 * 2**20
 """Bytes of a request for a part of a large file."""
 _GCS_LIMIT, _GCS_SECONDS = "retry_limit_seconds", 6
 """PyArrow's client of Google's store repeats a request for 15 minutes, unless the address has a limit."""
+_OF_PYARROW = ("s3", "gs", "gcs", "hdfs", "viewfs")
+"""Schemes of PyArrow's own file systems, whose errors name the fault better than those of fsspec."""
 _Answer = TypeVar("_Answer")
 
 
@@ -65,7 +69,9 @@ def open_address(address: str) -> tuple[Any, str]:
         urlunsplit((parts.scheme, parts.netloc, "/" if not parts.netloc else "", parts.query, ""))
     )
     path = parts.path.lstrip("/") if parts.netloc else parts.path
-    return root, "/".join(part for part in (inside.rstrip("/"), path) if part) if parts.netloc else path
+    if not parts.netloc or not inside:
+        return root, path
+    return root, f"{inside.rstrip('/')}/{path}" if path else inside  # the root of some is "/"
 
 
 def _without_user(parts: SplitResult) -> str:
@@ -79,25 +85,62 @@ def _open_root(root: str) -> tuple[Any, str]:
         root += f"{'&' if '?' in root else '?'}{_GCS_LIMIT}={_GCS_SECONDS}"
     try:
         file_system, inside = pyarrow.fs.FileSystem.from_uri(root)
+        return file_system, inside
     except (pyarrow.lib.ArrowException, ValueError, OSError) as error:
-        handler = _open_fsspec(urlsplit(root).scheme)
-        if handler is None:
-            raise DataError(
-                f"{root}: no file system for this address ({explain(error)}); expected a path, s3://, gs:// or "
-                "hdfs://, or a "
-                "scheme of fsspec: pip install fsspec"
-            ) from None
-        return handler, urlsplit(root).netloc
-    return file_system, inside
+        reason = _first_line(error)
+    return _open_fsspec(root, reason)
 
 
-def _open_fsspec(scheme: str) -> Any:
+def _open_fsspec(root: str, reason: str) -> tuple[Any, str]:
+    """Open the root of a store by fsspec.
+
+    Args:
+        root: Address of the root.
+        reason: Why PyArrow has no file system for it.
+
+    Raises:
+        DataError: If fsspec has none either, or it cannot be opened.
+    """
+    scheme, failure, advice = urlsplit(root).scheme, None, ""
     try:
         import fsspec
+    except ImportError:
+        advice = ": pip install fsspec"
+    else:
+        with _quiet_destructors():
+            try:
+                if _has_scheme(fsspec, scheme):
+                    file_system, inside = fsspec.url_to_fs(urlunsplit(urlsplit(root)._replace(query="")))
+                    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(file_system)), inside
+            except ImportError as error:
+                failure = f"({_first_line(error)}); install it with pip"
+            except Exception as error:  # of the libraries of fsspec
+                failure = f"({_first_line(error)}); check the address and the network"
+    if failure is not None and scheme not in _OF_PYARROW:
+        raise DataError(f"{root}: cannot be opened by fsspec {failure}")
+    raise DataError(
+        f"{root}: no file system for this address ({reason}); expected a path, s3://, gs:// or hdfs://, or a scheme of "
+        f"fsspec{advice}"
+    )
 
-        return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fsspec.filesystem(scheme)))
-    except (ImportError, ValueError, TypeError):  # not installed, an unknown scheme, or one that needs more than a name
-        return None
+
+def _has_scheme(fsspec: Any, scheme: str) -> bool:
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _quiet_destructors() -> Iterator[None]:
+    """Leave out what Python prints when the destructor of a half-made object of another library fails."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 def _request(address: str, ask: Callable[[Any, str], _Answer], *, waits: tuple[float, ...] | None = None) -> _Answer:
@@ -242,7 +285,7 @@ def list_addresses(address: str) -> list[tuple[str, int]]:
     file_system, path = open_address(address)
     try:
         infos = file_system.get_file_info(pyarrow.fs.FileSelector(path, recursive=True))
-    except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
+    except Exception as error:  # file systems of fsspec raise the exceptions of their libraries
         raise DataError(
             f"{address}: cannot be listed ({_first_line(error)}); check the address, the network and the credentials"
         ) from None
