@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+import passerby
 import two_processes
 from launch import launch
 from passerby.distributed import (
@@ -165,7 +166,17 @@ def test_replaced_batch_norms_keep_values_types_and_names():
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:x", ""])
+@pytest.mark.parametrize("name", ["gpu", "cpu:3", "cpu:x", "cuda:", "cuda:-1", "meta", "mps:0", "CPU", "cpu\n", ""])
+def test_a_name_that_is_no_device_is_refused(name):
+    """torch takes cpu:3 for the CPU, and meta for a device without numbers."""
+    with pytest.raises(PasserbyError, match=r"^device: got '.*', expected auto, cpu, cuda, cuda:0 or mps$"):
+        pick_device(name)
+    with pytest.raises(PasserbyError, match=r"^device: got '.*', expected auto, cpu, cuda, cuda:0 or mps$"):
+        passerby.load("default", device=name)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has the device")
+@pytest.mark.parametrize("name", ["cuda:99", "mps"])
 def test_a_device_that_is_not_there_is_named(name):
     with pytest.raises(PasserbyError, match=rf"device '{name}': .*; use auto, cpu, cuda, cuda:0 or mps") as caught:
         pick_device(name)

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from passerby.errors import PasserbyError
+from passerby.errors import PasserbyError, require_device
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,11 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     """Choose a device by name.
 
     Args:
-        name: `auto` is CUDA, then MPS, then the CPU; otherwise a device or torch's name of one.
+        name: `auto` is CUDA, then MPS, then the CPU; otherwise `cpu`, `cuda`, `cuda:0` (with any number of a GPU),
+            `mps`, or a device of torch.
 
     Raises:
-        PasserbyError: For a name that torch does not accept, or a device that this machine does not have.
+        PasserbyError: For another name, or a device that this machine does not have.
 
     Example:
         >>> pick_device("cpu")
@@ -63,6 +64,7 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     """
     if isinstance(name, torch.device):
         return name
+    require_device(name)
     if name == "auto":
         cuda_or_mps = "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device("cuda" if torch.cuda.is_available() else cuda_or_mps)

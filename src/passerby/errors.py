@@ -81,6 +81,19 @@ def require_several(name: str, value: object, error: type[PasserbyError]) -> Non
         raise error(f"{argument(name)}: got {os.fspath(value)!r}, expected several; give [{os.fspath(value)!r}]")
 
 
+def require_device(name: str) -> None:
+    """Refuse a device that is none of those on which the package computes; whether it exists is not checked.
+
+    Args:
+        name: Value of the argument `device`.
+
+    Raises:
+        PasserbyError: For another name, such as `cpu:3`, which torch takes for the CPU.
+    """
+    if re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", name) is None:
+        raise PasserbyError(f"{argument('device')}: got {name!r}, expected auto, cpu, cuda, cuda:0 or mps")
+
+
 class DataError(PasserbyError):
     """A data set, an image or a data spec that cannot be used."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 
 _CATEGORIES = ("Cc", "Cs", "Zl", "Zp")  # of Unicode: control characters, surrogates, line separators
@@ -74,6 +75,21 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def join_choices(names: Sequence[str]) -> str:
     """Join names as `a, b or c`."""
     return " or ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), *names[-1:]])
+
+
+def format_time(seconds: float | None) -> str:
+    """Format a time as ISO 8601 to the second in UTC; empty if unknown, a number outside the years 1 to 9999.
+
+    Example:
+        >>> format_time(1_795_723_569.4), format_time(1e15)
+        ('2026-11-26 20:06:09', '1e+15 s')
+    """
+    if seconds is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # stored by an earlier version
+        return f"{seconds:g} s"
 
 
 def plural(number: float, noun: str) -> str:

@@ -279,6 +279,20 @@ def test_a_filter_by_time_that_can_match_nothing_is_an_error(passerby, people, q
     assert error == "--since and --until: got 100 and 20 s since 1970, expected the first before the second"
 
 
+def test_a_filter_by_a_time_without_sightings_is_a_warning_with_the_stored_times(passerby, people, query):
+    """One sighting has a time. The result is an empty list, and the exit code 0."""
+    image = ("--image", query[0].path)
+    passerby("enroll", people, "--images", query[0].path, "--camera", "c1", "--time", "2026-11-01T08:00")
+    stored = "those of the gallery are of 2026-11-01 08:00:00 to 2026-11-01 08:00:00 UTC"
+    for command in (("search", people, *image), ("cluster", people, "--threshold", "0.1")):
+        output = passerby(*command, "--since", "2026-11-02", "--json")
+        assert output.code == 0
+        assert f"--since: no sighting was seen in this time; {stored}" in " ".join(output.err.split())
+    assert json.loads(passerby("search", people, *image, "--until", "2026-11-01", "--json").out)[0]["hits"] == []
+    found = passerby("search", people, *image, "--since", "2026-11-01", "--until", "2026-11-02")
+    assert found.err == ""
+
+
 def test_a_camera_or_label_that_no_sighting_has_is_an_error(passerby, people, query, tmp_path):
     image = ("--image", query[0].path)
     expected = "camera 'nort': no sighting has it; cameras of the gallery: c1, c2"

@@ -49,6 +49,11 @@ def test_help_lists_every_verb(passerby, words):
     assert all(verb in text for verb in ("train", "evaluate", "data", "model"))
 
 
+def test_a_device_is_checked_before_any_work(passerby):
+    output = passerby("search", "nowhere", "--image", "a.jpg", "--device", "cpu:3")
+    assert (output.code, output.error) == (1, "--device: got 'cpu:3', expected auto, cpu, cuda, cuda:0 or mps")
+
+
 def verbs(command, words=()):
     """List the words of every command, groups included."""
     yield list(words)

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from gallery.people import MODEL, NOW
-from passerby.cli.gallery_options import format_time
 from passerby.errors import GalleryError
 from passerby.gallery.filters import Filter
 from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery
-from passerby.text import escape_controls
+from passerby.text import escape_controls, format_time
 
 VECTOR = np.eye(24, dtype=np.float32)[0]
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from typer.core import TyperCommand
 from typer.models import CommandFunctionType
 
-from passerby.errors import DataError, name_arguments
+from passerby.errors import DataError, name_arguments, require_device
 from passerby.files import write_atomic
 from passerby.text import escape_controls
 
@@ -23,7 +23,20 @@ if TYPE_CHECKING:
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, mps. Under torchrun each process has its own GPU.")]
+
+def _check_device(name: str) -> str:
+    """Check the name of a device before any work."""
+    with name_arguments({"device": "--device"}):
+        require_device(name)
+    return name
+
+
+Device = Annotated[
+    str,
+    typer.Option(
+        help="auto, cpu, cuda, cuda:0, mps. Under torchrun each process has its own GPU.", callback=_check_device
+    ),
+]
 AcceptDrift = Annotated[
     bool,
     typer.Option(

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from passerby.cli.common import AcceptDrift, Device, Json, cell, describe_failure, print_json
 from passerby.cli.enroll_sources import prepare_job
-from passerby.cli.gallery_options import Where, format_time
+from passerby.cli.gallery_options import Where
 from passerby.errors import GalleryError, NoGalleryError
-from passerby.text import plural
+from passerby.text import format_time, plural
 
 if TYPE_CHECKING:
     from passerby.gallery.gallery import Gallery

@@ -20,13 +20,12 @@ from passerby.cli.gallery_options import (
     Until,
     Where,
     Yes,
-    format_time,
     make_filter,
     open_existing,
     resolve_sources,
 )
 from passerby.errors import GalleryError, argument
-from passerby.text import escape_controls, plural
+from passerby.text import escape_controls, format_time, plural
 
 if TYPE_CHECKING:
     from passerby.gallery.filters import Filter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,16 +70,6 @@ def parse_time(text: str | None, option: str) -> float | None:
         raise GalleryError(f"{option}: {error}") from None
     require_time(option, "time", seconds)
     return seconds
-
-
-def format_time(seconds: float | None) -> str:
-    """Format a time as ISO 8601 to the second in UTC; empty if unknown, a number outside the years 1 to 9999."""
-    if seconds is None:
-        return ""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):  # stored by an earlier version
-        return f"{seconds:g} s"
 
 
 def open_existing(where: str, *, expire: bool = True) -> GalleryStore:

@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 
 from passerby.cli.common import require_image_name
-from passerby.cli.gallery_options import format_time
-from passerby.text import plural
+from passerby.text import format_time, plural
 
 if TYPE_CHECKING:
     import numpy as np

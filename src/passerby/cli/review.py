@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from passerby.cli.common import Json, cell, print_json
-from passerby.cli.gallery_options import Where, format_time
+from passerby.cli.gallery_options import Where
 from passerby.errors import GalleryError
 from passerby.reviewing.defaults import ERROR_RATE, PAIR_PRIOR
-from passerby.text import plural
+from passerby.text import format_time, plural
 
 if TYPE_CHECKING:
     from passerby.gallery.review import Review

@@ -18,12 +18,11 @@ from passerby.cli.gallery_options import (
     Since,
     Until,
     Where,
-    format_time,
     make_filter,
 )
 from passerby.cli.gallery_plots import MAX_CLUSTERS, Plot, check_plot, plot_clusters, plot_hits, show_plot
 from passerby.reviewing.defaults import PAIR_PRIOR
-from passerby.text import escape_controls, plural
+from passerby.text import escape_controls, format_time, plural
 
 if TYPE_CHECKING:
     from passerby.gallery.results import IdentifyResult

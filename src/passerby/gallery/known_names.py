@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from passerby.errors import GalleryError, argument
 from passerby.gallery.filters import Filter
 from passerby.gallery.stores.protocol import GalleryStore
+from passerby.text import format_time
+
+logger = logging.getLogger(__name__)
 
 _MAX_CAMERAS = 30  # in a message
 
@@ -35,14 +40,23 @@ def require_cameras(store: GalleryStore, selected: Filter) -> None:
 
 
 def require_times(store: GalleryStore, selected: Filter) -> None:
-    """Check that a filter by time can match; see `require_names`."""
+    """Check that a filter by time can match; see `require_names`. A warning tells if no sighting is in the time."""
     since, until = selected.since, selected.until
     given = [argument(name) for name, value in (("since", since), ("until", until)) if value is not None]
     if since is not None and until is not None and since >= until:
         times = f"{since:.15g} and {until:.15g} s since 1970"
         raise GalleryError(f"{' and '.join(given)}: got {times}, expected the first before the second")
-    if given and not store.count(Filter(since=since, until=until)) and store.stats().first is None:
+    if not given or store.count(Filter(since=since, until=until)):
+        return
+    stats = store.stats()
+    if stats.first is None:
         raise GalleryError(
             f"{' and '.join(given)}: no sighting has a time, so that none would be selected; leave the filter out, or "
             "enroll with times"
         )
+    logger.warning(
+        "%s: no sighting was seen in this time; those of the gallery are of %s to %s UTC",
+        " and ".join(given),
+        format_time(stats.first),
+        format_time(stats.last),
+    )

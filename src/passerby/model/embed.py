@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
-from passerby.errors import WeightsError
+from passerby.errors import WeightsError, require_device
 from passerby.model.open_model import ModelFiles, NamedRuntime, has_torch
 from passerby.model.runtimes import open_fastest
 from passerby.runtime.embedder import Embedder
@@ -43,8 +43,8 @@ def load(
     Args:
         path: The folder, or the `.onnx` or `.xml` file; `default` is the shipped model, trained on synthetic people
             only.
-        device: `auto` is CUDA, then MPS, then the CPU; or torch's name of a device. ONNX and OpenVINO files run on
-            the CPU.
+        device: `auto` is CUDA, then MPS, then the CPU; or `cpu`, `cuda`, `cuda:0`, `mps`. ONNX and OpenVINO files run
+            on the CPU.
         runtime: `torch`, `onnx` (onnxruntime) or `openvino`. A run has the last two if it holds a `model.onnx` or
             `model.xml` that was exported from its weights. `auto` is torch on a GPU; on the CPU it is the fastest that
             computes the same vectors, by a measurement on this machine that is kept: see `model_runtimes`.
@@ -77,6 +77,7 @@ def load(
 
 def _open(files: ModelFiles, runtime: Runtime, options: _Options) -> Embedder:
     device, precision, threads = options["device"], options["precision"], options["threads"]
+    require_device(device)
     if runtime != "auto":
         return files.open(runtime, device=device, precision=precision, threads=threads)
     if files.trained and precision == "fp32" and has_torch() and _computes_on_accelerator(device):

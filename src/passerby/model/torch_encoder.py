@@ -34,7 +34,7 @@ class TorchEncoder:
     Args:
         network: Moved to `device`.
         preprocessing: Mean and standard deviation of its images.
-        device: `auto`, or torch's name of a device; see `pick_device`.
+        device: See `pick_device`.
 
     Attributes:
         network: The network, on `device`.
