@@ -13,6 +13,7 @@ from PIL import Image
 from conftest import SIMPLE
 from passerby import load_data
 from passerby.cli.main import main
+from passerby.errors import DataError
 from programs import require_module
 from runtime.small_networks import save_constant
 from runtime.test_file_model import METADATA, save_exported
@@ -267,6 +268,28 @@ def test_removal_and_expiry_need_a_condition(passerby, people):
     assert "remove: no condition" in passerby("gallery", "remove", people, "--yes").error
     assert "erase: no condition" in passerby("gallery", "forget", people, "--yes").error
     assert "the gallery has no retention; give --days" in passerby("gallery", "expire", people).error
+
+
+def test_a_live_source_that_gives_no_frame_leaves_no_new_gallery(passerby, tmp_path, monkeypatch):
+    """The end by Ctrl-C returns a result without sightings; the end by an error has none."""
+    require_module("cv2")
+    from passerby.video.track_sightings import EnrollVideoResult
+    from passerby.video.tracks import VideoCounts
+
+    live = ("--live", "--video", "7", "--camera", "door", "--json")
+    none = EnrollVideoResult(new=0, known=0, counts=VideoCounts())
+    monkeypatch.setattr("passerby.video.enroll_live.enroll_live", lambda *_, **__: none)
+    output = passerby("enroll", tmp_path / "people", *live)
+    assert (output.code, json.loads(output.out)["sightings"]) == (0, 0)
+    assert "no sighting was added, so that the new gallery was deleted" in " ".join(output.err.split())
+    assert not (tmp_path / "people").exists()
+
+    def fail(*_, **__):
+        raise DataError("the camera failed")
+
+    monkeypatch.setattr("passerby.video.enroll_live.enroll_live", fail)
+    assert passerby("enroll", tmp_path / "people", *live).error == "the camera failed"
+    assert not (tmp_path / "people").exists()
 
 
 def test_a_filter_by_time_that_can_match_nothing_is_an_error(passerby, people, query):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,30 +160,29 @@ def enroll(
         options["on_sighting"] = _print_json_line if as_json else _print_sighting
     else:
         sources["video"] = _take_one("--video", video)
-    job = prepare_job(sources, options)
-    if embeddings is not None:  # the shards name the model of a new gallery
-        from passerby.gallery.enroll_shards import open_for_shards
+    from passerby.gallery.new_gallery import keep_if_filled
 
-        settings = {"--model": model, "--keep": keep, "--flip": flip, "--precision": precision}
-        if given := [name for name, value in settings.items() if value is not None]:
-            raise GalleryError(
-                f"enroll: {', '.join(given)} cannot be used with --embeddings: the shards have the model and the "
-                "settings of their vectors, and no crops"
-            )
-        open_for_shards(where, embeddings, retention=retention, accept_drift=accept_drift, dims=dims).close()
-    with _open(
-        where,
-        model=model,
-        keep=keep,
-        retention=retention,
-        flip=flip,
-        precision=precision,
-        accept_drift=accept_drift,
-        dims=dims,
-        device=device,
-    ) as gallery:
-        result = job(gallery)
-        total = gallery.store.count()
+    job = prepare_job(sources, options)
+    if embeddings is not None:
+        _require_no_settings({"--model": model, "--keep": keep, "--flip": flip, "--precision": precision})
+    with keep_if_filled(where):
+        if embeddings is not None:  # the shards name the model of a new gallery
+            from passerby.gallery.enroll_shards import open_for_shards
+
+            open_for_shards(where, embeddings, retention=retention, accept_drift=accept_drift, dims=dims).close()
+        with _open(
+            where,
+            model=model,
+            keep=keep,
+            retention=retention,
+            flip=flip,
+            precision=precision,
+            accept_drift=accept_drift,
+            dims=dims,
+            device=device,
+        ) as gallery:
+            result = job(gallery)
+            total = gallery.store.count()
     if as_json and live:
         _print_json_line({**result.to_dict(), "sightings": total})
     elif as_json:
@@ -202,6 +201,15 @@ def enroll(
             console.print(cell(f"`passerby gallery label {where} NAME --image FILE` changes a label"))
     if result.unreadable:
         raise typer.Exit(1)
+
+
+def _require_no_settings(settings: Mapping[str, object]) -> None:
+    """Refuse settings of a new gallery that shards have themselves."""
+    if given := [name for name, value in settings.items() if value is not None]:
+        raise GalleryError(
+            f"enroll: {', '.join(given)} cannot be used with --embeddings: the shards have the model and the settings "
+            "of their vectors, and no crops"
+        )
 
 
 def _print_counts(console: Console, result: EnrollResult) -> None:
