@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from conftest import SIMPLE
-from passerby.errors import GalleryError
+from passerby.errors import DataError, GalleryError
 from passerby.gallery.crops import Crop, list_crops, list_data_crops
 
 
@@ -131,6 +131,19 @@ def test_file_names_that_are_not_printable_utf8_are_escaped_in_the_source(tmp_pa
     assert sources == ["M\u00fcller.png", r"bell\x07.png", r"caf\udce9.png"]
     with pytest.raises(GalleryError, match=r"label is '\\udce9', expected text without control characters"):
         Crop(image=Path("a.jpg"), camera="c", label="\udce9")
+
+
+def test_a_path_that_is_missing_is_named_with_what_is_beside_it(tmp_path):
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    states = {"nowhere": "does not exist", "no/where.jpg": "does not exist", "link": "is a broken link"}
+    for name, state in states.items():
+        with pytest.raises(DataError) as raised:
+            list_crops(tmp_path / name, camera="c")
+        assert str(raised.value) == (
+            f"{tmp_path / name}: {state}; expected an image, a folder of images, or a .csv or .parquet table; "
+            f"{tmp_path} holds crops/, link"
+        )
 
 
 def test_a_pipe_is_refused(tmp_path):

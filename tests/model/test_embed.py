@@ -244,10 +244,19 @@ def test_a_saved_model_gives_the_same_vectors(network, run):
         ({"model": {**MODEL, "parts": "two"}}, "cannot be built"),
         ({"model": {**MODEL, "part_dim": 16}}, "of another architecture.*mis-shaped: part_necks"),
         ({"identities": 9}, "of another architecture.*classifier"),
-        ({"preprocessing": {"size": [64, 32], "mean": MEAN}}, r"preprocessing: got .*\(lacks 'std'\); expected size"),
-        ({"preprocessing": {"size": [64], "mean": MEAN, "std": STD}}, "preprocessing: got"),
-        ({"preprocessing": {"size": [64, 0], "mean": MEAN, "std": STD}}, "a side that is not 1 to 4096"),
-        ({"preprocessing": {"size": ["a", "b"], "mean": MEAN, "std": STD}}, "preprocessing: got"),
+        (
+            {"preprocessing": {"size": [64, 32], "mean": MEAN}},
+            "manifest.json: preprocessing: lacks std, expected 3 finite",
+        ),
+        ({"preprocessing": {"size": [64], "mean": MEAN, "std": STD}}, r"size: got \[64\], expected height and"),
+        ({"preprocessing": {"size": [64, 0], "mean": MEAN, "std": STD}}, r"size: got \[64, 0\], .* of 1 to 4096 whole"),
+        ({"preprocessing": {"size": ["a", "b"], "mean": MEAN, "std": STD}}, r"size: got \['a', 'b'\], expected"),
+        (
+            {"preprocessing": {"size": [64, 32], "mean": MEAN, "std": [1, "1", 1]}},
+            r"std: got \[1, '1', 1\], expected 3",
+        ),
+        ({"preprocessing": {"size": [64, 32], "mean": MEAN, "std": STD, "channels": ["rgb"]}}, "expected rgb or bgr"),
+        ({"preprocessing": "rgb"}, "preprocessing: got 'rgb', expected an object with size, mean and std"),
     ],
 )
 def test_a_manifest_that_cannot_be_built_is_named(run, change, message):

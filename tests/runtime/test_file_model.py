@@ -1,6 +1,7 @@
 """Models from ONNX and OpenVINO files. Oracle: the mean color of each image, computed by NumPy."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -207,7 +208,19 @@ def test_files_that_cannot_be_models_are_refused_with_one_message(tmp_path):
             {**known, "size": (32, 32), "output": "map"},
             r"input of shape \(any, 3, 64, 32\), expected \(batch, 3, 32, 32",
         ),
-        ("foreign.onnx", {**known, "std": (1.0, 0.0, 1.0)}, "preprocessing: got"),
+        (
+            "foreign.onnx",
+            {**known, "std": (1.0, 0.0, 1.0)},
+            r"^std: got \(1.0, 0.0, 1.0\), expected 3 finite numbers above",
+        ),
+        ("foreign.onnx", {**known, "scale": -4.0}, "^scale: got -4.0, expected a finite number above 0$"),
+        ("foreign.onnx", {**known, "scale": 0.0}, "^scale: got 0.0, expected a finite number above 0$"),
+        ("foreign.onnx", {**known, "mean": (0.5, math.nan, 0.5)}, "^mean: got .*, expected 3 finite numbers$"),
+        (
+            "foreign.onnx",
+            {**known, "size": (0, 32)},
+            r"^size: got \(0, 32\), expected height and width, each of 1 to 4096",
+        ),
         ("free.onnx", known, "takes images of any size; give that of its training, such as size 256x128"),
         ("lacks.onnx", known, r"uses the operator NoSuchOperator\S*, which onnxruntime \S+ lacks"),
         (

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from passerby.data.datasets import load_data
-from passerby.data.datasets.listing import contents, count_suffixes, require_folder, tree_images
+from passerby.data.datasets.listing import contents, count_suffixes, describe_above, tree_images
 from passerby.data.formats import SUFFIXES
 from passerby.data.images import read_image
 from passerby.data.records import locate_image, parse_timestamp, read_records, read_text_columns
@@ -121,10 +121,12 @@ def list_crops(
         if folders is not None:
             raise GalleryError(f"{path}: {argument('folders', folders)} is for a folder, this is a file")
         return [_make_crop(path, common, str(path))]
-    if path.exists() and not path.is_dir():
-        kind = describe_kind(path.stat().st_mode)
-        raise GalleryError(f"{path}: is {kind}; expected an image, a folder, or a .csv or .parquet table")
-    require_folder(path, name="images", expected="images of people, or a .csv or .parquet table")
+    if not path.is_dir():
+        expected = "an image, a folder of images, or a .csv or .parquet table"
+        if path.exists():
+            raise GalleryError(f"{path}: is {describe_kind(path.stat().st_mode)}; expected {expected}")
+        state = "is a broken link" if path.is_symlink() else "does not exist"
+        raise DataError(f"{path}: {state}; expected {expected}; {describe_above(path)}")
     return _list_folder(path, common, folders)
 
 

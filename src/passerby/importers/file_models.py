@@ -21,7 +21,7 @@ from passerby.runtime.file_metadata import TRAINED_ON, AccuracyKind, read_metada
 from passerby.runtime.file_model import EXPORTED_OUTPUT, build_exported_encoder
 from passerby.runtime.model_manifest import FILE_METHOD, MANIFEST_FORMAT
 from passerby.runtime.networks import FileNetwork, load_network
-from passerby.runtime.preprocessing import Channels, Preprocessing, parse_preprocessing
+from passerby.runtime.preprocessing import Channels, Preprocessing, parse_preprocessing, require_options
 from passerby.runtime.weights_hash import hash_file, hash_network_file
 from passerby.text import plural
 from passerby.types import Result
@@ -122,6 +122,7 @@ def import_file_model(
         DataError: If the runtime cannot load the file, or the calibration in its description is damaged.
         TrainingError: If `out` holds a run or other files.
     """
+    require_options(size=size, mean=mean, std=std, channels=channels, scale=scale)
     path, folder = Path(file), RunFolder(Path(out))
     folder.require_unused()
     known = find_known(path)

@@ -24,7 +24,7 @@ from passerby.recipe.read import apply_override
 from passerby.recipe.recipe import parse_recipe
 from passerby.runs.run_folder import RunFolder, to_json
 from passerby.runtime.model_manifest import MANIFEST_FORMAT
-from passerby.runtime.preprocessing import Channels, parse_preprocessing
+from passerby.runtime.preprocessing import Channels, parse_preprocessing, require_options
 from passerby.runtime.weights_hash import hash_file
 from passerby.text import plural
 from passerby.types import Result
@@ -132,6 +132,7 @@ def import_model(
         (1, 512)
     """
     require_several("overrides", overrides, RecipeError)
+    require_options(size=size, mean=mean, std=std, channels=channels, scale=scale)
     folder = RunFolder(Path(out))
     folder.require_unused()
     path = download_model(str(file)) if str(file).startswith(HUB_PREFIXES) else Path(file)
@@ -147,7 +148,7 @@ def import_model(
         return import_file_model(
             path, folder.root, size=size, mean=mean, std=std, channels=channels, scale=scale, output=output
         )
-    if (channels or "rgb", scale or 255, output) != ("rgb", 255, None):
+    if (channels or "rgb", 255 if scale is None else scale, output) != ("rgb", 255, None):
         raise WeightsError(
             f"{path}: {argument('channels')}, {argument('scale')} and {argument('output')} are of ONNX and OpenVINO "
             "files; the networks of checkpoints take RGB from 0 to 1"

@@ -6,14 +6,16 @@ B batch   H W image height and width
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import WeightsError, explain
+from passerby.errors import WeightsError, argument
 
 MAX_SIDE = 4096
 """Largest side of a network's images in pixels, and largest number in a manifest's description of a network."""
@@ -69,30 +71,81 @@ def parse_preprocessing(values: Any, source: Path) -> Preprocessing:
         source: File that holds it, for messages.
 
     Raises:
-        WeightsError: Naming `source` and the values.
+        WeightsError: Naming `source`, the key, its value and what is expected.
 
     Example:
         >>> parse_preprocessing({"size": [64, 32], "mean": [0, 0, 0], "std": [1, 1, 1]}, Path("manifest.json")).size
         (64, 32)
     """
-    try:
-        (height, width), mean, std = values["size"], [*map(float, values["mean"])], [*map(float, values["std"])]
-        channels, scale = values.get("channels", "rgb"), float(values.get("scale", 255.0))
-        if (len(mean), len(std)) != (3, 3) or not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
-            raise ValueError("wrong length, not finite, or not above 0")
-        if not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in (height, width)):
-            raise ValueError(f"a side that is not 1 to {MAX_SIDE}")
-        if channels not in ("rgb", "bgr") or not (math.isfinite(scale) and scale > 0):
-            raise ValueError("channels other than rgb or bgr, or a scale that is not above 0")
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+    if not isinstance(values, Mapping):
         raise WeightsError(
-            f"{source}: preprocessing: got {values!r} ({explain(error)}); expected size (2 numbers), mean and std "
-            "(3 each)"
-        ) from None
+            f"{source}: preprocessing: got {_shorten(values)}, expected an object with size, mean and std"
+        )
+    used = {"channels": "rgb", "scale": 255.0, **values}
+    for name, (expected, is_right) in _RULES.items():
+        if name not in used:
+            raise WeightsError(f"{source}: preprocessing: lacks {name}, expected {expected}")
+        if not is_right(used[name]):
+            raise WeightsError(f"{source}: preprocessing: {name}: got {_shorten(used[name])}, expected {expected}")
+    mean, std = ([*map(float, used[name])] for name in ("mean", "std"))
+    height, width = used["size"]
     return Preprocessing(
         size=(int(height), int(width)),
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
-        channels=channels,
-        scale=scale,
+        channels=used["channels"],
+        scale=float(used["scale"]),
     )
+
+
+def require_options(**options: Any) -> None:
+    """Check options that are given for the preprocessing of a file.
+
+    Args:
+        options: Values of size, mean, std, channels and scale; None is not given.
+
+    Raises:
+        WeightsError: Naming the option, its value and what is expected.
+
+    Example:
+        >>> require_options(scale=255.0, mean=None)
+    """
+    for name, value in options.items():
+        expected, is_right = _RULES[name]
+        if value is not None and not is_right(value):
+            raise WeightsError(f"{argument(name)}: got {_shorten(value)}, expected {expected}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _are_three(values: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(values, list | tuple | np.ndarray) and len(values) == 3 and all(map(is_right, values))
+
+
+def _is_size(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(isinstance(side, int | np.integer) and 1 <= side <= MAX_SIDE for side in value)
+    )
+
+
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "size": (f"height and width, each of 1 to {MAX_SIDE} whole pixels", _is_size),
+    "mean": ("3 finite numbers", lambda value: _are_three(value, _is_number)),
+    "std": ("3 finite numbers above 0", lambda value: _are_three(value, _is_positive)),
+    "channels": ("rgb or bgr", lambda value: value in ("rgb", "bgr")),
+    "scale": ("a finite number above 0", _is_positive),
+}
+"""What each value has to be, in words and as a function."""
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

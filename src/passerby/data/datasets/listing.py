@@ -45,9 +45,20 @@ def require_folder(folder: Path, *, name: str, expected: str) -> Path:
     above = folder.parent
     if above.is_dir() and (similar := [other for other in subfolders(above) if other.name.lower() == folder.name]):
         raise DataError(f"{name}: no folder {folder}, but {similar[0].name}/; rename it to {folder.name}/")
+    raise DataError(f"{name}: no folder {folder}; expected {expected}; {describe_above(folder)}")
+
+
+def describe_above(path: Path) -> str:
+    """Describe the content of the nearest folder above a missing path.
+
+    Example:
+        >>> describe_above(Path("crops/nowhere/a.jpg"))
+        'crops holds north/, south/'
+    """
+    above = path.parent
     while not above.is_dir() and above != above.parent:
         above = above.parent
-    raise DataError(f"{name}: no folder {folder}; expected {expected}; {_name(above)} holds {contents(above)}")
+    return f"{_name(above)} holds {contents(above)}"
 
 
 def missing_file(path: Path, *, name: str, expected: str) -> DataError:
