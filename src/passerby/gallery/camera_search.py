@@ -197,7 +197,7 @@ def _score_part(
 
 
 def _standardize(candidates: Candidates, views: CameraViews) -> FloatArray:
-    """Return the (N, D) vectors of candidates, standardized by the statistics of their cameras; in float32 for speed."""
+    """Return the (N, D) vectors of candidates, standardized by their cameras; in float32 for speed."""
     standardized = np.empty_like(candidates.vectors)
     cameras = np.array(candidates.cameras, dtype=object)
     for camera in {*candidates.cameras}:
