@@ -133,6 +133,12 @@ def test_keep_is_a_setting_of_a_new_gallery_and_upgrade_finds_nothing_to_convert
     error = passerby("enroll", tmp_path / "g", *words, "--keep", "crops").error
     assert "keep is 'vectors' in the gallery, opened with 'crops'" in error
     assert passerby("gallery", "upgrade", tmp_path / "g").out == f"{tmp_path / 'g'}: up to date\n"
+    database = tmp_path / "g" / "gallery.sqlite"
+    assert passerby("gallery", "upgrade", database).error == (
+        f"{database}: the database of a gallery; name its folder, {tmp_path / 'g'}"
+    )
+    server = passerby("gallery", "upgrade", "milvus://127.0.0.1/g").error
+    assert server.startswith("milvus://127.0.0.1/g: a gallery on a server cannot be converted in place; export it")
 
 
 def test_default_model_makes_a_gallery(passerby, query, tmp_path):

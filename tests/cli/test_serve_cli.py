@@ -33,7 +33,19 @@ def test_messages(passerby, tmp_path):
         assert "--token-name names a new token; give --new-token ROLE" in (
             passerby("serve", where, "--token-name", "door", *words).error
         )
-    assert "give one of them" in passerby("serve", where, "--new-token", "read", "--revoke-token", "x").error
+    new, revoke = ("--new-token", "read"), ("--revoke-token", "x")
+    for words in ((*new, *revoke), (*new, "--tokens"), (*revoke, "--tokens"), (*new, *revoke, "--tokens")):
+        given = [word for word in ("--new-token", "--revoke-token", "--tokens") if word in words]
+        assert (
+            passerby("serve", where, *words).error == f"{' and '.join(given)}: give one of them, and repeat the command"
+        )
+    assert passerby("serve", where, "--tokens").out == ""
+    assert passerby("serve", where, *new, "--token-name", "").error == (
+        "--token-name: the name of a token is '', expected 1 to 255 characters"
+    )
+    for name in ("https://reid.example", "reid.example:80", "a b", ""):
+        error = passerby("serve", where, "--allowed-host", name).error
+        assert error.startswith(f"--allowed-host: got {name!r}, expected the name of a host, such as reid.example,")
 
 
 def test_backup_and_restore(passerby, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -136,11 +137,27 @@ def test_several_data_sets_without_their_data_have_no_fingerprints(old_run):
 
 
 def test_folder_without_a_run_is_not_converted(tmp_path, old_run):
-    with pytest.raises(WeightsError, match="no run here"):
+    with pytest.raises(WeightsError, match=r"no run here \(no manifest\.json\); expected the folder of a run"):
         upgrade_run(tmp_path)
     path = RunFolder(old_run).manifest
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 9}))
     before = contents(old_run)
-    with pytest.raises(WeightsError, match="format 9, expected 1 or 2"):
+    with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: format 9, expected 1 or 2; install the version"):
         upgrade_run(old_run)
     assert contents(old_run) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[]", "got list, expected an object"),
+        ('{"format": 1}', "lacks model, preprocessing, identities"),
+        ('{"format": 2, "model": {}, "identities": 0}', "lacks preprocessing"),
+        ("{", "Expecting property name"),
+    ],
+)
+def test_a_manifest_of_another_program_is_neither_converted_nor_up_to_date(tmp_path, content, reason):
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(WeightsError, match=rf"manifest\.json: not converted, as it is no file of passerby \({reason}"):
+        upgrade_run(tmp_path)
+    assert (tmp_path / "manifest.json").read_text() == content

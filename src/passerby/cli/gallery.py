@@ -278,7 +278,7 @@ def reembed_command(
 
 @app.command("upgrade")
 def upgrade_command(
-    path: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of a gallery, or an exported file.")],
+    path: Annotated[str, typer.Argument(metavar="GALLERY", help="Folder of a gallery, or an exported file.")],
     model: Annotated[
         str | None, typer.Option(help="Folder of the gallery's model, if it was moved; or default.")
     ] = None,

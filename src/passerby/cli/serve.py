@@ -64,7 +64,11 @@ def serve(
 
     if token_name is not None and new_token is None:
         raise GalleryError("--token-name names a new token; give --new-token ROLE with it: read, operate or admin")
-    if new_token is not None or revoke_token is not None or tokens:
+    actions = {"--new-token": new_token is not None, "--revoke-token": revoke_token is not None, "--tokens": tokens}
+    given = [name for name, is_given in actions.items() if is_given]
+    if len(given) > 1:
+        raise GalleryError(f"{' and '.join(given)}: give one of them, and repeat the command")
+    if given:
         _change_tokens(where, role=new_token, name=token_name, revoke=revoke_token)
         return
     run(
@@ -91,8 +95,6 @@ def _change_tokens(where: str, *, role: str | None, name: str | None, revoke: st
     if not (Path(where) / FILE).is_file():
         raise NoGalleryError(f"{where}: no gallery here; enroll images with a model to make one")
     file = TokenFile(Path(where))
-    if role is not None and revoke is not None:
-        raise GalleryError("--new-token and --revoke-token: give one of them, and repeat the command")
     if role is not None:
         typer.echo(file.add(role, name=name))
         typer.echo("This token is shown once. Send it in the header `Authorization: Bearer TOKEN`.", err=True)

@@ -69,6 +69,8 @@ def upgrade_gallery(path: str | Path, *, model: str | Path | None = None) -> boo
             "`passerby gallery upgrade` on the exported file, and import that into a new gallery"
         )
     path = Path(path)
+    if path.is_file() and path.name.startswith(FILE):
+        raise GalleryError(f"{path}: the database of a gallery; name its folder, {path.parent}")
     if path.is_file():
         require_extra("pyarrow")
         return _upgrade_export(path, model)

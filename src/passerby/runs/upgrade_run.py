@@ -17,7 +17,7 @@ from passerby.recipe.problems import RENAMED_KEYS
 from passerby.recipe.read_yaml import read_yaml
 from passerby.runs.run_data import load_run_data
 from passerby.runs.run_folder import RunFolder, to_json
-from passerby.runtime.model_manifest import MANIFEST_FORMAT
+from passerby.runtime.model_manifest import MANIFEST_FILE, MANIFEST_FORMAT, MANIFEST_KEYS
 
 COPIES = ".before-upgrade"
 """Folder of the copies, inside the run; it exists only while a conversion is incomplete."""
@@ -50,7 +50,7 @@ def upgrade_run(run: str | Path) -> bool:
     folder = RunFolder(Path(run))
     copies = folder.root / COPIES
     if not folder.manifest.is_file():
-        raise WeightsError(f"{folder.root}: no run here (no manifest.json)")
+        raise WeightsError(f"{folder.root}: no run here (no manifest.json); expected the folder of a run")
     contents = {
         path: _convert(path, convert)
         for path, convert in (
@@ -109,10 +109,17 @@ def _convert_recipe(content: bytes) -> bytes:
 
 def _convert_manifest(content: bytes, *, root: Path) -> bytes:
     tree = json.loads(content)
-    if tree.get("format") == MANIFEST_FORMAT:
+    if not isinstance(tree, dict):
+        raise ValueError(f"got {type(tree).__name__}, expected an object")
+    if tree.get("format") not in (1, MANIFEST_FORMAT):
+        raise WeightsError(
+            f"{root / MANIFEST_FILE}: format {tree.get('format')!r}, expected 1 or {MANIFEST_FORMAT}; install the "
+            f"version of passerby that wrote it ({tree.get('passerby', 'not named')})"
+        )
+    if missing := [key for key in MANIFEST_KEYS if key not in tree]:
+        raise ValueError(f"lacks {', '.join(missing)}")
+    if tree["format"] == MANIFEST_FORMAT:
         return content
-    if tree.get("format") != 1:
-        raise WeightsError(f"manifest.json: format {tree.get('format')!r}, expected 1 or {MANIFEST_FORMAT}")
     tree["format"], fingerprints = MANIFEST_FORMAT, _find_fingerprints(tree, root)
     names = list(tree)
     names.insert(names.index("fingerprint") + 1 if "fingerprint" in tree else len(names), "fingerprints")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, fields
 
 from passerby.errors import GalleryError, argument
@@ -73,6 +74,12 @@ class ServeSettings:
             if getattr(self, name) > self.max_bodies:
                 raise GalleryError(
                     f"{argument(name)}: got {getattr(self, name):,}, expected at most max_bodies, {self.max_bodies:,}"
+                )
+        for name in self.allowed_hosts:
+            if re.fullmatch(r"[A-Za-z0-9_.-]+", name) is None:
+                raise GalleryError(
+                    f"{argument('allowed_hosts')}: got {name!r}, expected the name of a host, such as reid.example, "
+                    "without scheme, port and path"
                 )
         for proxy in self.trusted_proxies:
             try:

@@ -94,7 +94,7 @@ class TokenFile:
         """
         if role not in ROLES:
             raise GalleryError(f"{argument('new_token')}: got {role!r}, expected one of {', '.join(ROLES)}")
-        require_label("token", "name", name)
+        require_label(argument("token_name"), "the name of a token", name)
         text = f"pby_{secrets.token_urlsafe(32)}"
         digest = _digest(text)
         with hold_lock(self.path.with_name(f"{TOKENS}.lock"), wait=True):
