@@ -47,6 +47,23 @@ def name_arguments(options: Mapping[str, str]) -> Iterator[None]:
         _OPTIONS.reset(token)
 
 
+@contextmanager
+def pass_argument(name: str, *, of: str) -> Iterator[None]:
+    """Name an argument of another function, in its messages, by the argument from which its value is passed on.
+
+    Args:
+        name: Argument of the function that is called.
+        of: Argument of the calling function.
+
+    Example:
+        >>> with pass_argument("data", of="check"):
+        ...     argument("data")
+        'check'
+    """
+    with name_arguments({**_OPTIONS.get(), name: argument(of)}):
+        yield
+
+
 class PasserbyError(ValueError):
     """Base of every error whose cause is an input; the command line prints it without a traceback.
 

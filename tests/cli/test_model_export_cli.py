@@ -22,6 +22,11 @@ def test_messages_name_the_options(passerby, workspace):
         ("--out m.xml", "--out: got m.xml, expected a name in .onnx, as --to is onnx"),
         ("--to jax --out m.onnx", "--to: got 'jax', expected one of onnx, openvino"),
         ("--images nothing --out m.onnx", "--images: no folder nothing; expected a folder of crops or a data set"),
+        ("--images a.jpg --out m.onnx", "--images: a.jpg is no folder; expected a folder of crops or a data set"),
+        (
+            "--check crops --out m.onnx",
+            "--check 'crops': a path without the name of its layout; expected such as folder:crops",
+        ),
     ):
         assert passerby("model", "export", "runs/m", *words.split()).error == message
     assert not [*workspace.glob("m.*")]

@@ -111,7 +111,7 @@ def test_invalid_input_is_refused_before_any_training(recipes, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(RecipeError, match=r"parts\.yaml, .*parts\.yaml; expected one or more, each file name once"):
         compare([recipes[0]] * 2, SIMPLE, out=out, epochs=1)
-    with pytest.raises(RecipeError, match="minutes: got -1, expected more than 0"):
+    with pytest.raises(RecipeError, match="minutes: got -1, expected a number above 0"):
         compare(recipes, SIMPLE, out=out, minutes=-1)
     with pytest.raises(RecipeError, match="seeds: got 0, expected 1 or more"):
         compare(recipes, SIMPLE, out=out, epochs=1, seeds=0)

@@ -3,6 +3,7 @@
 import pytest
 
 from conftest import SIMPLE, tiny_recipe
+from passerby.errors import PasserbyError
 from passerby.experiments import comparison_plan
 from passerby.experiments.compare import compare
 from passerby.experiments.comparison_grid import Budgets
@@ -43,6 +44,22 @@ def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_planned(recipe
     plan = plan_comparison(recipes, SIMPLE, budgets=Budgets(epochs=1), device="cpu")
     assert [row.error for row in plan.rows] == ["out of memory", ""]
     assert "not possible: out of memory" in plan.to_markdown()
+    assert "(if they are the slowest ones). Without 1 row that cannot be trained." in plan.to_markdown()
+    assert plan.is_possible
+    assert not plan_comparison(recipes[:1], SIMPLE, budgets=Budgets(epochs=1), device="cpu").is_possible
+
+
+@pytest.mark.parametrize(
+    ("data", "budgets", "message"),
+    [
+        (f"{SIMPLE}+{SIMPLE}", {"epochs": 1}, "2 data sets joined; expected one"),
+        (SIMPLE, {"epochs": 0}, "epochs: got 0, expected 1 or more"),
+        (SIMPLE, {"minutes": float("nan")}, "minutes: got nan, expected a number above 0"),
+    ],
+)
+def test_a_plan_refuses_what_a_comparison_refuses(recipes, data, budgets, message):
+    with pytest.raises(PasserbyError, match=message):
+        plan_comparison(recipes, data, budgets=Budgets(**budgets), device="cpu")
 
 
 @pytest.mark.parametrize("stages", [0, 3])

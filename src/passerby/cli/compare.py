@@ -80,6 +80,8 @@ def compare(
             print_json(planned.to_dict())
         else:
             typer.echo(planned.to_markdown())
+        if not planned.is_possible:
+            raise typer.Exit(1)
         return
     from passerby.experiments.compare import compare as run_comparison
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -71,9 +72,9 @@ class Budgets:
                 f"compare: give {argument('epochs')} or {argument('minutes')}, or both for two tables, so that every "
                 "method gets the same"
             )
-        if self.minutes is not None and self.minutes <= 0:
-            raise RecipeError(f"{argument('minutes')}: got {self.minutes}, expected more than 0")
-        for name, least in (("seeds", 1), ("best", 0), ("best_seeds", 1), ("tune_epochs", 1)):
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise RecipeError(f"{argument('minutes')}: got {self.minutes}, expected a number above 0")
+        for name, least in (("epochs", 1), ("seeds", 1), ("best", 0), ("best_seeds", 1), ("tune_epochs", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise RecipeError(f"{argument(name)}: got {value}, expected {least} or more")

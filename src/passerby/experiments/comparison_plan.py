@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from passerby.data.datasets import load_data
 from passerby.data.training_set import join_training
 from passerby.errors import PasserbyError
 from passerby.experiments.comparison_grid import Budgets
+from passerby.experiments.grid import load_sets
 from passerby.experiments.grid_tables import TextTable, format_markdown
 from passerby.experiments.harness import set_epochs
 from passerby.experiments.speed import measure_metric_speed, measure_training_speed
@@ -69,6 +69,11 @@ class ComparisonPlan(Result):
         """Expected time of the whole comparison, at most."""
         return sum(row.total_minutes for row in self.rows) + self.best_minutes
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether a row can be trained."""
+        return any(not row.error for row in self.rows)
+
     def __repr__(self) -> str:
         return f"ComparisonPlan({plural(len(self.rows), 'row')}, {self.total_minutes / 60:.1f} hours)"
 
@@ -93,9 +98,11 @@ class ComparisonPlan(Result):
             )
             for row in sorted(self.rows, key=lambda row: -row.total_minutes)
         ]
+        impossible = sum(bool(row.error) for row in self.rows)
+        left_out = f" Without {plural(impossible, 'row')} that cannot be trained." if impossible else ""
         notes = [
             f"Total: at most {self.total_minutes / 60:.1f} hours, of which further seeds of the best rows take at most "
-            f"{self.best_minutes:.0f} minutes (if they are the slowest ones).",
+            f"{self.best_minutes:.0f} minutes (if they are the slowest ones).{left_out}",
             "Measured by a few steps of each row on this machine, under its load. Evaluation assumes that "
             f"{EMBEDDED_PER_TRAINED:g} images are embedded in the time in which one is trained.",
         ]
@@ -128,10 +135,11 @@ def plan_comparison(
         progress: True for a bar on stderr, or a callback, which receives the number of measured rows as task `plan`.
 
     Raises:
-        PasserbyError: For recipes or data that cannot be read. A row that cannot be trained is a row with its error.
+        PasserbyError: For recipes or data that cannot be read, or data without queries. A row that cannot be trained is
+            a row with its error.
     """
     rows, tunings = load_rows(methods, like, overrides), parse_tuning(tune)
-    (data_set,) = load_data(data)
+    (data_set,) = load_sets([data]).values()
     planned = []
     with open_progress(progress) as report:
         for number, (name, recipe) in enumerate(rows.items(), 1):

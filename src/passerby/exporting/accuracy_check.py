@@ -13,7 +13,7 @@ import numpy as np
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.data.images import read_image
-from passerby.errors import DataError, argument
+from passerby.errors import DataError, argument, pass_argument
 from passerby.evaluation.paired import PairedTest, paired_test
 from passerby.evaluation.score import score
 from passerby.exporting.exported_encoder import Encode, batch_bounds
@@ -78,7 +78,8 @@ def load_check_data(spec: str) -> DataSet:
     Raises:
         DataError: If the spec names several data sets, or one without queries.
     """
-    data, *others = load_data(spec)
+    with pass_argument("data", of="check"):
+        data, *others = load_data(spec)
     if others:
         raise DataError(f"{argument('check')}: got {1 + len(others)} data sets, expected one")
     if not data.query or not data.gallery:

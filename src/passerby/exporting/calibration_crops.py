@@ -17,7 +17,7 @@ from passerby.data.datasets import DATASETS, load_data
 from passerby.data.datasets.listing import contents, tree_images
 from passerby.data.datasets.public_spec import public_name, public_spec
 from passerby.data.images import read_image
-from passerby.errors import DataError, argument
+from passerby.errors import DataError, argument, pass_argument
 from passerby.files import expand_home
 from passerby.synthesis.dataset import RANGES
 from passerby.types import Sample
@@ -58,13 +58,15 @@ def list_calibration_images(source: str | Path | None, *, size: tuple[int, int],
         (data,) = load_data(synthetic_spec(size, seed))
         images: Sequence[Path | Sample] = [*data.train, *data.query, *data.gallery]
     elif str(source).partition(":")[0] in DATASETS:
-        images = [sample for data in load_data(str(source)) for sample in data.train]
+        with pass_argument("data", of="images"):
+            images = [sample for data in load_data(str(source)) for sample in data.train]
         if not images:
             raise DataError(f"{argument('images')}: {source} has no training split; name a folder of crops")
     else:
         folder = expand_home(source)
         if not folder.is_dir():
-            raise DataError(f"{argument('images')}: no folder {folder}; expected a folder of crops or a data set")
+            state = f"{folder} is no folder" if folder.exists() else f"no folder {folder}"
+            raise DataError(f"{argument('images')}: {state}; expected a folder of crops or a data set")
         images = tree_images(folder, skipped=[])
         if not images:
             raise DataError(

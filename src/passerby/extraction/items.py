@@ -24,7 +24,7 @@ from passerby.data.datasets import DATASETS
 from passerby.data.formats import is_image_file
 from passerby.data.images import Pixels, decode_image, read_image, resize_image
 from passerby.data.records import parse_timestamp, read_records, read_text_columns
-from passerby.errors import DataError, GalleryError, argument, explain
+from passerby.errors import DataError, GalleryError, argument, explain, pass_argument
 from passerby.extraction.file_systems import is_address, list_addresses, read_address
 from passerby.files import expand_home, read_bytes
 from passerby.gallery.crops import COLUMNS, Crop, Folders, list_crops, list_data_crops
@@ -157,7 +157,8 @@ def list_items(source: str, options: SourceOptions) -> list[Item]:
     if ":" in source and (name in DATASETS or not expand_home(source).exists()):
         if name in DATASETS:
             _refuse(source, "a data set", options, "camera", "time", "label", "folders")
-        crops = list_data_crops(source, **({} if options.split is None else {"split": options.split}))  # type: ignore[arg-type]
+        with pass_argument("data", of="source"):
+            crops = list_data_crops(source, **({} if options.split is None else {"split": options.split}))  # type: ignore[arg-type]
         return [_from_crop(crop) for crop in crops]
     _refuse(source, "no data set", options, "split")
     path = expand_home(source)
