@@ -9,7 +9,7 @@ import typer
 
 from passerby.cli.common import AcceptDrift, Device
 from passerby.cli.gallery_options import Where
-from passerby.errors import GalleryError, NoGalleryError
+from passerby.errors import GalleryError
 
 PORT = 8765
 
@@ -89,11 +89,11 @@ def serve(
 
 def _change_tokens(where: str, *, role: str | None, name: str | None, revoke: str | None) -> None:
     """Make, remove or list tokens."""
-    from passerby.gallery.stores.sqlite_database import FILE
+    from passerby.gallery.stores.sqlite_database import FILE, no_gallery_error
     from passerby.serving.tokens import TokenFile
 
     if not (Path(where) / FILE).is_file():
-        raise NoGalleryError(f"{where}: no gallery here; enroll images with a model to make one")
+        raise no_gallery_error(where)
     file = TokenFile(Path(where))
     if role is not None:
         typer.echo(file.add(role, name=name))

@@ -6,11 +6,11 @@ import os
 import sqlite3
 from pathlib import Path
 
-from passerby.errors import GalleryError, NoGalleryError, explain
+from passerby.errors import GalleryError, explain
 from passerby.files import make_private, remove_drafts, sync_file
 from passerby.gallery.carried_lists import put_lists, read_lists
 from passerby.gallery.stores.sqlite_card import read_stored_card
-from passerby.gallery.stores.sqlite_database import FILE, empty_database_error
+from passerby.gallery.stores.sqlite_database import FILE, empty_database_error, no_gallery_error
 
 
 def backup_gallery(where: str | Path, out: str | Path) -> int:
@@ -40,7 +40,7 @@ def backup_gallery(where: str | Path, out: str | Path) -> int:
         raise GalleryError(f"{where}: a gallery on a server is backed up with the server's own tools, or exported")
     source, target = Path(where), Path(out)
     if not (source / FILE).is_file():
-        raise NoGalleryError(f"{source}: no gallery here; expected a folder with {FILE}")
+        raise no_gallery_error(source)
     remove_drafts(target / FILE)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise GalleryError(f"{target}: exists and is not an empty folder; name a new one")

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from passerby.data.images import Pixels, resize_image
-from passerby.errors import GalleryError, NoGalleryError
+from passerby.errors import GalleryError
 from passerby.files import hold_lock
 from passerby.gallery.gallery import Gallery
 from passerby.gallery.results import IdentifyResult
 from passerby.gallery.sightings import Hit, Sighting
 from passerby.gallery.stores.sqlite import SqliteStore
-from passerby.gallery.stores.sqlite_database import FILE
+from passerby.gallery.stores.sqlite_database import FILE, no_gallery_error
 from passerby.gallery.stores.sqlite_events import NewEvent
 from passerby.serving.batching import Batcher, QueueFullError
 from passerby.serving.drift_monitor import DriftMonitor
@@ -108,7 +108,7 @@ class GalleryService:
         if "://" in str(where):
             raise GalleryError(f"{where}: only a gallery in a folder can be served; export it and import it into one")
         if not (self.folder / FILE).is_file():
-            raise NoGalleryError(f"{where}: no gallery here; enroll images with a model to make one")
+            raise no_gallery_error(where)
         self._model = model
         self._opening: dict[str, Any] = {"flip": flip, "accept_drift": accept_drift, "device": device}
         self._calls = self._slow_calls = 0

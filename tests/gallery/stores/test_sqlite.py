@@ -16,7 +16,7 @@ import pytest
 from gallery.oracle import brute_force, exact_search, select
 from gallery.people import DAY, MODEL, NOW, OTHER, D, Watch, people, unit
 from gallery.stores.test_stores import FILTERS
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.filters import Filter
 from passerby.gallery.sightings import Sighting
@@ -219,6 +219,17 @@ def test_opening_a_folder_without_a_gallery_creates_nothing(folder, tmp_path):
         with pytest.raises(GalleryError, match="no gallery here; enroll images with a model to make one"):
             open_gallery(item)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", [None, MODEL])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, model):
+    path = tmp_path / "g.parquet"
+    path.write_bytes(b"an export")
+    with pytest.raises(
+        NoGalleryError, match=rf"a file, and a gallery is a folder; .*`passerby gallery import .* {path}`"
+    ):
+        open_gallery(path, model=model)
+    assert path.read_bytes() == b"an export"
 
 
 def test_databases_of_other_programs_are_refused(folder):

@@ -42,6 +42,16 @@ def empty_database_error(folder: str | Path) -> NoGalleryError:
     )
 
 
+def no_gallery_error(address: str | Path) -> NoGalleryError:
+    """Return the error for a folder without a gallery, or a file in the place of a folder."""
+    if Path(address).is_file():
+        return NoGalleryError(
+            f"{address}: a file, and a gallery is a folder; add an exported file to a gallery with "
+            f"`passerby gallery import GALLERY {address}`"
+        )
+    return NoGalleryError(f"{address}: no gallery here; enroll images with a model to make one")
+
+
 class Database:
     """One connection to the database of a gallery, in a file or in memory.
 

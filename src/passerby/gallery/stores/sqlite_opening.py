@@ -6,11 +6,11 @@ import sqlite3
 from pathlib import Path
 from typing import Protocol
 
-from passerby.errors import GalleryError, NoGalleryError, explain
+from passerby.errors import GalleryError, explain
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.carried_lists import take_lists
 from passerby.gallery.stores.sqlite_card import read_stored_card, write_card
-from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error
+from passerby.gallery.stores.sqlite_database import COPY, FILE, Database, empty_database_error, no_gallery_error
 
 
 class Log(Protocol):
@@ -36,7 +36,7 @@ def open_database(
         GalleryError: If it cannot be opened.
     """
     if card is None and (folder is None or not (folder / FILE).is_file()):
-        raise NoGalleryError(f"{address}: no gallery here; enroll images with a model to make one")
+        raise no_gallery_error(address)
     if card is not None and folder is not None:
         _make_folder(folder)
     database = Database(folder)
@@ -62,6 +62,8 @@ def _make_folder(folder: Path) -> None:
     Raises:
         GalleryError: If it cannot be made, or holds other files and no gallery.
     """
+    if folder.is_file():
+        raise no_gallery_error(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
