@@ -162,9 +162,18 @@ def test_a_gallery_that_keeps_no_lists_names_them_at_the_import(people_folder, t
     store.close()
     assert import_sightings(open_gallery("memory", model=MODEL), tmp_path / "g.parquet").new == 3
     assert caplog.messages == [
-        "memory: only a gallery in a folder keeps the lists of shards and adapted runs; erase these yourself: "
-        f"{tmp_path / 'job'}, {tmp_path / 'run'}"
+        "memory: the lists of shards and adapted runs are kept by a gallery in a folder only, so that an erasure does "
+        f"not name these: {tmp_path / 'job'}, {tmp_path / 'run'}"
     ]
+    caplog.clear()
+    other = open_gallery(tmp_path / "other", model=MODEL)
+    assert import_sightings(other, tmp_path / "g.parquet", lists=False).new == 3
+    assert read_lists(tmp_path / "other") == CarriedLists([], [])
+    assert caplog.messages == [
+        f"{tmp_path / 'other'}: the lists of shards and adapted runs were not imported, so that an erasure does not "
+        f"name these: {tmp_path / 'job'}, {tmp_path / 'run'}"
+    ]
+    other.close()
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,15 @@ import re
 import socket
 import stat
 
+import httpx
 import pytest
 from starlette.requests import Request
 
 from passerby.errors import GalleryError
+from passerby.gallery.carried_lists import read_lists
+from passerby.gallery.enrolled_shards import record_job
+from passerby.gallery.parquet import export_gallery
+from passerby.gallery.stores.opening import open_gallery
 from passerby.serving.access import Access, CallCounter
 from passerby.serving.app import ROUTERS, create_app, find_role
 from passerby.serving.replies import RequestError
@@ -335,3 +340,19 @@ def test_tokens_have_distinct_names_and_known_roles(tmp_path):
     tokens.path.write_text(json.dumps({"tokens": [{"name": 1}]}))
     with pytest.raises(GalleryError, match="the tokens cannot be read"):
         TokenFile(tmp_path).read()
+
+
+def test_an_import_adds_lists_of_shards_and_runs_for_the_role_admin_only(guarded, tmp_path):
+    """They name files of the service's machine, which an erasure may change. Oracle: the list that was exported."""
+    address, folder, tokens = guarded
+    make_gallery(tmp_path / "other")
+    record_job(tmp_path / "other", tmp_path / "job")
+    store = open_gallery(tmp_path / "other")
+    export_gallery(store, tmp_path / "g.parquet")
+    store.close()
+    for role, jobs in (("operate", []), ("admin", [str(tmp_path / "job")])):
+        headers = {**bearer(tokens[role]), "Content-Type": "application/octet-stream"}
+        content = (tmp_path / "g.parquet").read_bytes()
+        reply = httpx.post(f"{address}/v1/import", content=content, headers=headers, timeout=60)
+        assert reply.json() == {"new": 0, "known": 40}
+        assert read_lists(folder).jobs == jobs

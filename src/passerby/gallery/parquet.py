@@ -192,12 +192,14 @@ def import_gallery(where: str | Path, path: str | Path, *, progress: ProgressOpt
             for model in card.accepted_models():
                 store.accept_model(model)
         try:
-            return _add_sightings(store, source, card, file, report)
+            return _add_sightings(store, source, card, file, report, folder=store.folder)
         finally:
             store.close()
 
 
-def import_sightings(store: GalleryStore, path: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
+def import_sightings(
+    store: GalleryStore, path: str | Path, *, lists: bool = True, progress: ProgressOption = False
+) -> EnrollResult:
     """Add the sightings of an exported file to a store. A call that was interrupted can be repeated.
 
     Crops are stored by the receiving gallery's settings; its retention counts from the original enrollment.
@@ -205,6 +207,8 @@ def import_sightings(store: GalleryStore, path: str | Path, *, progress: Progres
     Args:
         store: Store of the receiving gallery.
         path: File that `export_gallery` wrote.
+        lists: Add its lists of shards and adapted runs, too. They name files of this machine, which an erasure may
+            change: False for a file of another user. A warning names what is left out.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
@@ -222,13 +226,20 @@ def import_sightings(store: GalleryStore, path: str | Path, *, progress: Progres
     source = Path(path)
     card = read_card(source)
     with open_progress(progress) as report:
-        return _add_sightings(store, source, card, _validate_export(source, card, report), report)
+        file = _validate_export(source, card, report)
+        return _add_sightings(store, source, card, file, report, folder=store.folder if lists else None)
 
 
 def _add_sightings(
-    store: GalleryStore, source: Path, card: GalleryCard, file: pq.ParquetFile, report: ProgressCallback
+    store: GalleryStore,
+    source: Path,
+    card: GalleryCard,
+    file: pq.ParquetFile,
+    report: ProgressCallback,
+    *,
+    folder: Path | None,
 ) -> EnrollResult:
-    """Add the sightings of a validated file."""
+    """Add the sightings of a validated file, and its lists to those in a folder."""
     if not store.card.takes(card):
         raise GalleryError(
             f"{source}: contains vectors of {card.describe_vectors()}, the gallery those of "
@@ -236,27 +247,33 @@ def _add_sightings(
             "own model and kind"
         )
     lists = _read_lists(source, file.schema_arrow)
-    if lists and store.folder is None:
-        named = [*lists.jobs, *(entry["run"] for entry in lists.runs)]
-        more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
-        logger.warning(
-            "%s: only a gallery in a folder keeps the lists of shards and adapted runs; erase these yourself: %s%s",
-            store.address,
-            ", ".join(named[:5]),
-            more,
-        )
-    if store.folder is not None:  # before the sightings, so that no interruption leaves one without its shard
-        add_jobs(store.folder, lists.jobs)
+    if folder is not None:  # before the sightings, so that no interruption leaves one without its shard
+        add_jobs(folder, lists.jobs)
+    elif lists:
+        _warn_of_lists(store, lists)
     new = known = done = 0
     for batch in file.iter_batches(batch_size=_BATCH):
         added = store.add([*_to_sightings(batch)])
         new, known, done = new + len(added.new), known + len(added.known), done + len(batch)
         report("import", done, file.metadata.num_rows)
-    if store.folder is not None and lists.runs:  # after them: an id that is not stored counts as erased
+    if folder is not None and lists.runs:  # after them: an id that is not stored counts as erased
         ids = {name for entry in lists.runs for name in entry["ids"]}
-        merge_runs(store.folder, lists.among(store.stored_labels(sorted(ids)).keys()).runs)
+        merge_runs(folder, lists.among(store.stored_labels(sorted(ids)).keys()).runs)
     store.log("import", sightings=new, known=known)
     return EnrollResult(new, known)
+
+
+def _warn_of_lists(store: GalleryStore, lists: CarriedLists) -> None:
+    named = [*lists.jobs, *(entry["run"] for entry in lists.runs)]
+    more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
+    reason = "were not imported" if store.folder else "are kept by a gallery in a folder only"
+    logger.warning(
+        "%s: the lists of shards and adapted runs %s, so that an erasure does not name these: %s%s",
+        store.address,
+        reason,
+        ", ".join(named[:5]),
+        more,
+    )
 
 
 def _validate_export(path: Path, card: GalleryCard, report: ProgressCallback) -> pq.ParquetFile:

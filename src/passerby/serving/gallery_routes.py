@@ -13,11 +13,13 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from passerby.errors import GalleryError
+from passerby.extras import require_extra
 from passerby.files import make_private
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.filters import Filter
 from passerby.gallery.gallery import Gallery
 from passerby.gallery.known_names import require_names
+from passerby.gallery.results import EnrollResult
 from passerby.gallery.stores.sqlite_database import FILE
 from passerby.serving.access import Caller, allow
 from passerby.serving.drift_monitor import describe_drift
@@ -261,7 +263,10 @@ async def backup(request: Request, caller: Admin) -> Response:
     },
 )
 async def import_(request: Request, caller: Operator) -> Response:
-    """Add the sightings of a file that `POST /v1/export` or `gallery export` wrote."""
+    """Add the sightings of a file that `POST /v1/export` or `gallery export` wrote.
+
+    Its lists of shards and adapted runs, files that an erasure may change, are added for the role admin only.
+    """
     service: GalleryService = request.app.state.service
     draft = make_draft_name(service.folder, ".parquet")
     make_private(draft)
@@ -269,12 +274,21 @@ async def import_(request: Request, caller: Operator) -> Response:
         with draft.open("wb") as file:
             async for part in request.stream():
                 file.write(part)
-        result = await service.call(lambda gallery: gallery.import_(draft), user=caller.name)
+        lists = caller.role == "admin"
+        result = await service.call(lambda gallery: import_file(gallery, draft, lists=lists), user=caller.name)
     except GalleryError as error:
         raise GalleryError(str(error).replace(str(draft), "the file")) from None
     finally:
         draft.unlink(missing_ok=True)
     return JSONResponse({"new": result.new, "known": result.known})
+
+
+def import_file(gallery: Gallery, path: Path, *, lists: bool) -> EnrollResult:
+    """Add the sightings of an exported file; see `import_sightings`."""
+    require_extra("pyarrow")
+    from passerby.gallery.parquet import import_sightings
+
+    return import_sightings(gallery.store, path, lists=lists)
 
 
 def make_draft_name(folder: Path, suffix: str) -> Path:
