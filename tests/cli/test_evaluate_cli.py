@@ -166,7 +166,7 @@ def test_a_run_may_be_evaluated_elsewhere(passerby, tiny_run, tmp_path):
         (["--protocol", "duke"], "protocol: got 'duke', expected one of market, single-gallery-shot, multi-query"),
         (["--ap", "area"], "ap: got 'area', expected one of step, trapezoid"),
         (["--data", "market1501:/no/where"], "/no/where"),
-        (["--device", "gpu"], "device 'gpu'"),
+        (["--device", "gpu"], "--device: got 'gpu', expected auto, cpu, cuda, cuda:0 or mps"),
     ],
 )
 def test_a_wrong_option_is_named_and_nothing_is_recorded(passerby, tiny_run, words, message):

@@ -85,7 +85,7 @@ def test_inconsistent_options_are_refused(passerby, words, message):
         (["--set", "optimizer.accumulate=100"], ["accumulate: 100 batches make a step, but an epoch has 6"]),
         (["--data", "market:/x"], ["'market:/x'", "market1501"]),
         (["--data", "market1501:/no/where"], ["/no/where"]),
-        (["--device", "gpu"], ["device 'gpu'", "use auto, cpu, cuda"]),
+        (["--device", "gpu"], ["--device: got 'gpu'", "expected auto, cpu, cuda, cuda:0 or mps"]),
     ],
 )
 def test_untrainable_input_is_named_and_leaves_no_run(passerby, tmp_path, more, messages):

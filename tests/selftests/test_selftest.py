@@ -91,7 +91,7 @@ def test_a_gpu_takes_every_precision(size, precision, compiled, device, applies)
 def test_an_unknown_size_or_device_is_refused():
     with pytest.raises(PasserbyError, match="size: got 'huge', expected one of full, small, quick"):
         passerby.selftest(device="cpu", size="huge")
-    with pytest.raises(PasserbyError, match="device 'gpu'"):
+    with pytest.raises(PasserbyError, match="device: got 'gpu', expected auto, cpu, cuda, cuda:0 or mps"):
         passerby.selftest(device="gpu")
 
 

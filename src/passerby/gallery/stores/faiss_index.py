@@ -40,6 +40,18 @@ def count_cells(count: int) -> int:
     return max(1, min(MAX_CELLS, count // VECTORS_PER_CELL))
 
 
+def subtract_rows(rows: IntArray, removed: IntArray) -> IntArray:
+    """Return the row numbers that are not in `removed`, in their order.
+
+    NumPy's `setdiff1d` takes half a second for a million row numbers, because it looks for equal ones.
+
+    Example:
+        >>> subtract_rows(np.array([1, 4, 6]), np.array([6, 9]))
+        array([1, 4])
+    """
+    return rows[np.isin(rows, removed, invert=True)]
+
+
 class ExactIndex:
     """Vectors by row number; every search compares with every vector.
 
@@ -214,7 +226,7 @@ class InvertedFile:
     def set_parts(self, parts: Sequence[Part], *, removed: IntArray) -> None:
         """Replace all vectors by those of mapped parts without some row numbers; the part in memory is empty then."""
         self.parts, self.tail, self.removed = tuple(parts), Part(self._coarse), removed
-        self.rows = np.setdiff1d(np.concatenate([NO_ROWS, *(part.rows for part in parts)]), removed)
+        self.rows = subtract_rows(np.sort(np.concatenate([NO_ROWS, *(part.rows for part in parts)])), removed)
 
     def find_cells(self, vectors: FloatArray, count: int) -> IntArray:
         """Return the (n, count) cells nearest to (n, D) vectors, at most C."""

@@ -25,7 +25,7 @@ import numpy as np
 
 from passerby.errors import PasserbyError, explain
 from passerby.files import hold_lock, make_private, read_json, write_atomic
-from passerby.gallery.stores.faiss_index import NO_ROWS, InvertedFile, Part
+from passerby.gallery.stores.faiss_index import NO_ROWS, InvertedFile, Part, subtract_rows
 from passerby.gallery.stores.sqlite_database import FILE, Database
 from passerby.gallery.stores.sqlite_rows import rank_by_camera, select_rows
 from passerby.text import plural
@@ -96,7 +96,7 @@ class IndexFiles:
             return None
         ((removals,),) = run.execute("SELECT removals FROM state")
         if removals != state.removals or state.removed:
-            index.set_parts(index.parts, removed=np.setdiff1d(index.rows, select_rows(run)))
+            index.set_parts(index.parts, removed=subtract_rows(index.rows, select_rows(run)))
         return index
 
     def save(self, index: InvertedFile, database: Database, removals: int) -> bool:
@@ -141,7 +141,9 @@ class IndexFiles:
             count += len(joined[0].rows)
         known = {} if state is None else dict(state.parts)
         names = [self._name(part) for part in kept]
-        removed = np.intersect1d(index.removed, np.concatenate([NO_ROWS, *(part.rows for part in kept)]))
+        removed = np.intersect1d(
+            index.removed, np.concatenate([NO_ROWS, *(part.rows for part in kept)]), assume_unique=True
+        )
         with database.read() as run:
             ranks = rank_by_camera(run)
         written = self._write_part(joined, index.removed, index.cells, ranks)
@@ -174,7 +176,7 @@ class IndexFiles:
                 raise FileNotFoundError("no vector is left")
             state, index = self._read(len(vector[0]) // 4)
             ((removals,),) = run.execute("SELECT removals FROM state")
-            removed = np.setdiff1d(index.rows, select_rows(run))
+            removed = subtract_rows(index.rows, select_rows(run))
             ranks = rank_by_camera(run)
         parts: list[_Named] = []
         for part, named in zip(index.parts, state.parts, strict=True):

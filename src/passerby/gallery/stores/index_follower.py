@@ -25,6 +25,7 @@ from passerby.gallery.stores.faiss_index import (
     ExactIndex,
     InvertedFile,
     count_cells,
+    subtract_rows,
 )
 from passerby.gallery.stores.index_files import UNSAVED, IndexFiles
 from passerby.gallery.stores.near_cells import NearCells
@@ -210,7 +211,7 @@ class IndexFollower:
             self._index, self._removals = self._open_index(run), removals
         index = self._index
         if removals != self._removals and len(index.rows):
-            index.remove(np.setdiff1d(index.rows, select_rows(run)))
+            index.remove(subtract_rows(index.rows, select_rows(run)))
         self._removals = removals
         newest = int(index.rows.max(initial=0))
         if isinstance(index, InvertedFile):

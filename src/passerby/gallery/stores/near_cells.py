@@ -18,6 +18,8 @@ SEARCHES = 24
 """Queries that read all cells before the number of cells is chosen."""
 GROWTH = 0.1
 """Fraction by which an index must grow or shrink before the number is learned again."""
+_AT_ONCE = 16
+"""Points whose cells are found at a time; from 20 on FAISS calls BLAS."""
 _QUANTILE = (1 + RECALL) / 2
 """Fraction of the best whose cells are read; above `RECALL`, because it is estimated from few queries."""
 
@@ -41,9 +43,14 @@ class NearCells:
 
     @staticmethod
     def find(index: InvertedFile, points: FloatArray, probes: int) -> IntArray:
-        """Return the (n, probes) cells nearest to (n, D) points, in any order, which is faster than a sorted search."""
-        cells: IntArray = np.argpartition(-(points @ index.centers.T), probes - 1, axis=1)[:, :probes]
-        return cells
+        """Return the (n, probes) cells nearest to (n, D) points.
+
+        FAISS is given few points at a time, for which it does not call BLAS: a thread of BLAS waits actively for 27 ms
+        after a product, and keeps the next searches from its core (on two cores they took 3.5 times as long).
+        """
+        return np.concatenate(
+            [index.find_cells(points[start : start + _AT_ONCE], probes) for start in range(0, len(points), _AT_ONCE)]
+        )
 
     def note(self, index: InvertedFile, points: FloatArray, vectors: FloatArray) -> None:
         """Learn from the best of one query, found in all cells.
