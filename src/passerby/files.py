@@ -317,19 +317,6 @@ def expand_home(path: str | Path) -> Path:
         raise DataError(f"{path}: ~ has no home folder here; give the whole path") from None
 
 
-def is_absolute(path: object) -> bool:
-    r"""Return whether a value from a file is the absolute path that a file system can have.
-
-    Example:
-        >>> [is_absolute(path) for path in ("/data", "data", "/data\0", None)]
-        [True, False, False, False]
-    """
-    try:
-        return isinstance(path, str) and os.path.isabs(path) and b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-
-
 def make_private(path: Path) -> None:
     """Make an empty file that only its owner can read, unless it exists; for files that contain people's data.
 

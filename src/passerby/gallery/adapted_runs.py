@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from passerby.errors import GalleryError, WriteError, explain
-from passerby.files import is_absolute, read_json, write_atomic
+from passerby.files import read_json, write_atomic
+from passerby.gallery.stores.validation import is_absolute
 from passerby.runtime.model_manifest import PICTURES
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from passerby.errors import GalleryError, explain
-from passerby.files import is_absolute, read_json, remove_drafts, write_atomic
+from passerby.files import read_json, remove_drafts, write_atomic
+from passerby.gallery.stores.validation import is_absolute
 
 FILE = "enrolled-shards.json"
 logger = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 
 from passerby.gallery.stores.proposals import ScoredPart
+from passerby.gallery.stores.row_numbers import NO_ROWS, subtract_rows
 from passerby.types import FloatArray, IntArray
 
 MAX_CELLS = 1024
@@ -28,7 +29,6 @@ RECALL, NEAREST = 0.99, 50
 """Recall of the nearest vectors that `tune` requires, and their number."""
 VECTORS_PER_CELL = 40
 """Training vectors of k-means per cell; FAISS warns below 39."""
-NO_ROWS: IntArray = np.empty(0, np.int64)
 
 
 class DamagedIndexError(Exception):
@@ -38,18 +38,6 @@ class DamagedIndexError(Exception):
 def count_cells(count: int) -> int:
     """Return the number of cells of an inverted file over `count` vectors."""
     return max(1, min(MAX_CELLS, count // VECTORS_PER_CELL))
-
-
-def subtract_rows(rows: IntArray, removed: IntArray) -> IntArray:
-    """Return the row numbers that are not in `removed`, in their order.
-
-    NumPy's `setdiff1d` takes half a second for a million row numbers, because it looks for equal ones.
-
-    Example:
-        >>> subtract_rows(np.array([1, 4, 6]), np.array([6, 9]))
-        array([1, 4])
-    """
-    return rows[np.isin(rows, removed, invert=True)]
 
 
 class ExactIndex:
@@ -267,9 +255,9 @@ class InvertedFile:
         """Remove rows. Those of mapped parts are left out of searches, until the parts are written again."""
         self.tail.faiss.remove_ids(faiss.IDSelectorBatch(rows))
         stored = np.isin(rows, self.tail.rows, invert=True)
-        self.tail.rows = self.tail.rows[~np.isin(self.tail.rows, rows)]
+        self.tail.rows = subtract_rows(self.tail.rows, rows)
         self.removed = np.union1d(self.removed, rows[stored])
-        self.rows = self.rows[~np.isin(self.rows, rows)]
+        self.rows = subtract_rows(self.rows, rows)
 
     def search(
         self,

@@ -25,7 +25,8 @@ import numpy as np
 
 from passerby.errors import PasserbyError, explain
 from passerby.files import hold_lock, make_private, read_json, write_atomic
-from passerby.gallery.stores.faiss_index import NO_ROWS, InvertedFile, Part, subtract_rows
+from passerby.gallery.stores.faiss_index import InvertedFile, Part
+from passerby.gallery.stores.row_numbers import NO_ROWS, subtract_rows
 from passerby.gallery.stores.sqlite_database import FILE, Database
 from passerby.gallery.stores.sqlite_rows import rank_by_camera, select_rows
 from passerby.text import plural

@@ -25,11 +25,11 @@ from passerby.gallery.stores.faiss_index import (
     ExactIndex,
     InvertedFile,
     count_cells,
-    subtract_rows,
 )
 from passerby.gallery.stores.index_files import UNSAVED, IndexFiles
 from passerby.gallery.stores.near_cells import NearCells
 from passerby.gallery.stores.proposals import Key, Proposal, ScoredPart, merge_proposals
+from passerby.gallery.stores.row_numbers import subtract_rows
 from passerby.gallery.stores.sqlite_database import Database
 from passerby.gallery.stores.sqlite_rows import AMONG, select_rows, stack
 from passerby.types import FloatArray, IntArray

@@ -19,7 +19,7 @@ SEARCHES = 24
 GROWTH = 0.1
 """Fraction by which an index must grow or shrink before the number is learned again."""
 _AT_ONCE = 16
-"""Points whose cells are found at a time; from 20 on FAISS calls BLAS."""
+"""Points whose cells are found at a time; for 20 or more FAISS 1.8 calls BLAS."""
 _QUANTILE = (1 + RECALL) / 2
 """Fraction of the best whose cells are read; above `RECALL`, because it is estimated from few queries."""
 
@@ -45,8 +45,8 @@ class NearCells:
     def find(index: InvertedFile, points: FloatArray, probes: int) -> IntArray:
         """Return the (n, probes) cells nearest to (n, D) points.
 
-        FAISS is given few points at a time, for which it does not call BLAS: a thread of BLAS waits actively for 27 ms
-        after a product, and keeps the next searches from its core (on two cores they took 3.5 times as long).
+        Without BLAS, whose threads wait actively for 0.1 s after a product and keep the next searches from their core
+        (on two cores they took 3.5 times as long).
         """
         return np.concatenate(
             [index.find_cells(points[start : start + _AT_ONCE], probes) for start in range(0, len(points), _AT_ONCE)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
@@ -89,3 +90,16 @@ def check_removal(where: Filter, action: Removal) -> None:
         raise GalleryError(f"removal: got {action!r}, expected one of {', '.join(get_args(Removal))}")
     if where.selects_all:
         raise GalleryError("remove: the filter has no condition; give labels, ids, cameras or times")
+
+
+def is_absolute(path: object) -> bool:
+    r"""Return whether a value from a file is the absolute path that a file system can have.
+
+    Example:
+        >>> [is_absolute(path) for path in ("/data", "data", "/data\0", None)]
+        [True, False, False, False]
+    """
+    try:
+        return isinstance(path, str) and os.path.isabs(path) and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
