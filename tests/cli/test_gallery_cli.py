@@ -207,7 +207,7 @@ def test_unreadable_images_are_printed_and_the_exit_code_is_one(passerby, tiny_r
         (("enroll", "g", "--data", SIMPLE, "--camera", "c"), "enroll: --camera cannot be used with --data"),
         (
             ("enroll", "g", "--embeddings", ".", "--camera", "c"),
-            "enroll: --camera cannot be used with --embeddings, which takes no option of a source",
+            "enroll: --camera cannot be used with --embeddings, which takes --bulk, --bulk-path",
         ),
         (
             ("enroll", "g", "--embeddings", ".", "--keep", "crops", "--no-flip"),

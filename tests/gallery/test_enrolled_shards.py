@@ -198,3 +198,16 @@ def test_a_list_that_cannot_be_read_is_named(store, tmp_path):
     ):
         forget(store, label="Ada")
     assert store.count() == 6
+
+
+def test_bulk_insertion_needs_a_gallery_on_a_server_and_its_storage(job, tmp_path):
+    with pytest.raises(GalleryError) as caught:
+        passerby.enroll_shards(tmp_path / "new", job, bulk="/srv")
+    assert str(caught.value) == (
+        f"bulk: got '/srv' for {tmp_path / 'new'}; expected a gallery on a Milvus server. Leave it out: a gallery in a "
+        "folder takes shards directly"
+    )
+    with pytest.raises(GalleryError) as caught:
+        passerby.enroll_shards(tmp_path / "new", job, bulk_path="/srv")
+    assert str(caught.value) == ("bulk_path: got '/srv' without bulk; give the storage that the server reads, too")
+    assert not (tmp_path / "new").exists()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from passerby.video.enroll_live import LiveSighting
 
 
-_VIDEOS, _NEW = "Videos", "New galleries"
+_VIDEOS, _NEW, _SERVERS = "Videos", "New galleries", "Galleries on a server"
 """Headings of options in the help."""
 
 
@@ -48,6 +48,18 @@ def enroll(
     ] = False,
     data: Annotated[str | None, typer.Option(help="A data set, such as synth:identities=40,cameras=4.")] = None,
     embeddings: Annotated[Path | None, typer.Option(help="Folder of shards that `passerby embed` wrote.")] = None,
+    bulk: Annotated[
+        str | None,
+        typer.Option(
+            help="Storage that a Milvus server reads files from, a folder or s3://bucket: --embeddings are sent by its "
+            "bulk insertion.",
+            rich_help_panel=_SERVERS,
+        ),
+    ] = None,
+    bulk_path: Annotated[
+        str | None,
+        typer.Option(help="Path of --bulk as the server names it, if it has another.", rich_help_panel=_SERVERS),
+    ] = None,
     camera: Annotated[
         list[str] | None, typer.Option(help="Camera of all images, or of the video; with --live one for each --video.")
     ] = None,
@@ -153,7 +165,7 @@ def enroll(
         "split": split,
     }
     options |= {"boxes": boxes, "detector": detector, "min_score": min_score, "every": every, "gap": gap}
-    options |= {"tracks": tracks, "draw": draw}
+    options |= {"tracks": tracks, "draw": draw, "bulk": bulk, "bulk_path": bulk_path}
     sources: dict[str, object] = {"images": images, "data": data, "embeddings": embeddings}
     if live:
         sources["video --live"] = video or []

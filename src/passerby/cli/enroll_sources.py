@@ -33,7 +33,7 @@ def prepare_job(sources: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
     used = {name: value for name, value in options.items() if value is not None}
     wrong = [_to_option(name) for name in used if name not in accepted]
     if wrong:
-        names = ", ".join(_to_option(name) for name in accepted if name != "on_sighting") or "no option of a source"
+        names = ", ".join(_to_option(name) for name in accepted if name != "on_sighting")
         raise GalleryError(f"enroll: {', '.join(wrong)} cannot be used with --{source}, which takes {names}")
     return prepare(sources[source], **used)
 
@@ -60,10 +60,10 @@ def _prepare_data(data: str, *, split: Any = "gallery") -> Job:
     return lambda gallery: gallery.enroll(crops, progress=True)
 
 
-def _prepare_embeddings(embeddings: Path) -> Job:
+def _prepare_embeddings(embeddings: Path, *, bulk: str | None = None, bulk_path: str | None = None) -> Job:
     from passerby.gallery.enroll_shards import add_shards
 
-    return lambda gallery: add_shards(gallery.store, embeddings, progress=True)
+    return lambda gallery: add_shards(gallery.store, embeddings, bulk=bulk, bulk_path=bulk_path, progress=True)
 
 
 def _prepare_video(

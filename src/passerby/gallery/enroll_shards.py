@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from passerby.errors import GalleryError, explain
 from passerby.files import read_json
@@ -11,13 +14,16 @@ from passerby.gallery.card import GalleryModel, Precision
 from passerby.gallery.card_checks import check_card, check_dims
 from passerby.gallery.embedding_model import project_record
 from passerby.gallery.enrolled_shards import record_job
-from passerby.gallery.results import EnrollResult
+from passerby.gallery.results import AddResult, EnrollResult
 from passerby.gallery.shards import read_errors, read_shard, read_shard_model
 from passerby.gallery.sightings import Sighting
 from passerby.gallery.stores.opening import open_gallery, read_card
 from passerby.gallery.stores.protocol import GalleryStore
 from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.text import plural
+
+if TYPE_CHECKING:
+    from passerby.gallery.stores.milvus import MilvusStore
 
 _log = logging.getLogger(__name__)
 _ROWS = 2000
@@ -31,6 +37,8 @@ def enroll_shards(
     retention: float | None = None,
     accept_drift: bool = False,
     dims: int | None = None,
+    bulk: str | None = None,
+    bulk_path: str | None = None,
     progress: ProgressOption = False,
 ) -> EnrollResult:
     """Add the vectors of a job's shards to a gallery, which is made if it is missing.
@@ -45,6 +53,10 @@ def enroll_shards(
         accept_drift: Accept vectors of a model that differs from the gallery's by rounding alone, such as the int8 file
             of its run; the gallery's card records it.
         dims: Width of the vectors of a new gallery; see `Gallery`.
+        bulk: For a gallery on a Milvus server: folder, or address of an object store such as `s3://a-bucket`, that
+            the server reads files from. The vectors are sent by its bulk insertion then, through files that are deleted
+            afterwards; see docs/scale.md.
+        bulk_path: Path of that folder as the server names it; None is its path here, or in the bucket.
         progress: True for a bar on stderr, or a callback; see `ProgressCallback`.
 
     Returns:
@@ -53,7 +65,7 @@ def enroll_shards(
 
     Raises:
         GalleryError: If there is no shard, a shard is damaged, or was made by another model than the gallery's; then
-            nothing of that shard is added.
+            nothing of that shard is added. If `bulk` is given for a gallery that is not on a server, or cannot be used.
 
     Example:
         >>> from passerby.extraction.items import SourceOptions
@@ -61,9 +73,10 @@ def enroll_shards(
         >>> passerby.enroll_shards("people-of-shards", "shards")
         EnrollResult(new=52, known=0, unreadable=0)
     """
+    _check_bulk(str(where), bulk, bulk_path)  # before a gallery is made
     store = open_for_shards(where, folder, retention=retention, accept_drift=accept_drift, dims=dims)
     try:
-        return add_shards(store, folder, progress=progress)
+        return add_shards(store, folder, bulk=bulk, bulk_path=bulk_path, progress=progress)
     finally:
         store.close()
 
@@ -91,12 +104,20 @@ def open_for_shards(
     return open_gallery(where, model=card.project(model), retention=retention, flip=flip, accept_drift=accept_drift)
 
 
-def add_shards(store: GalleryStore, folder: str | Path, *, progress: ProgressOption = False) -> EnrollResult:
+def add_shards(
+    store: GalleryStore,
+    folder: str | Path,
+    *,
+    bulk: str | None = None,
+    bulk_path: str | None = None,
+    progress: ProgressOption = False,
+) -> EnrollResult:
     """Add the vectors of a job's shards to a store; see `enroll_shards`.
 
     Raises:
         GalleryError: As `enroll_shards`.
     """
+    _check_bulk(store.address, bulk, bulk_path)
     shards, errors = _find_shards(Path(folder))
     _warn_of_missing(Path(folder), shards)
     model, flip = _read_model(shards)
@@ -104,8 +125,43 @@ def add_shards(store: GalleryStore, folder: str | Path, *, progress: ProgressOpt
     if store.folder is not None:
         record_job(store.folder, folder)
     with open_progress(progress) as report:
-        new, known = _add(store, shards, report)
+        sightings = _read_sightings(store, shards, report)
+        results: Iterator[AddResult]
+        if bulk is None:
+            results = (
+                store.add(part[start : start + _ROWS]) for part in sightings for start in range(0, len(part), _ROWS)
+            )
+        else:
+            results = _insert_in_bulk(store, chain.from_iterable(sightings), bulk, bulk_path)
+        new = known = 0
+        for added in results:
+            new += len(added.new)
+            known += len(added.known)
     return EnrollResult(new, known, tuple(failure for path in errors for failure in read_errors(path)))
+
+
+def _check_bulk(address: str, bulk: str | None, bulk_path: str | None) -> None:
+    """Refuse a bulk insertion into a gallery that is not on a server.
+
+    Raises:
+        GalleryError: See above, or for a path without a storage.
+    """
+    if bulk is None and bulk_path is not None:
+        raise GalleryError(f"bulk_path: got {bulk_path!r} without bulk; give the storage that the server reads, too")
+    if bulk is not None and not address.startswith("milvus://"):
+        raise GalleryError(
+            f"bulk: got {bulk!r} for {address}; expected a gallery on a Milvus server. Leave it out: a gallery in a "
+            "folder takes shards directly"
+        )
+
+
+def _insert_in_bulk(
+    store: GalleryStore, sightings: Iterable[Sighting], bulk: str, bulk_path: str | None
+) -> Iterator[AddResult]:
+    from passerby.gallery.stores.bulk_storage import BulkStorage
+
+    name = store.address.rpartition("/")[2]
+    return cast("MilvusStore", store).insert_in_bulk(sightings, BulkStorage(bulk, name, bulk_path))
 
 
 def _find_shards(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -159,17 +215,13 @@ def _read_model(shards: list[Path]) -> tuple[GalleryModel, bool]:
     return first.model, first.flip
 
 
-def _add(store: GalleryStore, shards: list[Path], report: ProgressCallback) -> tuple[int, int]:
-    new = known = 0
+def _read_sightings(store: GalleryStore, shards: list[Path], report: ProgressCallback) -> Iterator[list[Sighting]]:
+    """Yield the sightings of each shard."""
     projection = store.card.model.projection
     for done, path in enumerate(shards):
         report("enroll", done, len(shards))
         shard = read_shard(path)
         vectors = shard.vectors if projection is None else projection.apply(shard.vectors)
-        for start in range(0, len(shard.info), _ROWS):
-            rows = zip(shard.info[start : start + _ROWS], vectors[start : start + _ROWS], strict=True)
-            added = store.add([Sighting(vector=vector, **info.info) for info, vector in rows])
-            new += len(added.new)
-            known += len(added.known)
+        rows = zip(shard.info, vectors, strict=True)
+        yield [Sighting(vector=vector, **info.info) for info, vector in rows]
     report("enroll", len(shards), len(shards))
-    return new, known

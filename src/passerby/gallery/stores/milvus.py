@@ -8,10 +8,9 @@ tenths of a second; of the searches only the first is one. The server returns ca
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,10 +45,14 @@ from passerby.gallery.stores.milvus_rows import (
     to_info,
     to_sighting,
 )
+from passerby.gallery.stores.milvus_stats import STATS_FIELDS, count_labels, make_stats
 from passerby.gallery.stores.proposals import Candidates, Key, Proposal, ScoredPart, merge_proposals
 from passerby.gallery.stores.sqlite_answers import SqliteAnswers
 from passerby.gallery.stores.validation import check_label, check_queries, check_removal, check_sightings, in_order
 from passerby.types import FloatArray
+
+if TYPE_CHECKING:
+    from passerby.gallery.stores.bulk_storage import BulkStorage
 
 _BATCH = 1000  # sightings sent at a time
 _PAGE = 8192  # entities without vectors read at a time
@@ -144,6 +147,15 @@ class MilvusStore:
         new = tuple(item.id for item in distinct if item.id not in known)
         self.log("enroll", sightings=len(new), known=len(known))
         return AddResult(new, tuple(item.id for item in distinct if item.id in known))
+
+    def insert_in_bulk(self, sightings: Iterable[Sighting], files: BulkStorage) -> Iterator[AddResult]:
+        """Add many sightings without crops by files in the server's storage; see `BulkInsertion.add`."""
+        from passerby.gallery.stores.milvus_bulk import BulkInsertion  # needs pyarrow
+
+        insertion = BulkInsertion(self, self._connection, self._name, files, now=self._clock())
+        for result in insertion.add(sightings):
+            self._consistency.note_removal()  # a search includes only what is older, and rows of a file are not
+            yield result
 
     def stored_labels(self, ids: Sequence[str]) -> dict[str, str | None]:
         """Return the labels of stored ids; see `GalleryStore.stored_labels`."""
@@ -309,32 +321,11 @@ class MilvusStore:
 
     def count_labels(self, where: Filter = EVERYTHING) -> int:
         """Count different labels; see `GalleryStore.count_labels`. The server cannot, so all labels are read."""
-        pages = self._pages(replace(where, labeled=True), ["id", "label"], page=_PAGE)
-        return len({entity["label"] for entities in pages for entity in entities})
+        return count_labels(self._pages(replace(where, labeled=True), ["id", "label"], page=_PAGE))
 
     def stats(self) -> GalleryStats:
         """Return size, contents and settings; see `GalleryStore.stats`. Reads all metadata: the server cannot group."""
-        fields = ["id", "camera", "label", "timed", "time"]
-        cameras: Counter[str] = Counter()
-        labels: set[str] = set()
-        first, last = np.inf, -np.inf
-        for entities in self._pages(EVERYTHING, fields, page=_PAGE):
-            cameras.update(entity["camera"] for entity in entities)
-            labels |= {entity["label"] for entity in entities} - {""}
-            times = [entity["time"] for entity in entities if entity["timed"]]
-            first, last = min([first, *times]), max([last, *times])
-        return GalleryStats(
-            address=self.address,
-            store="milvus",
-            card=self.card,
-            sightings=cameras.total(),
-            labels=len(labels),
-            cameras=dict(sorted(cameras.items())),
-            first=None if first > last else first,
-            last=None if first > last else last,
-            bytes=None,
-            index="HNSW on the server, distances computed by the client",
-        )
+        return make_stats(self._pages(EVERYTHING, STATS_FIELDS, page=_PAGE), address=self.address, card=self.card)
 
     def audit(self) -> list[AuditEntry]:
         """Return the audit log; see `GalleryStore.audit`."""

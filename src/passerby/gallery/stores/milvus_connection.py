@@ -65,6 +65,13 @@ class MilvusConnection:
         """
         return self._repeat(getattr(self._client, method), *arguments, **options)
 
+    def call_bulk(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the bulk insertion as `call`. `MilvusClient` has none, and the module with them is ending.
+
+        A file may be inserted twice if the server does not answer.
+        """
+        return self._repeat(getattr(self._client._get_connection(), method), *arguments)
+
     def _repeat(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         end = time.monotonic() + self._patience
         while True:

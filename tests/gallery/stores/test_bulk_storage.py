@@ -1,0 +1,89 @@
+"""Storage of the files of a bulk insertion. Oracle: the files of the folder, and of a local server of objects."""
+
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+import pytest
+
+from extraction.object_store import QUERY, serve_objects
+from passerby.errors import GalleryError
+from passerby.gallery.stores import bulk_storage
+from passerby.gallery.stores.bulk_storage import BulkStorage
+
+TABLE = pa.table({"id": ["a", "b"]})
+
+
+def test_a_folder_holds_the_files_until_they_are_deleted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    storage = BulkStorage("in", "people")
+    names = [storage.write(TABLE) for _ in range(2)]
+    assert sorted(names) == sorted(path.name for path in (tmp_path / "in").iterdir())
+    assert names[0].startswith("passerby-people-")
+    assert storage.server_path(names[0]) == str(tmp_path / "in" / names[0])
+    assert BulkStorage("in", "people", "/var/lib/").server_path("x") == "/var/lib/x"
+    assert BulkStorage("in", "people", "").server_path("x") == "x"
+    assert pq.read_table(tmp_path / "in" / names[0]).equals(TABLE)
+    assert storage.find_leftovers() == ([], [])
+    storage.delete([*names, "missing"])
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_leftovers_are_those_of_ended_processes_and_of_other_machines(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    machine = bulk_storage._machine()
+    left, foreign = f"passerby-people-{machine}-{ended.pid}-1.parquet", "passerby-people-other-1-1.parquet"
+    for name in (
+        left,
+        foreign,
+        f"passerby-people-{machine}-{os.getppid()}-1.parquet",
+        "passerby-people2-x-1-1.parquet",
+    ):
+        (tmp_path / name).touch()
+    assert BulkStorage(str(tmp_path), "people").find_leftovers() == ([left], [foreign])
+
+
+def test_a_bucket_holds_the_files_and_names_them_by_their_keys():
+    with serve_objects() as port:
+        query = f"?{QUERY.format(port)}"
+        files, _ = pyarrow.fs.FileSystem.from_uri(f"s3://bucket/{query}")
+        files.create_dir("bucket")
+        storage = BulkStorage(f"s3://bucket/imports{query}", "people")
+        name = storage.write(TABLE)
+        assert storage.server_path(name) == f"imports/{name}"
+        assert pq.read_table(f"bucket/imports/{name}", filesystem=files).equals(TABLE)
+        assert BulkStorage(f"s3://bucket{query}", "people").server_path(name) == name
+        storage.delete([name, name])
+        assert files.get_file_info(f"bucket/imports/{name}").type == pyarrow.fs.FileType.NotFound
+        with pytest.raises(GalleryError, match=r"^bulk: s3://no\?.*: cannot be written \(.*NO_SUCH_BUCKET.*\)$"):
+            BulkStorage(f"s3://no{query.replace('=true', '=false')}", "people").write(TABLE)
+
+
+@pytest.mark.parametrize("root", ["nowhere", "file", "ftp://host/folder", "s3://"])
+def test_a_storage_that_cannot_be_listed_is_one_error(tmp_path, monkeypatch, root):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    message = rf"^bulk: {root}: cannot be listed \(.+\); expected the folder, or the address of an object store, that "
+    with pytest.raises(GalleryError, match=message):
+        BulkStorage(root, "people")
+
+
+def test_a_file_that_cannot_be_written_or_deleted_is_one_error(tmp_path, monkeypatch):
+    storage = BulkStorage(str(tmp_path), "people")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk_storage.pq, "write_table", fail)
+        with pytest.raises(GalleryError, match=r"^bulk: .*: cannot be written \(disk full\)$"):
+            storage.write(TABLE)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(GalleryError, match=r"/folder: cannot be deleted \(.+\); it contains vectors of people"):
+        storage.delete(["folder"])
