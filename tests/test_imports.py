@@ -14,7 +14,7 @@ import passerby
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "passerby"
 
-BASE = {"types", "errors", "files", "extras", "progress", "text", "compiled", "out_paths"}
+BASE = {"types", "errors", "files", "extras", "progress", "text", "compiled", "out_paths", "claims"}
 MAY_IMPORT = {
     "text": set(),
     "errors": {"text"},
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "out_paths": {"errors"},
     "extras": {"errors"},
     "compiled": {"extras", "files"},
+    "claims": set(),
     "recipe": BASE,
     "distributed": BASE,
     "synthesis": BASE,

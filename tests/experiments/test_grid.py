@@ -5,6 +5,7 @@ import json
 import pytest
 
 from conftest import SIMPLE, logged, tiny_recipe
+from passerby.claims import hold_claim
 from passerby.data.datasets import load_data
 from passerby.data.fingerprint import fingerprint
 from passerby.errors import TrainingError
@@ -107,6 +108,39 @@ def test_grid_trains_new_runs_resumes_begun_ones_and_keeps_done_ones(plan, tmp_p
     assert [line.endswith("was done") for line in lines] == [False, False, True, False]
     assert lines[0].startswith(f"[1/4] {new.title}: Rank-1 100.0%, mAP 100.0%, ")
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "tables.md", "tables.csv", "tables.tex"}
+
+
+def test_runs_of_another_process_are_left_to_it_and_waited_for(plan, tmp_path, monkeypatch):
+    """A stand-in for the other process ends one run, and ends before another; that one is trained here."""
+    trained, waits = [], []
+    monkeypatch.setattr(grid, "train", lambda *run, **more: (trained.append(run[2]), write_run(*run, **more)))
+    first, second, *_ = plan
+    claims = [hold_claim(run.claim) for run in (first, second)]
+    for run, claim in zip((first, second), claims, strict=True):
+        run.claim.parent.mkdir(parents=True, exist_ok=True)
+        assert claim.__enter__()
+
+    def wait(_seconds):
+        waits.append(trained.copy())
+        if len(waits) == 2:
+            write_run(first.recipe, SIMPLE, first.folder.root)
+            for cell in first.cells:
+                first.result_path(cell).touch()
+            claims[0].__exit__(None, None, None)
+        if len(waits) == 3:
+            claims[1].__exit__(None, None, None)
+
+    monkeypatch.setattr(grid.time, "sleep", wait)
+    result, finished, lines = run_grid(plan, tmp_path)
+    assert waits[0] == [plan[2].folder.root, plan[3].folder.root]
+    assert trained == [plan[2].folder.root, plan[3].folder.root, second.folder.root]
+    assert {*finished} == {run.folder.root for run in plan}
+    assert lines[2] == f"waiting for 2 runs of other processes; {first.claim} names one"
+    assert lines[3].startswith(f"[1/4] {first.title}: ")
+    assert lines[3].endswith(", was done")
+    assert lines[4].startswith(f"[2/4] {second.title}: ")
+    assert [run.state for run in result.runs] == ["done"] * 4
+    assert list(tmp_path.rglob(".*")) == []
 
 
 def test_failed_run_is_in_the_result_and_the_others_go_on(plan, tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """Grid of trainings: plan the runs, train the missing ones, and write tables of what is finished.
 
 Each training is an ordinary run under OUT/runs/DATA/CELL/seed-N. It can be resumed, evaluated and reported like any
-other run. A run whose results exist is not trained again.
+other run. A run whose results exist is not trained again. Several processes can work on one grid: each claims the run
+that it trains, by the file .seed-N.claim beside it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from passerby.claims import hold_claim, remove_leftovers
 from passerby.data.datasets import load_data
 from passerby.data.datasets.public_spec import public_spec
 from passerby.data.fingerprint import fingerprint
@@ -41,6 +44,7 @@ from passerby.types import DataSet, Result
 logger = logging.getLogger(__name__)
 
 GridResult = TypeVar("GridResult", Ablation, Comparison)
+_POLL = 5.0  # seconds between looks at the runs of other processes
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,11 @@ class GridRun(Result):
         if all(self.result_path(cell).is_file() for cell in self.cells):
             return "done"
         return "begun" if self.folder.manifest.is_file() else "new"
+
+    @property
+    def claim(self) -> Path:
+        """File that names the process which trains the run."""
+        return self.folder.root.with_name(f".{self.folder.root.name}.claim")
 
     def result_path(self, cell: GridCell) -> Path:
         """Return the file with the result of one of the run's cells."""
@@ -201,6 +210,9 @@ def run_grid(
 ) -> GridResult:
     """Train and measure the runs that are not done, and write the tables after each. If a run fails, the others go on.
 
+    Runs that another process trains are left to it; the result contains them when it has finished them, and those that
+    it did not finish are trained here.
+
     Args:
         runs: Runs of `plan_grid`.
         out: Folder of the tables.
@@ -216,23 +228,64 @@ def run_grid(
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise TrainingError("grid: started by torchrun; start it without torchrun: it trains one run after the other")
     failed: dict[str, str] = {}
+
+    def write_tables() -> None:
+        files = collect(failed).to_files()
+        write_all_atomic({Path(out) / name: text.encode() for name, text in files.items()})
+
+    waiting, told = [] if dry_run else list(enumerate(runs, 1)), False
     with open_progress(progress) as report:
-        for number, run in enumerate([] if dry_run else runs, 1):
-            state, started = run.state, time.monotonic()
-            try:
-                if state != "done":
-                    _train(run, device=device, progress=report)
-                scores = finish(run)
-                ending = "was done" if state == "done" else f"{time.monotonic() - started:.0f} s"
-                line = f"Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}, {ending}"
-            except (PasserbyError, RuntimeError, OSError) as error:  # torch raises RuntimeError when out of memory
-                failed[run.title] = str(error)
-                line = f"failed: {error}"
-            logger.info("[%d/%d] %s: %s", number, len(runs), run.title, line)
-            if state != "done" or number == len(runs):
-                files = collect(failed).to_files()
-                write_all_atomic({Path(out) / name: text.encode() for name, text in files.items()})
+        while waiting:
+            held = []
+            for number, run in waiting:
+                with _hold_run(run) as mine:
+                    if not mine:
+                        held.append((number, run))
+                        continue
+                    was_done = run.state == "done"
+                    try:
+                        line = _train_and_measure(run, finish, device=device, progress=report)
+                    except (PasserbyError, RuntimeError, OSError) as error:  # torch: RuntimeError when out of memory
+                        failed[run.title] = str(error)
+                        line = f"failed: {error}"
+                logger.info("[%d/%d] %s: %s", number, len(runs), run.title, line)
+                if not was_done:
+                    write_tables()
+            if held and len(held) == len(waiting):
+                if not told:
+                    what = plural(len(held), "run")
+                    logger.info("waiting for %s of other processes; %s names one", what, held[0][1].claim)
+                told = True
+                time.sleep(_POLL)
+            waiting = held
+    if runs and not dry_run:
+        write_tables()
     return collect(failed)
+
+
+def _train_and_measure(
+    run: GridRun, finish: Callable[[GridRun], Scores], *, device: str, progress: ProgressCallback
+) -> str:
+    """Do what a run lacks; return what is logged of it."""
+    started = time.monotonic()
+    done = run.state == "done"
+    if not done:
+        _train(run, device=device, progress=progress)
+    scores = finish(run)
+    ending = "was done" if done else f"{time.monotonic() - started:.0f} s"
+    return f"Rank-1 {scores.rank1:.1%}, mAP {scores.mAP:.1%}, {ending}"
+
+
+@contextmanager
+def _hold_run(run: GridRun) -> Iterator[bool]:
+    """Claim a run that is not done; yields whether this process may go on with it."""
+    if run.state == "done":
+        yield True
+        return
+    run.claim.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(run.claim.parent)
+    with hold_claim(run.claim) as mine:
+        yield mine
 
 
 def _train(run: GridRun, *, device: str, progress: ProgressCallback) -> None:

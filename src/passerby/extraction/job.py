@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from passerby import __version__
+from passerby.claims import remove_leftovers
 from passerby.errors import GalleryError, argument, explain
-from passerby.extraction.claims import remove_leftovers
 from passerby.extraction.file_systems import ObjectStoreError, is_address, require_answer, stat_address
 from passerby.extraction.items import (
     Item,

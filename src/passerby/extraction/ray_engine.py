@@ -11,8 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from passerby.claims import LEASE
 from passerby.errors import GalleryError, explain
-from passerby.extraction.claims import LEASE
 from passerby.extraction.job import CONTINUE, Job
 from passerby.extraction.worker import decode_threads, do_shard
 from passerby.extras import require_extra

@@ -14,9 +14,9 @@ from itertools import islice
 
 import numpy as np
 
+from passerby.claims import LEASE, hold_claim, remove_leftovers
 from passerby.data.images import Pixels
 from passerby.errors import DataError
-from passerby.extraction.claims import LEASE, hold_claim, remove_leftovers
 from passerby.extraction.file_systems import ObjectStoreError, require_answer
 from passerby.extraction.items import Item, without_content
 from passerby.extraction.job import Job

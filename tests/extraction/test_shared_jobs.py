@@ -1,4 +1,4 @@
-"""Claims of shards. Oracle: the bytes of the job of one process."""
+"""Several processes in one job, and killed ones. Oracle: the bytes of the job of one process."""
 
 import json
 import os
@@ -7,18 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-
-import pytest
 
 import passerby
 from extraction.jobs import BY_CAMERA, FAST, contents
 from passerby.extraction import worker
-from passerby.extraction.claims import hold_claim
 
 KILLED = """
 import os, pathlib, signal, sys
-from passerby.extraction import claims
+from passerby import claims
 link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 claims.os.link = link
 with claims.hold_claim(pathlib.Path(sys.argv[1])):
@@ -56,31 +52,6 @@ def test_claim_of_an_ended_process_is_taken_over(job, crops, tmp_path):
     (out / "claims" / "00001").write_text(json.dumps(claim), encoding="utf-8")
     passerby.embed(crops, "default", out, options=BY_CAMERA, settings=FAST)
     assert contents(out) == contents(job)
-
-
-def test_claim_of_another_machine_is_taken_over_after_its_lease(tmp_path):
-    claim = tmp_path / "00001"
-    claim.write_text(json.dumps({"host": "another", "pid": 1, "id": "x"}), encoding="utf-8")
-    with hold_claim(claim) as claimed:
-        assert not claimed
-    assert claim.exists()
-    before = time.time() - 1000
-    os.utime(claim, (before, before))
-    with hold_claim(claim) as claimed:
-        assert claimed
-        with hold_claim(claim) as twice:
-            assert not twice
-    assert [*tmp_path.iterdir()] == []
-
-
-@pytest.mark.parametrize(("shift", "claimed"), [(1000, True), (20, False)])
-def test_claim_from_before_the_clock_was_set_back_is_taken_over(tmp_path, shift, claimed):
-    """Of another machine, with a time in the future; a difference within the lease may be that of two clocks."""
-    claim = tmp_path / "00001"
-    claim.write_text(json.dumps({"host": "another", "pid": 1, "id": "x"}), encoding="utf-8")
-    os.utime(claim, (time.time() + shift,) * 2)
-    with hold_claim(claim) as held:
-        assert held is claimed
 
 
 def test_waiting_for_another_process_is_logged_once(job, crops, tmp_path, monkeypatch, caplog):

@@ -1,8 +1,8 @@
-"""Claims of shards by processes, without a coordinator.
+"""Claims of parts of a job by processes, without a coordinator: shards of vectors, trainings of a grid.
 
 A claim is a file that only one process can create. Its time of change is renewed while the process works; a claim that
 was not renewed for `LEASE` seconds, or whose process on this machine has ended, may be taken over. Two processes that
-do one shard by accident write the same file twice.
+do one part by accident write the same files twice.
 
 Ages are computed by the clock of the file system, so that clocks of machines may differ. A time that is more than
 `LEASE` seconds in the future was written before this clock was set back, and has ended, too. Beside the claims are
@@ -29,7 +29,7 @@ _RENEW = 10.0
 
 @contextmanager
 def hold_claim(path: Path) -> Iterator[bool]:
-    """Claim a shard while the block runs; yields whether this process has the claim.
+    """Claim a part of a job while the block runs; yields whether this process has the claim.
 
     Args:
         path: The file of the claim; its folder exists.
@@ -63,7 +63,7 @@ def _create(path: Path, owner: dict[str, object]) -> bool:
 
 
 def _take_over(path: Path) -> bool:
-    """Remove a claim whose process has ended; return whether the shard is free."""
+    """Remove a claim whose process has ended; return whether the part is free."""
     try:
         status = path.stat()
         owner = json.loads(path.read_text(encoding="utf-8"))
