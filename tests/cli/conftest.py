@@ -1,9 +1,12 @@
 """The command line in this process."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
 
+from conftest import SIMPLE
+from passerby import load_data
 from passerby.cli.main import main
 
 
@@ -41,3 +44,18 @@ def passerby(monkeypatch, capsys):
         return Output(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="module")
+def query():
+    """Query images of the small rendered data set."""
+    return load_data(SIMPLE)[0].query
+
+
+@pytest.fixture
+def people(passerby, tiny_run, tmp_path):
+    """A gallery of the small rendered data set."""
+    where = tmp_path / "people"
+    output = passerby("enroll", where, "--data", SIMPLE, "--model", tiny_run, "--json")
+    assert json.loads(output.out)["new"] > 0, output
+    return where
