@@ -181,7 +181,15 @@ def enroll(
         if embeddings is not None:  # the shards name the model of a new gallery
             from passerby.gallery.enroll_shards import open_for_shards
 
-            open_for_shards(where, embeddings, retention=retention, accept_drift=accept_drift, dims=dims).close()
+            open_for_shards(
+                where,
+                embeddings,
+                retention=retention,
+                accept_drift=accept_drift,
+                dims=dims,
+                bulk=bulk,
+                bulk_path=bulk_path,
+            ).close()
         with _open(
             where,
             model=model,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from passerby.errors import GalleryError, explain
+from passerby.errors import GalleryError, argument, explain
 from passerby.files import read_json
 from passerby.gallery.card import GalleryModel, Precision
 from passerby.gallery.card_checks import check_card, check_dims
@@ -23,6 +23,7 @@ from passerby.progress import ProgressCallback, ProgressOption, open_progress
 from passerby.text import plural
 
 if TYPE_CHECKING:
+    from passerby.gallery.stores.bulk_storage import BulkStorage
     from passerby.gallery.stores.milvus import MilvusStore
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def enroll_shards(
     retention: float | None = None,
     accept_drift: bool = False,
     dims: int | None = None,
-    bulk: str | None = None,
+    bulk: str | Path | None = None,
     bulk_path: str | None = None,
     progress: ProgressOption = False,
 ) -> EnrollResult:
@@ -73,8 +74,9 @@ def enroll_shards(
         >>> passerby.enroll_shards("people-of-shards", "shards")
         EnrollResult(new=52, known=0, unreadable=0)
     """
-    _check_bulk(str(where), bulk, bulk_path)  # before a gallery is made
-    store = open_for_shards(where, folder, retention=retention, accept_drift=accept_drift, dims=dims)
+    store = open_for_shards(
+        where, folder, retention=retention, accept_drift=accept_drift, dims=dims, bulk=bulk, bulk_path=bulk_path
+    )
     try:
         return add_shards(store, folder, bulk=bulk, bulk_path=bulk_path, progress=progress)
     finally:
@@ -88,13 +90,16 @@ def open_for_shards(
     retention: float | None = None,
     accept_drift: bool = False,
     dims: int | None = None,
+    bulk: str | Path | None = None,
+    bulk_path: str | None = None,
 ) -> GalleryStore:
     """Open a gallery for the vectors of a job; make it with the job's model if it is missing.
 
     Raises:
         GalleryError: As `enroll_shards`.
     """
-    model, flip = _read_model(_find_shards(Path(folder))[0])  # before a gallery is made
+    _open_storage(str(where), bulk, bulk_path)  # before a gallery is made
+    model, flip = _read_model(_find_shards(Path(folder))[0])
     card = read_card(where)
     if card is None:
         model = model if dims is None else project_record(model, dims)
@@ -108,7 +113,7 @@ def add_shards(
     store: GalleryStore,
     folder: str | Path,
     *,
-    bulk: str | None = None,
+    bulk: str | Path | None = None,
     bulk_path: str | None = None,
     progress: ProgressOption = False,
 ) -> EnrollResult:
@@ -117,7 +122,7 @@ def add_shards(
     Raises:
         GalleryError: As `enroll_shards`.
     """
-    _check_bulk(store.address, bulk, bulk_path)
+    storage = _open_storage(store.address, bulk, bulk_path)
     shards, errors = _find_shards(Path(folder))
     _warn_of_missing(Path(folder), shards)
     model, flip = _read_model(shards)
@@ -127,12 +132,13 @@ def add_shards(
     with open_progress(progress) as report:
         sightings = _read_sightings(store, shards, report)
         results: Iterator[AddResult]
-        if bulk is None:
+        if storage is None:
             results = (
                 store.add(part[start : start + _ROWS]) for part in sightings for start in range(0, len(part), _ROWS)
             )
         else:
-            results = _insert_in_bulk(store, chain.from_iterable(sightings), bulk, bulk_path)
+            server = cast("MilvusStore", store)
+            results = server.insert_in_bulk(chain.from_iterable(sightings), storage)
         new = known = 0
         for added in results:
             new += len(added.new)
@@ -140,28 +146,27 @@ def add_shards(
     return EnrollResult(new, known, tuple(failure for path in errors for failure in read_errors(path)))
 
 
-def _check_bulk(address: str, bulk: str | None, bulk_path: str | None) -> None:
-    """Refuse a bulk insertion into a gallery that is not on a server.
+def _open_storage(address: str, bulk: str | Path | None, bulk_path: str | None) -> BulkStorage | None:
+    """Open the storage of a bulk insertion; None without one.
 
     Raises:
-        GalleryError: See above, or for a path without a storage.
+        GalleryError: If the gallery is not on a server, the storage cannot be listed, or a path is given without it.
     """
-    if bulk is None and bulk_path is not None:
-        raise GalleryError(f"bulk_path: got {bulk_path!r} without bulk; give the storage that the server reads, too")
-    if bulk is not None and not address.startswith("milvus://"):
+    if bulk is None:
+        if bulk_path is not None:
+            raise GalleryError(
+                f"{argument('bulk_path')}: got {bulk_path!r} without {argument('bulk')}; give the storage that the "
+                "server reads, too"
+            )
+        return None
+    if not address.startswith("milvus://"):
         raise GalleryError(
-            f"bulk: got {bulk!r} for {address}; expected a gallery on a Milvus server. Leave it out: a gallery in a "
-            "folder takes shards directly"
+            f"{argument('bulk')}: got {str(bulk)!r} for {address}; expected a gallery on a Milvus server. Leave it "
+            "out: a gallery in a folder takes shards directly"
         )
-
-
-def _insert_in_bulk(
-    store: GalleryStore, sightings: Iterable[Sighting], bulk: str, bulk_path: str | None
-) -> Iterator[AddResult]:
     from passerby.gallery.stores.bulk_storage import BulkStorage
 
-    name = store.address.rpartition("/")[2]
-    return cast("MilvusStore", store).insert_in_bulk(sightings, BulkStorage(bulk, name, bulk_path))
+    return BulkStorage(bulk, address.rpartition("/")[2], bulk_path)
 
 
 def _find_shards(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -11,11 +11,13 @@ import pytest
 
 import passerby
 from gallery.people import MODEL, NOW, people, unit
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, NoGalleryError
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.filters import Filter
 from passerby.gallery.shards import ShardModel, make_shard
 from passerby.gallery.sightings import SightingInfo
+from passerby.gallery.stores.opening import open_gallery
+from programs import require_module
 
 KILLS, ROWS = 6, 400
 
@@ -129,7 +131,11 @@ def test_shards_are_enrolled_on_a_server_as_files(place, tmp_path):
         part = slice(15 * number, 15 * (number + 1))
         shard = make_shard(crops[part], vectors[part], ShardModel(MODEL, False, "fp32"))
         (tmp_path / "shards" / f"{number}.parquet").write_bytes(shard)
-    result = passerby.enroll_shards(address, tmp_path, bulk=str(folder))
+    with pytest.raises(GalleryError, match="cannot be listed"):
+        passerby.enroll_shards(address, tmp_path, bulk=folder / "missing")
+    with pytest.raises(NoGalleryError):  # nothing was made
+        open_gallery(address)
+    result = passerby.enroll_shards(address, tmp_path, bulk=folder)
     assert (result.new, result.known) == (30, 0)
     assert passerby.enroll_shards(address, tmp_path).known == 30
     store = opened(address)
@@ -164,8 +170,9 @@ def test_a_server_that_names_the_folder_otherwise_needs_its_path(place, small):
     address, folder = place
     store = opened(address)
     message = re.escape(f"{address}: the server cannot insert /elsewhere/passerby-") + (
-        r".*\.parquet \(.*no such file.*\); expected a file that the server can read by this path \(options bulk and "
-        r"bulk_path\)\. If the server was started again, repeat the command, which adds what is missing"
+        rf".*\.parquet \(.* it.*no such file.*\), which was written to {folder}; if the server was started again, "
+        r"repeat the command, which adds what is missing; if it does not find the file, give the server's own storage "
+        r"as bulk, and its path there as bulk_path$"
     )
     with pytest.raises(GalleryError, match=message):
         list(store.insert_in_bulk(people(5), files_of(folder, address, "/elsewhere")))
@@ -181,14 +188,15 @@ def test_a_server_that_names_the_folder_otherwise_needs_its_path(place, small):
 def test_files_of_other_machines_are_named_and_stay_on_a_server(place, small, caplog):
     address, folder = place
     name = address.rpartition("/")[2]
-    (folder / f"passerby-{name}-00000000-1-a.parquet").write_bytes(b"")
-    (folder / "passerby-other-00000000-1-a.parquet").write_bytes(b"")
+    other = f"passerby-{name}-00000000-1-{'a' * 32}.parquet"
+    (folder / other).touch()
+    (folder / f"passerby-{name}-export.parquet").touch()
     store = opened(address)
     with caplog.at_level(logging.WARNING):
         assert list(store.insert_in_bulk([], files_of(folder, address))) == []
     assert [record.getMessage() for record in caplog.records] == [
-        f"bulk: 1 file of another machine in the storage, such as passerby-{name}-00000000-1-a.parquet: delete those "
-        "of ended processes; they contain vectors of people"
+        f"{folder}: 1 file of another machine, as {other}; delete those of ended processes: they contain vectors of "
+        "people"
     ]
     assert len(list(folder.iterdir())) == 2
     store.close()
@@ -209,7 +217,7 @@ def test_a_server_that_is_started_again_loses_no_file_for_good(milvus_server, pl
             milvus_server.start()
 
     monkeypatch.setattr(BulkInsertion, "_send", kill_once)
-    with pytest.raises(GalleryError, match=r"cannot insert .* \(.*restarted.*\); .*repeat the command"):
+    with pytest.raises(GalleryError, match=r"cannot insert .* \(.*restarted\), .* started again, repeat the command"):
         list(store.insert_in_bulk(people(70), files_of(folder, address)))
     assert list(folder.iterdir()) == []
     list(store.insert_in_bulk(people(70), files_of(folder, address)))
@@ -235,3 +243,25 @@ def test_rows_that_were_removed_meanwhile_are_reported_by_a_server(place, small,
         list(store.insert_in_bulk(people(30), files_of(folder, address)))
     assert np.unique([info["id"] for info, _ in contents(store)]).size == 29
     store.close()
+
+
+def test_a_file_that_cannot_be_deleted_does_not_hide_the_first_error(tmp_path, monkeypatch, caplog):
+    require_module("pymilvus")
+    from passerby.gallery.stores.milvus_bulk import BulkInsertion
+
+    storage = files_of(tmp_path, "people")
+    insertion = BulkInsertion(None, None, "people", storage, now=NOW)
+
+    def refuse(*_):
+        raise GalleryError("the server refuses")
+
+    def keep(_names):
+        raise GalleryError("cannot be deleted")
+
+    monkeypatch.setattr(insertion, "_finish", lambda: None)
+    monkeypatch.setattr(insertion, "_add_round", refuse)
+    monkeypatch.setattr(insertion, "_clean_up", lambda: None)
+    monkeypatch.setattr(storage, "delete", keep)
+    with caplog.at_level(logging.WARNING), pytest.raises(GalleryError, match="the server refuses"):
+        list(insertion.add(people(3)))
+    assert [record.getMessage() for record in caplog.records] == ["cannot be deleted"]

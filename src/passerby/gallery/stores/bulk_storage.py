@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import textwrap
 import uuid
 import zlib
 from pathlib import Path
@@ -12,7 +14,7 @@ import pyarrow.fs
 import pyarrow.lib
 import pyarrow.parquet as pq
 
-from passerby.errors import GalleryError, explain
+from passerby.errors import GalleryError, argument, explain
 from passerby.files import is_running
 
 
@@ -23,34 +25,41 @@ class BulkStorage:
         root: Path of a folder, or an address of PyArrow, such as
             `s3://bucket/folder?endpoint_override=localhost:9000&scheme=http`.
         gallery: Name of the gallery.
-        path: Path of the folder as the server names it; None is that of a folder on this machine, and the path in the
-            bucket.
+        path: Path of the folder as the server names it; None is the absolute path of a folder on this machine, and the
+            path in the bucket.
 
     Raises:
         GalleryError: If it is no folder that can be listed.
     """
 
-    def __init__(self, root: str, gallery: str, path: str | None = None) -> None:
-        self._root, self._start = root, f"passerby-{gallery}-"
+    def __init__(self, root: str | Path, gallery: str, path: str | None = None) -> None:
+        self.root, self._start = str(root), f"passerby-{gallery}-"
+        expected = (
+            "expected a folder, or an address such as s3://bucket/folder, that exists and that the server reads files "
+            "from"
+        )
+        if not self.root:
+            raise GalleryError(f"{argument('bulk')}: got an empty text; {expected}")
         try:
-            if "://" in root:
-                self._files, self._folder = pyarrow.fs.FileSystem.from_uri(root)
-                own = self._folder.partition("/")[2]
+            if "://" in self.root:
+                self._files, self._folder = pyarrow.fs.FileSystem.from_uri(self.root)
             else:
-                self._files, self._folder = pyarrow.fs.LocalFileSystem(), str(Path(root).absolute())
-                own = self._folder
-            self._path = own if path is None else path.rstrip("/")
+                self._files, self._folder = pyarrow.fs.LocalFileSystem(), str(Path(self.root).absolute())
+            bucket, _, key = self._folder.partition("/")
+            self._is_local = self._files.type_name == "local"
+            if not self._is_local and self._files.get_file_info(bucket).type == pyarrow.fs.FileType.NotFound:
+                raise FileNotFoundError(f"no bucket {bucket}")
+            self._path = (self._folder if self._is_local else key) if path is None else path.rstrip("/")
             self._list()
         except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
             raise GalleryError(
-                f"bulk: {root}: cannot be listed ({explain(error)}); expected the folder, or the address of an object "
-                "store, that the server reads files from"
+                f"{argument('bulk')}: {self.root}: cannot be listed ({_one_line(error)}); {expected}"
             ) from None
 
     def _list(self) -> list[str]:
-        empty = "://" in self._root  # a folder of an object store without a file does not exist
-        infos = self._files.get_file_info(pyarrow.fs.FileSelector(self._folder, allow_not_found=empty))
-        return sorted(info.base_name for info in infos if info.base_name.startswith(self._start))
+        allow = not self._is_local  # a folder of an object store without a file does not exist
+        infos = self._files.get_file_info(pyarrow.fs.FileSelector(self._folder, allow_not_found=allow))
+        return sorted(info.base_name for info in infos)
 
     def write(self, table: pyarrow.Table) -> str:
         """Write a table to a new file and return its name.
@@ -64,7 +73,10 @@ class BulkStorage:
                 pq.write_table(table, file)
         except (OSError, pyarrow.lib.ArrowException) as error:
             self.delete([name])
-            raise GalleryError(f"bulk: {self._root}: cannot be written ({explain(error)})") from None
+            raise GalleryError(
+                f"{argument('bulk')}: {self.root}: cannot be written ({_one_line(error)}); expected a folder with free "
+                "space that this user may write to; then repeat the command, which adds what is missing"
+            ) from None
         return name
 
     def server_path(self, name: str) -> str:
@@ -78,25 +90,38 @@ class BulkStorage:
             GalleryError: If one cannot be deleted.
         """
         for name in names:
+            path = f"{self._folder}/{name}"
             try:
-                self._files.delete_file(f"{self._folder}/{name}")
+                self._files.delete_file(path)
             except FileNotFoundError:
                 continue
             except (OSError, pyarrow.lib.ArrowException) as error:
-                raise GalleryError(
-                    f"bulk: {self._root}/{name}: cannot be deleted ({explain(error)}); it contains vectors of people"
-                ) from None
+                # PyArrow writes a marker of the folder after the deletion, which a user may not be allowed to
+                if self._files.get_file_info(path).type != pyarrow.fs.FileType.NotFound:
+                    raise GalleryError(
+                        f"{argument('bulk')}: {self.root}: {name} cannot be deleted ({_one_line(error)}); delete it: "
+                        "it contains vectors of people"
+                    ) from None
 
     def find_leftovers(self) -> tuple[list[str], list[str]]:
         """Return the files of ended processes of this machine, and those of other machines."""
         ended, foreign = [], []
         for name in self._list():
-            machine, process = name.removeprefix(self._start).split("-")[:2]
-            if machine != _machine():
+            parts = re.fullmatch(rf"{re.escape(self._start)}([0-9a-f]{{8}})-([0-9]+)-[0-9a-f]{{32}}\.parquet", name)
+            if parts is None:
+                continue
+            process = int(parts[2])
+            if parts[1] != _machine():
                 foreign.append(name)
-            elif int(process) != os.getpid() and not is_running(int(process)):
+            elif process != os.getpid() and not is_running(process):
                 ended.append(name)
         return ended, foreign
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return explain(error)
+    return textwrap.shorten(str(error), 300, placeholder=" ...")  # the reason of an object store is at the end
 
 
 def _machine() -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pyarrow as pa
 
-from passerby.errors import GalleryError
+from passerby.errors import GalleryError, argument
 from passerby.gallery.filters import Filter
 from passerby.gallery.results import AddResult
 from passerby.gallery.sightings import Sighting
@@ -78,11 +78,21 @@ class BulkInsertion:
         batches = iter(sightings)
         while first := list(islice(batches, ROWS)):
             try:
-                yield self._add_round(chain([first], _batches(batches, _ROUND - 1)))
-            finally:
-                self._storage.delete(self._files)  # a task that has not begun fails then
-                self._files.clear()
-                self._tasks.clear()
+                result = self._add_round(chain([first], _batches(batches, _ROUND - 1)))
+            except BaseException:
+                try:
+                    self._delete_files()  # a task that has not begun fails then
+                except GalleryError as error:
+                    logger.warning("%s", error)
+                raise
+            self._delete_files()
+            yield result
+
+    def _delete_files(self) -> None:
+        files = self._files.copy()
+        self._files.clear()
+        self._tasks.clear()
+        self._storage.delete(files)
 
     def _add_round(self, batches: Iterable[list[Sighting]]) -> AddResult:
         new: dict[str, None] = {}
@@ -127,11 +137,13 @@ class BulkInsertion:
             tasks = self._connection.call_bulk("list_bulk_insert_tasks", 0, self._collection)
             for task in tasks:
                 if task.task_id in self._tasks and task.state in _FAILED:
+                    path = self._tasks[task.task_id]
+                    reason = str(task.failed_reason).replace(path, "it")
                     raise GalleryError(
-                        f"{self._store.address}: the server cannot insert {self._tasks[task.task_id]} "
-                        f"({task.failed_reason}); expected a file that the server can read by this path (options bulk "
-                        "and bulk_path). If the server was started again, repeat the command, which adds what is "
-                        "missing"
+                        f"{self._store.address}: the server cannot insert {path} ({reason}), which was written to "
+                        f"{self._storage.root}; if the server was started again, repeat the command, which adds what "
+                        f"is missing; if it does not find the file, give the server's own storage as "
+                        f"{argument('bulk')}, and its path there as {argument('bulk_path')}"
                     )
             if sum(task.state not in _DONE for task in tasks) <= most:
                 return len(tasks)
@@ -148,8 +160,8 @@ class BulkInsertion:
         self._storage.delete(ended)
         if foreign:
             logger.warning(
-                "bulk: %s of another machine in the storage, such as %s: delete those of ended processes; they contain "
-                "vectors of people",
+                "%s: %s of another machine, as %s; delete those of ended processes: they contain vectors of people",
+                self._storage.root,
                 plural(len(foreign), "file"),
                 foreign[0],
             )
