@@ -86,6 +86,20 @@ def test_a_file_that_is_gone_is_deleted_although_the_marker_of_its_folder_cannot
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_a_store_that_does_not_answer_is_one_error(tmp_path, monkeypatch):
+    storage = BulkStorage(tmp_path, "people")
+
+    class Files:
+        def delete_file(self, path):
+            raise OSError("no answer")
+
+        get_file_info = delete_file
+
+    monkeypatch.setattr(storage, "_files", Files())
+    with pytest.raises(GalleryError, match=r": x cannot be deleted \(no answer\); delete it: it contains vectors"):
+        storage.delete(["x"])
+
+
 def test_an_address_of_a_file_system_keeps_its_absolute_path(tmp_path):
     assert BulkStorage(f"file://{tmp_path}", "people").server_path("x") == f"{tmp_path}/x"
 

@@ -97,11 +97,17 @@ class BulkStorage:
                 continue
             except (OSError, pyarrow.lib.ArrowException) as error:
                 # PyArrow writes a marker of the folder after the deletion, which a user may not be allowed to
-                if self._files.get_file_info(path).type != pyarrow.fs.FileType.NotFound:
+                if not self._is_gone(path):
                     raise GalleryError(
                         f"{argument('bulk')}: {self.root}: {name} cannot be deleted ({_one_line(error)}); delete it: "
                         "it contains vectors of people"
                     ) from None
+
+    def _is_gone(self, path: str) -> bool:
+        try:
+            return bool(self._files.get_file_info(path).type == pyarrow.fs.FileType.NotFound)
+        except (OSError, pyarrow.lib.ArrowException):
+            return False
 
     def find_leftovers(self) -> tuple[list[str], list[str]]:
         """Return the files of ended processes of this machine, and those of other machines."""
