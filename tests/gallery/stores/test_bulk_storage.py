@@ -9,10 +9,10 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 
-from extraction.object_store import QUERY, serve_objects
 from passerby.errors import GalleryError
 from passerby.gallery.stores import bulk_storage
 from passerby.gallery.stores.bulk_storage import BulkStorage
+from programs import require_module
 
 TABLE = pa.table({"id": ["a", "b"]})
 
@@ -51,6 +51,9 @@ def test_leftovers_are_those_of_ended_processes_and_of_other_machines(tmp_path):
 
 
 def test_a_bucket_holds_the_files_and_names_them_by_their_keys():
+    require_module("moto")
+    from extraction.object_store import QUERY, serve_objects
+
     with serve_objects() as port:
         query = f"?{QUERY.format(port)}"
         files, _ = pyarrow.fs.FileSystem.from_uri(f"s3://bucket/{query}")
