@@ -67,7 +67,7 @@ def _take_over(path: Path) -> bool:
     try:
         status = path.stat()
         owner = json.loads(path.read_text(encoding="utf-8"))
-        ended = owner["host"] == socket.gethostname() and not _is_alive(int(owner["pid"]))
+        ended = owner["host"] == socket.gethostname() and not is_alive(int(owner["pid"]))
     except FileNotFoundError:
         return True
     except (ValueError, KeyError, TypeError):
@@ -85,12 +85,18 @@ def _take_over(path: Path) -> bool:
     return True
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine has this number; this process counts.
+
+    Example:
+        >>> is_alive(os.getpid()), is_alive(999_999_999)
+        (True, False)
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except (PermissionError, OverflowError):
         return True
     return True
 
@@ -116,18 +122,19 @@ def remove_leftovers(folder: Path, pattern: str = ".*") -> None:
         machine, _, rest = path.name.removeprefix(".").partition("-")
         number = rest.partition("-")[0]
         try:
-            here = machine == _machine() and number.isdecimal()
-            if not _is_alive(int(number)) if here else is_expired(folder, path.stat().st_mtime):
+            here = machine == machine_name() and number.isdecimal()
+            if not is_alive(int(number)) if here else is_expired(folder, path.stat().st_mtime):
                 path.unlink()
         except FileNotFoundError:
             continue
 
 
 def _name_hidden(folder: Path) -> Path:
-    return folder / f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex}"
+    return folder / f".{machine_name()}-{os.getpid()}-{uuid.uuid4().hex}"
 
 
-def _machine() -> str:
+def machine_name() -> str:
+    """Return eight hexadecimal digits for this machine, from its host name, for the names of files."""
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 

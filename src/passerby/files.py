@@ -84,17 +84,11 @@ def remove_drafts(path: Path) -> None:
     start = f".{path.name}."
     for draft in path.parent.glob(f"{glob.escape(start)}*.part*"):
         number = draft.name.removeprefix(start).partition(".")[0]
-        if number.isdecimal() and not is_running(int(number)):
+        if number.isdecimal() and not _is_running(int(number)):
             draft.unlink(missing_ok=True)
 
 
-def is_running(process: int) -> bool:
-    """Return whether another process of this machine has this number.
-
-    Example:
-        >>> is_running(999999999), is_running(os.getpid())
-        (False, False)
-    """
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

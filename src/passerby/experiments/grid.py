@@ -233,7 +233,7 @@ def run_grid(
         files = collect(failed).to_files()
         write_all_atomic({Path(out) / name: text.encode() for name, text in files.items()})
 
-    waiting, told = [] if dry_run else list(enumerate(runs, 1)), False
+    waiting, told, written = [] if dry_run else list(enumerate(runs, 1)), False, False
     with open_progress(progress) as report:
         while waiting:
             held = []
@@ -249,7 +249,8 @@ def run_grid(
                         failed[run.title] = str(error)
                         line = f"failed: {error}"
                 logger.info("[%d/%d] %s: %s", number, len(runs), run.title, line)
-                if not was_done:
+                written = not was_done
+                if written:
                     write_tables()
             if held and len(held) == len(waiting):
                 if not told:
@@ -258,7 +259,7 @@ def run_grid(
                 told = True
                 time.sleep(_POLL)
             waiting = held
-    if runs and not dry_run:
+    if runs and not dry_run and not written:
         write_tables()
     return collect(failed)
 

@@ -9,6 +9,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 
+from passerby.claims import machine_name
 from passerby.errors import GalleryError
 from passerby.gallery.stores import bulk_storage
 from passerby.gallery.stores.bulk_storage import BulkStorage
@@ -36,7 +37,7 @@ def test_a_folder_holds_the_files_until_they_are_deleted(tmp_path, monkeypatch):
 def test_leftovers_are_those_of_ended_processes_and_of_other_machines(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    machine, number = bulk_storage._machine(), "0" * 32
+    machine, number = machine_name(), "0" * 32
     left, foreign = (f"passerby-people-{who}-{number}.parquet" for who in (f"{machine}-{ended.pid}", "ffffffff-1"))
     others = [
         f"passerby-people-{machine}-{os.getppid()}-{number}.parquet",
@@ -44,6 +45,7 @@ def test_leftovers_are_those_of_ended_processes_and_of_other_machines(tmp_path):
         f"passerby-people2-ffffffff-1-{number}.parquet",
         "passerby-people-export.parquet",
         f"passerby-people-{machine}-x-{number}.parquet",
+        f"passerby-people-{machine}-{'9' * 30}-{number}.parquet",
     ]
     for name in (left, foreign, *others):
         (tmp_path / name).touch()

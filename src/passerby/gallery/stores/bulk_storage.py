@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import textwrap
 import uuid
-import zlib
 from pathlib import Path
 
 import pyarrow.fs
 import pyarrow.lib
 import pyarrow.parquet as pq
 
+from passerby.claims import is_alive, machine_name
 from passerby.errors import GalleryError, argument, explain
-from passerby.files import is_running
 
 
 class BulkStorage:
@@ -67,7 +65,7 @@ class BulkStorage:
         Raises:
             GalleryError: If it cannot be written; nothing is left of it then.
         """
-        name = f"{self._start}{_machine()}-{os.getpid()}-{uuid.uuid4().hex}.parquet"
+        name = f"{self._start}{machine_name()}-{os.getpid()}-{uuid.uuid4().hex}.parquet"
         try:
             with self._files.open_output_stream(f"{self._folder}/{name}") as file:
                 pq.write_table(table, file)
@@ -116,10 +114,9 @@ class BulkStorage:
             parts = re.fullmatch(rf"{re.escape(self._start)}([0-9a-f]{{8}})-([0-9]+)-[0-9a-f]{{32}}\.parquet", name)
             if parts is None:
                 continue
-            process = int(parts[2])
-            if parts[1] != _machine():
+            if parts[1] != machine_name():
                 foreign.append(name)
-            elif process != os.getpid() and not is_running(process):
+            elif not is_alive(int(parts[2])):
                 ended.append(name)
         return ended, foreign
 
@@ -128,7 +125,3 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return explain(error)
     return textwrap.shorten(str(error), 300, placeholder=" ...")  # the reason of an object store is at the end
-
-
-def _machine() -> str:
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
