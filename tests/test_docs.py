@@ -67,6 +67,22 @@ def test_every_command_is_accepted_by_the_command_line(words):
         assert context.params
 
 
+@pytest.mark.parametrize("words", [words for words in commands() if any("?" in word for word in words.values[0])])
+def test_every_option_of_a_data_set_in_a_command_exists(words):
+    """`NAME:PATH?OPTION=VALUE&...`; several data sets are joined by `+`."""
+    of_the_command = {"labels"} if words[0] == "adapt" else set()
+    for part in (part for word in words for part in word.split("+") if "?" in part):
+        name, options = part.partition(":")[0], part.partition("?")[2].split("&")
+        assert {option.partition("=")[0] for option in options} <= {*DATASETS[name].options} | of_the_command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_data_sets_with_options_are_quoted(page):
+    """In some shells an unquoted ? is a pattern for names of files."""
+    blocks = re.findall(r"```\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert [line for block in blocks for line in block.splitlines() if re.search(r" [a-z0-9]+:[^ \"]*\?", line)] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_point_to_existing_files(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):

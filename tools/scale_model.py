@@ -150,7 +150,8 @@ def format_tables() -> str:
         )
     lines += [
         "",
-        "| sightings | numbers, bits | shards | memory | disk | p50, p95 ms | searches/s | wait, ms | dollars |",
+        "| sightings | numbers of a vector, bits of each | shards | memory, two replicas | database, one copy "
+        "| p50, p95 ms | searches/s | wait, ms | dollars a month, memory |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for sightings in (10**6, 10**7, 10**8, 10**9):

@@ -56,7 +56,7 @@ def adapt(
 ) -> None:
     """Adapt a model to your cameras, also without labels. Exit code 3: no gain, and no run; under torchrun 0.
 
-    [bold]passerby adapt --data folder:/data/site?labels=none --out runs/site[/]
+    [bold]passerby adapt --data "folder:/data/site?labels=none" --out runs/site[/]
 
     [bold]passerby adapt --gallery people --out runs/site[/]
 

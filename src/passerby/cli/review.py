@@ -77,7 +77,7 @@ def review(
 
     [bold]passerby review people --next 20 --json[/]
 
-    [bold]passerby review people --answer 3f2a 97c1 same[/]
+    [bold]passerby review people --answer FIRST SECOND same[/]
     """
     from passerby.gallery.gallery import Gallery
 
