@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from passerby.errors import DataError
 from passerby.extras import require_extra
 from passerby.files import cache_folder, has_home
+from passerby.runtime.layer_norms import normalize_channels_in_place
 from passerby.runtime.onnx_external import require_no_external_data
 
 FileRuntime = Literal["onnx", "openvino"]
@@ -232,6 +233,7 @@ def _load_openvino(path: Path, threads: int | None, precision: ComputePrecision,
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise DataError(f"{path}: this processor has no bf16; choose precision fp32")
         model = core.read_model(str(path))
+        normalize_channels_in_place(model)
         if size is not None:
             model.reshape([size, *model.input(0).partial_shape[1:]])
         compiled = core.compile_model(model, "CPU", settings)
