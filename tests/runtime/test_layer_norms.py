@@ -78,6 +78,15 @@ def test_a_norm_with_a_scale_of_each_position_is_left_as_it_is():
     assert normalize_channels_in_place(model) == 0
 
 
+def test_a_norm_of_the_first_version_which_has_no_axes_is_left_as_it_is():
+    images = ops.parameter([1, 6, 4, 3], np.float32)
+    norm = require_module("openvino.opset2").mvn(ops.transpose(images, [0, 2, 3, 1]), False, True, 1e-6)
+    scaled = ops.add(ops.multiply(norm, SCALE), SHIFT)
+    model = openvino.Model([ops.transpose(scaled, [0, 3, 1, 2])], [images])
+    assert kinds(model).count("MVN") == 1
+    assert normalize_channels_in_place(model) == 0
+
+
 def test_all_norms_of_the_default_model_are_changed():
     """Stem, 12 blocks, three reductions between stages, and the last norm."""
     model = open_openvino().read_model(str(DEFAULT_MODEL / "model.onnx"))

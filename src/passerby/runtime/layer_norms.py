@@ -41,6 +41,7 @@ def normalize_channels_in_place(model: Any) -> int:
     for norm in model.get_ordered_ops():
         if (
             norm.get_type_name() != "MVN"
+            or norm.get_input_size() != 2  # the first version of the operation has no axes
             or not _is_transpose(_source(norm, 0), TO_TOKENS)
             or not _takes_last_axis(norm)
         ):
