@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 MARGIN = 1.03
 """A runtime alone is preferred to a mixture while it is slower by at most this factor at every batch size."""
 _FORMAT = 3
+_LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+"""Environment variables that hold torch, oneDNN (in torch and OpenVINO) and MKL to some of the instructions."""
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve", "bf16", "i8mm")
 
 
@@ -123,7 +125,10 @@ def choose_runtimes(times: Mapping[str, Mapping[int, float]]) -> RuntimeChoice:
 
 
 def describe_processor() -> str:
-    """Return the processor's name and those of its vector instructions on which the choice of a runtime depends."""
+    """Return the processor's name, its vector instructions on which the choice of a runtime depends, and their limits.
+
+    Limits are environment variables such as `ONEDNN_MAX_CPU_ISA=AVX2`, which some of the runtimes obey.
+    """
     name, flags = platform.processor() or platform.machine(), ""
     if sys.platform == "linux":
         try:
@@ -138,6 +143,7 @@ def describe_processor() -> str:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         name = done.stdout.strip() or name
     has = [feature for feature in _FEATURES if feature in flags.split()]
+    has += [f"{limit}={os.environ[limit]}" for limit in _LIMITS if os.environ.get(limit)]
     return f"{name} ({', '.join(has)})" if has else name
 
 
