@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from passerby.exporting.onnx_int8 import quantize_onnx
 from passerby.exporting.onnx_layers import find_float_nodes, replace_token_convolutions
-from passerby.exporting.onnx_model import split_batch_norms
+from passerby.exporting.onnx_model import reorder_gelu, split_batch_norms
 from passerby.exporting.openvino_model import convert_to_openvino, find_float_operations
 
 SIZE, WIDTH = (16, 8), 12
@@ -139,3 +139,50 @@ def test_a_linear_layer_that_saves_nothing_stays_as_it_is(rounded):
     other = np.flip(weight, axis=1).astype(np.float16).astype(np.float32)
     split_batch_norms(model, {"r.w": other if rounded else weight})
     assert model.SerializeToString() == small_model().SerializeToString()
+
+
+def gelu_graph(order):
+    """GELU of numbers: `exporter` multiplies by x last, `other` has a user of 1 + erf besides."""
+    constants = {"root": np.sqrt(np.float32(2)), "one": np.float32(1), "half": np.float32(0.5)}
+    nodes = [
+        helper.make_node("Div", ["x", "root"], ["scaled"]),
+        helper.make_node("Erf", ["scaled"], ["erf"]),
+        helper.make_node("Add", ["erf", "one"], ["added"]),
+        helper.make_node("Mul", ["half", "added"], ["halved"]),
+        helper.make_node("Mul", ["x", "halved"], ["gelu"]),
+        helper.make_node("Add" if order == "other" else "Identity", ["gelu"] + ["added"] * (order == "other"), ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "gelu",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [64])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def compute_gelu(model, x, optimized=None):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    if optimized:
+        options.optimized_model_filepath = str(optimized)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})
+
+
+def test_onnxruntime_computes_gelu_as_one_operator(tmp_path):
+    model, x = gelu_graph("exporter"), np.linspace(-6, 6, 64, dtype=np.float32)
+    (expected,) = compute_gelu(model, x)
+    reorder_gelu(model)
+    onnx.checker.check_model(model, full_check=True)
+    (actual,) = compute_gelu(model, x, tmp_path / "optimized.onnx")
+    operators = Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert (operators["Erf"], operators["Gelu"]) == (0, 1)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def test_an_error_function_of_another_formula_stays_as_it_is():
+    model = gelu_graph("other")
+    reorder_gelu(model)
+    assert model.SerializeToString() == gelu_graph("other").SerializeToString()

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import onnx
+import onnxruntime
 
 import passerby
 from conftest import SIMPLE
@@ -50,6 +52,17 @@ def test_its_onnx_file_is_of_its_weights_and_interchangeable_with_them():
         assert (whole.embed(images) * file.embed(images)).sum(axis=1).min() > 0.999
     assert record_model(file).same_vectors(record_model(whole))
     assert find_exported(DEFAULT_MODEL, whole.manifest) == DEFAULT_MODEL / "model.onnx"
+
+
+def test_onnxruntime_computes_each_gelu_of_its_file_as_one_operator(tmp_path):
+    """torch's exporter writes another order of the terms, which takes 1.1 to 1.2 times as long."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    path = DEFAULT_MODEL / "model.onnx"
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert (operators.count("Erf"), operators.count("Gelu")) == (0, 12), "one for each block of ConvNeXt-Atto"
 
 
 def test_its_projection_is_of_rendered_people_and_each_of_its_widths_has_a_calibration():
