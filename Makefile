@@ -8,7 +8,7 @@ DEMO := demo
 DEMO_DATA := market1501:$(DEMO)/data
 OLDEST_TESTS := tests/data tests/evaluation tests/openset tests/plots tests/reviewing tests/runtime tests/test_files.py \
 	tests/test_fuzz.py tests/ranking/test_rank.py tests/ranking/test_rerank.py tests/gallery/stores \
-	$(patsubst %,tests/gallery/test_%.py,cluster crops forget identify parquet review sightings)
+	$(patsubst %,tests/gallery/test_%.py,cluster crops forget identify parquet review reviewers sightings)
 
 OLDEST := build/oldest/.installed
 

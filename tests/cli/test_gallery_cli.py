@@ -14,8 +14,8 @@ from conftest import SIMPLE
 from passerby import load_data
 from passerby.cli.main import main
 from programs import require_module
+from runtime.exported_files import METADATA, save_exported
 from runtime.small_networks import save_constant
-from runtime.test_file_model import METADATA, save_exported
 from video.walkers import corners_of
 
 

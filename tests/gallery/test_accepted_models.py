@@ -12,7 +12,7 @@ from passerby.extraction.items import SourceOptions
 from passerby.gallery.card import GalleryCard
 from passerby.gallery.parquet import import_gallery
 from passerby.gallery.reembed import reembed_gallery
-from runtime.test_file_model import METADATA, save_exported
+from runtime.exported_files import METADATA, save_exported
 
 ROUNDED = {**METADATA["certificate"], "interchangeable": False, "cosine_min": 0.93, "cosine_mean": 0.98}
 

@@ -176,7 +176,7 @@ def test_a_model_with_one_runtime_is_not_measured(tiny_run, monkeypatch):
 
 
 def test_int8_files_keep_their_runtime(tmp_path):
-    from runtime.test_file_model import save_exported
+    from runtime.exported_files import save_exported
 
     save_exported(tmp_path / "m.onnx", precision="int8")
     (row,) = passerby.model_runtimes(tmp_path / "m.onnx").rows  # int8 of two runtimes are not interchangeable

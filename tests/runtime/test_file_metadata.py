@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from passerby.runtime.file_metadata import parse_metadata
-from runtime.test_file_model import METADATA
+from runtime.exported_files import METADATA
 
 TRAINED = {"titles": ["a"], "fingerprint": "1", "fingerprints": ["1"], "images": 4, "trained_identities": 2}
 COMPLETE = {**METADATA, "manifest": {**METADATA["manifest"], **TRAINED}}

@@ -82,3 +82,7 @@ def vector(seed=0):
     """A random unit vector of the gallery's width, as JSON."""
     values = np.random.default_rng(seed).standard_normal(MODEL.dimension)
     return (values / np.linalg.norm(values)).tolist()
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}

@@ -1,6 +1,5 @@
 """Tokens, roles, sessions, hosts and origins, against real services. Oracle: the table of roles below."""
 
-import asyncio
 import json
 import re
 import socket
@@ -8,25 +7,21 @@ import stat
 
 import httpx
 import pytest
-from starlette.requests import Request
 
 from passerby.errors import GalleryError
 from passerby.gallery.carried_lists import read_lists
 from passerby.gallery.enrolled_shards import record_job
 from passerby.gallery.parquet import export_gallery
 from passerby.gallery.stores.opening import open_gallery
-from passerby.serving.access import Access, CallCounter
 from passerby.serving.app import ROUTERS, create_app, find_role
-from passerby.serving.replies import RequestError
 from passerby.serving.server import serve
 from passerby.serving.service import GalleryService
 from passerby.serving.settings import ServeSettings
 from passerby.serving.tokens import ROLES, TokenFile
 from serving import patient
-from serving.running import make_gallery, running
+from serving.running import bearer, make_gallery, running
 
 OPEN = {"/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json", "/v1/session"}
-"""Routes that need no token: none of them has data of the gallery."""
 OPERATE = {
     ("POST", "/v1/sightings"),
     ("POST", "/v1/sightings/batch"),
@@ -61,10 +56,6 @@ def guarded(tmp_path_factory):
     tokens = {role: TokenFile(folder).add(role, name=f"my {role}") for role in ROLES}
     with running(folder, "--allowed-host", "reid.example") as address:
         yield address, folder, tokens
-
-
-def bearer(token):
-    return {"Authorization": f"Bearer {token}"}
 
 
 def test_every_route_has_the_role_of_the_table(tmp_path):
@@ -233,96 +224,6 @@ def test_another_address_than_loopback_needs_a_token(tmp_path):
     make_gallery(tmp_path / "people", 1)
     with pytest.raises(GalleryError, match=r"host 0\.0\.0\.0: other machines can reach .* --new-token read"):
         serve(tmp_path / "people", host="0.0.0.0", port=0)
-
-
-def request_from(peer, **headers):
-    """A request of an address."""
-    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": pairs, "client": (peer, 1)}
-    return Request(scope)
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "expected"),
-    [
-        ("192.0.2.1", None, "192.0.2.1"),
-        ("192.0.2.1", "198.51.100.9", "192.0.2.1"),  # not one of the proxies: its header counts for nothing
-        ("127.0.0.1", "198.51.100.9", "198.51.100.9"),
-        ("127.0.0.1", "203.0.113.5, 198.51.100.9", "198.51.100.9"),  # the client wrote the first entry itself
-        ("127.0.0.1", "198.51.100.9, 10.0.0.2", "198.51.100.9"),  # two proxies
-        ("127.0.0.1", None, "127.0.0.1"),
-        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
-    ],
-)
-def test_a_trusted_proxy_names_the_client(tmp_path, peer, forwarded, expected):
-    settings = ServeSettings(trusted_proxies=("127.0.0.1", "10.0.0.2"))
-    access = Access(TokenFile(tmp_path), settings, local=True)
-    headers = {} if forwarded is None else {"x_forwarded_for": forwarded}
-    assert access.find_address(request_from(peer, **headers)) == expected
-    assert Access(TokenFile(tmp_path), ServeSettings(), local=True).find_address(request_from(peer, **headers)) == peer
-
-
-def test_guesses_of_one_client_behind_a_proxy_do_not_lock_out_others(tmp_path):
-    token = TokenFile(tmp_path).add("read")
-    access = Access(TokenFile(tmp_path), ServeSettings(trusted_proxies=("127.0.0.1",)), local=False)
-
-    def status(client, text):
-        request = request_from("127.0.0.1", x_forwarded_for=client, authorization=f"Bearer {text}")
-        try:
-            return access.find_caller(request).role
-        except RequestError as error:
-            return error.status_code
-
-    wrong = "pby_" + 43 * "x"
-    assert [status("198.51.100.9", wrong) for _ in range(61)] == [401] * 60 + [429]
-    assert status("198.51.100.9", token) == "read"  # a right token is no guess
-    assert status("198.51.100.10", wrong) == 401
-    assert [status(f"2001:db8::{n:x}", wrong) for n in range(61)] == [401] * 60 + [429]  # one network of 64 bits
-
-
-def test_sign_in_is_limited(tmp_path):
-    make_gallery(tmp_path / "people", 1)
-    token = TokenFile(tmp_path / "people").add("read")
-    with running(tmp_path / "people") as address, patient.Client(base_url=address) as http:
-        statuses = [http.post("/v1/session", json={"token": f"{n}"}).status_code for n in range(40)]
-        pages = [http.post("/sign-in", data={"token": f"{n}"}).status_code for n in range(40)]
-        assert statuses == [401] * 40
-        assert {*pages[:15]} == {403}
-        assert pages[-1] == 429
-        assert http.post("/v1/session", json={"token": token}).status_code == 429
-        assert http.get("/v1/stats", headers=bearer(token)).status_code == 200
-        assert [http.get(path).status_code for path in ("/healthz", "/readyz") for _ in range(100)] == 200 * [200]
-
-
-def test_health_checks_are_not_limited_and_read_once_a_second(tmp_path, monkeypatch):
-    make_gallery(tmp_path / "people", 3)
-    readings = []
-    with GalleryService(tmp_path / "people", ServeSettings()) as service:
-        run = service._run
-        monkeypatch.setattr(service, "_run", lambda *arguments: (readings.append(arguments[1]), run(*arguments))[1])
-
-        async def ask():
-            return await asyncio.gather(*(service.is_readable() for _ in range(100)))
-
-        assert asyncio.run(ask()) == [True] * 100
-    assert readings == ["readyz"]
-
-
-def test_many_addresses_take_bounded_memory(monkeypatch):
-    monkeypatch.setattr("passerby.serving.access._MAX_CALLERS", 3)
-    counter = CallCounter(1, clock=lambda: 0.0)
-    assert [counter.count(name) for name in "abcd"] == [True] * 4
-    assert len(counter._left) == 3
-    assert [counter.count(name) for name in "cb"] == [False, False]
-
-
-def test_requests_per_minute_fill_again():
-    now = 0.0
-    counter = CallCounter(60, clock=lambda: now)
-    assert [counter.count("a") for _ in range(61)] == [True] * 60 + [False]
-    assert counter.count("b")
-    now = 2.0
-    assert [counter.count("a") for _ in range(3)] == [True, True, False]
 
 
 def test_tokens_have_distinct_names_and_known_roles(tmp_path):
