@@ -33,9 +33,7 @@ def _check_device(name: str) -> str:
 
 Device = Annotated[
     str,
-    typer.Option(
-        help="auto, cpu, cuda, cuda:0, mps. Under torchrun each process has its own GPU.", callback=_check_device
-    ),
+    typer.Option(help="auto, cpu, cuda, cuda:0, mps.", callback=_check_device),
 ]
 AcceptDrift = Annotated[
     bool,

@@ -44,10 +44,14 @@ def compare(
         ),
     ] = None,
     tune_epochs: Annotated[
-        int | None, typer.Option("--tune-epochs", help="Epochs of these trainings; a quarter of --epochs by default.")
+        int | None,
+        typer.Option("--tune-epochs", help="Epochs of these trainings; a quarter of --epochs, or 4, by default."),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="Method that the others are tested against; --like or the first by default.")
+        str | None,
+        typer.Option(
+            help="Method that the others are tested against; default: --like if it is a row, otherwise the first."
+        ),
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -57,7 +61,7 @@ def compare(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Train methods on one data set, for the same epochs and minutes, and write comparison.md and comparison.csv.
+    """Train methods on one data set for the same epochs and minutes; write comparison.md and .csv, and differences.csv.
 
     [bold]passerby compare --data cuhk01:/data/cuhk01 --methods table5 --like lab-atto --epochs 12 --out runs/t5[/]
     """

@@ -18,7 +18,8 @@ def evaluate(
         typer.Option("--data", help="Data sets; default: those of the training. Required for default."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for scores.json and plots; default: the run.")
+        Path | None,
+        typer.Option("--out", help="Folder for scores.json and plots; default: the run. The default model needs it."),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="market, single-gallery-shot, multi-query; default: the data set's own.")

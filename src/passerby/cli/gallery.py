@@ -13,6 +13,7 @@ from rich.table import Table
 from passerby.cli.common import App, Device, Json, cell, print_json
 from passerby.cli.gallery_options import (
     Cameras,
+    Folder,
     Ids,
     Labels,
     Since,
@@ -178,7 +179,7 @@ def expire_command(
 
 @app.command("retention")
 def retention_command(
-    where: Where,
+    where: Folder,
     days: Annotated[
         float | None, typer.Option(help="Days that a sighting is kept after its enrollment; default: no limit.")
     ] = None,
@@ -227,7 +228,7 @@ def import_command(
 
 @app.command("backup")
 def backup_command(
-    where: Where,
+    where: Folder,
     out: Annotated[Path, typer.Option(help="New folder to write; it contains vectors and crops of people.")],
 ) -> None:
     """Copy a gallery to a new folder; other processes may use it meanwhile."""
@@ -249,7 +250,7 @@ def restore_command(
 
 @app.command("reembed")
 def reembed_command(
-    where: Where,
+    where: Folder,
     model: Annotated[str, typer.Option(help="Folder of the new model, or default.")],
     dims: Annotated[
         int | None, typer.Option(min=1, help="Width of the new vectors; default: as before, or the model's own.")

@@ -25,6 +25,8 @@ Where = Annotated[
     str,
     typer.Argument(metavar="GALLERY", help="A folder, or milvus://host:port/name.", callback=_refuse_memory),
 ]
+Folder = Annotated[str, typer.Argument(metavar="GALLERY", help="Folder of a gallery.", callback=_refuse_memory)]
+"""Of commands that a gallery on a server refuses."""
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Cameras = Annotated[list[str] | None, typer.Option("--camera", help="Only this camera. Repeatable.")]
 NotCameras = Annotated[list[str] | None, typer.Option("--not-camera", help="Not this camera. Repeatable.")]

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from passerby.cli.common import Json, cell, print_json
-from passerby.cli.gallery_options import Where
+from passerby.cli.gallery_options import Folder
 from passerby.errors import GalleryError
 from passerby.reviewing.defaults import ERROR_RATE, PAIR_PRIOR
 from passerby.text import format_time, plural
@@ -25,7 +25,7 @@ _MAX_ROWS = 30
 
 
 def review(
-    where: Where,
+    where: Folder,
     count: Annotated[int | None, typer.Option("--next", min=1, help="Print this many questions.")] = None,
     survey: Annotated[
         int | None,

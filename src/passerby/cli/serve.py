@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from passerby.cli.common import AcceptDrift, Device
-from passerby.cli.gallery_options import Where
+from passerby.cli.gallery_options import Folder
 from passerby.errors import GalleryError
 
 PORT = 8765
 
 
 def serve(
-    where: Where,
+    where: Folder,
     host: Annotated[str, typer.Option(help="Address to listen on; another than loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = PORT,
     allowed_hosts: Annotated[

@@ -75,7 +75,9 @@ def calibrate(
     """
     folder = find_run(run)
     if folder.root.resolve() == DEFAULT_MODEL.resolve():
-        raise WeightsError(f"{run}: the folder of the default model is not written to; copy it and calibrate the copy")
+        raise WeightsError(
+            f"{run}: the folder of the default model is not written to; copy {DEFAULT_MODEL} and calibrate the copy"
+        )
     embedder = load(folder.root, device=device).use_cache()
     if dims is not None:
         require_narrower(dims, embedder.width)
