@@ -12,7 +12,7 @@ from passerby.training.transforms import CameraResponse, RandomZoom, TransformSe
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 OFF = TransformSettings(size=(32, 16), mean=MEAN, std=STD)
 ALL = replace(OFF, flip=0.5, pad=4, erasing=(0.5, (0.02, 0.4), (0.3, 3.3)), jitter=(0.5, 0.2, 0.2, 0.2, 0.1))
-ALL = replace(ALL, response=(0.5, 0.3, 0.1), zoom=(0.5, 0.2, 0.1))
+ALL = replace(ALL, response=(0.5, 0.3, 0.1, 0.1, 0.3), zoom=(0.5, 0.2, 0.1))
 
 
 def transform(**changes):
@@ -151,6 +151,35 @@ def test_a_camera_response_happens_as_often_as_its_probability(image):
     """Binomial(400, 0.25): six standard deviations around 100 are 48 to 152."""
     respond = CameraResponse(0.25, 0.3, 0.1)
     assert 48 < sum(not torch.equal(respond(image), image) for _ in range(400)) < 152
+
+
+def test_a_lifted_black_level_compresses_all_values():
+    """Oracle: b + (1 - b) v with b from the value of black, which is uniform from 0 to 0.2."""
+    ramp = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16).repeat(3, 1, 1)
+    levels = []
+    for _ in range(100):
+        values = CameraResponse(1.0, 0.0, 0.0, lift=0.2)(ramp).double().reshape(3, 256)
+        black = float(values[0, 0])
+        expected = black + (1 - black / 255) * torch.arange(256)
+        assert (values - expected).abs().max() <= 1
+        levels.append(black / 255)
+    assert 0 <= min(levels) < 0.03
+    assert 0.17 < max(levels) <= 0.2 + 1 / 255
+
+
+def test_faded_colors_keep_their_luminance():
+    """Oracle: luminance 0.299 R + 0.587 G + 0.114 B, and one factor from 0.4 to 1 for the distances to it."""
+    color = torch.tensor([200.0, 90.0, 30.0])
+    luminance = float(color @ torch.tensor([0.299, 0.587, 0.114]))
+    image = color.to(torch.uint8).reshape(3, 1, 1).repeat(1, 8, 8)
+    factors = []
+    for _ in range(100):
+        faded = CameraResponse(1.0, 0.0, 0.0, fade=0.6)(image).double()[:, 0, 0]
+        ratios = (faded - luminance) / (color - luminance)
+        assert float(ratios.max() - ratios.min()) < 0.05
+        factors.append(float(ratios[0]))
+    assert 0.38 < min(factors) < 0.5
+    assert 0.9 < max(factors) < 1.02
 
 
 def test_a_zoom_changes_the_height_and_the_width_of_what_is_in_the_image():

@@ -43,11 +43,16 @@ class JitterSettings(Settings):
 
 
 class ResponseSettings(Settings):
-    """Random camera response: exponent from exp(-gamma) to exp(gamma), factor of each channel likewise with `gain`."""
+    """Random camera response: exponent from exp(-gamma) to exp(gamma), factor of each channel likewise with `gain`.
+
+    The black level is from 0 to `lift`, the factor of the saturation from 1 - `fade` to 1.
+    """
 
     p: Fraction = 1.0
     gamma: Annotated[float, Field(ge=0, le=2)] = 0.3
     gain: Annotated[float, Field(ge=0, le=1)] = 0.1
+    lift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    fade: Fraction = 0.0
 
 
 class ZoomSettings(Settings):

@@ -25,7 +25,7 @@ def build_loader_settings(recipe: Recipe) -> LoaderSettings:
             pad=images.pad,
             erasing=(erasing.p, erasing.area, erasing.aspect) if erasing else None,
             jitter=(jitter.p, jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue) if jitter else None,
-            response=(response.p, response.gamma, response.gain) if response else None,
+            response=(response.p, response.gamma, response.gain, response.lift, response.fade) if response else None,
             zoom=(zoom.p, zoom.scale, zoom.aspect) if zoom else None,
         ),
         persons=batches.persons,

@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from passerby.model.image_batches import Transform, normalization_steps
 
 Range = tuple[float, float]
+_LUMINANCE = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TransformSettings:
             drawn again, at most ten times.
         jitter: (probability, brightness, contrast, saturation, hue), or None. The first three multiply by 1 +- value;
             hue rotates by +- that fraction of the color circle.
-        response: (probability, gamma, gain), or None, see `CameraResponse`.
+        response: (probability, gamma, gain, lift, fade), or None, see `CameraResponse`.
         zoom: (probability, scale, aspect), or None, see `RandomZoom`.
     """
 
@@ -46,7 +47,7 @@ class TransformSettings:
     pad: int = 0
     erasing: tuple[float, Range, Range] | None = None
     jitter: tuple[float, float, float, float, float] | None = None
-    response: tuple[float, float, float] | None = None
+    response: tuple[float, float, float, float, float] | None = None
     zoom: tuple[float, float, float] | None = None
 
 
@@ -81,17 +82,20 @@ class RandomZoom(torch.nn.Module):
 
 
 class CameraResponse(torch.nn.Module):
-    """Random tone curve and white balance: v -> g_c v^e for values from 0 to 1, cut at 1.
+    """Random tone curve, white balance, black level and saturation: v -> b + (1 - b) g_c v^e for values from 0 to 1.
 
     Args:
         p: Probability.
         gamma: The exponent e is between exp(-gamma) and exp(gamma), its logarithm uniform.
-        gain: The factor g_c of each channel is between exp(-gain) and exp(gain), its logarithm uniform.
+        gain: The factor g_c of each channel is between exp(-gain) and exp(gain), its logarithm uniform; cut at 1.
+        lift: The black level b is between 0 and `lift`, uniform.
+        fade: Before the curve, the distance to gray of the same luminance (Rec. 601) is multiplied by a factor between
+            1 - fade and 1, uniform.
     """
 
-    def __init__(self, p: float, gamma: float, gain: float) -> None:
+    def __init__(self, p: float, gamma: float, gain: float, lift: float = 0.0, fade: float = 0.0) -> None:
         super().__init__()
-        self.p, self.gamma, self.gain = p, gamma, gain
+        self.p, self.gamma, self.gain, self.lift, self.fade = p, gamma, gain, lift, fade
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map (3, H, W) uint8 to the same shape and type. Draws from torch's global CPU generator."""
@@ -99,8 +103,14 @@ class CameraResponse(torch.nn.Module):
             return pixels
         drawn = 2 * torch.rand(4) - 1
         exponent, gains = (self.gamma * drawn[0]).exp(), (self.gain * drawn[1:]).exp()
+        if self.fade:
+            gray = (torch.tensor(_LUMINANCE) @ pixels.flatten(1).float()).reshape(1, *pixels.shape[1:])
+            pixels = (gray + (pixels - gray) * (1 - self.fade * torch.rand(()))).round().to(torch.uint8)
+        black = self.lift * float(torch.rand(())) if self.lift else 0.0
         values = torch.linspace(0, 1, 256) ** exponent
-        tables = (255 * gains[:, None] * values).round().clamp(max=255).to(torch.uint8)  # (3, 256)
+        tables = (
+            (255 * (black + (1 - black) * (gains[:, None] * values).clamp(max=1))).round().to(torch.uint8)
+        )  # (3, 256)
         return torch.stack([table[channel.long()] for table, channel in zip(tables, pixels, strict=True)])
 
 
