@@ -100,7 +100,7 @@ def export_model(
         ExportError: If the file is beyond a tolerance, exists, or cannot be made of this network.
         WeightsError: If there is no finished run.
         DataError: If the data of `check` or the images cannot be used.
-        MissingExtraError: Without the extra `export`, `openvino` (for OpenVINO) or `eval` (for `check`).
+        MissingExtraError: Without the extra `train`, `export` or, for OpenVINO, `openvino`.
 
     Example:
         >>> exported = passerby.export_model("runs/m", "m.onnx", images="crops")
