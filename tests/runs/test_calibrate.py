@@ -1,6 +1,7 @@
 """A calibration of a run. Oracles: distances of the loaded model, pair by pair; the file itself."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -17,6 +18,7 @@ from passerby.ranking.camera_normalization import standardize_cameras
 from passerby.runs.calibrate import calibrate, load_calibration, was_trained_on
 from passerby.runs.draw import draw_identities
 from passerby.runs.train import train
+from passerby.runtime.model_manifest import DEFAULT_MODEL
 from passerby.types import Embeddings
 
 OTHER = "synth:identities=16,cameras=2,images=2,seed=9"
@@ -95,7 +97,8 @@ def test_training_calibrates_the_model_in_memory(tmp_path, monkeypatch):
 
 
 def test_the_default_model_is_not_written_to():
-    with pytest.raises(WeightsError, match="default: the folder of the default model is not written to; copy it"):
+    message = f"default: the folder of the default model is not written to; copy {DEFAULT_MODEL} and calibrate the copy"
+    with pytest.raises(WeightsError, match=re.escape(message)):
         calibrate("default", device="cpu")
     assert load_calibration("default").method == "logistic"
 
