@@ -4,9 +4,9 @@
 
 CUHK01 is the folder of its images, OUT the folder of the runs; finished runs in it are not trained again. Training from
 random weights is `lab-atto` with the epochs of `fine-tune`: both have the same batches and steps, hence the same time.
-They differ in the initial weights, the highest learning rate and the default model's instance normalization. Scores are
-of the 486 test identities by the Market rule; `--holdout N` evaluates on N training identities instead, on which
-settings may be chosen.
+They differ in the initial weights, the highest learning rate and the default model's instance normalization and layer
+of tones. Scores are of the 486 test identities by the Market rule; `--holdout N` evaluates on N training identities
+instead, on which settings may be chosen.
 """
 
 from __future__ import annotations

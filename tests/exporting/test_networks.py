@@ -26,6 +26,7 @@ NETWORKS = {
         **SMALL, "parts": 3, "refine": False, "embedding": "full", "attention_position": "block", "instance_norm": 2,
         "last_stride": 1,
     },
+    "evened tones": {**SMALL, "parts": 2, "part_dim": 8, "refine": False, "tone_black": 0.05, "tone_gamma": 0.7},
     "no parts": {**SMALL, "parts": 0, "refine": False, "attention": False},
     "vit": {"backbone": "test_vit", "attention": False, "parts": 2, "part_dim": 8, "refine": False},
     "hpm": {"method": "hpm", "backbone": "test_resnet", "part_dim": 8},

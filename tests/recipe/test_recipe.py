@@ -152,6 +152,11 @@ def test_an_override_may_hold_an_equals_sign():
             {"images": {"size": [32, 16]}},
             r"images.size: \[32, 16\] is too small for convnext_base.*; use \[32, 32\] or larger, or model.last_",
         ),
+        (
+            {"images": {"mean": [0.5, 0.5, 0.5]}, "model": {"tone_gamma": 0.7}},
+            r"model.tone_black and model.tone_gamma: they need images.mean=\[0.485, .*; got \[0.5, 0.5, 0.5\]",
+        ),
+        ({"model": {"tone_black": 1}}, "model.tone_black: expected a number of at least 0 and below 1, got 1"),
         ({"images": {"size": [256, 8]}}, "images.size.1: expected an integer from 16 to 2048, got 8"),
         ({"images": {"flip": 1.5}}, "images.flip: expected a number from 0 to 1, got 1.5"),
         ({"images": {"mean": [0.5, 0.5, float("nan")]}}, "images.mean.2: .*finite.*, got nan"),
@@ -204,6 +209,8 @@ def test_fine_tuning_is_lab_atto_from_the_default_model():
     assert {each for each in found if each.startswith("model.")} == {
         'model.weights="default"',
         "model.instance_norm=2",
+        "model.tone_black=0.05",
+        "model.tone_gamma=0.8",
     }
     tuned = load_recipe("fine-tune").model
     assert find_setting_differences(find_weights_file(tuned.weights), tuned.model_dump(mode="json")) == {}

@@ -116,14 +116,22 @@ def test_the_weights_of_the_last_training_that_continues_a_model_are_built(build
     assert "The training was continued, not whitened again, on" in card
     assert f"--first FIRST/shipped --data {DATA} --continued RUN1" in card
     assert find_exported(shipped, manifest) == shipped / "model.onnx"
+    toned = build_continued(tmp_path / "toned", shipped, [], overrides=["model.tone_gamma=0.9"], **sets, device="cpu")
+    changed = json.loads((toned / "manifest.json").read_text())
+    assert changed["continued_on"] == [run]
+    assert changed["model"] == manifest["model"] | {"tone_gamma": 0.9}
+    assert (toned / "model.safetensors").read_bytes() == (shipped / "model.safetensors").read_bytes()
+    assert "--set model.tone_gamma=0.9`" in (toned / "MODEL_CARD.md").read_text()
 
 
 def test_a_continued_model_needs_runs_of_the_same_network_on_rendered_people(build, tiny_run, tmp_path):
     _, first = build
     with pytest.raises(TrainingError, match=r"expected a run of the network of .* on synth: data, which continues it"):
         build_continued(tmp_path / "out", first, [tiny_run])
-    with pytest.raises(TrainingError, match=r"continued: no run; give at least one that continues"):
+    with pytest.raises(TrainingError, match=r"continued: no run and no setting; give one that continues"):
         build_continued(tmp_path / "out", first, [])
+    with pytest.raises(RecipeError, match=r"overrides: got model.parts=2; expected .* model.attention, .*model.tone_"):
+        build_continued(tmp_path / "out", first, [], overrides=["model.parts=2"])
     assert not (tmp_path / "out").exists()
 
 

@@ -18,7 +18,7 @@ def main(
     data: Annotated[str, typer.Option(help="A synth: data set with a test split.")] = DATA,
     overrides: Overrides = None,
     first: Annotated[
-        Path | None, typer.Option(help="A built model; --continued names the runs that continue it.")
+        Path | None, typer.Option(help="A built model, to be packed with --continued, --set model.KEY=VALUE, or both.")
     ] = None,
     continued: Annotated[
         list[Path] | None,
@@ -27,12 +27,14 @@ def main(
     device: Device = "auto",
 ) -> None:
     """Build the default model. Takes hours on two cores; the same command resumes an interrupted run."""
-    if (first is None) != (not continued) or (first and overrides):
-        raise SystemExit("error: --first and --continued go together, and not with --set")
+    if continued and not first:
+        raise SystemExit("error: --continued: needs --first, the model that the runs continue")
     try:
         with show_log():
-            if first and continued:
-                shipped = build_continued(out, first, continued, data=data, device=device)
+            if first:
+                shipped = build_continued(
+                    out, first, continued or [], overrides=overrides or [], data=data, device=device
+                )
             else:
                 shipped = build_default_model(out, data=data, overrides=overrides or [], device=device, progress=True)
     except PasserbyError as error:

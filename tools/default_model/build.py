@@ -18,7 +18,7 @@ from passerby.files import write_atomic
 from passerby.model.embed import load
 from passerby.model.methods import build_model
 from passerby.model.torch_encoder import TorchEncoder
-from passerby.model.weights import fill, read_tensors, save_model
+from passerby.model.weights import UNSEEN, fill, read_tensors, save_model
 from passerby.progress import ProgressOption
 from passerby.recipe import find_differences, load_recipe
 from passerby.runs.calibrate import calibrate
@@ -93,17 +93,21 @@ def build_continued(
     first: str | Path,
     continued: Sequence[str | Path],
     *,
+    overrides: Sequence[str] = (),
     data: str = DATA,
     calibration: str = CALIBRATION,
     device: str = "auto",
 ) -> Path:
-    """Build the default model from trainings that continue a first model.
+    """Build the default model from trainings that continue a first model, or from its weights and other settings.
 
     Args:
         out: New folder. The model to ship is written to `out/shipped`, with its card.
-        first: `shipped` of `build_default_model`.
+        first: `shipped` of `build_default_model`, or of an earlier `build_continued`, whose runs the card keeps.
         continued: Finished runs on rendered images, each of which began with the weights of the one before, the first
-            with those of `first`. The weights of the last one are shipped, without its classifiers.
+            with those of `first`. The weights of the last one are shipped, without its classifiers; those of `first`
+            if there is none.
+        overrides: Settings of the network that its tensors do not show (`UNSEEN`), as `model.key=value`. They replace
+            those of the last training.
         data: A `synth:` data set, whose test split is evaluated for the card.
         calibration: A `synth:` data set of further identities, whose train split calibrates the model.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -112,31 +116,53 @@ def build_continued(
         The folder of the model to ship.
 
     Raises:
-        TrainingError: For no run, a run on other than rendered images, or of another network; before anything is
-            written.
+        RecipeError: For another setting in `overrides`.
+        TrainingError: For neither a run nor a setting, a run on other than rendered images, or of another network;
+            all of these before anything is written.
     """
     shipped = Path(out) / "shipped"
     base, runs = RunFolder(Path(first)), [RunFolder(Path(run)) for run in continued]
+    changes = _read_settings(base.recipe, overrides)
     manifest, others = read_manifest(base.root), [read_manifest(run.root) for run in runs]
-    if not runs:
-        raise TrainingError(f"{argument('continued')}: no run; give at least one that continues {first}")
+    if not runs and not changes:
+        raise TrainingError(f"{argument('continued')}: no run and no setting; give one that continues {first}")
     for run, other in zip(runs, others, strict=True):
         names = {part.split(":")[0] for part in str(other["data"]).split("+")}
-        if names != {"synth"} or other["model"] != manifest["model"]:
+        if names != {"synth"} or _visible(other["model"]) != _visible(manifest["model"]):
             raise TrainingError(
                 f"{run.root}: expected a run of the network of {first} on synth: data, which continues it"
             )
-    network = build_model(**{**manifest["model"], "identities": 0})
-    tensors = {key: value for key, value in read_tensors(runs[-1].model).items() if ".classifier." not in key}
-    fill(network, tensors, source=str(runs[-1].model))
+    last, model = [base, *runs][-1], [manifest, *others][-1]["model"] | changes
+    network = build_model(**{**model, "identities": 0})
+    tensors = {key: value for key, value in read_tensors(last.model).items() if ".classifier." not in key}
+    fill(network, tensors, source=str(last.model))
     keep = ("data", "images", "trained_identities", "seed")
-    save_half(network, shipped, manifest | {"continued_on": [{key: other[key] for key in keep} for other in others]})
+    history = [*manifest.get("continued_on", []), *({key: other[key] for key in keep} for other in others)]
+    save_half(network, shipped, manifest | {"model": model, "continued_on": history})
     write_atomic(shipped / base.recipe.name, base.recipe.read_bytes())
     options = ["--data", data] if data != DATA else []
     options += [word for number in range(1, 1 + len(runs)) for word in ("--continued", f"RUN{number}")]
+    options += [word for override in overrides for word in ("--set", override)]
     command = shlex.join(["python", "-m", "tools.default_model", "--out", "RUN", "--first", "FIRST/shipped", *options])
     finish(shipped, command, data=data, calibration=calibration, device=device)
     return shipped
+
+
+def _read_settings(recipe: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of the network that `overrides` changes."""
+    names = [override.partition("=")[0].removeprefix("model.") for override in overrides]
+    if wrong := [override for override, name in zip(overrides, names, strict=True) if name not in UNSEEN]:
+        raise RecipeError(
+            f"{argument('overrides')}: got {', '.join(wrong)}; expected settings without tensors: model."
+            + ", model.".join(UNSEEN)
+        )
+    model = load_recipe(recipe, overrides=list(overrides)).model
+    return {name: getattr(model, name) for name in names}
+
+
+def _visible(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a network that its tensors show."""
+    return {key: value for key, value in model.items() if key not in UNSEEN}
 
 
 def finish(shipped: Path, command: str, *, data: str, calibration: str, device: str = "auto") -> None:

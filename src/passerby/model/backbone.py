@@ -24,6 +24,7 @@ from passerby.model.baselines.transformers import any_size_options, is_transform
 from passerby.model.checks import require
 from passerby.model.depthwise import replace_depthwise_convolutions
 from passerby.model.simam import AttendedBlock, AttentionPosition
+from passerby.model.tones import Tones
 from passerby.model.weights import fill, read_tensors
 
 
@@ -49,10 +50,18 @@ class Backbone(nn.Module):
         channels: C of the map.
         stride: Image pixels per map position.
         tokens: Whether it is a transformer, whose tokens form the map.
+        tones: Layer in front of it, or None.
     """
 
     def __init__(
-        self, net: Any, *, channels: int, stride: int, norm_in_head: bool = False, tokens: bool = False
+        self,
+        net: Any,
+        *,
+        channels: int,
+        stride: int,
+        norm_in_head: bool = False,
+        tokens: bool = False,
+        tones: Tones | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -60,20 +69,25 @@ class Backbone(nn.Module):
         self.stride = stride
         self.norm_in_head = norm_in_head
         self.tokens = tokens
+        self.tones = tones
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, H / stride, W / stride)."""
         if self.tokens:
-            return token_map(self.net, images, norm=True)
+            return token_map(self.net, self._even_tones(images), norm=True)
         features = self.before_norm(images)
         return self.net.head["norm"](features) if self.norm_in_head else features
 
     def before_norm(self, images: Tensor) -> Tensor:
         """Compute the map before the final norm, which evens out its positions: (B, 3, H, W) -> (B, C, h, w)."""
+        images = self._even_tones(images)
         if self.tokens:
             return token_map(self.net, images, norm=False)
         features: Tensor = self.net.forward_features(images)
         return features
+
+    def _even_tones(self, images: Tensor) -> Tensor:
+        return images if self.tones is None else self.tones(images)
 
     def require_size(self, size: tuple[int, int]) -> None:
         """Raise RecipeError for an image size (height, width) that this network does not accept."""
@@ -102,6 +116,8 @@ def build_backbone(
     drop_path: float = 0.0,
     layer_scale: float | None = 1e-6,
     instance_norm: int = 0,
+    tone_black: float = 0.0,
+    tone_gamma: float = 1.0,
 ) -> Backbone:
     """Build a backbone by name.
 
@@ -117,6 +133,8 @@ def build_backbone(
         drop_path: Largest stochastic depth rate, 0 to below 1.
         layer_scale: Initial value of layer scale, or None for none. ConvNeXt V1 only; V2 and other networks have none.
         instance_norm: Number of stages, from the first, that end in `HalfInstanceNorm`; 0 to 3, ConvNeXt only.
+        tone_black: As for `Tones`, which is left out if both have their defaults.
+        tone_gamma: As for `Tones`.
 
     Raises:
         RecipeError: For an unknown name (close ones are listed), an impossible value, or an option that this network
@@ -159,7 +177,8 @@ def build_backbone(
     if instance_norm:
         _normalize_style(net, name, instance_norm)
     tokens = not is_osnet and is_transformer(name)
-    return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head, tokens=tokens)
+    tones = None if (tone_black, tone_gamma) == (0, 1) else Tones(black=tone_black, gamma=tone_gamma)
+    return Backbone(net, channels=channels, stride=stride, norm_in_head=norm_in_head, tokens=tokens, tones=tones)
 
 
 def takes_attention(name: str) -> bool:

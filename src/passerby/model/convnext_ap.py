@@ -252,6 +252,8 @@ def convnext_ap(
     drop_path: float = 0.0,
     layer_scale: float | None = 1e-6,
     instance_norm: int = 0,
+    tone_black: float = 0.0,
+    tone_gamma: float = 1.0,
 ) -> ReID:
     """Build ConvNeXt-AP or a variant of it.
 
@@ -276,6 +278,9 @@ def convnext_ap(
         layer_scale: Initial value of layer scale, or None for none; ignored by networks without it (ConvNeXt V2).
         instance_norm: Number of stages, 0 to 3 from the first, that end in an instance normalization of half of their
             channels, which reduces differences between cameras; adds no parameter, ConvNeXt only.
+        tone_black: Fraction of each image that is darker than its black point, which a first layer maps to 0
+            (`passerby.model.tones.Tones`); images are normalized by the mean and deviation of ImageNet.
+        tone_gamma: Exponent of the values after it. 0 and 1 of these two leave the layer out.
 
     Raises:
         RecipeError: For an impossible value, or one that the backbone does not support.
@@ -302,6 +307,8 @@ def convnext_ap(
         drop_path=drop_path,
         layer_scale=layer_scale,
         instance_norm=instance_norm,
+        tone_black=tone_black,
+        tone_gamma=tone_gamma,
     )
     network = ReID(
         net,

@@ -17,7 +17,7 @@ from passerby.runtime.model_manifest import MANIFEST_FILE, MODEL_FILE, holds_net
 
 WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes of the names of tensors, which a wrapper around a network adds when it is saved."""
-UNSEEN = ("attention", "attention_position", "last_stride", "instance_norm")
+UNSEEN = ("attention", "attention_position", "last_stride", "instance_norm", "tone_black", "tone_gamma")
 """Settings that change the output of a network but none of its tensors, so that weights load with any value."""
 
 

@@ -83,6 +83,16 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _tones_fit(self) -> Recipe:
+        usual, images = ImageSettings(), self.images
+        if self.model.evens_tones and (images.mean, images.std) != (usual.mean, usual.std):
+            raise ValueError(
+                f"model.tone_black and model.tone_gamma: they need images.mean={list(usual.mean)} and "
+                f"images.std={list(usual.std)}, the defaults; got {list(images.mean)} and {list(images.std)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stages_fit(self) -> Recipe:
         if self.stages:
             _require_stages(self.stages, self.schedule.epochs, refines=self.model.refines)

@@ -148,6 +148,8 @@ class ModelSettings(Settings):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     layer_scale: Annotated[Positive | None, _CONVNEXT_AP] = 1e-6
     instance_norm: Annotated[int, Field(ge=0, le=3), _CONVNEXT_AP] = 0
+    tone_black: Annotated[float, Field(ge=0, lt=1), _CONVNEXT_AP] = 0.0
+    tone_gamma: Annotated[Positive, _CONVNEXT_AP] = 1.0
     drop_height: Annotated[float, Field(gt=0, le=1), _Of(("bdb",))] = 0.3
     drop_width: Annotated[float, Field(gt=0, le=1), _Of(("bdb",))] = 1.0
     channel_parts: Annotated[int, Field(ge=1, le=16), _Of(("scpnet",))] = 4
@@ -167,6 +169,11 @@ class ModelSettings(Settings):
             for name, field in type(self).model_fields.items()
             if all(self.method in mark.methods for mark in field.metadata if isinstance(mark, _Of))
         )
+
+    @property
+    def evens_tones(self) -> bool:
+        """Whether a first layer changes the tones of the images."""
+        return (self.tone_black, self.tone_gamma) != (0, 1)
 
     @property
     def stripes(self) -> int:
