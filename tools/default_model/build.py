@@ -128,7 +128,7 @@ def build_continued(
         raise TrainingError(f"{argument('continued')}: no run and no setting; give one that continues {first}")
     for run, other in zip(runs, others, strict=True):
         names = {part.split(":")[0] for part in str(other["data"]).split("+")}
-        if names != {"synth"} or _visible(other["model"]) != _visible(manifest["model"]):
+        if names != {"synth"} or other["model"] != manifest["model"]:
             raise TrainingError(
                 f"{run.root}: expected a run of the network of {first} on synth: data, which continues it"
             )
@@ -158,11 +158,6 @@ def _read_settings(recipe: Path, overrides: Sequence[str]) -> dict[str, Any]:
         )
     model = load_recipe(recipe, overrides=list(overrides)).model
     return {name: getattr(model, name) for name in names}
-
-
-def _visible(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a network that its tensors show."""
-    return {key: value for key, value in model.items() if key not in UNSEEN}
 
 
 def finish(shipped: Path, command: str, *, data: str, calibration: str, device: str = "auto") -> None:
