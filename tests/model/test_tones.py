@@ -10,6 +10,7 @@ from passerby.errors import RecipeError
 from passerby.model.convnext_ap import convnext_ap
 from passerby.model.heatmaps import activation_maps
 from passerby.model.tones import MEAN, STD, Tones
+from passerby.recipe.sections import ImageSettings
 
 SHIFT, SCALE = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, STD))
 
@@ -48,6 +49,10 @@ def test_an_image_of_one_value_stays_finite(value):
     found = apply(Tones(black=0.05, gamma=0.7), np.full((1, 3, 9, 5), value, np.float32))
     assert np.isfinite(found).all()
     assert found.min() >= -1e-6
+
+
+def test_the_normalization_is_that_of_recipes():
+    assert (ImageSettings().mean, ImageSettings().std) == (MEAN, STD)
 
 
 def test_the_type_of_the_images_is_kept():
